@@ -1,0 +1,68 @@
+# Needs git, make and some Python 3; everything else goes into .venv.
+
+VENV := .venv
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup run test lint format bench lock clean
+
+help: ## show this help
+	@echo "bayes-rootc: how much root carbon really reaches the soil"
+	@echo
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo
+	@echo "  ARGS=...      is passed on (make run ARGS=--quick, make test ARGS='-k radiocarbon')"
+	@echo "  PYTHON=...    the interpreter to build .venv with, 3.12 or newer"
+
+run: $(VENV)/.ready ## the whole system on the demo world, with its report
+	$(VENV)/bin/bayes-rootc run --out demo-report $(ARGS)
+	@echo "Report: $(CURDIR)/demo-report/report.html"
+
+test: $(VENV)/.ready ## tests, docstring examples included
+	$(VENV)/bin/python -m pytest -n 2 $(ARGS)
+
+lint: $(VENV)/.ready ## formatting, lint and types
+	$(VENV)/bin/ruff format --check
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/mypy
+
+format: $(VENV)/.ready ## format the code, mend what lint can mend
+	$(VENV)/bin/ruff format
+	$(VENV)/bin/ruff check --fix
+
+bench: $(VENV)/.ready ## speed, beside what one would use instead
+	$(VENV)/bin/python -m benchmarks $(ARGS)
+
+setup: $(VENV)/.ready ## .venv with the locked packages (the other targets do it when needed)
+
+# The lock names every package with its hashes, for every Python >= 3.12 and platform; the build backend is in it
+# because the package itself is installed without build isolation.
+lock: build/uv/bin/uv ## bring requirements.lock to the newest releases
+	echo 'setuptools>=77' | build/uv/bin/uv pip compile pyproject.toml - --extra dev --universal --python-version 3.12 \
+	  --no-python-downloads --generate-hashes --upgrade --no-emit-index-url --no-emit-find-links --no-header \
+	  --quiet --output-file requirements.lock
+
+clean: ## remove .venv, caches and the demo report
+	rm -rf $(VENV) build demo-report *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Any Python 3 may do the looking. It is tried first because a pyenv shim can exist and not run.
+FIND_PYTHON = for python in python3 python python3.13 python3.12 /usr/bin/python3; do \
+	  "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 6))' 2>/dev/null && exec "$$python" tools/find_python.py; \
+	done; echo "found no Python 3: install Python 3.13" >&2; exit 2
+
+# The stamps come last, so an interrupted setup starts again. Only a new lock costs a new .venv.
+$(VENV)/.locked: requirements.lock
+	@rm -rf $(VENV)
+	@python=$$($(FIND_PYTHON)) && echo "Setting up $(VENV) with $$python (once, about two minutes)" && "$$python" -m venv $(VENV)
+	@$(VENV)/bin/python -m pip install -qq --disable-pip-version-check --require-hashes -r requirements.lock
+	@touch $@
+
+$(VENV)/.ready: $(VENV)/.locked pyproject.toml
+	@$(VENV)/bin/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(VENV)/bin/python -m pip check || { echo "requirements.lock lags behind pyproject.toml: make lock" >&2; exit 2; }
+	@touch $@
+
+build/uv/bin/uv:
+	@python=$$($(FIND_PYTHON)) && "$$python" -m venv build/uv && build/uv/bin/python -m pip install -qq uv

@@ -1,0 +1,25 @@
+"""bayes-rootc: how much root carbon really reaches the soil.
+
+The public names, by module; each loads its module (and JAX or PyMC with it) when first used.
+"""
+
+import lazy_loader
+
+__version__ = "0.1.0"
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "errors": ["InputError"],
+        "settings": ["RunSettings"],
+        "pipeline": ["run"],
+        "data.atmosphere": ["Atmosphere", "zone_of"],
+        "data.covariates": ["CovariateStack"],
+        "demo": ["simulate_world"],
+        "data.folder": ["read_inputs"],
+        "data.grid": ["MapGrid"],
+        "mapping.learners": ["PosteriorForest"],
+        "models.radiocarbon": ["LogNormalPrior", "delta14c", "invert"],
+        "models.root_depth": ["layer_fractions"],
+    },
+)

@@ -1,0 +1,5 @@
+"""`python -m bayes_rootc`."""
+
+from .cli import main
+
+raise SystemExit(main())

@@ -1,0 +1,244 @@
+"""Atmospheric radiocarbon: the bomb curves by zone, the history before 1950, and which zone a place lies in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import lru_cache
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from ..errors import InputError
+
+Zone = Literal["NHZone1", "NHZone2", "NHZone3", "SHZone1-2", "SHZone3"]
+Prehistory = Literal["steady", "intcal20"]
+
+ATMOSPHERE_ZONES: tuple[str, ...] = get_args(Zone)
+"""Zones of Hua et al. 2021, from the Arctic to the Antarctic."""
+
+BOMB_START = 1950.0
+"""Year in which the modelled bomb period begins, and the first year of an observation."""
+
+EXTRAPOLATION_YEARS = 20.0
+EXTRAPOLATION_TREND_YEARS = 5.0
+EXTRAPOLATION_SD_PER_YEAR = 1.0
+"""Growth of the curve's σ after its last node, ‰ per year: the spread of five-year trends about the next five years
+since 1995.
+"""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A piecewise-linear atmosphere: Δ14C and its standard deviation (‰) at increasing years AD; a repeated year is a
+    step.
+    """
+
+    years: NDArray[np.float64]
+    delta14c: NDArray[np.float64]
+    sd: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        if len(self.years) < 2:
+            raise InputError(f"a curve needs at least two nodes, has {len(self.years)}")
+        if np.any(np.diff(self.years) < 0):
+            at = int(np.argmax(np.diff(self.years) < 0))
+            raise InputError(f"curve years must not decrease, {self.years[at]} is followed by {self.years[at + 1]}")
+
+    def at(self, year: ArrayLike) -> NDArray[np.float64]:
+        """Δ14C (‰) in a year."""
+        return np.interp(np.asarray(year, float), self.years, self.delta14c)
+
+    def sd_at(self, year: ArrayLike) -> NDArray[np.float64]:
+        """Standard deviation of the curve (‰) in a year."""
+        return np.interp(np.asarray(year, float), self.years, self.sd)
+
+    def from_year(self, start: float) -> Curve:
+        """The part from `start` on, with a node at `start`."""
+        later = self.years > start
+        return Curve(
+            np.r_[start, self.years[later]],
+            np.r_[self.at(start), self.delta14c[later]],
+            np.r_[self.sd_at(start), self.sd[later]],
+        )
+
+    def extrapolated(self) -> Curve:
+        """The curve with its last five years' linear trend continued for 20 years, σ growing by 1 ‰ a year.
+
+        The paper imputed these years by a random forest; a stated line with a growing σ can be checked and says how
+        little is known.
+        """
+        end = self.years[-1]
+        recent = self.years >= end - EXTRAPOLATION_TREND_YEARS
+        if recent.sum() < 2 or end <= BOMB_START:
+            return self
+        slope = np.polyfit(self.years[recent] - end, self.delta14c[recent], 1)[0]
+        return Curve(
+            np.r_[self.years, end + EXTRAPOLATION_YEARS],
+            np.r_[self.delta14c, self.delta14c[-1] + slope * EXTRAPOLATION_YEARS],
+            np.r_[self.sd, self.sd[-1] + EXTRAPOLATION_SD_PER_YEAR * EXTRAPOLATION_YEARS],
+        )
+
+
+@dataclass(frozen=True)
+class Atmosphere:
+    """Bomb-period curves by zone, and the curve before 1950 of each hemisphere.
+
+    `Atmosphere.packaged()` needs no file: annual means of Hua et al. 2021 and the nodes of IntCal20 and SHCal20.
+    `Atmosphere.read(folder)` takes monthly files in Hua's form where a user has them.
+    """
+
+    curves: dict[str, Curve]
+    before: dict[str, Curve] = field(default_factory=dict)
+    source: str = ""
+
+    @staticmethod
+    @lru_cache(maxsize=1)
+    def packaged() -> Atmosphere:
+        """The table that ships with the package."""
+        folder = files("bayes_rootc.data")
+        with as_file(folder / "bomb_curve_annual.csv") as path:
+            table = pd.read_csv(path, comment="#")
+        curves = {
+            zone: Curve(
+                table["year"].to_numpy(float), table[zone].to_numpy(float), table[f"{zone}_sd"].to_numpy(float)
+            ).extrapolated()
+            for zone in ATMOSPHERE_ZONES
+        }
+        return Atmosphere(curves, _packaged_prehistory(), "packaged annual table (Hua et al. 2021)")
+
+    @staticmethod
+    def read(folder: str | Path) -> Atmosphere:
+        """Curves from the `*.csv` files of a folder: Hua 2021 form (bomb period); IntCal20 and SHCal20 form (before
+        1950).
+
+        Zones or hemispheres without a file are those of the packaged table. A folder without files gives the packaged
+        atmosphere.
+
+        Raises
+        ------
+        InputError : a file is of neither form, or a figure in it is missing, unordered or out of range.
+        """
+        curves: dict[str, Curve] = {}
+        before: dict[str, Curve] = {}
+        names = []
+        for path in sorted(Path(folder).glob("*.csv")) if Path(folder).is_dir() else []:
+            table = _read_numbers(path)
+            if {"zone", "Year", "mean.Delta14C", "sd.Delta14C"} <= set(table.columns):
+                curves |= _hua_curves(table, path)
+            elif {"CAL.BP", "Delta.14C", "Sigma.Delta.14C"} <= set(table.columns):
+                hemisphere = "south" if "shcal" in path.name.lower() else "north"
+                before[hemisphere] = _calendar_bp_curve(table["CAL.BP"], table["Delta.14C"], table["Sigma.Delta.14C"])
+            else:
+                raise InputError(
+                    "expected the columns zone, Year, mean.Delta14C, sd.Delta14C (Hua 2021) or CAL.BP, Delta.14C, "
+                    f"Sigma.Delta.14C (IntCal20), found {', '.join(map(str, table.columns[:6]))}",
+                    file=path,
+                )
+            names.append(path.name)
+        packaged = Atmosphere.packaged()
+        source = f"{', '.join(names)}" if curves else packaged.source + (f" with {', '.join(names)}" if names else "")
+        return Atmosphere(packaged.curves | curves, packaged.before | before, source)
+
+    def bomb(self, zone: str) -> Curve:
+        """The curve of a zone from 1950 on, extrapolated."""
+        return self._zone(zone).from_year(BOMB_START) if self._zone(zone).years[0] < BOMB_START else self._zone(zone)
+
+    def history(self, zone: str) -> Curve:
+        """The curve of a zone's hemisphere from 55 kyr BP to 1950."""
+        return self.before["south" if zone.startswith("SH") else "north"]
+
+    def _zone(self, zone: str) -> Curve:
+        if zone not in self.curves:
+            raise InputError(f"`{zone}` is not an atmospheric zone, choose from {', '.join(self.curves)}")
+        return self.curves[zone]
+
+
+def zone_of(latitude: ArrayLike, longitude: ArrayLike) -> NDArray[np.str_]:
+    """Atmospheric zone of a place (degrees).
+
+    Hua et al. 2021 part the hemispheres at 40° N (zones 1 and 2), the summer and winter positions of the tropical rain
+    belt
+    (NHZone3 and SHZone3 between them, parted at its yearly mean), and take one curve south of it. The belt's July and
+    January
+    latitudes are read from a climatology at twelve meridians (Waliser & Gautier 1993,
+    doi:10.1175/1520-0442(1993)006<2162:ASVCOT>2.0.CO;2)
+    and joined by straight lines; a shift of 5° changes Δ14C by less than 10 ‰ outside 1955–1968.
+    """
+    latitude, longitude = np.broadcast_arrays(np.asarray(latitude, float), np.asarray(longitude, float))
+    july = np.interp(longitude, _MERIDIANS, _RAIN_BELT_JULY, period=360)
+    january = np.interp(longitude, _MERIDIANS, _RAIN_BELT_JANUARY, period=360)
+    middle = (july + january) / 2
+    return np.select(
+        [latitude >= 40, latitude >= july, latitude >= middle, latitude >= january],
+        ["NHZone1", "NHZone2", "NHZone3", "SHZone3"],
+        "SHZone1-2",
+    )
+
+
+_MERIDIANS = (-165, -135, -105, -75, -45, -15, 15, 45, 75, 105, 135, 165)
+_RAIN_BELT_JULY = (9, 10, 12, 11, 9, 14, 17, 19, 26, 26, 20, 12)
+_RAIN_BELT_JANUARY = (-2, 3, 4, -12, -10, 2, -15, -17, -9, -9, -13, -10)
+
+
+def _packaged_prehistory() -> dict[str, Curve]:
+    with as_file(files("bayes_rootc.data") / "prehistory.csv") as path:
+        table = pd.read_csv(path, comment="#")
+    return {
+        hemisphere: _calendar_bp_curve(*(table.loc[table["curve"] == name, c] for c in ("cal_bp", "delta14c", "sd")))
+        for hemisphere, name in (("north", "intcal20"), ("south", "shcal20"))
+    }
+
+
+def _calendar_bp_curve(cal_bp: pd.Series, delta14c: pd.Series, sd: pd.Series) -> Curve:
+    years = BOMB_START - cal_bp.to_numpy(float)
+    order = np.argsort(years)
+    return Curve(years[order], delta14c.to_numpy(float)[order], sd.to_numpy(float)[order])
+
+
+def _hua_curves(table: pd.DataFrame, path: Path) -> dict[str, Curve]:
+    unknown = set(table["zone"]) - set(ATMOSPHERE_ZONES)
+    if unknown:
+        raise InputError(
+            f"`{min(map(str, unknown))}` is not a zone, expected one of {', '.join(ATMOSPHERE_ZONES)}",
+            file=path,
+            column="zone",
+        )
+    curves = {}
+    for zone, rows in table.groupby("zone"):
+        backwards = np.flatnonzero(np.diff(rows["Year"].to_numpy()) <= 0)
+        if len(backwards):
+            row = int(rows.index[backwards[0] + 1]) + 2
+            raise InputError(f"years of {zone} must increase", file=path, row=row, column="Year")
+        curves[str(zone)] = Curve(
+            *(rows[c].to_numpy(float) for c in ("Year", "mean.Delta14C", "sd.Delta14C"))
+        ).extrapolated()
+    return curves
+
+
+def _read_numbers(path: Path) -> pd.DataFrame:
+    """A CSV whose every column but `zone` is a finite number."""
+    try:
+        table = pd.read_csv(path)
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise InputError(f"not a readable CSV table ({error})", file=path) from None
+    for column in table.columns.drop("zone", errors="ignore"):
+        numbers = pd.to_numeric(table[column], errors="coerce")
+        bad = ~np.isfinite(numbers)
+        if bad.any():
+            row = int(np.argmax(bad))
+            raise InputError(
+                f"expected a number, found `{table[column].iloc[row]}`", file=path, row=row + 2, column=column
+            )
+        table[column] = numbers
+    for column in [c for c in ("mean.Delta14C", "Delta.14C") if c in table]:
+        bad = ~table[column].between(-1000, 2000)
+        if bad.any():
+            row = int(np.argmax(bad))
+            raise InputError(
+                f"{table[column].iloc[row]:g} ‰ is outside [-1000, 2000]", file=path, row=row + 2, column=column
+            )
+    return table

@@ -1,0 +1,310 @@
+"""Gridded covariates: each raster on its own grid, described by `manifest.toml`; sampled at sites, or brought onto one
+map grid.
+
+Missing cells. Grids disagree on coastlines, and soil maps have holes where the dominant unit is rock, city, ice or
+sand. A site or cell without a value takes that of the nearest
+cell that has one, up to `NEAREST_KM` away; beyond that it is left out and counted. Where a soil property that no soil
+has at exactly zero (`NEVER_ZERO`) is zero, it is missing.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+import pydantic
+import rasterio
+import xarray as xr
+from numpy.typing import ArrayLike, NDArray
+from rasterio.enums import Resampling
+from rasterio.warp import reproject
+from rasterio.windows import Window
+from scipy.spatial import cKDTree
+
+from ..errors import InputError
+from .biomes import with_croplands, wwf_lookup
+from .grid import EARTH_RADIUS_KM, MapGrid
+
+NEAREST_KM = 100.0
+NEVER_ZERO = ("clay", "sand", "silt", "organic_carbon", "ph_h2o", "bulk_density", "carbon_nitrogen_ratio")
+BIOME_RASTER, CROPLAND_RASTER = "wwf_biome", "cropland_fraction"
+
+
+class Raster(pydantic.BaseModel):
+    """One entry of `manifest.toml`."""
+
+    model_config = pydantic.ConfigDict(extra="forbid")
+
+    name: str
+    path: str
+    role: Literal["covariate", "npp", "stock"]
+    group: str
+    unit: str
+    source: str = ""
+    note: str = ""
+    categories: list[str] | None = None
+
+
+@dataclass
+class SampleReport:
+    """How many of `sites` took each raster's value from a neighbouring cell, and how many found none within reach."""
+
+    sites: int
+    filled: dict[str, int] = field(default_factory=dict)
+    missing: dict[str, int] = field(default_factory=dict)
+
+
+class CovariateStack:
+    """The rasters of a covariate folder.
+
+    Parameters
+    ----------
+    folder : holds `manifest.toml` and the rasters it names (EPSG:4326, one band, north up).
+
+    Raises
+    ------
+    InputError : no manifest, an entry with an unknown or missing key, a raster that is not there, not readable, or in
+        another form.
+    """
+
+    def __init__(self, folder: str | Path):
+        self.folder = Path(folder)
+        self.manifest = self.folder / "manifest.toml"
+        self.rasters = {r.name: r for r in self._read_manifest()}
+        for raster in self.rasters.values():
+            self._check(raster)
+
+    @cached_property
+    def features(self) -> list[str]:
+        """Names of the numeric covariates, in the manifest's order (biome is apart)."""
+        return [
+            r.name
+            for r in self.rasters.values()
+            if r.role == "covariate" and r.group != "biome" and r.categories is None
+        ]
+
+    def role(self, role: str) -> list[str]:
+        """Names of the rasters that play a role."""
+        return [r.name for r in self.rasters.values() if r.role == role]
+
+    def sample(
+        self, lat: ArrayLike, lon: ArrayLike, names: list[str] | None = None, *, nearest_km: float = NEAREST_KM
+    ) -> tuple[pd.DataFrame, SampleReport]:
+        """Values at sites: one row a site, a column a raster (default: features, npp, stock), and `biome` (0 where
+        there is none).
+
+        Parameters
+        ----------
+        lat, lon : degrees, shape (n,).
+        nearest_km : how far to look for a cell with a value.
+        """
+        lat, lon = (
+            np.asarray(lat, float),
+            (np.asarray(lon, float) + 180) % 360 - 180,
+        )  # 180° E is the first column's edge
+        names = names if names is not None else [*self.features, *self.role("npp"), *self.role("stock")]
+        report = SampleReport(len(lat))
+        table = pd.DataFrame(index=range(len(lat)))
+        for name in names:
+            table[name] = self._sample_raster(self.rasters[name], lat, lon, nearest_km, report)
+        natural = self._sample_raster(self.rasters[BIOME_RASTER], lat, lon, nearest_km, report)
+        cropland = (
+            self._sample_raster(self.rasters[CROPLAND_RASTER], lat, lon, nearest_km, report)
+            if CROPLAND_RASTER in self.rasters
+            else np.zeros(len(lat))
+        )
+        table["biome"] = with_croplands(np.nan_to_num(natural), cropland)
+        return table, report
+
+    def on_grid(self, grid: MapGrid, names: list[str] | None = None, *, nearest_km: float = NEAREST_KM) -> xr.Dataset:
+        """Rasters on a map grid: (lat, lon), NaN off land; `biome` as uint8, 0 off land.
+
+        A finer raster is averaged (classes: the most frequent), a coarser one is read at the cell's centre. Land is
+        where the biome raster has soil.
+        On a coarse grid a hole may be filled from the next cell, however far that is.
+        """
+        nearest_km = max(nearest_km, 1.5 * np.radians(grid.resolution) * EARTH_RADIUS_KM)
+        biome = self._biome_on_grid(grid)
+        land = biome > 0
+        centres = grid.cartesian()
+        out = xr.Dataset(coords={"lat": grid.lat, "lon": grid.lon})
+        for name in names if names is not None else [*self.features, *self.role("npp"), *self.role("stock")]:
+            raster = self.rasters[name]
+            values = self._read_onto(raster, grid, Resampling.average)
+            known = np.isfinite(values)
+            holes = land & ~known
+            if holes.any() and known.any():
+                distance, at = cKDTree(centres[known]).query(centres[holes], distance_upper_bound=_chord(nearest_km))
+                found = np.isfinite(distance)
+                values[tuple(np.argwhere(holes)[found].T)] = values[known][at[found]]
+            out[name] = ("lat", "lon"), np.where(land, values, np.nan).astype(np.float32), {"units": raster.unit}
+        out["biome"] = ("lat", "lon"), biome
+        return out
+
+    def land_outline(self) -> tuple[NDArray[np.bool_], tuple[float, float, float, float]]:
+        """Land mask of the biome raster at its own resolution, and its extent (west, east, south, north): what
+        coastlines are drawn from.
+        """
+        with rasterio.open(self.folder / self.rasters[BIOME_RASTER].path) as source:
+            land = source.read(1, masked=True)
+            bounds = source.bounds
+        return ~np.ma.getmaskarray(land) & (np.ma.getdata(land) > 0), (
+            bounds.left,
+            bounds.right,
+            bounds.bottom,
+            bounds.top,
+        )
+
+    def _biome_on_grid(self, grid: MapGrid) -> NDArray[np.uint8]:
+        natural = np.nan_to_num(self._read_onto(self.rasters[BIOME_RASTER], grid, Resampling.mode)).astype(np.uint8)
+        crops = (
+            self._read_onto(self.rasters[CROPLAND_RASTER], grid, Resampling.average)
+            if CROPLAND_RASTER in self.rasters
+            else 0.0
+        )
+        return with_croplands(natural, np.broadcast_to(crops, natural.shape))
+
+    def _lookup(self) -> NDArray[np.uint8]:
+        try:
+            return wwf_lookup(self.rasters[BIOME_RASTER].categories or [])
+        except InputError as error:
+            raise InputError(error.message, file=self.manifest, column="categories") from None
+
+    def _clean(self, raster: Raster, values: np.ma.MaskedArray) -> NDArray[np.float64]:
+        """Plain float values with NaN where missing; classes of the biome raster become biome numbers, 0 for rock, ice
+        and water.
+        """
+        data = np.ma.filled(values.astype(float), np.nan)
+        if raster.name in NEVER_ZERO:
+            data[data == 0] = np.nan
+        if raster.name == BIOME_RASTER:
+            known = np.isfinite(data)
+            try:
+                data[known] = self._lookup()[data[known].astype(int)]
+            except IndexError:
+                highest = int(data[known].max())
+                raise InputError(
+                    f"value {highest} has no category in {self.manifest}", file=self.folder / raster.path
+                ) from None
+        return data
+
+    def _soil_values(self, raster: Raster, values: np.ma.MaskedArray) -> NDArray[np.float64]:
+        """The same for a site, which stands on soil: it may not take a biome without."""
+        data = self._clean(raster, values)
+        if raster.name == BIOME_RASTER:
+            data[data == 0] = np.nan
+        return data
+
+    def _sample_raster(
+        self, raster: Raster, lat: NDArray, lon: NDArray, nearest_km: float, report: SampleReport
+    ) -> NDArray[np.float64]:
+        with rasterio.open(self.folder / raster.path) as source:
+            read = (
+                np.ma.concatenate(list(source.sample(zip(lon, lat, strict=True), masked=True)))
+                if len(lat)
+                else np.ma.array([])
+            )
+            values = self._soil_values(raster, read)
+            # A point off the raster's edge is read as 0 by GDAL: it is missing.
+            left, bottom, right, top = source.bounds
+            values[(lon < left) | (lon > right) | (lat < bottom) | (lat > top)] = np.nan
+            holes = np.flatnonzero(np.isnan(values))
+            for i in holes:
+                values[i] = self._nearest(source, raster, lat[i], lon[i], nearest_km)
+        report.filled[raster.name] = int(np.isfinite(values[holes]).sum())
+        report.missing[raster.name] = int(np.isnan(values[holes]).sum())
+        return values
+
+    def _nearest(
+        self, source: rasterio.DatasetReader, raster: Raster, lat: float, lon: float, nearest_km: float
+    ) -> float:
+        """Value of the nearest cell that has one, by great-circle distance; NaN beyond reach. Reads only a window about
+        the site.
+        """
+        reach = np.degrees(nearest_km / EARTH_RADIUS_KM)
+        lon_reach = min(reach / max(np.cos(np.radians(lat)), 0.01), 180.0)
+        row, col = source.index(lon, lat)
+        rows, cols = int(np.ceil(reach / source.res[1])) + 1, int(np.ceil(lon_reach / source.res[0])) + 1
+        top, left = max(row - rows, 0), max(col - cols, 0)
+        bottom, right = min(row + rows + 1, source.height), min(col + cols + 1, source.width)
+        if top >= bottom or left >= right:
+            return np.nan
+        window = Window(left, top, right - left, bottom - top)
+        values = self._soil_values(raster, source.read(1, window=window, masked=True))
+        r, c = np.nonzero(np.isfinite(values))
+        if len(r) == 0:
+            return np.nan
+        x, y = source.xy(r + top, c + left)
+        km = great_circle_km(lat, lon, np.asarray(y), np.asarray(x))
+        best = int(np.argmin(km))
+        return float(values[r[best], c[best]]) if km[best] <= nearest_km else np.nan
+
+    def _read_onto(self, raster: Raster, grid: MapGrid, finer: Resampling) -> NDArray[np.float64]:
+        with rasterio.open(self.folder / raster.path) as source:
+            values = self._clean(raster, source.read(1, masked=True))
+            coarser = source.res[0] >= grid.resolution
+            out = np.full(grid.shape, np.nan)
+            reproject(
+                values,
+                out,
+                src_transform=source.transform,
+                src_crs="EPSG:4326",
+                src_nodata=np.nan,
+                dst_transform=grid.transform,
+                dst_crs="EPSG:4326",
+                dst_nodata=np.nan,
+                resampling=Resampling.nearest if coarser else finer,
+            )
+        return out
+
+    def _read_manifest(self) -> list[Raster]:
+        try:
+            entries = tomllib.loads(self.manifest.read_text(encoding="utf-8")).get("raster", [])
+        except FileNotFoundError:
+            raise InputError(
+                "not found; expected a list of [[raster]] entries (name, path, role, group, unit)", file=self.manifest
+            ) from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise InputError(f"not valid TOML ({error})", file=self.manifest) from None
+        rasters = []
+        for number, entry in enumerate(entries, 1):
+            try:
+                rasters.append(Raster(**entry))
+            except pydantic.ValidationError as error:
+                first = error.errors()[0]
+                key = ".".join(map(str, first["loc"]))
+                name = entry.get("name", f"number {number}")
+                raise InputError(f"entry {name}: {first['msg'].lower()}", file=self.manifest, column=key) from None
+        if not any(r.name == BIOME_RASTER for r in rasters):
+            raise InputError(f"no entry named {BIOME_RASTER}, from which the biomes are derived", file=self.manifest)
+        return rasters
+
+    def _check(self, raster: Raster) -> None:
+        path = self.folder / raster.path
+        try:
+            with rasterio.open(path) as source:
+                if source.crs is None or source.crs.to_epsg() != 4326:
+                    raise InputError(f"expected coordinates in EPSG:4326, found {source.crs or 'none'}", file=path)
+                if source.count != 1:
+                    raise InputError(f"expected one band, found {source.count}", file=path)
+                if source.transform.b or source.transform.d or source.transform.a <= 0 or source.transform.e >= 0:
+                    raise InputError("expected a north-up raster without rotation", file=path)
+        except rasterio.errors.RasterioIOError as error:
+            raise InputError(f"not a readable raster ({str(error).splitlines()[0]})", file=path) from None
+
+
+def great_circle_km(lat: ArrayLike, lon: ArrayLike, lats: NDArray, lons: NDArray) -> NDArray[np.float64]:
+    """Distance from one place to others, km (haversine)."""
+    lat, lon, lats, lons = (np.radians(a) for a in (lat, lon, lats, lons))
+    h = np.sin((lats - lat) / 2) ** 2 + np.cos(lat) * np.cos(lats) * np.sin((lons - lon) / 2) ** 2
+    return 2 * EARTH_RADIUS_KM * np.arcsin(np.sqrt(np.clip(h, 0, 1)))
+
+
+def _chord(km: float) -> float:
+    """Straight-line distance on the unit sphere for a distance along it."""
+    return 2 * np.sin(km / EARTH_RADIUS_KM / 2)

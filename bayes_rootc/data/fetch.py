@@ -1,0 +1,335 @@
+"""Bringing the public inputs into a data folder: from their publishers, or from a copy of the folder somewhere else.
+
+A file takes its name only when it is whole and its checksum is right. A cut download goes on where it stopped, in this
+call or in a later one (`.fetch/*.part`). Checksums of everything brought are kept in `fetched.json`.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import shutil
+import tomllib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
+from urllib.parse import quote
+
+import pydantic
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+from ..errors import InputError
+from ..files import sha256, write_json, write_text
+from .covariates import Raster
+from .download import Report, retrieve, silent
+from .sources import SOURCES, Source
+
+WORKPLACE, RECORD, CHECKSUMS, MANIFEST = ".fetch", "fetched.json", "SHA256SUMS", "covariates/manifest.toml"
+
+
+_Task = Callable[[Report], "Fetched"]
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """What became of one source.
+
+    status : `fetched` now; `present` before; `by hand`: for the user to bring, as `note` says; `absent` from the copy.
+    """
+
+    name: str
+    status: Literal["fetched", "present", "by hand", "absent"]
+    files: tuple[Path, ...] = ()
+    note: str = ""
+
+
+def fetch(
+    to: str | Path,
+    source: str | Path | None = None,
+    *,
+    only: Iterable[str] | None = None,
+    sources: tuple[Source, ...] = SOURCES,
+    console: Console | None = None,
+) -> list[Fetched]:
+    """Brings the public inputs into a data folder; what is there and sound is left alone.
+
+    Parameters
+    ----------
+    to : the data folder; made if need be.
+    source : folder or URL that holds a copy of a data folder, with an optional `SHA256SUMS` (as `sha256sum` writes it);
+        without it, the publishers.
+    only : names of sources; all without it.
+    console : where progress is shown, a line for each source.
+
+    Returns
+    -------
+    One record for each source, in order. What a program cannot fetch comes back `by hand`, with what to do.
+    From a copy, all rasters are one record, `covariates`.
+
+    Raises
+    ------
+    InputError : an unknown name, a checksum that does not match, a download that failed (the other sources are brought
+        all the same), a copy that holds nothing of use.
+    """
+    to, console = Path(to), console or Console()
+    chosen = _choose(sources, only)
+    work = to / WORKPLACE
+    work.mkdir(parents=True, exist_ok=True)
+    record = _Record(to)
+    if source is None:
+        tasks: dict[str, _Task] = {s.name: partial(_from_publisher, s, to, record) for s in chosen}
+    else:
+        copy = _Copy(source, work, chosen, whole=only is None)
+        tables = [s for s in chosen if not all(name.startswith("covariates/") for name in s.files)]
+        tasks = {s.name: partial(copy.bring, s, to, record) for s in tables}
+        tasks |= {"covariates": partial(copy.bring_rasters, to, record)} if copy.rasters else {}
+    done, failures = [], []
+    for name, task in tasks.items():
+        try:
+            with _progress(console, name) as report:
+                done.append(task(report))
+            _say(console, done[-1], to)
+        except InputError as error:
+            failures.append(str(error))
+            console.print(f"  {name}: failed: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
+    if failures:
+        more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
+        raise InputError(failures[0] + more)
+    if source is not None and not any(result.files for result in done):
+        raise InputError("holds none of the files of a data folder", file=source)
+    with suppress(OSError):  # not empty: another source's download waits there to be gone on with
+        work.rmdir()
+    return done
+
+
+def _choose(sources: tuple[Source, ...], only: Iterable[str] | None) -> list[Source]:
+    if only is None:
+        return list(sources)
+    chosen: list[Source] = []
+    for name in only:
+        found = [s for s in sources if s.name == name or s.name.startswith(f"{name}-")]
+        if not found:
+            raise InputError(f"`{name}` is not a source, expected one of: {', '.join(s.name for s in sources)}")
+        chosen += [s for s in found if s not in chosen]
+    return chosen
+
+
+def _from_publisher(source: Source, to: Path, record: _Record, report: Report) -> Fetched:
+    paths = tuple(to / name for name in source.files)
+    other = sorted(to.glob(source.stands_in)) if source.stands_in else []
+    if other and not any(path.exists() for path in paths):
+        return Fetched(source.name, "present", tuple(other))
+    if all(record.is_sound(name) for name in source.files):
+        return Fetched(source.name, "present", paths)
+    if not source.url:
+        return Fetched(source.name, "by hand", note=f"{source.by_hand}; put it at {' '.join(map(str, paths))}")
+    work = to / WORKPLACE
+    download = work / f"{source.name}.download"
+    try:
+        retrieve(source.url, download, source.sha256, report, login=source.by_hand or f"put {paths[0]} there by hand")
+    except FileNotFoundError:
+        raise InputError("the publisher has no such file any more (HTTP 404)", file=source.url) from None
+    record.note_download(source.url, download)
+    # Everything is made before anything takes its name: a broken archive leaves the folder as it was.
+    made = {name: work / f"{source.name}-{i}{PurePosixPath(name).suffix}" for i, name in enumerate(source.files)}
+    try:
+        for name, unpack in source.files.items():
+            unpack(download, made[name])
+    except InputError as error:
+        download.unlink()
+        raise InputError(error.message, file=source.url, column=error.column) from None
+    # The manifest first: files without a record count as the user's own, and would never get their entries.
+    add_to_manifest(to / MANIFEST, source.rasters)
+    for name, path in made.items():
+        record.put(path, name, source.url)
+    download.unlink()
+    return Fetched(source.name, "fetched", paths, note=f"{source.publisher}; {source.licence}")
+
+
+class _Copy:
+    """A copy of a data folder, on disk or behind a URL; `whole`: all its rasters, not only the sources' own."""
+
+    def __init__(self, place: str | Path, work: Path, sources: list[Source], *, whole: bool):
+        self.place, self.work = place, work
+        self.remote = "://" in str(place)
+        if not self.remote and not Path(place).is_dir():
+            raise InputError("no such folder", file=place)
+        self.sums = self._read_sums()
+        own = {name for source in sources for name in source.files}
+        self.rasters = [r for r in self._read_manifest() if whole or f"covariates/{r.path}" in own]
+
+    def bring(self, source: Source, to: Path, record: _Record, report: Report) -> Fetched:
+        """A source's tables; its rasters come with `bring_rasters`."""
+        names = [n for n in self._names(source) if not n.startswith("covariates/")]
+        results = [self._bring(name, to, record, report) for name in names]
+        files = tuple(to / name for name, status in zip(names, results, strict=True) if status != "absent")
+        status: Any = "absent" if not files else "fetched" if "fetched" in results else "present"
+        return Fetched(source.name, status, files)
+
+    def bring_rasters(self, to: Path, record: _Record, report: Report) -> Fetched:
+        results = {r.path: self._bring(f"covariates/{r.path}", to, record, report) for r in self.rasters}
+        got = [r for r in self.rasters if results[r.path] != "absent"]
+        add_to_manifest(to / MANIFEST, got)
+        status: Any = "absent" if not got else "fetched" if "fetched" in results.values() else "present"
+        return Fetched("covariates", status, tuple(to / "covariates" / r.path for r in got))
+
+    def _bring(self, name: str, to: Path, record: _Record, report: Report) -> str:
+        if record.is_sound(name, self.sums.get(name)):
+            return "present"
+        work = self.work / name.replace("/", "-")
+        if self._get(name, work, report, self.sums.get(name)) is None:
+            return "absent"
+        record.put(work, name, str(self.place))
+        return "fetched"
+
+    def _names(self, source: Source) -> list[str]:
+        """Names under which the copy can hold the source: only listings can tell files of another version."""
+        if not source.stands_in:
+            return list(source.files)
+        if self.remote:
+            found = [n for n in self.sums if n.count("/") == 1 and PurePosixPath(n).match(source.stands_in)]
+        else:
+            found = [p.relative_to(self.place).as_posix() for p in Path(self.place).glob(source.stands_in)]
+        return sorted(found) or list(source.files)
+
+    def _get(self, name: str, target: Path, report: Report, checksum: str | None = None) -> Path | None:
+        """Brings one file of the copy to `target`; None if the copy has no such file."""
+        target.unlink(missing_ok=True)  # of an earlier call that was broken off
+        if self.remote:
+            try:
+                retrieve(f"{str(self.place).rstrip('/')}/{quote(name)}", target, checksum, report)
+            except FileNotFoundError:
+                return None
+            return target
+        file = Path(self.place) / name
+        if not file.is_file():
+            return None
+        shutil.copyfile(file, target)
+        if checksum is not None and (got := sha256(target)) != checksum:
+            target.unlink()
+            raise InputError(f"its SHA-256 is {got}, expected {checksum}", file=file)
+        return target
+
+    def _read_sums(self) -> dict[str, str]:
+        file = self._get(CHECKSUMS, self.work / CHECKSUMS, silent)
+        sums = {}
+        for row, line in enumerate(file.read_text(encoding="utf-8").splitlines() if file else [], start=1):
+            checksum, _, name = line.strip().partition(" ")
+            name = name.strip().removeprefix("*").removeprefix("./")
+            if line.strip() and (len(checksum) != 64 or not name):
+                raise InputError("expected `<SHA-256>  <path>`", file=f"{self.place}/{CHECKSUMS}", row=row)
+            sums[name] = checksum.lower()
+        if file:
+            file.unlink()
+        return sums
+
+    def _read_manifest(self) -> list[Raster]:
+        file = self._get(MANIFEST, self.work / "manifest.toml", silent, self.sums.get(MANIFEST))
+        rasters = read_manifest(file) if file else []
+        if file:
+            file.unlink()
+        for raster in rasters:
+            path = PurePosixPath(raster.path)
+            if path.is_absolute() or ".." in path.parts:
+                raise InputError(
+                    f"`{raster.path}` is outside the folder", file=f"{self.place}/{MANIFEST}", column="path"
+                )
+        return rasters
+
+
+class _Record:
+    """`fetched.json`: checksum, origin and day of everything that was brought."""
+
+    def __init__(self, to: Path):
+        self.to, self.path = to, to / RECORD
+        try:
+            kept = json.loads(self.path.read_text(encoding="utf-8")) if self.path.exists() else {}
+            self.files: dict[str, dict[str, Any]] = kept.get("files", {})
+            self.downloads: dict[str, dict[str, Any]] = kept.get("downloads", {})
+        except (ValueError, AttributeError) as error:
+            raise InputError(f"not readable ({error}); delete it to start anew", file=self.path) from None
+
+    def is_sound(self, name: str, checksum: str | None = None) -> bool:
+        """The file is there, and is what its checksum says; without a known checksum it is the user's, and trusted."""
+        path = self.to / name
+        known = checksum or self.files.get(name, {}).get("sha256")
+        return path.is_file() and (known is None or sha256(path) == known)
+
+    def put(self, path: Path, name: str, origin: str) -> None:
+        """Gives a finished file its name in the data folder."""
+        target = self.to / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        self.files[name] = {**_identity(path), "from": origin}
+        path.replace(target)
+        self._write()
+
+    def note_download(self, url: str, path: Path) -> None:
+        """Keeps the checksum seen first; a publisher's file that changed under the same address is an error."""
+        seen, known = _identity(path), self.downloads.setdefault(url, _identity(path))
+        if seen["sha256"] != known["sha256"]:
+            path.unlink()
+            raise InputError(
+                f"the publisher's file is another one than on {known['date']} (SHA-256 {seen['sha256']},"
+                f" then {known['sha256']}); to accept it, delete its entry in {self.path}",
+                file=url,
+            )
+        self._write()
+
+    def _write(self) -> None:
+        write_json(self.path, {"files": self.files, "downloads": self.downloads})
+
+
+def _identity(path: Path) -> dict[str, Any]:
+    return {"sha256": sha256(path), "bytes": path.stat().st_size, "date": datetime.date.today().isoformat()}
+
+
+def read_manifest(path: Path) -> list[Raster]:
+    """Entries of a covariate manifest.
+
+    Raises
+    ------
+    InputError : not TOML, or an entry with an unknown, missing or wrong key.
+    """
+    try:
+        entries = tomllib.loads(path.read_text(encoding="utf-8")).get("raster", [])
+        return [Raster.model_validate(entry) for entry in entries]
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"not a TOML file ({error})", file=path) from None
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        raise InputError(first["msg"], file=path, column=".".join(map(str, first["loc"]))) from None
+
+
+def add_to_manifest(path: Path, rasters: Iterable[Raster]) -> None:
+    """Appends entries to a covariate manifest; a name that it has already stays as its owner wrote it."""
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    known = {r.name for r in read_manifest(path)} if text else set()
+    new = [r for r in rasters if r.name not in known]
+    if new:
+        # A JSON string or list of strings is a TOML one.
+        blocks = ("\n".join(f"{k} = {json.dumps(v)}" for k, v in r.model_dump(exclude_none=True).items()) for r in new)
+        write_text(path, "\n\n".join(filter(None, [text.rstrip("\n"), *(f"[[raster]]\n{b}" for b in blocks)])) + "\n")
+
+
+@contextmanager
+def _progress(console: Console, name: str) -> Iterator[Report]:
+    columns = (TextColumn("  {task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task(name, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+def _say(console: Console, result: Fetched, to: Path) -> None:
+    names = [str(f.relative_to(to)) for f in result.files]
+    shown = ", ".join(names) if len(names) <= 2 else f"{names[0]} … {names[-1]} ({len(names)} files)"
+    style = "yellow" if result.status == "by hand" else None
+    text = (
+        f"  {result.name}: {result.status}"
+        + (f": {shown}" if shown else "")
+        + (f" ({result.note})" if result.note else "")
+    )
+    console.print(text, style=style, highlight=False, markup=False, soft_wrap=True)

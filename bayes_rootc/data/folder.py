@@ -1,0 +1,160 @@
+"""The data folder: every source read, checked and brought together with the covariates at its sites."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ..errors import InputError
+from ..files import sha256
+from .atmosphere import Atmosphere, zone_of
+from .covariates import CovariateStack
+from .israd import read_layers
+from .npp import read_npp
+from .roots import read_root_profiles
+from .tables import Screen, SourceCheck
+
+SITE = ["lat", "lon"]
+
+
+@dataclass
+class Inputs:
+    """Everything a run needs.
+
+    Tables have one row a record and carry the covariates of their sites (a column each, and `biome`).
+    layers : radiocarbon layers (`israd.read_layers`), with `zone`, `profile_index`, `stock_metre`, and
+        `has_covariates`: a layer needs none for its age,
+        only to train and predict with. npp : NPP sites (`npp.read_npp`).
+    roots : root profiles (`roots.read_root_profiles`). checks : what was used and dropped, a source each. files :
+        checksum of every file read.
+    """
+
+    folder: Path
+    atmosphere: Atmosphere
+    covariates: CovariateStack
+    layers: pd.DataFrame
+    npp: pd.DataFrame
+    roots: pd.DataFrame
+    checks: list[SourceCheck]
+    files: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def features(self) -> list[str]:
+        """Numeric covariates."""
+        return self.covariates.features
+
+
+def read_inputs(folder: str | Path, *, nearest_km: float = 100.0) -> Inputs:
+    """Reads and checks a data folder.
+
+    Raises
+    ------
+    InputError : a source is missing or unusable, or nothing of it is left after the rules.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError("no such data folder", file=folder)
+    covariates = CovariateStack(folder / "covariates")
+    atmosphere = Atmosphere.read(folder / "atmosphere")
+    israd = _newest(folder / "israd", "ISRaD_extra_flat_layer_*.csv*")
+    layers, layer_check = read_layers(israd)
+    npp_folder = folder / "npp"
+    npp, npp_checks = read_npp(npp_folder)
+    roots_file = folder / "roots" / "root_profiles_D50D95.csv"
+    if not roots_file.exists():
+        raise InputError("not found", file=roots_file)
+    roots, roots_check = read_root_profiles(roots_file)
+
+    checks = [layer_check, *npp_checks, roots_check]
+    layers, check = _with_covariates("covariates at radiocarbon layers", layers, covariates, nearest_km, keep=True)
+    checks.append(check)
+    npp, check = _with_covariates("covariates at NPP sites", npp, covariates, nearest_km)
+    checks.append(check)
+    roots, check = _with_covariates("covariates at root profiles", roots, covariates, nearest_km)
+    checks.append(check)
+    for name, table in {"radiocarbon layers": layers, "NPP sites": npp, "root profiles": roots}.items():
+        if len(table) < 2:
+            raise InputError(
+                f"{len(table)} usable {name} are left after the rules; see `bayes-rootc check --data {folder}`",
+                file=folder,
+            )
+
+    layers["zone"] = zone_of(layers["lat"], layers["lon"])
+    layers["profile_index"] = layers.groupby("profile", sort=False).ngroup()
+    layers["stock_metre"] = _metre_stock(layers, covariates)
+    used = [
+        israd,
+        *sorted(npp_folder.glob("*.csv")),
+        roots_file,
+        *sorted((folder / "atmosphere").glob("*.csv")),
+        covariates.manifest,
+    ]
+    used += [covariates.folder / r.path for r in covariates.rasters.values()]
+    return Inputs(
+        folder,
+        atmosphere,
+        covariates,
+        layers,
+        npp,
+        roots,
+        checks,
+        {str(f.relative_to(folder)): sha256(f) for f in used},
+    )
+
+
+def _newest(folder: Path, pattern: str) -> Path:
+    found = sorted(folder.glob(pattern))
+    if not found:
+        raise InputError(f"expected a file named {pattern} in it", file=folder)
+    return found[-1]
+
+
+def _with_covariates(
+    source: str, table: pd.DataFrame, covariates: CovariateStack, nearest_km: float, *, keep: bool = False
+) -> tuple[pd.DataFrame, SourceCheck]:
+    """Joins the covariates of each row's site; rows whose site has no biome, or lacks a covariate (unless `keep`), are
+    dropped and counted.
+    """
+    sites = table[SITE].drop_duplicates().reset_index(drop=True)
+    values, report = covariates.sample(sites["lat"], sites["lon"], nearest_km=nearest_km)
+    joined = table.merge(
+        pd.concat([sites, values], axis=1), on=SITE, how="left", validate="many_to_one", suffixes=("_own", "")
+    )
+    screen = Screen(source, covariates.folder, joined)
+    screen.drop(f"no soil biome within {nearest_km:g} km", joined["biome"] == 0)
+    for group in dict.fromkeys(covariates.rasters[f].group for f in covariates.features):
+        names = [f for f in covariates.features if covariates.rasters[f].group == group]
+        rule, lacks = f"a {group} covariate missing within {nearest_km:g} km", screen.table[names].isna().any(axis=1)
+        if keep:
+            screen.remark(f"{rule}: age only, not in the learners", lacks)
+        else:
+            screen.drop(rule, lacks)
+    screen.table["has_covariates"] = screen.table[covariates.features].notna().all(axis=1)
+    filled = max(report.filled.values(), default=0)
+    screen.check.remarks |= (
+        {f"sites ({report.sites} in all) that take a covariate from a neighbouring cell, at most": filled}
+        if filled
+        else {}
+    )
+    return screen.table.reset_index(drop=True), screen.check
+
+
+def _metre_stock(layers: pd.DataFrame, covariates: CovariateStack) -> np.ndarray:
+    """Gridded stock of the first metre at each layer's site, Mg C ha⁻¹: rasters of role `stock` first, else a covariate
+    named `soc_stock*`.
+    """
+    names = covariates.role("stock") + [f for f in covariates.features if f.startswith("soc_stock")]
+    stock = np.full(len(layers), np.nan)
+    for name in names:
+        factor = {"kg m-2": 10.0, "Mg ha-1": 1.0, "g m-2": 0.01}.get(covariates.rasters[name].unit)
+        if factor is None:
+            raise InputError(
+                f"entry {name}: unit of a carbon stock must be kg m-2, g m-2 or Mg ha-1",
+                file=covariates.manifest,
+                column="unit",
+            )
+        stock = np.where(np.isfinite(stock), stock, layers[name].to_numpy(float) * factor)
+    return stock

@@ -1,0 +1,138 @@
+"""Net primary production above and below ground at sites: Peng et al. 2023, and the soil respiration database SRDB
+(Jian et al. 2021).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ..constants import G_M2_TO_MG_HA
+from ..errors import InputError
+from .tables import Screen, SourceCheck, read_csv
+
+MAX_BNPP = 1500.0
+MAX_NPP = 3000.0
+"""g C m⁻² yr⁻¹: above any undisturbed ecosystem (wet tropical forest: NPP to about 2,200); larger figures are dry mass
+or biomass.
+"""
+
+FIRST_PROBLEM_FLAG = 10
+"""SRDB's quality flags from Q10 on name a potential, suspected or known problem; Q01–Q04 only say how a figure was
+read.
+"""
+
+ORDINARY_MANAGEMENT = ("none", "control", "conventional tillage", "no-till", "reduced tillage", "tillage")
+"""Entries of SRDB's `Manipulation` that are how such land is kept, not an experiment on it."""
+
+
+def read_npp(folder: Path) -> tuple[pd.DataFrame, list[SourceCheck]]:
+    """Sites with belowground production, one row a site: records of one place are averaged.
+
+    Parameters
+    ----------
+    folder : holds `npp_peng2023.csv`, `srdb-data.csv`, or both.
+
+    Returns
+    -------
+    sites : `id`, `lat`, `lon` (degrees), `bnpp` (Mg C ha⁻¹ yr⁻¹), `npp` (the same; NaN where unknown), `f_bnpp` (0–1;
+        NaN where
+        unknown), `records` (how many were averaged).
+    checks : one for each file.
+
+    Raises
+    ------
+    InputError : see `tables.read_csv`.
+    """
+    readers = {"npp_peng2023.csv": _read_peng, "srdb-data.csv": _read_srdb}
+    parts: list[pd.DataFrame] = []
+    checks: list[SourceCheck] = []
+    for name, reader in readers.items():
+        if (folder / name).exists():
+            screen = reader(folder / name)
+            _screen_fluxes(screen)
+            if parts:  # the compilations share studies
+                screen.drop(
+                    "in an earlier source (same 0.1° and BNPP)", _keys(screen.table).isin(_keys(pd.concat(parts)))
+                )
+            parts.append(screen.table)
+            checks.append(screen.check)
+    if not parts:
+        raise InputError(f"expected {' or '.join(readers)} in it", file=folder)
+    records = pd.concat(parts, ignore_index=True)
+    records["f_bnpp"] = records["bnpp"] / records["npp"]
+    sites = records.groupby(["lat", "lon"], as_index=False, sort=True).agg(
+        bnpp=("bnpp", "mean"), npp=("npp", "mean"), f_bnpp=("f_bnpp", "mean"), records=("bnpp", "size")
+    )
+    sites[["bnpp", "npp"]] *= G_M2_TO_MG_HA
+    sites.insert(0, "id", [f"npp-{i:04d}" for i in range(1, len(sites) + 1)])
+    return sites, checks
+
+
+def _keys(records: pd.DataFrame) -> pd.Series:
+    return (
+        records["lat"].round(1).astype(str)
+        + "/"
+        + records["lon"].round(1).astype(str)
+        + "/"
+        + records["bnpp"].round().astype(str)
+    )
+
+
+def _read_peng(path: Path) -> Screen:
+    table = read_csv(path, _schema(lat="lat", lon="lon", npp="TNPP_1", anpp="ANPP_2", bnpp="BNPP_1"), value="BNPP_1")
+    names = {"TNPP_1": "npp", "ANPP_2": "anpp", "BNPP_1": "bnpp"}
+    return Screen("net primary production (Peng et al. 2023)", path, table.rename(columns=names))
+
+
+def _read_srdb(path: Path) -> Screen:
+    text = ("Quality_flag", "Manipulation", "Duplicate_record")
+    table = read_csv(
+        path,
+        _schema(lat="Latitude", lon="Longitude", npp="NPP", anpp="ANPP", bnpp="BNPP", text=text),
+        optional=text,
+        value="BNPP",
+    )
+    names = {"Latitude": "lat", "Longitude": "lon", "NPP": "npp", "ANPP": "anpp", "BNPP": "bnpp"}
+    screen = Screen("net primary production (SRDB v5)", path, table.rename(columns=names))
+    screen.drop("no belowground production", screen.table["bnpp"].isna())
+    flags = screen.table["Quality_flag"].fillna("").astype(str).str.findall(r"Q(\d+)")
+    screen.drop(
+        f"quality flag Q{FIRST_PROBLEM_FLAG} or worse",
+        [any(int(f) >= FIRST_PROBLEM_FLAG for f in row) for row in flags],
+    )
+    manipulation = screen.table["Manipulation"].fillna("none").astype(str).str.strip().str.lower()
+    screen.drop("experimental manipulation", ~manipulation.isin(ORDINARY_MANAGEMENT))
+    screen.drop("marked as a duplicate record", screen.table["Duplicate_record"].notna())
+    return screen
+
+
+def _screen_fluxes(screen: Screen) -> None:
+    screen.drop("no belowground production", screen.table["bnpp"].isna())
+    screen.drop("no coordinates", screen.table["lat"].isna() | screen.table["lon"].isna())
+    screen.drop("belowground production not > 0", screen.table["bnpp"] <= 0)
+    screen.drop(f"belowground production > {MAX_BNPP:g} g C m⁻² yr⁻¹", screen.table["bnpp"] > MAX_BNPP)
+    t = screen.table
+    screen.drop("duplicate (same place and figures)", t.duplicated(["lat", "lon", "npp", "anpp", "bnpp"]))
+    t = screen.table
+    summed = t["npp"].isna() & t["anpp"].notna()
+    screen.remark("total production = above + below ground", summed)
+    total = t["npp"].fillna(t["anpp"] + t["bnpp"])
+    unusable = (total <= t["bnpp"]) | (total > MAX_NPP) | total.isna()
+    screen.remark(f"total production unknown, not above BNPP or > {MAX_NPP:g} g C m⁻² yr⁻¹: no f_BNPP", unusable)
+    screen.table = t.assign(npp=total.where(~unusable, np.nan))[["lat", "lon", "npp", "anpp", "bnpp"]]
+
+
+def _schema(*, lat: str, lon: str, npp: str, anpp: str, bnpp: str, text: tuple[str, ...] = ()):  # type: ignore[no-untyped-def]
+    import pandera.pandas as pa
+
+    def degrees(limit: float) -> pa.Column:
+        return pa.Column(
+            float, pa.Check.in_range(-limit, limit, error=f"is outside [-{limit:g}, {limit:g}] degrees"), nullable=True
+        )
+
+    flux = pa.Column(float, nullable=True)
+    columns = {lat: degrees(90), lon: degrees(180), npp: flux, anpp: flux, bnpp: flux}
+    return pa.DataFrameSchema(columns | {name: pa.Column(object, nullable=True) for name in text})

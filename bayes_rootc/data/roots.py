@@ -1,0 +1,61 @@
+"""Root profiles of Schenk & Jackson 2003 (ORNL DAAC 660): the depths above which half and 95 % of the roots lie."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ..constants import M_TO_CM
+from .tables import Screen, SourceCheck, read_csv
+
+MISSING = -999.0
+MAX_D95_M = 20.0
+
+
+def read_root_profiles(path: Path) -> tuple[pd.DataFrame, SourceCheck]:
+    """Root profiles, one row a profile.
+
+    The extrapolated depths are used (roots below the sampled depth counted in), else those of the sampled part.
+
+    Returns
+    -------
+    profiles : `id`, `lat`, `lon` (degrees), `d50`, `d95` (cm).
+    check : rows read, used, and dropped by rule.
+
+    Raises
+    ------
+    InputError : see `tables.read_csv`.
+    """
+    screen = Screen("root profiles (Schenk & Jackson)", path, read_csv(path, _schema()))
+    t = screen.table.replace(MISSING, np.nan)
+    sampled_only = t["D50_extrapolated"].isna() | t["D95_extrapolated"].isna()
+    d50 = t["D50_extrapolated"].where(~sampled_only, t["D50"])
+    d95 = t["D95_extrapolated"].where(~sampled_only, t["D95"])
+    screen.table = t.assign(d50=d50 * M_TO_CM, d95=d95 * M_TO_CM)
+    screen.remark("no extrapolated depths: those of the sampled part", sampled_only)
+    screen.drop("no coordinates", screen.table["latitude"].isna() | screen.table["longitude"].isna())
+    screen.drop("D50 or D95 missing", screen.table["d50"].isna() | screen.table["d95"].isna())
+    screen.drop("D50 not > 0", screen.table["d50"] <= 0)
+    screen.drop("D95 not below D50", screen.table["d95"] <= screen.table["d50"])
+    screen.drop("duplicate (same place and depths)", screen.table.duplicated(["latitude", "longitude", "d50", "d95"]))
+    profiles = screen.table.rename(columns={"ID": "id", "latitude": "lat", "longitude": "lon"})
+    return profiles[["id", "lat", "lon", "d50", "d95"]].reset_index(drop=True), screen.check
+
+
+def _schema():  # type: ignore[no-untyped-def]
+    import pandera.pandas as pa
+
+    def number(low: float, high: float, what: str) -> pa.Column:
+        check = pa.Check(
+            lambda v: v.isna() | (v == MISSING) | v.between(low, high),
+            error=f"is neither {MISSING:g} (missing) nor in [{low:g}, {high:g}] {what}",
+        )
+        return pa.Column(float, check, nullable=True)
+
+    depths = ("D50", "D95", "D50_extrapolated", "D95_extrapolated")
+    return pa.DataFrameSchema(
+        {"ID": pa.Column(object), "latitude": number(-90, 90, "degrees"), "longitude": number(-180, 180, "degrees")}
+        | {name: number(0, MAX_D95_M, "m") for name in depths}
+    )

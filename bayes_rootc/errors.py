@@ -1,0 +1,31 @@
+"""The one exception that means "the user can mend this"."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class InputError(ValueError):
+    """Bad input: says the file, row and column, and what was expected, in one line.
+
+    The command line prints it without a traceback and exits with code 2.
+
+    Parameters
+    ----------
+    message : what is wrong and what was expected.
+    file : the file at fault, if any.
+    row : its row, counted as a spreadsheet does (the header is row 1).
+    column : the column's name in the file.
+    """
+
+    def __init__(
+        self, message: str, *, file: str | Path | None = None, row: int | None = None, column: str | None = None
+    ):
+        self.message, self.file, self.row, self.column = message, file, row, column
+        place = [
+            str(file) if file is not None else "",
+            f"row {row}" if row is not None else "",
+            f"column {column}" if column is not None else "",
+        ]
+        where = ", ".join(part for part in place if part)
+        super().__init__(f"{where}: {message}" if where else message)

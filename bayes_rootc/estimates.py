@@ -1,0 +1,145 @@
+"""The six estimates of I_loss (paper, Extended Data Table 1), draw by draw.
+
+| estimate | sites | I_root | depth shares of I_root | I_bulk |
+|---|---|---|---|---|
+| 1 | NPP | BNPP observed | those of I_bulk | predicted |
+| 2 | NPP | satellite NPP x f_BNPP observed | those of I_bulk | predicted |
+| 3 | Δ14C | BNPP predicted | those of I_bulk | observed |
+| 4 | Δ14C | satellite NPP x f_BNPP predicted | those of I_bulk | observed |
+| 5 | roots | BNPP predicted | root profile observed | predicted |
+| 6 | roots | satellite NPP x f_BNPP predicted | root profile observed | predicted |
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from .constants import BIOMES, LAYER_NAMES, PROFILE_NAME
+from .inference.sampling import summarise
+
+GLOBAL = "global"
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """I_root and I_bulk at the sites of one data set, Mg C ha⁻¹ yr⁻¹.
+
+    number : 1–6. sites : which data set. table : `id`, `lat`, `lon`, `biome` of each site. iroot, ibulk : (site, 7,
+        draw).
+    """
+
+    number: int
+    sites: str
+    table: pd.DataFrame
+    iroot: NDArray[np.float32]
+    ibulk: NDArray[np.float32]
+
+    @property
+    def biome(self) -> NDArray[np.int64]:
+        """Biome of each site, 1–9."""
+        return self.table["biome"].to_numpy(int)
+
+
+def depth_shares(ibulk: NDArray) -> NDArray:
+    """Share of each layer in the profile's I_bulk: (site, 7, draw)."""
+    return ibulk / ibulk.sum(axis=1, keepdims=True)
+
+
+def make_estimate(
+    number: int, sites: str, table: pd.DataFrame, total: NDArray, shares: NDArray, ibulk: NDArray
+) -> Estimate:
+    """One estimate from total I_root (site, draw) or (site, 1), its depth shares and I_bulk (site, 7, draw); sites
+    without a total are left out.
+    """
+    known = np.isfinite(total).all(axis=1)
+    iroot = (total[:, None, :] * shares)[known]
+    where = table.loc[known, ["id", "lat", "lon", "biome"]].reset_index(drop=True)
+    return Estimate(number, sites, where, iroot.astype(np.float32), ibulk[known].astype(np.float32))
+
+
+def site_table(estimates: list[Estimate]) -> pd.DataFrame:
+    """`tables/sites.csv`: posterior mean of the three fluxes (Mg C ha⁻¹ yr⁻¹) at every site, by estimate and layer (and
+    the profile).
+    """
+    parts = []
+    for e in estimates:
+        root, bulk = (_with_profile(a).mean(axis=2, dtype=float) for a in (e.iroot, e.ibulk))
+        for layer, name in enumerate([*LAYER_NAMES, PROFILE_NAME]):
+            fluxes = {"iroot": root[:, layer], "ibulk": bulk[:, layer], "iloss": root[:, layer] - bulk[:, layer]}
+            parts.append(e.table.assign(estimate=e.number, sites=e.sites, layer=name, **fluxes))
+    columns = ["estimate", "sites", "id", "lat", "lon", "biome", "layer", "iroot", "ibulk", "iloss"]
+    return pd.concat(parts, ignore_index=True)[columns]
+
+
+def estimate_table(estimates: list[Estimate]) -> pd.DataFrame:
+    """`tables/iloss_estimates.csv`: estimate x biome x layer (and the profile), fluxes in Mg C ha⁻¹ yr⁻¹.
+
+    For each quantity: mean over the sites, with its posterior (`_mean`, `_median`, `_p025`, `_p975`);
+    `iloss_site_p025`, `_p975`: 95 % of the sites
+    (posterior means); `share`: mean I_loss over mean I_root; `iloss_site_median`: median site.
+    """
+    rows = []
+    for e in estimates:
+        for biome in [0, *BIOMES]:
+            here = np.ones(len(e.biome), bool) if biome == 0 else e.biome == biome
+            if here.any():
+                rows += _biome_rows(e, biome, here)
+    return pd.DataFrame(rows)
+
+
+def _biome_rows(e: Estimate, biome: int, here: NDArray[np.bool_]) -> list[dict[str, object]]:
+    rows = []
+    root, bulk = (_with_profile(a[here]) for a in (e.iroot, e.ibulk))
+    for layer, name in enumerate([*LAYER_NAMES, PROFILE_NAME]):
+        row: dict[str, object] = {
+            "estimate": e.number,
+            "sites": e.sites,
+            "biome": biome,
+            "biome_name": BIOMES.get(biome, GLOBAL),
+            "layer": name,
+            "n": int(here.sum()),
+        }
+        mean_root, mean_bulk = root[:, layer].mean(axis=0), bulk[:, layer].mean(axis=0)
+        quantities = {
+            "iroot": mean_root,
+            "ibulk": mean_bulk,
+            "iloss": mean_root - mean_bulk,
+            "share": 1 - mean_bulk / mean_root,
+        }
+        for quantity, draws in quantities.items():
+            row |= {f"{quantity}_{key}": float(value) for key, value in summarise(draws).items()}
+        site = (root[:, layer] - bulk[:, layer]).mean(axis=1)
+        row |= dict(
+            zip(
+                ("iloss_site_p025", "iloss_site_median", "iloss_site_p975"),
+                np.quantile(site, [0.025, 0.5, 0.975]),
+                strict=True,
+            )
+        )
+        rows.append(row)
+    return rows
+
+
+def _with_profile(values: NDArray) -> NDArray:
+    return np.concatenate([values, values.sum(axis=1, keepdims=True)], axis=1)
+
+
+def combine(estimates: list[Estimate], quantity: str, biome: int = 0, layer: int = -1) -> NDArray[np.float64]:
+    """Draws of the average over the estimates of a site mean: `quantity` is iroot, ibulk, iloss or share; `layer` -1 is
+    the profile.
+    """
+    per_estimate = []
+    for e in estimates:
+        here = np.ones(len(e.biome), bool) if biome == 0 else e.biome == biome
+        if not here.any():
+            continue
+        root, bulk = (
+            (a[here].sum(axis=1) if layer < 0 else a[here, layer]).mean(axis=0, dtype=float) for a in (e.iroot, e.ibulk)
+        )
+        values = {"iroot": root, "ibulk": bulk, "iloss": root - bulk, "share": 1 - bulk / root}
+        per_estimate.append(values[quantity])
+    return np.mean(per_estimate, axis=0) if per_estimate else np.empty(0)

@@ -1,0 +1,279 @@
+"""Random forests that carry a posterior: tree m is fitted to posterior draw m, so inversion uncertainty is in the
+spread of the trees.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from joblib import Parallel, delayed
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import norm
+from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.tree import DecisionTreeRegressor
+
+from ..constants import BIOMES, INTERVAL
+from ..progress import Progress
+
+CHUNK_ROWS = 16384
+Z95 = norm.ppf(INTERVAL[1])
+
+
+class PosteriorForest(RegressorMixin, BaseEstimator):
+    """Random forest on posterior draws of a response.
+
+    Each tree sees a bootstrap sample of whole groups (sites or profiles, as the paper resamples profiles) and one
+    posterior draw of the response. With one column of `y` it is an ordinary random forest.
+
+    Parameters
+    ----------
+    n_estimators : trees.
+    min_samples_leaf, max_features : as in scikit-learn; a third of the features is the usual choice for regression
+        (Breiman 2001).
+    random_state : seed; the same seed gives the same forest whatever `n_jobs`.
+
+    Attributes
+    ----------
+    estimators_ : fitted `DecisionTreeRegressor`s, one a tree.
+    """
+
+    def __init__(
+        self,
+        n_estimators: int = 500,
+        *,
+        min_samples_leaf: int = 3,
+        max_features: float = 1 / 3,
+        random_state: int = 0,
+        n_jobs: int = 2,
+    ):
+        self.n_estimators = n_estimators
+        self.min_samples_leaf = min_samples_leaf
+        self.max_features = max_features
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+
+    def fit(self, X: ArrayLike, y: ArrayLike, groups: ArrayLike | None = None) -> PosteriorForest:
+        """Fits the trees.
+
+        Parameters
+        ----------
+        X : (n, features), finite. y : (n,) or (n, draws). groups : (n,) labels that are resampled together; none: every
+            row is its own.
+        """
+        X = np.ascontiguousarray(X, dtype=np.float32)
+        y = np.asarray(y, dtype=np.float64)
+        y = y[:, None] if y.ndim == 1 else y
+        labels = np.arange(len(X)) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
+        order = np.argsort(labels, kind="stable")
+        starts = np.searchsorted(labels[order], np.arange(labels.max() + 2))
+        rows_of = [order[a:b] for a, b in itertools.pairwise(starts)]
+        seeds = np.random.SeedSequence(self.random_state).spawn(self.n_estimators)
+
+        def grow(tree: int) -> DecisionTreeRegressor:
+            rng = np.random.default_rng(seeds[tree])
+            rows = np.concatenate([rows_of[g] for g in rng.integers(0, len(rows_of), len(rows_of))])
+            fitted = DecisionTreeRegressor(
+                min_samples_leaf=self.min_samples_leaf,
+                max_features=self.max_features,
+                random_state=int(rng.integers(2**31)),
+            )
+            return fitted.fit(X[rows], y[rows, tree % y.shape[1]])
+
+        self.estimators_ = Parallel(n_jobs=self.n_jobs, prefer="threads")(
+            delayed(grow)(t) for t in range(self.n_estimators)
+        )
+        self.n_features_in_ = X.shape[1]
+        return self
+
+    def members(self, X: ArrayLike) -> NDArray[np.float32]:
+        """Prediction of every tree: (n, trees)."""
+        X = np.ascontiguousarray(X, dtype=np.float32)
+        out = np.empty((len(self.estimators_), len(X)), np.float32)
+
+        def run(tree: int) -> None:
+            out[tree] = self.estimators_[tree].tree_.predict(X)[:, 0]
+
+        Parallel(n_jobs=self.n_jobs, prefer="threads")(delayed(run)(t) for t in range(len(self.estimators_)))
+        return out.T
+
+    def predict(self, X: ArrayLike) -> NDArray[np.float64]:
+        """Mean over the trees: (n,)."""
+        return self.mean_and_std(X)[0]
+
+    def mean_and_std(
+        self, X: ArrayLike, *, progress: Progress | None = None
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Mean and spread over the trees, (n,) each; memory does not grow with rows x trees."""
+        X = np.ascontiguousarray(X, dtype=np.float32)
+        mean, sd = np.empty(len(X)), np.empty(len(X))
+
+        def run(start: int) -> None:
+            part = slice(start, start + CHUNK_ROWS)
+            total = np.zeros(len(X[part]))
+            squares = np.zeros(len(X[part]))
+            shift = self.estimators_[0].tree_.value[0, 0, 0]  # sums about a typical value do not cancel
+            for tree in self.estimators_:
+                value = tree.tree_.predict(X[part])[:, 0] - shift
+                total += value
+                squares += value**2
+            n = len(self.estimators_)
+            mean[part] = shift + total / n
+            sd[part] = np.sqrt(np.maximum(squares / n - (total / n) ** 2, 0))
+
+        starts = range(0, len(X), CHUNK_ROWS)
+        for done, _ in enumerate(
+            Parallel(n_jobs=self.n_jobs, prefer="threads", return_as="generator")(delayed(run)(s) for s in starts), 1
+        ):
+            if progress:
+                progress(done, len(starts))
+        return mean, sd
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """How far the trees' spread is from the true error (paper, eq. 9–10), measured on sites that the forest had not
+    seen.
+
+    tau95 : 95th percentile of |y - mean| / sd; the 95 % interval is mean ± tau95 · sd.
+    profile_correlation : correlation of the standardised errors of two layers of one profile.
+    """
+
+    tau95: float
+    profile_correlation: float
+
+    @property
+    def stretch(self) -> float:
+        """Factor on the trees' deviations that makes them a sample of the calibrated predictive distribution."""
+        return self.tau95 / Z95
+
+    def members(self, forest: PosteriorForest, X: ArrayLike) -> NDArray[np.float32]:
+        """Calibrated members (n, trees): the trees' deviations from their mean, stretched. Neighbouring sites err
+        together, as the trees do.
+        """
+        trees = forest.members(X)
+        mean = trees.mean(axis=1, keepdims=True)
+        return mean + np.float32(self.stretch) * (trees - mean)
+
+
+def design_matrix(
+    covariates: pd.DataFrame, features: list[str], depth: NDArray | None = None
+) -> tuple[NDArray[np.float32], list[str]]:
+    """Numeric covariates, biome as dummy variables, and layer top and bottom (cm, (n, 2)) where given."""
+    biome = covariates["biome"].to_numpy(int)
+    parts = [covariates[features].to_numpy(np.float32), (biome[:, None] == np.array(list(BIOMES))).astype(np.float32)]
+    names = [*features, *(f"biome_{b}" for b in BIOMES)]
+    if depth is not None:
+        parts.append(np.asarray(depth, np.float32))
+        names += ["top", "bottom"]
+    return np.concatenate(parts, axis=1), names
+
+
+def spatial_blocks(lat: ArrayLike, lon: ArrayLike, degrees: float) -> NDArray[np.int64]:
+    """Label of the block of `degrees` x `degrees` in which a site lies."""
+    return np.floor(np.asarray(lat) / degrees).astype(int) * 10_000 + np.floor(np.asarray(lon) / degrees).astype(int)
+
+
+def validate(
+    forest: PosteriorForest,
+    X: NDArray,
+    y: NDArray,
+    site: NDArray,
+    block: NDArray,
+    *,
+    splits: int,
+    seed: int,
+    progress: Progress | None = None,
+) -> tuple[Calibration, pd.DataFrame, pd.DataFrame]:
+    """Scores on held-out sites and held-out spatial blocks, and the calibration that follows from the latter.
+
+    Each split holds out 20 % of the sites (or of the blocks), fits the forest to the rest and compares it with one
+    posterior draw of each held-out response.
+    The interval that is scored in a split is scaled by the tau95 of the other splits, so that coverage is honest.
+
+    Parameters
+    ----------
+    forest : an unfitted forest, whose settings are used. X : (n, features). y : (n, draws), log scale. site, block :
+        labels (n,).
+
+    Returns
+    -------
+    calibration, scores (`split`, `r2`, `rmse`, `bias`, `crps`, `coverage95`, `tau95`, `n`), predictions (held-out
+    `split`, `row`, `observed`, `mean`, `sd`).
+    """
+    rng = np.random.default_rng(seed)
+    parts = []
+    total = 2 * splits
+    for kind, labels in {"site": site, "spatial": block}.items():
+        groups = np.unique(labels)
+        for split in range(splits):
+            held = np.isin(labels, rng.choice(groups, max(len(groups) // 5, 1), replace=False))
+            fold = PosteriorForest(**(forest.get_params() | {"random_state": int(rng.integers(2**31))}))
+            mean, sd = fold.fit(X[~held], y[~held], site[~held]).mean_and_std(X[held])
+            observed = y[held, rng.integers(y.shape[1])]
+            parts.append(
+                pd.DataFrame(
+                    {
+                        "split": kind,
+                        "fold": split,
+                        "row": np.flatnonzero(held),
+                        "observed": observed,
+                        "mean": mean,
+                        "sd": sd,
+                    }
+                )
+            )
+            if progress:
+                progress(len(parts), total)
+    predictions = pd.concat(parts, ignore_index=True)
+    predictions["tau"] = (predictions["observed"] - predictions["mean"]).abs() / predictions["sd"].clip(lower=1e-6)
+    scores = pd.DataFrame([_score(str(kind), group) for kind, group in predictions.groupby("split", sort=False)])
+    spatial = predictions[predictions["split"] == "spatial"]
+    calibration = Calibration(float(spatial["tau"].quantile(0.95)), _profile_correlation(spatial, site))
+    return calibration, scores, predictions
+
+
+def _score(kind: str, p: pd.DataFrame) -> dict[str, object]:
+    residual = p["observed"] - p["mean"]
+    covered, crps = [], []
+    for fold, rows in p.groupby("fold"):
+        tau95 = p.loc[p["fold"] != fold, "tau"].quantile(0.95)
+        covered.append(rows["tau"] <= tau95)
+        crps.append(normal_crps(rows["observed"], rows["mean"], rows["sd"].to_numpy() * tau95 / Z95))
+    return {
+        "split": kind,
+        "r2": 1 - float((residual**2).sum() / ((p["observed"] - p["observed"].mean()) ** 2).sum()),
+        "rmse": float(np.sqrt((residual**2).mean())),
+        "bias": float(-residual.mean()),
+        "crps": float(np.concatenate(crps).mean()),
+        "coverage95": float(pd.concat(covered).mean()),
+        "tau95": float(p["tau"].quantile(0.95)),
+        "n": len(p),
+    }
+
+
+def normal_crps(observed: ArrayLike, mean: ArrayLike, sd: ArrayLike) -> NDArray[np.float64]:
+    """Continuous ranked probability score of a normal forecast (Gneiting & Raftery 2007), in the unit of the
+    observation.
+    """
+    sd = np.maximum(np.asarray(sd, float), 1e-12)
+    z = (np.asarray(observed) - np.asarray(mean)) / sd
+    return sd * (z * (2 * norm.cdf(z) - 1) + 2 * norm.pdf(z) - 1 / np.sqrt(np.pi))
+
+
+def _profile_correlation(predictions: pd.DataFrame, site: NDArray) -> float:
+    """Intraclass correlation (one-way analysis of variance) of standardised errors within profile; 0 where each has one
+    layer.
+    """
+    z = ((predictions["observed"] - predictions["mean"]) / predictions["sd"].clip(lower=1e-6)).to_numpy()
+    group = pd.Series(z).groupby([predictions["fold"].to_numpy(), site[predictions["row"].to_numpy()]])
+    size, mean = group.transform("size").to_numpy(), group.transform("mean").to_numpy()
+    n_groups = group.ngroups
+    if (size > 1).sum() < 10 or len(z) <= n_groups:
+        return 0.0
+    within = ((z - mean) ** 2).sum() / (len(z) - n_groups)
+    between = ((mean - z.mean()) ** 2).sum() / (n_groups - 1)
+    typical = (len(z) - (size.astype(float)).sum() / len(z)) / (n_groups - 1)  # sum of n_g² / N, written over rows
+    return float(np.clip((between - within) / (between + (typical - 1) * within), 0, 1))

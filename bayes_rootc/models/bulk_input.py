@@ -1,0 +1,156 @@
+"""Carbon that reaches bulk soil: I_bulk = C_stock x k (paper, eq. 6), draw by draw, and its harmonisation to the seven
+layers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.stats import median_abs_deviation
+
+from ..constants import LAYERS
+
+GRIDDED_LOG_SD = 0.8
+"""Error of a gridded stock in one layer of one site (log scale) where too few layers are measured to tell:
+SoilGrids-like products against
+profiles have R² of about 0.4–0.6 on carbon density."""
+
+MIN_COMPARISONS = 30
+"""Layers with both a measured and a gridded stock from which the gridded one's bias and error are estimated."""
+
+TOP_SHARE = {1: 0.50, 2: 0.42, 3: 0.50, 4: 0.42, 5: 0.33, 6: 0.50, 7: 0.42, 8: 0.33, 9: 0.42}
+"""Share of the first metre's carbon in its top 20 cm, by biome: forests 0.50, grasslands 0.42, shrublands 0.33 (Jobbágy
+& Jackson 2000).
+"""
+
+SECOND_METRE = 491 / 1502
+"""Carbon of the second metre over that of the first, global (Jobbágy & Jackson 2000)."""
+
+
+@dataclass(frozen=True)
+class StockSource:
+    """How a source of layer stocks compares with measured layers: log bias (removed) and log sd (kept)."""
+
+    name: str
+    layers: int
+    compared: int
+    log_bias: float
+    log_sd: float
+
+
+def metre_share(depth: NDArray[np.float64], biome: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Carbon above a depth (cm, to 200) over that of the first metre: exponential in the first metre, even in the
+    second.
+    """
+    top = np.array([TOP_SHARE[int(b)] for b in biome])
+    # 20 cm hold the share `top` of the metre: 1 - q = top (1 - q^5) with q = exp(-20/z), solved by fixed-point steps.
+    q = 1 - top
+    for _ in range(60):
+        q = 1 - top * (1 - q**5)
+    first = (1 - q ** (np.minimum(depth, 100) / 20)) / (1 - q**5)
+    return first + SECOND_METRE * np.clip(depth - 100, 0, 100) / 100
+
+
+def layer_stocks(layers: pd.DataFrame) -> tuple[pd.DataFrame, list[StockSource]]:
+    """Median stock and its error in each layer: measured, else the gridded profile, else the gridded metre spread over
+    depth.
+
+    Parameters
+    ----------
+    layers : `stock_measured`, `stock_measured_log_sd`, `stock_gridded` (Mg C ha⁻¹), `stock_metre` (Mg C ha⁻¹ in 0–100
+        cm), `top`, `bottom`
+        (cm), `biome` (1–9).
+
+    Returns
+    -------
+    stocks : `stock` (Mg C ha⁻¹; NaN where no source has one), `stock_log_sd`, `stock_source`.
+    sources : what the gridded ones were found to be worth.
+    """
+    biome = layers["biome"].to_numpy(int)
+    share = metre_share(layers["bottom"].to_numpy(float), biome) - metre_share(layers["top"].to_numpy(float), biome)
+    measured = layers["stock_measured"].to_numpy(float)
+    stock, log_sd = measured.copy(), layers["stock_measured_log_sd"].to_numpy(float).copy()
+    source = np.where(np.isfinite(measured), "measured", "none").astype(object)
+    sources = []
+    candidates = {
+        "gridded profile": layers["stock_gridded"].to_numpy(float),
+        "gridded metre": layers["stock_metre"].to_numpy(float) * share,
+    }
+    for name, values in candidates.items():
+        with np.errstate(invalid="ignore", divide="ignore"):
+            ratio = np.log(measured / values)
+        ratio = ratio[np.isfinite(ratio)]
+        enough = len(ratio) >= MIN_COMPARISONS
+        bias = float(np.median(ratio)) if enough else 0.0
+        sd = float(median_abs_deviation(ratio, scale="normal")) if enough else GRIDDED_LOG_SD
+        use = ~np.isfinite(stock) & (values > 0)
+        stock[use], log_sd[use], source[use] = values[use] * np.exp(bias), sd, name
+        sources.append(StockSource(name, int(use.sum()), len(ratio), bias, sd))
+    return pd.DataFrame({"stock": stock, "stock_log_sd": log_sd, "stock_source": source}, index=layers.index), sources
+
+
+def stock_draws(
+    stocks: pd.DataFrame, profile: NDArray[np.int64], draws: int, rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """Draws of the stock, (layer, draw), Mg C ha⁻¹: log-normal about the median.
+
+    A measured layer errs by itself; a gridded profile errs as a whole, so its layers share the draw.
+    """
+    own = rng.standard_normal((len(stocks), draws))
+    shared = rng.standard_normal((int(profile.max()) + 1, draws))[profile]
+    z = np.where((stocks["stock_source"] == "measured").to_numpy()[:, None], own, shared)
+    return stocks["stock"].to_numpy()[:, None] * np.exp(stocks["stock_log_sd"].to_numpy()[:, None] * z)
+
+
+def harmonise(
+    top: NDArray[np.float64],
+    bottom: NDArray[np.float64],
+    profile: NDArray[np.int64],
+    density: NDArray[np.float64],
+    profiles: int,
+    *,
+    cover: float = 0.8,
+) -> NDArray[np.float64]:
+    """I_bulk of the seven standard layers from measured layers of any bounds.
+
+    A standard layer takes the mean density of the measured layers that overlap it, weighted by the overlap, where they
+    cover at least the share `cover` of it.
+
+    Parameters
+    ----------
+    top, bottom : cm, (layer,). profile : index of the layer's profile, (layer,).
+    density : I_bulk per cm of depth, (layer, draw).
+    profiles : how many.
+
+    Returns
+    -------
+    (profile, 7, draw); NaN where a standard layer is not covered.
+    """
+    out = np.full((profiles, len(LAYERS), density.shape[1]), np.nan)
+    for j, (upper, lower) in enumerate(LAYERS):
+        overlap = np.clip(np.minimum(bottom, lower) - np.maximum(top, upper), 0, None)
+        use = overlap > 0
+        weight = np.bincount(profile[use], overlap[use], profiles)
+        summed = np.zeros((profiles, density.shape[1]))
+        np.add.at(summed, profile[use], overlap[use, None] * density[use])
+        covered = _covered(top[use], bottom[use], profile[use], profiles, upper, lower) >= cover * (lower - upper)
+        out[covered, j] = summed[covered] / weight[covered, None] * (lower - upper)
+    return out
+
+
+def _covered(
+    top: NDArray, bottom: NDArray, profile: NDArray, profiles: int, upper: float, lower: float
+) -> NDArray[np.float64]:
+    """Centimetres of [upper, lower] that at least one layer of each profile covers: overlaps count once."""
+    covered = np.zeros(profiles)
+    reached = np.full(profiles, upper, float)
+    for i in np.lexsort((top, profile)):
+        p = profile[i]
+        start, end = max(top[i], reached[p]), min(bottom[i], lower)
+        if end > start:
+            covered[p] += end - start
+            reached[p] = end
+    return covered

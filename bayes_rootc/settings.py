@@ -1,0 +1,100 @@
+"""Settings of a run: one TOML file, or none."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import pydantic
+
+from .data.atmosphere import Prehistory
+from .data.grid import WORLD
+from .errors import InputError
+
+
+class RunSettings(pydantic.BaseModel):
+    """What a run does; every field has a default, so that an empty file is a valid one.
+
+    Relative paths are counted from the folder in which the command is given.
+    """
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+
+    data: Path | None = None
+    """Data folder; none: the simulated demo world."""
+    out: Path = Path("out")
+    """Output folder."""
+    seed: int = pydantic.Field(20, ge=0)
+    """All randomness flows from it."""
+    quick: bool = False
+    """Small and coarse: for trying out, not for results."""
+
+    prehistory: Prehistory = "steady"
+    """State of the radiocarbon pool in 1950."""
+    turnover_prior: Literal["population", "weak"] = "population"
+    """Prior of each layer's k: what all layers together say of its depth and biome, or the weak one below."""
+    prior_median_age: float = pydantic.Field(400.0, gt=0)
+    """Weak prior: median carbon age, yr."""
+    prior_log_sd: float = pydantic.Field(2.0, gt=0)
+    """Weak prior: standard deviation of log k."""
+    model_sd: float = pydantic.Field(20.0, ge=0)
+    """Weak prior: how far a one-pool model may be from a real layer, ‰ (with the population prior it is learnt)."""
+
+    members: int = pydantic.Field(500, ge=20)
+    """Posterior draws, trees of a forest, and Monte Carlo members: draw m goes into tree m and into member m."""
+    validation_splits: int = pydantic.Field(10, ge=2)
+    """Hold-out splits that calibrate the forests' spread (20 % of the sites, or of the spatial blocks, each)."""
+    block_degrees: float = pydantic.Field(5.0, gt=0)
+    """Size of the blocks of spatial validation."""
+    chains: int = pydantic.Field(4, ge=2)
+    tune: int = pydantic.Field(1000, ge=100)
+    sampler_draws: int = pydantic.Field(1000, ge=100)
+    """Chains, warm-up and kept draws a chain of the NUTS sampler."""
+
+    resolution: float = pydantic.Field(0.5, gt=0, le=30)
+    """Cell of the maps, degrees."""
+    bbox: tuple[float, float, float, float] = WORLD
+    """Part that is mapped: west, south, east, north."""
+    nearest_km: float = pydantic.Field(100.0, ge=0)
+    """How far a site or cell without a covariate may look for the nearest cell that has it."""
+
+    @classmethod
+    def read(cls, path: Path | None = None, **overrides: Any) -> Self:
+        """Settings from a TOML file (or none), with the command line's choices over them.
+
+        Raises
+        ------
+        InputError : not readable, not TOML, an unknown key, a value of the wrong type or out of range.
+        """
+        values: dict[str, Any] = {}
+        if path is not None:
+            try:
+                values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+            except OSError as error:
+                raise InputError(f"cannot be read ({error.strerror})", file=path) from None
+            except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+                raise InputError(f"not valid TOML ({error})", file=path) from None
+        values |= {key: value for key, value in overrides.items() if value is not None}
+        try:
+            settings = cls(**values)
+        except pydantic.ValidationError as error:
+            first = error.errors()[0]
+            key = ".".join(map(str, first["loc"]))
+            message = first["msg"][0].lower() + first["msg"][1:]
+            if first["type"] == "extra_forbidden":
+                message = f"unknown setting, expected one of: {', '.join(cls.model_fields)}"
+            raise InputError(f"setting {key}: {message}", file=path) from None
+        return settings.reduced() if settings.quick else settings
+
+    def reduced(self) -> Self:
+        """The quick form: fewer members and splits, coarser maps, whatever else was asked."""
+        return self.model_copy(
+            update={
+                "members": min(self.members, 60),
+                "validation_splits": min(self.validation_splits, 3),
+                "tune": min(self.tune, 500),
+                "sampler_draws": min(self.sampler_draws, 200),
+                "resolution": max(self.resolution, 2.0),
+            }
+        )

@@ -1,0 +1,85 @@
+"""Curves: the packaged table, Hua-form files, zones, extrapolation."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bayes_rootc.data.atmosphere import ATMOSPHERE_ZONES, Atmosphere, Curve, zone_of
+from bayes_rootc.errors import InputError
+
+
+def test_packaged_curves_have_the_bomb_peak_where_and_when_it_was():
+    air = Atmosphere.packaged()
+    peak = {zone: float(air.bomb(zone).years[np.argmax(air.bomb(zone).delta14c)]) for zone in ATMOSPHERE_ZONES}
+    assert 1963 < peak["NHZone1"] < 1965 and 1964 < peak["SHZone1-2"] < 1967
+    assert air.bomb("NHZone1").delta14c.max() > 800 > air.bomb("SHZone1-2").delta14c.max() > 550
+
+
+def test_history_reaches_back_55_thousand_years_and_joins_1950():
+    air = Atmosphere.packaged()
+    for zone in ("NHZone1", "SHZone3"):
+        history = air.history(zone)
+        assert history.years[0] == 1950 - 55000 and history.years[-1] == 1950
+        assert abs(history.delta14c[-1] - air.bomb(zone).delta14c[0]) < 6
+
+
+def test_extrapolation_goes_on_with_the_trend_and_grows_uncertain():
+    years = np.arange(1990.0, 2020.0)
+    curve = Curve(years, 100 - 4.0 * (years - 1990), np.full(30, 1.0)).extrapolated()
+    assert curve.at(2025.0) == pytest.approx(100 - 4.0 * 35)
+    assert curve.sd_at(2029.0) == pytest.approx(1 + 10.0)
+
+
+def test_zones_follow_latitude_and_the_rain_belt():
+    assert zone_of([70, 30, 5, -8, -50], [10, 10, 10, 20, 10]).tolist() == [
+        "NHZone1",
+        "NHZone2",
+        "NHZone3",
+        "SHZone3",
+        "SHZone1-2",
+    ]
+    assert zone_of(20.0, 80.0) == "NHZone3" and zone_of(20.0, -135.0) == "NHZone2"  # the monsoon reaches further north
+    assert zone_of(0.0, 180.0) == zone_of(0.0, -180.0)
+
+
+def hua(tmp_path, **changes):
+    table = pd.DataFrame(
+        {"zone": "NHZone1", "Year": [1950.0, 1990.0, 2019.0], "mean.Delta14C": [-20.0, 150.0, 1.0], "sd.Delta14C": 1.0}
+    )
+    for column, values in changes.items():
+        table[column.replace("_", ".")] = values
+    table.to_csv(tmp_path / "curve.csv", index=False)
+    return tmp_path
+
+
+def test_a_users_curve_replaces_its_zone_only(tmp_path):
+    air = Atmosphere.read(hua(tmp_path))
+    assert air.bomb("NHZone1").at(1990.0) == 150.0
+    assert air.curves["NHZone2"] is Atmosphere.packaged().curves["NHZone2"]
+    assert air.source == "curve.csv"
+
+
+def test_empty_folder_is_the_packaged_atmosphere(tmp_path):
+    assert "packaged" in Atmosphere.read(tmp_path).source
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"zone": "NHZone9"}, "NHZone9.*not a zone"),
+        ({"Year": [1950.0, 1990.0, 1990.0]}, "row 4, column Year: years of NHZone1 must increase"),
+        ({"mean_Delta14C": [-20.0, 1e9, 1.0]}, r"row 3, column mean.Delta14C: 1e\+09 ‰ is outside"),
+        ({"sd_Delta14C": ["1", "x", "1"]}, "row 3, column sd.Delta14C: expected a number, found `x`"),
+    ],
+)
+def test_bad_curves_are_named(tmp_path, changes, says):
+    with pytest.raises(InputError, match=says):
+        Atmosphere.read(hua(tmp_path, **changes))
+
+
+def test_a_table_of_another_form_is_refused(tmp_path):
+    (tmp_path / "other.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(InputError, match="expected the columns zone, Year"):
+        Atmosphere.read(tmp_path)

@@ -1,0 +1,176 @@
+"""The forward model against closed forms; the inversion against simulated truth and its own definition."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.integrate import solve_ivp
+
+from bayes_rootc.constants import GAMMA
+from bayes_rootc.data.atmosphere import ATMOSPHERE_ZONES, Atmosphere, Curve
+from bayes_rootc.errors import InputError
+from bayes_rootc.models.radiocarbon import GRID_SIZE, K_RANGE, LogNormalPrior, delta14c, grid_quantile, invert
+
+K = np.geomspace(*K_RANGE, 60)
+
+
+def atmosphere(years, values, sd=0.0) -> Atmosphere:
+    """One curve for every zone; it starts in 1950."""
+    curve = Curve(np.array(years, float), np.array(values, float), np.full(len(years), sd))
+    return Atmosphere({zone: curve for zone in ATMOSPHERE_ZONES})
+
+
+def steady(k, delta):
+    return k / (k + GAMMA) * (delta / 1000 + 1)
+
+
+def test_constant_atmosphere_keeps_the_steady_state():
+    air = atmosphere([1950, 1980, 2020], [40.0, 40.0, 40.0])
+    got = delta14c(K[:, None], np.array([1950.0, 1963.2, 2019.9]), "NHZone1", atmosphere=air)
+    want = np.broadcast_to(((steady(K, 40.0) - 1) * 1000)[:, None], got.shape)
+    np.testing.assert_allclose(got, want, rtol=0, atol=1e-9)
+
+
+def test_ramp_matches_the_closed_form():
+    slope, start = 2.5, -20.0
+    air = atmosphere([1950, 1975, 2020], [start, start + 25 * slope, start + 70 * slope])
+    for year in (1950.5, 1974.999, 1975.0, 2020.0):
+        t, rate = year - 1950, K + GAMMA
+        a0, s = start / 1000 + 1, slope / 1000
+        # A' = k (a0 + s t) - rate A: a line plus a decaying transient
+        line = K * (a0 / rate - s / rate**2) + K * s / rate * t
+        transient = (steady(K, start) - K * (a0 / rate - s / rate**2)) * np.exp(-rate * t)
+        np.testing.assert_allclose(
+            delta14c(K, year, "SHZone3", atmosphere=air), (line + transient - 1) * 1000, rtol=0, atol=1e-9
+        )
+
+
+def test_step_matches_the_closed_form():
+    air = atmosphere([1950, 1960, 1960, 2020], [0.0, 0.0, 700.0, 700.0])
+    year = 1983.7
+    before, after = steady(K, 0.0), steady(K, 700.0)
+    want = after + (before - after) * np.exp(-(K + GAMMA) * (year - 1960))
+    np.testing.assert_allclose(delta14c(K, year, "NHZone2", atmosphere=air), (want - 1) * 1000, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("prehistory", ["steady", "intcal20"])
+def test_bomb_curve_matches_an_ode_solver(prehistory):
+    air = Atmosphere.packaged()
+    curve = air.bomb("NHZone3")
+    start = delta14c(K[[15, 38, 50]], 1950.0, "NHZone3", prehistory, atmosphere=air)
+    for k, delta0 in zip(K[[15, 38, 50]], start, strict=True):
+        solution = solve_ivp(
+            lambda t, a, k=k: k * (curve.at(t) / 1000 + 1) - (k + GAMMA) * a,
+            (1950, 2010),
+            [delta0 / 1000 + 1],
+            rtol=1e-10,
+            atol=1e-12,
+            max_step=0.5,
+        )
+        assert delta14c(k, 2010.0, "NHZone3", prehistory) == pytest.approx(
+            (solution.y[0, -1] - 1) * 1000,
+            abs=1e-3,  # the solver steps over the kinks at the nodes; we do not
+        )
+
+
+def test_nodes_on_a_straight_line_change_nothing():
+    coarse = atmosphere([1950, 2020], [0.0, 350.0])
+    fine = atmosphere(np.linspace(1950, 2020, 841), np.linspace(0.0, 350.0, 841))
+    difference = delta14c(K, 2011.3, "NHZone1", atmosphere=coarse) - delta14c(K, 2011.3, "NHZone1", atmosphere=fine)
+    np.testing.assert_allclose(difference, 0, atol=1e-9)
+
+
+def test_limits_fast_pools_follow_the_air_and_slow_ones_are_dead():
+    assert delta14c(1e-6, 1990.0, "NHZone1") < -990
+    fast = delta14c(2.0, 2005.0, "NHZone1")
+    assert abs(fast - Atmosphere.packaged().bomb("NHZone1").at(2004.5)) < 3  # half a year behind
+
+
+def test_broadcasts_and_leaves_the_global_precision_alone():
+    import jax
+
+    before = jax.config.jax_enable_x64
+    values = delta14c(np.full((3, 1), 0.01), [1990.0, 2000.0], np.array(["NHZone1", "SHZone1-2"]))
+    assert values.shape == (3, 2) and values.dtype == np.float64
+    assert jax.config.jax_enable_x64 == before
+    assert delta14c(0.01, 1990.0, "NHZone1").shape == ()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ((0.0, 2000.0, "NHZone1"), "> 0"),
+        ((np.nan, 2000.0, "NHZone1"), "finite"),
+        ((0.1, 1949.0, "NHZone1"), "1950"),
+        ((0.1, 2000.0, "Mars"), "not an atmospheric zone"),
+        ((0.1, 2000.0, "NHZone1", "ice"), "not a prehistory"),
+    ],
+)
+def test_bad_arguments_are_named(arguments, says):
+    with pytest.raises(InputError, match=says):
+        delta14c(*arguments)
+
+
+def test_known_old_values_have_the_right_ages():
+    """-50 ‰ in 2005 and -200 ‰ in 1998, which a pool started at +1 ‰ gets wrong by an order of magnitude."""
+    posterior = invert([-50.0, -200.0], 5.0, [2005.5, 1998.5], "NHZone1", prehistory="intcal20")
+    np.testing.assert_allclose(posterior["age_median"], [600, 2200], rtol=0.05)
+
+
+def test_posterior_is_prior_times_likelihood():
+    prior = LogNormalPrior(300.0, 1.5)
+    posterior = invert([80.0], 8.0, 2003.5, "NHZone2", prior, model_sd=6.0)
+    log_k = posterior["log_k"].values
+    sd2 = 8.0**2 + 6.0**2 + float(Atmosphere.packaged().bomb("NHZone2").sd_at(2003.5)) ** 2
+    exponent = -0.5 * (80.0 - delta14c(np.exp(log_k), 2003.5, "NHZone2")) ** 2 / sd2
+    exponent -= 0.5 * ((log_k + np.log(300.0)) / 1.5) ** 2
+    want = np.exp(exponent - exponent.max())
+    want /= want.sum() * (log_k[1] - log_k[0])
+    np.testing.assert_allclose(posterior["density"].values[0], want, rtol=1e-6, atol=1e-12)
+    normaliser = -0.5 * np.log(2 * np.pi * sd2) - np.log(1.5 * np.sqrt(2 * np.pi))
+    evidence = np.log(np.exp(exponent).sum() * (log_k[1] - log_k[0])) + normaliser
+    assert float(posterior["log_marginal"][0]) == pytest.approx(evidence, abs=1e-9)
+
+
+def test_a_bomb_value_has_two_modes_and_their_probabilities_sum_to_one():
+    observed = float(delta14c(1 / 90, 2008.0, "NHZone1"))
+    posterior = invert([observed], 3.0, 2008.0, "NHZone1")
+    assert int(posterior["n_modes"][0]) == 2
+    assert float(posterior["mode_probability"][0].sum()) == pytest.approx(1, abs=0.01)
+    at_modes = delta14c(posterior["mode_k"].values[0, :2], 2008.0, "NHZone1")
+    np.testing.assert_allclose(
+        at_modes, observed, atol=6
+    )  # both reproduce the measurement, within the pull of the prior
+
+
+def test_impossible_value_is_flagged_and_only_that():
+    posterior = invert([900.0, 50.0], 5.0, 1995.5, "NHZone1")
+    assert posterior["unexplained"].values.tolist() == [True, False]
+
+
+def test_quantiles_agree_with_draws_and_with_a_finer_grid():
+    arguments = ([-150.0, 60.0, 180.0], 10.0, [1998.5, 2012.5, 1985.5], "NHZone2")
+    posterior = invert(*arguments)
+    fine = invert(*arguments, grid_size=8 * GRID_SIZE)
+    for name in ("k_median", "k_p025", "k_p975", "k_mean"):
+        np.testing.assert_allclose(posterior[name], fine[name], rtol=0.02)
+    rng = np.random.default_rng(3)
+    draws = grid_quantile(posterior["density"].values, posterior["log_k"].values, rng.uniform(size=(20_000, 3)))
+    below = (draws < np.log(posterior["k_median"].values)[:, None]).mean(axis=1)
+    np.testing.assert_allclose(below, 0.5, atol=4 * 0.5 / np.sqrt(20_000))
+
+
+def test_simulation_based_calibration():
+    """Ranks of true k among posterior draws are uniform when k comes from the prior (Talts et al. 2018)."""
+    rng, n, draws = np.random.default_rng(11), 2000, 99
+    log_k = np.clip(rng.normal(-np.log(400.0), 2.0, n), *np.log(K_RANGE))
+    year = rng.uniform(1960, 2020, n)
+    zone = rng.choice(ATMOSPHERE_ZONES, n)
+    air = atmosphere(np.r_[1950:2022], 300 * np.exp(-np.abs(np.r_[1950:2022] - 1964) / 14))
+    observed = delta14c(np.exp(log_k), year, zone, atmosphere=air) + rng.normal(0, 20.0, n)
+    posterior = invert(observed, 20.0, year, zone, atmosphere=air)
+    sample = grid_quantile(posterior["density"].values, posterior["log_k"].values, rng.uniform(size=(draws, n)))
+    rank = (sample < log_k[:, None]).sum(axis=1)
+    counts = np.bincount(rank // 10, minlength=10)
+    chi2 = ((counts - n / 10) ** 2 / (n / 10)).sum()
+    assert chi2 < 27.9  # 99.9 % of chi-squared with 9 degrees of freedom
