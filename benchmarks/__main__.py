@@ -1,0 +1,158 @@
+"""`python -m benchmarks`: ratios against what a user would pick instead, in one run; interleaved, medians.
+
+Seconds depend on the machine and on who else uses it; the ratio of two things timed in turn much less.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+from scipy.integrate import solve_ivp
+from scipy.optimize import brentq
+
+from bayes_rootc.constants import GAMMA
+from bayes_rootc.data.atmosphere import Atmosphere
+from bayes_rootc.files import write_json
+from bayes_rootc.mapping.learners import PosteriorForest
+from bayes_rootc.mapping.monte_carlo import iloss_statistics
+from bayes_rootc.models.radiocarbon import delta14c, invert
+
+Case = tuple[str, str, Callable[[], object], str, Callable[[], object], float]
+"""What; ours, and the work; theirs, and the work; how many times more of the work ours does."""
+
+
+def forward_model() -> Case:
+    rng = np.random.default_rng(1)
+    k, year = np.exp(rng.uniform(np.log(1e-4), np.log(0.3), 40)), rng.uniform(1965, 2019, 40)
+    return (
+        "Δ14C of 40 layers",
+        "exact, broadcast",
+        lambda: delta14c(k, year, "NHZone1"),
+        "SciPy solve_ivp, a layer at a time",
+        lambda: [_solve(*pair) for pair in zip(k, year, strict=True)],
+        1.0,
+    )
+
+
+def inversion() -> Case:
+    """A full posterior of 2,000 layers against one root of one layer by a solver in a loop, as SoilR's users do."""
+    rng = np.random.default_rng(2)
+    observed, year = rng.uniform(-400, 50, 2000), rng.uniform(1965, 2019, 2000)
+    return (
+        "inversion, a layer",
+        "posterior on 1,024 nodes, 2,000 layers at once",
+        lambda: invert(observed, 5.0, year, "NHZone1", model_sd=20.0),
+        "brentq over solve_ivp: one root, no uncertainty",
+        lambda: brentq(lambda log_k: _solve(np.exp(log_k), 1998.5) + 200, np.log(1e-5), np.log(5e-3), xtol=1e-3),
+        2000.0,
+    )
+
+
+def forest_spread() -> Case:
+    rng = np.random.default_rng(3)
+    X = rng.standard_normal((2000, 50)).astype(np.float32)
+    forest = PosteriorForest(200, min_samples_leaf=1).fit(X, X[:, 0] + rng.standard_normal(2000))
+    cells = rng.standard_normal((20_000, 50)).astype(np.float32)
+
+    def loop() -> tuple[np.ndarray, np.ndarray]:
+        trees = np.stack([tree.predict(cells) for tree in forest.estimators_])
+        return trees.mean(axis=0), trees.std(axis=0)
+
+    return (
+        "forest mean and spread, 20,000 cells x 200 trees",
+        "streamed, two threads",
+        lambda: forest.mean_and_std(cells),
+        "scikit-learn, loop over trees",
+        loop,
+        1.0,
+    )
+
+
+def monte_carlo() -> Case:
+    rng = np.random.default_rng(4)
+    n, members = 4096, 500
+    fields = {
+        "root_mean": rng.normal(0.5, 0.5, n),
+        "root_sd": np.full(n, 0.5),
+        "bulk_mean": rng.normal(-3, 1, (n, 7)),
+        "bulk_sd": np.full((n, 7), 0.8),
+    }
+    shares = rng.dirichlet(np.arange(8, 1, -1), (200, 9))
+    biome = rng.integers(1, 10, n)
+
+    def numpy_members() -> dict[str, np.ndarray]:
+        root = np.exp(fields["root_mean"] + fields["root_sd"] * rng.standard_normal((members, n)))
+        iroot = root[..., None] * shares[rng.integers(0, 200, (members, n)), biome - 1]
+        bulk = np.exp(fields["bulk_mean"] + fields["bulk_sd"] * rng.standard_normal((members, n, 7)))
+        out = {}
+        for name, layers in {"iroot": iroot, "ibulk": bulk, "iloss": iroot - bulk}.items():
+            both = np.concatenate([layers, layers.sum(axis=2, keepdims=True)], axis=2)
+            out[name] = np.concatenate([both.mean(axis=0)[None], np.quantile(both, [0.025, 0.5, 0.975], axis=0)])
+        return out
+
+    return (
+        "I_loss, 4,096 cells x 8 x 500 members",
+        "JAX",
+        lambda: iloss_statistics(
+            **fields, fractions=shares, biome=biome, cell=np.arange(n), members=members, seed=1, profile_correlation=0.3
+        ),
+        "NumPy",
+        numpy_members,
+        1.0,
+    )
+
+
+def _solve(k: float, year: float) -> float:
+    curve = Atmosphere.packaged().bomb("NHZone1")
+    start = k / (k + GAMMA) * (curve.delta14c[0] / 1000 + 1)
+    solution = solve_ivp(
+        lambda t, a: k * (curve.at(t) / 1000 + 1) - (k + GAMMA) * a, (1950, year), [start], rtol=1e-6, max_step=1.0
+    )
+    return float((solution.y[0, -1] - 1) * 1000)
+
+
+def measure(case: Case, repeats: int) -> dict[str, object]:
+    """Median times of both ways, run in turn after one warm-up each."""
+    what, ours_name, ours, theirs_name, theirs, work = case
+    seconds: dict[str, list[float]] = {"ours": [], "theirs": []}
+    for repeat in range(repeats + 1):
+        for who, run in (("ours", ours), ("theirs", theirs)):
+            start = time.perf_counter()
+            run()
+            if repeat:
+                seconds[who].append(time.perf_counter() - start)
+    mine, other = statistics.median(seconds["ours"]) / work, statistics.median(seconds["theirs"])
+    return {
+        "what": what,
+        "ours": ours_name,
+        "theirs": theirs_name,
+        "seconds_ours": mine,
+        "seconds_theirs": other,
+        "times_faster": other / mine,
+    }
+
+
+def main() -> None:
+    """Runs every case, prints the table, saves it as JSON."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--json", type=Path, default=Path("build/benchmarks.json"))
+    arguments = parser.parse_args()
+    rows = [measure(make(), arguments.repeats) for make in (forward_model, inversion, forest_spread, monte_carlo)]
+    table = Table("what", "ours", "instead", "ours, s", "instead, s", "times faster")
+    for row in rows:
+        numbers = (f"{row['seconds_ours']:.2g}", f"{row['seconds_theirs']:.2g}", f"{row['times_faster']:.3g}")
+        table.add_row(str(row["what"]), str(row["ours"]), str(row["theirs"]), *numbers)
+    Console().print(table)
+    write_json(arguments.json, rows)
+
+
+if __name__ == "__main__":
+    main()

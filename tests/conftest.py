@@ -1,0 +1,50 @@
+"""What several test modules share: the demo world, one quick run of the whole system on it, and the real data where
+they are present.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from bayes_rootc.demo import DemoWorld, simulate_world
+from bayes_rootc.settings import RunSettings
+
+
+@pytest.fixture(scope="session")
+def demo_world(tmp_path_factory) -> DemoWorld:
+    """The simulated world at 4°."""
+    return simulate_world(tmp_path_factory.mktemp("world"), resolution=4.0)
+
+
+@pytest.fixture(scope="session")
+def quick_settings(demo_world, tmp_path_factory) -> RunSettings:
+    """Settings of a small run on the demo world."""
+    return RunSettings.read(data=demo_world.folder, out=tmp_path_factory.mktemp("out"), quick=True, resolution=4.0)
+
+
+@pytest.fixture(scope="session")
+def quick_run(quick_settings) -> Path:
+    """Output folder of that run."""
+    from bayes_rootc.pipeline import run
+
+    run(quick_settings, quiet=True)
+    return quick_settings.out
+
+
+def pytest_collection_modifyitems(config, items):
+    """Tests on the real data are left out, visibly, where the data are not."""
+    if os.environ.get("BAYES_ROOTC_DATA"):
+        return
+    absent = [item for item in items if item.get_closest_marker("real_data")]
+    if absent:
+        config.hook.pytest_deselected(items=absent)
+        items[:] = [item for item in items if item not in absent]
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Folder of the real inputs."""
+    return Path(os.environ["BAYES_ROOTC_DATA"])
