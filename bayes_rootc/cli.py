@@ -23,6 +23,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(f"bayes-rootc: {error}", file=sys.stderr)
         return BAD_INPUT
+    except PermissionError as error:
+        print(
+            f"bayes-rootc: {error.filename}: {error.strerror}; expected a folder that can be written", file=sys.stderr
+        )
+        return BAD_INPUT
     except KeyboardInterrupt:
         print("bayes-rootc: stopped; tables and files of finished stages are kept", file=sys.stderr)
         return INTERRUPTED
@@ -111,5 +116,4 @@ def _check(arguments: argparse.Namespace) -> None:
 def _fetch(arguments: argparse.Namespace) -> None:
     from .data.fetch import fetch
 
-    for item in fetch(arguments.to, arguments.source):
-        print(f"{item.name}: {item.status}" + (f" ({item.note})" if item.note else ""))
+    fetch(arguments.to, arguments.source)

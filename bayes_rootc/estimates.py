@@ -128,6 +128,11 @@ def _with_profile(values: NDArray) -> NDArray:
     return np.concatenate([values, values.sum(axis=1, keepdims=True)], axis=1)
 
 
+def numbered(estimates: list[Estimate], number: int) -> Estimate:
+    """The estimate of a number."""
+    return next(e for e in estimates if e.number == number)
+
+
 def combine(estimates: list[Estimate], quantity: str, biome: int = 0, layer: int = -1) -> NDArray[np.float64]:
     """Draws of the average over the estimates of a site mean: `quantity` is iroot, ibulk, iloss or share; `layer` -1 is
     the profile.

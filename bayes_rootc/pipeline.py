@@ -17,14 +17,14 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from . import demo
-from .constants import LAYERS
 from .data.folder import Inputs, read_inputs
 from .data.grid import MapGrid
 from .estimates import Estimate, depth_shares, estimate_table, make_estimate, site_table
 from .files import atomic_path, write_csv, write_json
+from .inference.layers import save_layers
 from .inference.sampling import diagnose, sample
-from .mapping.learners import PosteriorForest, design_matrix, spatial_blocks, validate
-from .mapping.maps import FluxModel, land_cells, make_maps, member_totals, predict_fields, totals_table
+from .mapping.learners import FluxModel, Learners, PosteriorForest, design_matrix, spatial_blocks, validate
+from .mapping.maps import land_cells, make_maps, member_totals, predict_fields, totals_table
 from .mapping.writers import write_cogs, write_netcdf
 from .models import root_depth
 from .models.bulk_input import StockSource, harmonise, layer_stocks, stock_draws
@@ -64,15 +64,6 @@ class BulkInput:
     stocks: pd.DataFrame
     density: NDArray[np.float64]
     sources: list[StockSource]
-
-
-@dataclass(frozen=True)
-class Learners:
-    """Calibrated forests of log I_root, log I_bulk per cm (top and bottom as last predictors) and logit f_BNPP."""
-
-    iroot: FluxModel
-    ibulk: FluxModel
-    f_bnpp: FluxModel
 
 
 def run(settings: RunSettings, *, quiet: bool = False) -> Path:
@@ -147,7 +138,7 @@ def infer_turnover(inputs: Inputs, settings: RunSettings) -> Turnover:
     )
     error = np.hypot(layers["sigma"].to_numpy(), model_sd)[:, None]
     replicated = fitted + error * rng.standard_normal(fitted.shape)
-    _save_turnover(settings.out / "posterior" / "turnover.nc", layers, log_k, replicated)
+    save_layers(settings.out / "posterior" / "turnover.nc", layers, log_k, replicated)
     return Turnover(posterior.drop_dims("log_k"), log_k)
 
 
@@ -230,7 +221,7 @@ def train(inputs: Inputs, bulk: BulkInput, settings: RunSettings, progress: Prog
     write_csv(
         settings.out / "tables" / "held_out.csv", held_out[["target", "split", "fold", "row", "observed", "mean", "sd"]]
     )
-    return Learners(models["iroot"], models["ibulk"], models["f_bnpp"])
+    return Learners(inputs.features, models["iroot"], models["ibulk"], models["f_bnpp"])
 
 
 def estimate(inputs: Inputs, bulk: BulkInput, learners: Learners, settings: RunSettings) -> list[Estimate]:
@@ -241,13 +232,15 @@ def estimate(inputs: Inputs, bulk: BulkInput, learners: Learners, settings: RunS
         .assign(id=lambda t: t["profile"])
     )
     npp, roots = inputs.npp, inputs.roots
-    ibulk_npp, ibulk_roots = (_predict_ibulk(learners, sites, inputs) for sites in (npp, roots))
-    ibulk_14c = observed_first(inputs, bulk, profiles, _predict_ibulk(learners, profiles, inputs))
+    ibulk_npp, ibulk_roots = (learners.predict_ibulk(sites) for sites in (npp, roots))
+    ibulk_14c = observed_first(inputs, bulk, profiles, learners.predict_ibulk(profiles))
     shares_npp, shares_14c = depth_shares(ibulk_npp), depth_shares(ibulk_14c)
     shares_roots = root_depth.layer_fractions(roots["d50"], roots["d95"])[:, :, None]
-    bnpp_14c, bnpp_roots = (_predict_iroot(learners, sites, inputs) for sites in (profiles, roots))
-    satellite_npp, satellite_14c, satellite_roots = (_satellite_npp(inputs, sites) for sites in (npp, profiles, roots))
-    f_14c, f_roots = (_predict_f_bnpp(learners, sites, inputs) for sites in (profiles, roots))
+    bnpp_14c, bnpp_roots = (learners.predict_iroot(sites) for sites in (profiles, roots))
+    satellite_npp, satellite_14c, satellite_roots = (
+        sites[["satellite_npp"]].to_numpy() for sites in (npp, profiles, roots)
+    )
+    f_14c, f_roots = (learners.predict_f_bnpp(sites) for sites in (profiles, roots))
     estimates = [
         make_estimate(1, "NPP", npp, npp[["bnpp"]].to_numpy(), shares_npp, ibulk_npp),
         make_estimate(2, "NPP", npp, satellite_npp * npp[["f_bnpp"]].to_numpy(), shares_npp, ibulk_npp),
@@ -256,6 +249,7 @@ def estimate(inputs: Inputs, bulk: BulkInput, learners: Learners, settings: RunS
         make_estimate(5, "roots", roots, bnpp_roots, shares_roots, ibulk_roots),
         make_estimate(6, "roots", roots, satellite_roots * f_roots, shares_roots, ibulk_roots),
     ]
+    estimates = [e for e in estimates if len(e.table)]  # without a raster of role npp, 2, 4 and 6 have no site
     write_csv(settings.out / "tables" / "sites.csv", site_table(estimates))
     write_csv(settings.out / "tables" / "iloss_estimates.csv", estimate_table(estimates))
     return estimates
@@ -352,59 +346,6 @@ def observed_first(
         int(inputs.layers["profile_index"].max()) + 1,
     )[profiles["profile_index"].to_numpy()]
     return np.where(np.isfinite(measured), measured, predicted).astype(np.float32)
-
-
-def _predict_ibulk(learners: Learners, sites: pd.DataFrame, inputs: Inputs) -> NDArray[np.float32]:
-    """Calibrated members of I_bulk in the seven layers: (site, 7, draw)."""
-    out = []
-    for top, bottom in LAYERS:
-        depth = np.broadcast_to(np.array([top, bottom], np.float32), (len(sites), 2))
-        X, _ = design_matrix(sites, inputs.features, depth)
-        out.append(np.exp(learners.ibulk.calibration.members(learners.ibulk.forest, X)) * np.float32(bottom - top))
-    return np.stack(out, axis=1)
-
-
-def _predict_iroot(learners: Learners, sites: pd.DataFrame, inputs: Inputs) -> NDArray[np.float32]:
-    X, _ = design_matrix(sites, inputs.features)
-    return np.exp(learners.iroot.calibration.members(learners.iroot.forest, X))
-
-
-def _predict_f_bnpp(learners: Learners, sites: pd.DataFrame, inputs: Inputs) -> NDArray[np.float32]:
-    X, _ = design_matrix(sites, inputs.features)
-    odds = np.exp(learners.f_bnpp.calibration.members(learners.f_bnpp.forest, X))
-    return odds / (np.float32(1) + odds)
-
-
-def _satellite_npp(inputs: Inputs, sites: pd.DataFrame) -> NDArray[np.float64]:
-    """Satellite NPP at sites, Mg C ha⁻¹ yr⁻¹, (site, 1); NaN where there is none."""
-    names = inputs.covariates.role("npp")
-    if not names:
-        return np.full((len(sites), 1), np.nan)
-    factor = {"g C m-2 yr-1": 0.01, "kg C m-2 yr-1": 10.0, "Mg C ha-1 yr-1": 1.0}[
-        inputs.covariates.rasters[names[0]].unit
-    ]
-    return sites[[names[0]]].to_numpy(float) * factor
-
-
-def _save_turnover(path: Path, layers: pd.DataFrame, log_k: NDArray, replicated: NDArray) -> None:
-    import arviz as az
-
-    tree = az.from_dict(
-        {
-            "posterior": {"log_k": log_k.T[None].astype(np.float32)},
-            "posterior_predictive": {"delta14c": replicated.T[None].astype(np.float32)},
-            "observed_data": {"delta14c": layers["delta14c"].to_numpy()},
-            "constant_data": {
-                name: layers[name].to_numpy() for name in ("lat", "lon", "top", "bottom", "year", "sigma", "biome")
-            },
-        },
-        coords={"layer": layers["id"].to_numpy(str)},
-        dims={
-            name: ["layer"] for name in ("log_k", "delta14c", "lat", "lon", "top", "bottom", "year", "sigma", "biome")
-        },
-    )
-    with atomic_path(path) as temporary:
-        tree.to_netcdf(temporary, engine="h5netcdf")
 
 
 def _seed(settings: RunSettings, step: str) -> int:

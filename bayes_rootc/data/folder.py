@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ..constants import G_M2_TO_MG_HA, KG_M2_TO_MG_HA
 from ..errors import InputError
 from ..files import sha256
 from .atmosphere import Atmosphere, zone_of
@@ -18,14 +19,22 @@ from .roots import read_root_profiles
 from .tables import Screen, SourceCheck
 
 SITE = ["lat", "lon"]
+STOCK_UNITS = {"kg m-2": KG_M2_TO_MG_HA, "g m-2": G_M2_TO_MG_HA, "Mg ha-1": 1.0}
+FLUX_UNITS = {
+    "g C m-2 yr-1": G_M2_TO_MG_HA,
+    "kg C m-2 yr-1": KG_M2_TO_MG_HA,
+    "Mg C ha-1 yr-1": 1.0,
+}
+"""Units of gridded stocks and production that are understood, and what makes them Mg ha⁻¹."""
 
 
 @dataclass
 class Inputs:
     """Everything a run needs.
 
-    Tables have one row a record and carry the covariates of their sites (a column each, and `biome`).
-    layers : radiocarbon layers (`israd.read_layers`), with `zone`, `profile_index`, `stock_metre`, and
+    Tables have one row a record and carry the covariates of their sites (a column each, `biome`, and `satellite_npp` in
+    Mg C ha⁻¹ yr⁻¹).
+    layers : radiocarbon layers (`israd.read_layers`), with `zone`, `profile_index`, `stock_metre` (Mg C ha⁻¹), and
         `has_covariates`: a layer needs none for its age,
         only to train and predict with. npp : NPP sites (`npp.read_npp`).
     roots : root profiles (`roots.read_root_profiles`). checks : what was used and dropped, a source each. files :
@@ -85,6 +94,8 @@ def read_inputs(folder: str | Path, *, nearest_km: float = 100.0) -> Inputs:
     layers["zone"] = zone_of(layers["lat"], layers["lon"])
     layers["profile_index"] = layers.groupby("profile", sort=False).ngroup()
     layers["stock_metre"] = _metre_stock(layers, covariates)
+    for table in (layers, npp, roots):
+        table["satellite_npp"] = _satellite_npp(table, covariates)
     used = [
         israd,
         *sorted(npp_folder.glob("*.csv")),
@@ -142,19 +153,27 @@ def _with_covariates(
     return screen.table.reset_index(drop=True), screen.check
 
 
-def _metre_stock(layers: pd.DataFrame, covariates: CovariateStack) -> np.ndarray:
-    """Gridded stock of the first metre at each layer's site, Mg C ha⁻¹: rasters of role `stock` first, else a covariate
-    named `soc_stock*`.
-    """
+def _metre_stock(table: pd.DataFrame, covariates: CovariateStack) -> np.ndarray:
+    """Gridded stock of the first metre at each site, Mg C ha⁻¹: a raster of role `stock`, else `soc_stock*`."""
     names = covariates.role("stock") + [f for f in covariates.features if f.startswith("soc_stock")]
-    stock = np.full(len(layers), np.nan)
+    return _in_mg_ha(table, covariates, names, STOCK_UNITS)
+
+
+def _satellite_npp(table: pd.DataFrame, covariates: CovariateStack) -> np.ndarray:
+    """Satellite net primary production at each site, Mg C ha⁻¹ yr⁻¹; NaN where there is none."""
+    return _in_mg_ha(table, covariates, covariates.role("npp"), FLUX_UNITS)
+
+
+def _in_mg_ha(table: pd.DataFrame, covariates: CovariateStack, names: list[str], units: dict[str, float]) -> np.ndarray:
+    """The first of several rasters that has a value, in Mg C ha⁻¹ (yr⁻¹)."""
+    values = np.full(len(table), np.nan)
     for name in names:
-        factor = {"kg m-2": 10.0, "Mg ha-1": 1.0, "g m-2": 0.01}.get(covariates.rasters[name].unit)
-        if factor is None:
+        unit = covariates.rasters[name].unit
+        if unit not in units:
             raise InputError(
-                f"entry {name}: unit of a carbon stock must be kg m-2, g m-2 or Mg ha-1",
+                f"entry {name}: unit `{unit}`, expected one of {', '.join(units)}",
                 file=covariates.manifest,
                 column="unit",
             )
-        stock = np.where(np.isfinite(stock), stock, layers[name].to_numpy(float) * factor)
-    return stock
+        values = np.where(np.isfinite(values), values, table[name].to_numpy(float) * units[unit])
+    return values

@@ -15,10 +15,14 @@ from scipy.stats import norm
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.tree import DecisionTreeRegressor
 
-from ..constants import BIOMES, INTERVAL
+from ..constants import BIOMES, INTERVAL, LAYERS
+from ..errors import InputError
 from ..progress import Progress
 
 CHUNK_ROWS = 16384
+MIN_GROUPS = 5
+"""Sites, or spatial blocks, of which a fifth can be held out; with fewer blocks, sites stand for them."""
+
 Z95 = norm.ppf(INTERVAL[1])
 
 
@@ -171,6 +175,50 @@ def design_matrix(
     return np.concatenate(parts, axis=1), names
 
 
+@dataclass(frozen=True)
+class FluxModel:
+    """A fitted forest of a flux on its log or logit scale, with the calibration of its spread."""
+
+    forest: PosteriorForest
+    calibration: Calibration
+
+    def members(self, X: ArrayLike) -> NDArray[np.float32]:
+        """Calibrated members (n, trees), on the scale of the fit."""
+        return self.calibration.members(self.forest, X)
+
+
+@dataclass(frozen=True)
+class Learners:
+    """What predicts at places without a measurement: forests of log I_root, log I_bulk per cm and logit f_BNPP.
+
+    Tables of sites have a column for each of `features`, and `biome`. Predictions are calibrated members, one a draw.
+    """
+
+    features: list[str]
+    iroot: FluxModel
+    ibulk: FluxModel
+    f_bnpp: FluxModel
+
+    def predict_iroot(self, sites: pd.DataFrame) -> NDArray[np.float32]:
+        """I_root of the profile, Mg C ha⁻¹ yr⁻¹: (site, member)."""
+        X, _ = design_matrix(sites, self.features)
+        return np.exp(self.iroot.members(X))
+
+    def predict_ibulk(self, sites: pd.DataFrame) -> NDArray[np.float32]:
+        """I_bulk of the seven layers, Mg C ha⁻¹ yr⁻¹: (site, 7, member)."""
+        layers = []
+        for top, bottom in LAYERS:
+            depth = np.broadcast_to(np.array([top, bottom], np.float32), (len(sites), 2))
+            X, _ = design_matrix(sites, self.features, depth)
+            layers.append(np.exp(self.ibulk.members(X)) * np.float32(bottom - top))
+        return np.stack(layers, axis=1)
+
+    def predict_f_bnpp(self, sites: pd.DataFrame) -> NDArray[np.float32]:
+        """Fraction of production that goes below ground: (site, member)."""
+        X, _ = design_matrix(sites, self.features)
+        return (1 / (1 + np.exp(-self.f_bnpp.members(X)))).astype(np.float32)
+
+
 def spatial_blocks(lat: ArrayLike, lon: ArrayLike, degrees: float) -> NDArray[np.int64]:
     """Label of the block of `degrees` x `degrees` in which a site lies."""
     return np.floor(np.asarray(lat) / degrees).astype(int) * 10_000 + np.floor(np.asarray(lon) / degrees).astype(int)
@@ -203,6 +251,10 @@ def validate(
     calibration, scores (`split`, `r2`, `rmse`, `bias`, `crps`, `coverage95`, `tau95`, `n`), predictions (held-out
     `split`, `row`, `observed`, `mean`, `sd`).
     """
+    if len(np.unique(site)) < MIN_GROUPS:
+        raise InputError(f"{len(np.unique(site))} sites are too few to train and validate with, expected {MIN_GROUPS}")
+    if len(np.unique(block)) < MIN_GROUPS:
+        block = site
     rng = np.random.default_rng(seed)
     parts = []
     total = 2 * splits

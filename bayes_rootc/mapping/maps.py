@@ -17,19 +17,11 @@ from ..data.tables import Screen, SourceCheck
 from ..errors import InputError
 from ..inference.sampling import summarise
 from ..progress import Progress
-from .learners import Calibration, PosteriorForest, design_matrix
+from .learners import FluxModel, design_matrix
 from .monte_carlo import iloss_statistics
 
 MAP_LAYERS = (*LAYER_NAMES, PROFILE_NAME)
 MG_PER_PG = 1e9
-
-
-@dataclass(frozen=True)
-class FluxModel:
-    """A fitted forest of a log flux, with the calibration of its spread."""
-
-    forest: PosteriorForest
-    calibration: Calibration
 
 
 @dataclass(frozen=True)

@@ -79,10 +79,16 @@ def _statistics(values: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
     positive = (values[:, -1] > 0).mean(axis=-1, dtype=np.float32)
     values.sort(axis=-1)
     lower, median, upper = (_sorted_quantile(values, level) for level in (INTERVAL[0], 0.5, INTERVAL[1]))
-    margin = (upper - lower) / 2 / np.maximum(np.abs(mean), 1e-6)
-    out = {}
+    margin = ((upper - lower) / 2 / np.maximum(np.abs(mean), 1e-6)).astype(np.float32)
+    out: dict[str, NDArray[np.float32]] = {}
     for i, flux in enumerate(FLUXES):
-        named = {"mean": mean, "median": median, "p025": lower, "p975": upper, "uncertainty": margin}
+        named: dict[str, NDArray[np.float32]] = {
+            "mean": mean,
+            "median": median,
+            "p025": lower,
+            "p975": upper,
+            "uncertainty": margin,
+        }
         out |= {f"{flux}_{statistic}": array[:, i] for statistic, array in named.items()}
     return out | {"iloss_probability": positive}
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..constants import BIOMES, INTERVAL, LAYER_NAMES, PROFILE_NAME
 from ..data.folder import Inputs
 from ..data.tables import SourceCheck
-from ..estimates import Estimate, combine
+from ..estimates import Estimate, combine, numbered
 from ..inference.sampling import summarise, summary_columns
 
 FLUX = "Mg C ha-1 yr-1"
@@ -93,14 +93,16 @@ def summary_global(inputs: Inputs, log_k: NDArray, estimates: list[Estimate], to
     for name, (top, bottom) in {"age 0-30 cm": (0, 30), "age 30-100 cm": (30, 100), "age 0-200 cm": (0, 200)}.items():
         draws, n = profile_mean_age(inputs.layers, log_k, top, bottom)
         rows.append(_of_draws(name, "Δ14C profiles", "yr", n, draws))
-    profiles = estimates[2]
+    profiles = numbered(estimates, 3)
     rows.append(
         _of_draws(
             "ibulk", "Δ14C profiles, observed first", FLUX, len(profiles.biome), profiles.ibulk.sum(axis=1).mean(axis=0)
         )
     )
     rows.append(_of_sites("ibulk", "Δ14C profiles, observed first", FLUX, profiles.ibulk.sum(axis=1).mean(axis=1)))
-    rows += [_of_draws(q, "mean of the six estimates", unit, 6, combine(estimates, q)) for q, unit in BY_BIOME.items()]
+    rows += [
+        _of_draws(q, _mean_of(estimates), unit, len(estimates), combine(estimates, q)) for q, unit in BY_BIOME.items()
+    ]
     world = totals[(totals["biome"] == 0) & (totals["layer"] == PROFILE_NAME)].iloc[0]
     for quantity in ("iroot", "ibulk", "iloss"):
         rows.append(_of_table(quantity, "map, per area", FLUX, world, f"{quantity}_mg_ha"))
@@ -143,12 +145,14 @@ def summary_by_depth(estimates: list[Estimate], totals: pd.DataFrame) -> pd.Data
         for quantity, unit in BY_BIOME.items():
             rows.append(
                 {"layer": name}
-                | _of_draws(quantity, "mean of the six estimates", unit, 6, combine(estimates, quantity, layer=layer))
+                | _of_draws(
+                    quantity, _mean_of(estimates), unit, len(estimates), combine(estimates, quantity, layer=layer)
+                )
             )
         for quantity in ("iroot", "ibulk", "iloss"):
             part = combine(estimates, quantity, layer=layer) / combine(estimates, quantity)
             rows.append(
-                {"layer": name} | _of_draws(f"{quantity}_of_profile", "mean of the six estimates", "1", 6, part)
+                {"layer": name} | _of_draws(f"{quantity}_of_profile", _mean_of(estimates), "1", len(estimates), part)
             )
         mapped = totals[(totals["biome"] == 0) & (totals["layer"] == name)].iloc[0]
         rows += [
@@ -194,7 +198,7 @@ def paper_comparison(
     """`tables/paper_comparison.csv`: quantity, unit, the paper's value and range, ours, what each interval is of, and a
     note of what differs.
     """
-    profiles = estimates[2]
+    profiles = numbered(estimates, 3)
     ours: dict[str, tuple[float, float, float, str, str]] = {}
 
     def sites(key: str, values: pd.Series | NDArray, note: str) -> None:
@@ -225,7 +229,7 @@ def paper_comparison(
     draws("bulk_top", bulk[0] / bulk.sum(axis=0), n_profiles)
     for key, quantity in {"iloss": "iloss", "share": "share"}.items():
         each = [combine([e], quantity).mean() for e in estimates]
-        ours[key] = (float(np.mean(each)), float(min(each)), float(max(each)), AMONG, "means of the six estimates")
+        ours[key] = (float(np.mean(each)), float(min(each)), float(max(each)), AMONG, _mean_of(estimates))
     draws("loss_top", combine(estimates, "iloss", layer=0) / combine(estimates, "iloss"), "ratio of means")
     draws("factor", combine(estimates, "iroot") / combine(estimates, "ibulk"), "ratio of means")
     rows = []
@@ -273,6 +277,10 @@ def profile_mean_age(
     summed = np.zeros((n, log_k.shape[1]))
     np.add.at(summed, profile, overlap[use, None] * np.exp(-log_k[use]))
     return (summed / np.bincount(profile, overlap[use], n)[:, None]).mean(axis=0), n
+
+
+def _mean_of(estimates: list[Estimate]) -> str:
+    return f"mean of {len(estimates)} estimates"
 
 
 def _of_sites(quantity: str, where: str, unit: str, values: pd.Series | NDArray) -> dict[str, object]:

@@ -21,8 +21,8 @@ SMALL = {"resolution": 6.0, "radiocarbon_profiles": 20, "npp_sites": 20, "root_p
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory) -> DemoWorld:
-    return simulate_world(tmp_path_factory.mktemp("demo"), resolution=4.0)
+def world(demo_world) -> DemoWorld:
+    return demo_world
 
 
 @pytest.fixture(scope="module")

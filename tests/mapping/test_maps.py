@@ -10,10 +10,9 @@ import xarray as xr
 from bayes_rootc.constants import LAYERS
 from bayes_rootc.data.grid import MapGrid
 from bayes_rootc.data.tables import SourceCheck
-from bayes_rootc.mapping.learners import Calibration, PosteriorForest
+from bayes_rootc.mapping.learners import Calibration, FluxModel, PosteriorForest
 from bayes_rootc.mapping.maps import (
     MAP_LAYERS,
-    FluxModel,
     LandCells,
     make_maps,
     member_totals,

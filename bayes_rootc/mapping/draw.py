@@ -1,0 +1,317 @@
+"""Static maps in an equal-area projection, drawn from what the run has: nothing is downloaded.
+
+Cells are painted by their edges, without interpolation, in the Equal Earth projection; land and coastline come from the
+mask of the biome raster, so that they fit a simulated world as well as the Earth. The axes are plain matplotlib axes in
+projected metres.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal, cast
+
+import numpy as np
+from contourpy import FillType, LineType, contour_generator
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection, QuadMesh
+from matplotlib.colorbar import Colorbar
+from matplotlib.colors import Colormap, LinearSegmentedColormap, Normalize
+from matplotlib.patches import PathPatch
+from matplotlib.path import Path as Outline
+from numpy.typing import NDArray
+
+from ..data.covariates import CovariateStack
+from ..data.grid import WORLD
+
+LAND, COAST, GRATICULE = "#cfcfcf", "#555555", "#e4e4e4"
+QUANTILES = (0.02, 0.98)
+MAX_COLUMNS = 1440
+"""Cells across the widest map that is drawn; finer maps are averaged, as no printed page shows more."""
+
+Extend = Literal["neither", "min", "max", "both"]
+
+
+def project(lon: NDArray, lat: NDArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Equal Earth coordinates, m, of longitudes and latitudes (degrees) of one shape."""
+    import cartopy.crs as ccrs
+
+    lon, lat = np.broadcast_arrays(np.asarray(lon, float), np.asarray(lat, float))
+    points = ccrs.EqualEarth().transform_points(ccrs.PlateCarree(), lon.ravel(), lat.ravel())
+    return points[:, 0].reshape(lon.shape), points[:, 1].reshape(lon.shape)
+
+
+@dataclass(frozen=True)
+class Basemap:
+    """Land of a world: coverage of the cells of a grid by land, 0–1, from north to south and west to east.
+
+    Parameters
+    ----------
+    cover : (row, column). lon, lat : centres of the cells, degrees.
+    """
+
+    cover: NDArray[np.float64]
+    lon: NDArray[np.float64]
+    lat: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, covariates: CovariateStack) -> Basemap:
+        """The land of a covariate stack."""
+        return cls.trace(*covariates.land_outline())
+
+    @classmethod
+    def trace(cls, land: NDArray, extent: tuple[float, float, float, float], *, step: float = 0.25) -> Basemap:
+        """Land from a mask, north up, averaged to cells of about `step` degrees.
+
+        Parameters
+        ----------
+        land : (row, column). extent : west, east, south, north, degrees.
+        """
+        west, east, south, north = extent
+        cover = np.asarray(land, float)
+        row_edges, col_edges = (
+            np.linspace(north, south, cover.shape[0] + 1),
+            np.linspace(west, east, cover.shape[1] + 1),
+        )
+        factors = [
+            max(int(step * n / span), 1) for n, span in zip(cover.shape, (north - south, east - west), strict=True)
+        ]
+        cover, row_edges, col_edges = block_mean(cover, row_edges, col_edges, (factors[0], factors[1]))
+        lat, lon = (row_edges[:-1] + row_edges[1:]) / 2, (col_edges[:-1] + col_edges[1:]) / 2
+        if east - west >= 360 - 1e-6:
+            # One column of the other side, so that land that goes on across 180° is not given a coast there.
+            lon = np.r_[-180.0, lon, 180.0]
+            cover = np.c_[(cover[:, :1] + cover[:, -1:]) / 2, cover, (cover[:, :1] + cover[:, -1:]) / 2]
+        return cls(cover, lon, lat)
+
+    @cached_property
+    def coastline(self) -> list[NDArray[np.float64]]:
+        """Lines of (lon, lat), degrees, where land ends. Land at the raster's edge has no coast there."""
+        if min(self.cover.shape) < 2:
+            return []
+        lines: list[Any] = contour_generator(self.lon, self.lat, self.cover, line_type=LineType.Separate).lines(0.5)
+        return [line for line in lines if len(line) > 4]
+
+    @cached_property
+    def polygons(self) -> list[tuple[NDArray[np.float64], NDArray[np.uint8]]]:
+        """Land as closed outlines with holes: vertices (lon, lat) and the codes of a matplotlib path."""
+        if min(self.cover.shape) < 2:
+            return []
+        generator = contour_generator(self.lon, self.lat, self.cover, fill_type=FillType.OuterCode)
+        points, codes = cast(tuple[list[Any], list[Any]], generator.filled(0.5, 2.0))
+        return [(np.asarray(p), np.asarray(c)) for p, c in zip(points, codes, strict=True)]
+
+    def draw(self, ax: Axes) -> None:
+        """Graticule and land, beneath the values."""
+        for lat in range(-60, 90, 30):
+            ax.plot(*project(np.linspace(-180, 180, 91), np.full(91, lat)), color=GRATICULE, lw=0.4, zorder=0)
+        for lon in range(-180, 181, 60):
+            ax.plot(*project(np.full(91, lon), np.linspace(-90, 90, 91)), color=GRATICULE, lw=0.4, zorder=0)
+        for vertices, codes in self.polygons:
+            outline = Outline(np.column_stack(project(vertices[:, 0], vertices[:, 1])), codes)
+            ax.add_patch(PathPatch(outline, facecolor=LAND, edgecolor="none", zorder=1))
+
+    def draw_coastline(self, ax: Axes, *, width: float = 0.3) -> LineCollection:
+        """The coastline, above the values."""
+        lines = [np.column_stack(project(line[:, 0], line[:, 1])) for line in self.coastline]
+        collection = LineCollection(lines, colors=COAST, linewidths=width, zorder=4)
+        ax.add_collection(collection, autolim=False)
+        return collection
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Colours of a map: limits, colour map, and which arrows its bar needs."""
+
+    low: float
+    high: float
+    cmap: Colormap
+    extend: Extend
+
+    @classmethod
+    def of(
+        cls,
+        values: NDArray,
+        cmap: str,
+        *,
+        centred: bool = False,
+        limits: tuple[float | None, float | None] = (None, None),
+    ) -> Scale:
+        """Limits from the 2 % and 98 % quantiles of the finite values.
+
+        Parameters
+        ----------
+        centred : the middle of the colour map is 0, and equal steps on its two sides have equal colour differences;
+            0 is always within the limits.
+        limits : fixed limits, where not None.
+        """
+        finite = np.asarray(values)[np.isfinite(values)]
+        low, high = map(float, np.quantile(finite, QUANTILES)) if len(finite) else (0.0, 1.0)
+        if centred:
+            low, high = min(low, 0.0), max(high, 0.0)
+        low, high = (fixed if fixed is not None else found for fixed, found in zip(limits, (low, high), strict=True))
+        if not high > low:
+            low, high = low - 0.5, high + 0.5
+        below, above = bool((finite < low).any()), bool((finite > high).any())
+        extend: Extend = "both" if below and above else "min" if below else "max" if above else "neither"
+        colours = colormaps[cmap]
+        if centred:
+            reach = max(-low, high)
+            part = np.linspace(0.5 + 0.5 * low / reach, 0.5 + 0.5 * high / reach, 256)
+            colours = LinearSegmentedColormap.from_list(f"{cmap}_part", colours(part))
+        return cls(low, high, colours, extend)
+
+    @property
+    def norm(self) -> Normalize:
+        """Linear between the limits."""
+        return Normalize(self.low, self.high)
+
+
+def cell_edges(centres: NDArray, span: tuple[float, float]) -> NDArray[np.float64]:
+    """Edges of regular cells from their centres, kept within `span`; a single cell is taken to be 1 wide."""
+    centres = np.asarray(centres, float)
+    half = (centres[1] - centres[0]) / 2 if len(centres) > 1 else 0.5
+    return np.clip(np.r_[centres - half, centres[-1] + half], *span)
+
+
+def block_mean(
+    values: NDArray, row_edges: NDArray, col_edges: NDArray, factors: tuple[int, int]
+) -> tuple[NDArray[np.float64], NDArray, NDArray]:
+    """Means over blocks of `factors` (rows, columns) cells and the blocks' edges; NaN where fewer than half of a
+    block's
+    cells have a value. The last block may be smaller.
+    """
+    if factors == (1, 1):
+        return np.asarray(values, float), row_edges, col_edges
+    rows, cols = (np.arange(0, n, f) for n, f in zip(values.shape, factors, strict=True))
+    known = np.isfinite(values)
+
+    def total(a: NDArray) -> NDArray[np.float64]:
+        return np.add.reduceat(np.add.reduceat(a.astype(float), rows, axis=0), cols, axis=1)
+
+    count = total(known)
+    cells = np.diff(np.r_[rows, values.shape[0]])[:, None] * np.diff(np.r_[cols, values.shape[1]])
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = np.where(count >= cells / 2, total(np.where(known, values, 0)) / count, np.nan)
+    return mean, np.r_[row_edges[rows], row_edges[-1]], np.r_[col_edges[cols], col_edges[-1]]
+
+
+def draw_map(
+    ax: Axes, values: NDArray, lat: NDArray, lon: NDArray, scale: Scale, basemap: Basemap | None = None
+) -> QuadMesh:
+    """Paints a field on the axes, with land beneath and coastline above; cells without a value are not painted.
+
+    Parameters
+    ----------
+    values : (lat, lon), NaN where there is none. lat, lon : centres of the cells, degrees.
+    """
+    rows, cols = cell_edges(lat, (WORLD[1], WORLD[3])), cell_edges(lon, (WORLD[0], WORLD[2]))
+    factor = int(np.ceil(values.shape[1] / MAX_COLUMNS))
+    values, rows, cols = block_mean(values, rows, cols, (factor, factor))
+    x, y = project(*np.meshgrid(cols, rows))
+    if basemap:
+        basemap.draw(ax)
+    mesh = ax.pcolormesh(
+        x,
+        y,
+        np.ma.masked_invalid(values),
+        cmap=scale.cmap,
+        norm=scale.norm,
+        shading="flat",
+        antialiased=False,
+        linewidth=0,
+        rasterized=True,
+        zorder=2,
+    )
+    if basemap:
+        basemap.draw_coastline(ax)
+    frame_map(ax, *_painted_extent(np.isfinite(values), rows, cols))
+    return mesh
+
+
+def frame_map(ax: Axes, west: float, east: float, south: float, north: float, *, margin: float = 2.0) -> None:
+    """Shows a box of longitudes and latitudes (degrees, with a margin) and hides the axes' frame."""
+    west, east = max(west - margin, -180), min(east + margin, 180)
+    south, north = max(south - margin, -90), min(north + margin, 90)
+    along = np.linspace(south, north, 61)
+    x, _ = project(np.array([np.full(61, west), np.full(61, east)]), np.array([along, along]))
+    _, y = project(np.array([0.0, 0.0]), np.array([south, north]))
+    ax.set_xlim(x.min(), x.max())
+    ax.set_ylim(*y)
+    ax.set_aspect("equal")
+    ax.set_axis_off()
+
+
+def _painted_extent(painted: NDArray[np.bool_], rows: NDArray, cols: NDArray) -> tuple[float, float, float, float]:
+    """West, east, south, north of the painted cells; the world if there is none."""
+    if not painted.any():
+        return WORLD[0], WORLD[2], WORLD[1], WORLD[3]
+    r, c = np.flatnonzero(painted.any(axis=1)), np.flatnonzero(painted.any(axis=0))
+    return float(cols[c[0]]), float(cols[c[-1] + 1]), float(rows[r[-1] + 1]), float(rows[r[0]])
+
+
+def draw_dots(ax: Axes, where: NDArray[np.bool_], lat: NDArray, lon: NDArray, *, spacing: float = 3.0) -> int:
+    """Dots on a grid of `spacing` degrees where most cells of its blocks fulfil a condition; returns how many."""
+    rows, cols = cell_edges(lat, (WORLD[1], WORLD[3])), cell_edges(lon, (WORLD[0], WORLD[2]))
+    factors = tuple(max(round(spacing / abs(e[1] - e[0])), 1) for e in (rows, cols))
+    share, rows, cols = block_mean(np.asarray(where, float), rows, cols, (factors[0], factors[1]))
+    r, c = np.nonzero(share > 0.5)
+    x, y = project((cols[c] + cols[c + 1]) / 2, (rows[r] + rows[r + 1]) / 2)
+    ax.plot(x, y, ls="none", marker="o", ms=1.0, mew=0, color="black", zorder=5)
+    return len(r)
+
+
+def draw_latitudes(
+    ax: Axes,
+    lat: NDArray,
+    values: NDArray,
+    low: NDArray | None = None,
+    high: NDArray | None = None,
+    *,
+    beside: Axes | None = None,
+    colour: str = "black",
+    limits: tuple[float | None, float | None] = (None, None),
+) -> Axes:
+    """Zonal means against latitude, in the projection's northing: they stand level with the map `beside` them.
+
+    Parameters
+    ----------
+    values : (lat, lon). low, high : bounds of the cells' intervals, (lat, lon): their zonal means bound a band.
+    limits : of the value axis, where not None.
+    """
+    lat = np.asarray(lat, float)
+    painted = np.isfinite(values).any(axis=1)
+    _, northing = project(np.zeros_like(lat), lat)
+    gap = np.where(painted, 0.0, np.nan)  # rows without land interrupt the line
+
+    def zonal(a: NDArray) -> NDArray[np.float64]:
+        known = np.isfinite(a)
+        return np.where(known, a, 0).sum(axis=1) / np.maximum(known.sum(axis=1), 1) + gap
+
+    if low is not None and high is not None:
+        ax.fill_betweenx(northing, zonal(low), zonal(high), color=colour, alpha=0.22, lw=0)
+    ax.plot(zonal(values), northing, color=colour, lw=0.9)
+    ticks = np.arange(-60, 90, 30)
+    ax.set_yticks(project(np.zeros(len(ticks)), ticks)[1], [latitude_name(float(t)) for t in ticks])
+    ax.set_ylim(beside.get_ylim() if beside is not None else (northing.min(), northing.max()))
+    ax.set_xlim(*limits)
+    ax.yaxis.tick_right()
+    ax.spines["left"].set_visible(False)
+    ax.spines["right"].set_visible(True)
+    ax.grid(axis="y")
+    return ax
+
+
+def latitude_name(degrees: float) -> str:
+    """`30° N`, `0°`, `30° S`."""
+    return f"{abs(degrees):g}°" + (" N" if degrees > 0 else " S" if degrees < 0 else "")
+
+
+def colour_bar(mesh: QuadMesh, ax: Axes, scale: Scale, label: str, **position: Any) -> Colorbar:
+    """A horizontal bar beneath a map, with arrows where values lie beyond its limits."""
+    cax = ax.inset_axes(position.pop("bounds", (0.14, -0.075, 0.72, 0.04)))
+    bar = ax.figure.colorbar(mesh, cax=cax, orientation="horizontal", extend=scale.extend, **position)
+    bar.set_label(label)
+    bar.outline.set_linewidth(0.4)
+    return bar

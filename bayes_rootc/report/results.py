@@ -1,0 +1,142 @@
+"""The output folder of a run, read when asked for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import xarray as xr
+
+from ..errors import InputError
+
+TABLES = (
+    "checks",
+    "layers",
+    "turnover_population",
+    "learners",
+    "held_out",
+    "iloss_estimates",
+    "sites",
+    "summary_global",
+    "summary_biome",
+    "summary_depth",
+    "map_totals",
+    "root_shares",
+    "stock_sources",
+    "paper_comparison",
+    "diagnostics",
+)
+
+
+@dataclass(frozen=True)
+class Results:
+    """Tables, maps, posteriors and record of a finished run; each is read once, when it is first used.
+
+    Examples
+    --------
+    >>> results = Results.read("out")  # doctest: +SKIP
+    >>> results.table("iloss_estimates").groupby("estimate")["share_mean"].max()  # doctest: +SKIP
+    """
+
+    out: Path
+    _read: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @classmethod
+    def read(cls, out: str | Path) -> Results:
+        """Results of an output folder.
+
+        Raises
+        ------
+        InputError : there is no such folder, or no run has ended in it (it has no `run.json`).
+        """
+        out = Path(out)
+        if not out.is_dir():
+            raise InputError("no such output folder", file=out)
+        results = cls(out)
+        _ = results.run
+        return results
+
+    @property
+    def run(self) -> dict[str, Any]:
+        """`run.json`: settings, seed, versions, checksums, times."""
+        if "run" not in self._read:
+            path = self.path("run.json")
+            try:
+                self._read["run"] = json.loads(path.read_text(encoding="utf-8"))
+            except ValueError as error:
+                raise InputError(f"not valid JSON ({error})", file=path) from None
+        return self._read["run"]
+
+    @property
+    def simulated(self) -> bool:
+        """Whether the data were those of the demo world."""
+        return bool(self.run.get("simulated", False))
+
+    def table(self, name: str) -> pd.DataFrame:
+        """A table by its name without ending. Do not write into it: it is shared.
+
+        Raises
+        ------
+        InputError : the run has not written it, it has no rows, or no run writes a table of that name.
+        """
+        if name not in TABLES:
+            raise InputError(f"`{name}` is not a table of a run, choose from {', '.join(TABLES)}")
+        if name not in self._read:
+            path = self.path(f"tables/{name}.csv")
+            try:
+                table = pd.read_csv(path)
+            except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+                raise InputError(f"not a readable CSV table ({error})", file=path) from None
+            if table.empty:
+                raise InputError("has no rows", file=path)
+            self._read[name] = table
+        return self._read[name]
+
+    @property
+    def maps(self) -> xr.Dataset:
+        """`maps/maps.nc`, lazily: (layer, lat, lon)."""
+        if "maps" not in self._read:
+            path = self.path("maps/maps.nc")
+            with _readable(path):
+                self._read["maps"] = xr.open_dataset(path, engine="h5netcdf")
+        return self._read["maps"]
+
+    @property
+    def turnover(self) -> xr.DataTree:
+        """`posterior/turnover.nc`: draws of log k, replicated and observed Δ14C of every layer."""
+        if "turnover" not in self._read:
+            path = self.path("posterior/turnover.nc")
+            with _readable(path):
+                self._read["turnover"] = xr.open_datatree(path, engine="h5netcdf")
+        return self._read["turnover"]
+
+    def close(self) -> None:
+        """Closes the NetCDF files, so that another run may replace them."""
+        for name in ("maps", "turnover"):
+            if name in self._read:
+                self._read.pop(name).close()
+
+    def path(self, relative: str) -> Path:
+        """Path of a file of the folder.
+
+        Raises
+        ------
+        InputError : it is not there.
+        """
+        path = self.out / relative
+        if not path.is_file():
+            raise InputError("not found in the output folder; let `bayes-rootc run` finish first", file=path)
+        return path
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        raise InputError(f"not a readable NetCDF file ({error})", file=path) from None

@@ -1,0 +1,214 @@
+"""How every figure looks: one size of print, one set of colours that colour-blind readers can tell apart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import gaussian_kde
+
+from ..constants import BIOMES
+
+WIDTH = 7.2
+"""Full width of a printed page, inches."""
+
+DPI = 180
+
+FLUX_UNIT = "Mg C ha⁻¹ yr⁻¹"
+
+FLUX_LABELS = {"iroot": r"$I_\mathrm{root}$", "ibulk": r"$I_\mathrm{bulk}$", "iloss": r"$I_\mathrm{loss}$"}
+
+FLUX_COLOURS = {"iroot": "#0072B2", "ibulk": "#009E73", "iloss": "#D55E00"}
+"""From the palette of Okabe & Ito."""
+
+FLUX_MAPS = {"iroot": "viridis", "ibulk": "viridis", "iloss": "PuOr_r"}
+"""Perceptually even for inputs; with a neutral middle, at 0, for their difference."""
+
+SITE_COLOURS = {"NPP": "#CC9A1F", "Δ14C": "#BB5566", "roots": "#004488"}
+SITE_MARKERS = {"NPP": "o", "Δ14C": "^", "roots": "s"}
+SITE_LABELS = {"NPP": "NPP sites", "Δ14C": "Δ¹⁴C profiles", "roots": "root profiles"}
+"""The three data sets, told apart by shape as well (high-contrast palette of P. Tol)."""
+
+BIOME_COLOURS = dict(
+    zip(
+        BIOMES,
+        ("#117733", "#999933", "#44AA99", "#DDCC77", "#CC6677", "#332288", "#88CCEE", "#882255", "#AA4499"),
+        strict=True,
+    )
+)
+"""The muted palette of P. Tol: green for tropical forests, sand for grasslands, indigo and cyan for the cold."""
+
+BIOME_LABELS = {
+    1: "tropical/subtrop. forests",
+    2: "tropical/subtrop. savannas",
+    3: "temperate forests",
+    4: "temperate grasslands",
+    5: "Mediterr./montane shrublands",
+    6: "boreal forests",
+    7: "tundra",
+    8: "deserts",
+    9: "croplands",
+}
+"""Short forms for axes."""
+
+GREY, LIGHT = "#6b6b6b", "#d9d9d9"
+
+RC: Any = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 7.5,
+    "axes.titlesize": 8,
+    "axes.titlelocation": "left",
+    "axes.titlepad": 4,
+    "axes.labelsize": 7.5,
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.grid": False,
+    "axes.formatter.useoffset": False,
+    "grid.color": "#e6e6e6",
+    "grid.linewidth": 0.5,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.minor.width": 0.4,
+    "ytick.minor.width": 0.4,
+    "xtick.major.size": 2.5,
+    "ytick.major.size": 2.5,
+    "xtick.minor.size": 1.5,
+    "ytick.minor.size": 1.5,
+    "legend.fontsize": 7,
+    "legend.frameon": False,
+    "legend.handlelength": 1.4,
+    "lines.linewidth": 1.2,
+    "hatch.linewidth": 0.4,
+    "mathtext.fontset": "dejavusans",
+    "mathtext.default": "regular",
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+}
+
+
+def styled[**P, T](draw: Callable[P, T]) -> Callable[P, T]:
+    """Draws in this style, and leaves the user's settings and backend as they were."""
+
+    @wraps(draw)
+    def in_style(*args: P.args, **kwargs: P.kwargs) -> T:
+        with matplotlib.rc_context(RC):
+            return draw(*args, **kwargs)
+
+    return in_style
+
+
+def new_figure(height: float, width: float = WIDTH) -> Figure:
+    """An empty figure (inches) that belongs to no window and to no global state."""
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def letter(ax: Axes, text: str, title: str = "") -> None:
+    """Panel letter and title, as printed."""
+    ax.set_title(rf"$\mathbf{{{text}}}$   {title}")
+
+
+def flux_axis(*fluxes: str) -> str:
+    """Axis label of fluxes, with their unit."""
+    return f"{', '.join(FLUX_LABELS[f] for f in fluxes)} ({FLUX_UNIT})"
+
+
+def draw_density(
+    ax: Axes, values: NDArray, *, colour: str, label: str = "", log: bool = False, line: str = "-", fill: bool = True
+) -> None:
+    """Kernel density of a sample over the 0.5–99.5 % range, per unit of the axis (per decade if `log`).
+
+    Samples of fewer than three different values have no density and are not drawn.
+    """
+    values = np.asarray(values, float)
+    values = values[np.isfinite(values) & ((values > 0) | (not log))]
+    if len(np.unique(values)) < 3:
+        return
+    scaled = np.log10(values) if log else values
+    low, high = np.quantile(scaled, [0.005, 0.995])
+    pad = 0.1 * (high - low)
+    x = np.linspace(low - pad, high + pad, 300)
+    y = gaussian_kde(scaled)(x)
+    at = 10**x if log else x
+    ax.plot(at, y, color=colour, ls=line, label=label)
+    if fill:
+        ax.fill_between(at, y, color=colour, alpha=0.18, lw=0)
+    if log:
+        ax.set_xscale("log")
+        ax.xaxis.set_major_formatter(plain_log())
+    ax.set_ylim(bottom=0)
+
+
+def draw_intervals(
+    ax: Axes,
+    y: ArrayLike,
+    middle: ArrayLike,
+    low: ArrayLike,
+    high: ArrayLike,
+    *,
+    colour: Any,
+    label: str = "",
+    marker: str = "o",
+    hollow: bool = False,
+) -> None:
+    """Points with horizontal intervals; `colour` is one colour or one for each point."""
+    y, middle, low, high = (np.atleast_1d(np.asarray(v, float)) for v in (y, middle, low, high))
+    ax.hlines(y, low, high, colors=colour, lw=1.1)
+    face = "white" if hollow else colour
+    ax.scatter(middle, y, s=14, marker=marker, c=face, edgecolors=colour, linewidths=0.9, zorder=3, label=label)
+
+
+def draw_boxes(ax: Axes, samples: list[NDArray], positions: ArrayLike, *, colour: str, height: float) -> None:
+    """Horizontal boxes: median and quartiles, whiskers to 2.5 % and 97.5 %, a dot at the mean."""
+    known = [(s[np.isfinite(s)], p) for s, p in zip(samples, np.atleast_1d(positions), strict=True)]
+    known = [(s, p) for s, p in known if len(s)]
+    if not known:
+        return
+    ax.boxplot(
+        [s for s, _ in known],
+        positions=[p for _, p in known],
+        widths=height,
+        orientation="horizontal",
+        whis=(2.5, 97.5),
+        showfliers=False,
+        patch_artist=True,
+        manage_ticks=False,
+        boxprops={"facecolor": colour, "alpha": 0.45, "linewidth": 0.6},
+        medianprops={"color": "black", "linewidth": 1.0},
+        whiskerprops={"linewidth": 0.6, "color": colour},
+        capprops={"linewidth": 0.6, "color": colour},
+    )
+    ax.plot(
+        [s.mean() for s, _ in known],
+        [p for _, p in known],
+        ls="none",
+        marker="o",
+        ms=2.6,
+        color=colour,
+        mec="k",
+        mew=0.3,
+    )
+
+
+def name_rows(ax: Axes, names: list[str]) -> None:
+    """Names the rows 0, 1, … from the top down."""
+    ax.set_yticks(range(len(names)), names)
+    ax.set_ylim(len(names) - 0.5, -0.5)
+    ax.tick_params(axis="y", length=0)
+    ax.grid(axis="x")
+
+
+def plain_log() -> FuncFormatter:
+    """Ticks of a logarithmic axis as plain numbers: 0.01, 1, 10,000."""
+    return FuncFormatter(lambda value, _: f"{value:,.0f}" if value >= 1 else f"{value:g}")
