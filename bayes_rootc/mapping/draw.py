@@ -8,7 +8,7 @@ projected metres.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -20,7 +20,8 @@ from matplotlib.colorbar import Colorbar
 from matplotlib.colors import Colormap, LinearSegmentedColormap, Normalize
 from matplotlib.patches import PathPatch
 from matplotlib.path import Path as Outline
-from numpy.typing import NDArray
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import ArrayLike, NDArray
 
 from ..data.covariates import CovariateStack
 from ..data.grid import WORLD
@@ -33,12 +34,19 @@ MAX_COLUMNS = 1440
 Extend = Literal["neither", "min", "max", "both"]
 
 
-def project(lon: NDArray, lat: NDArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Equal Earth coordinates, m, of longitudes and latitudes (degrees) of one shape."""
+@lru_cache(maxsize=1)
+def _projections() -> tuple[Any, Any]:
+    """Equal Earth, and longitude and latitude: made once, as each takes cartopy a millisecond."""
     import cartopy.crs as ccrs
 
+    return ccrs.EqualEarth(), ccrs.PlateCarree()
+
+
+def project(lon: ArrayLike, lat: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Equal Earth coordinates, m, of longitudes and latitudes (degrees), broadcast."""
     lon, lat = np.broadcast_arrays(np.asarray(lon, float), np.asarray(lat, float))
-    points = ccrs.EqualEarth().transform_points(ccrs.PlateCarree(), lon.ravel(), lat.ravel())
+    equal_earth, geographic = _projections()
+    points = equal_earth.transform_points(geographic, lon.ravel(), lat.ravel())
     return points[:, 0].reshape(lon.shape), points[:, 1].reshape(lon.shape)
 
 
@@ -90,34 +98,45 @@ class Basemap:
         """Lines of (lon, lat), degrees, where land ends. Land at the raster's edge has no coast there."""
         if min(self.cover.shape) < 2:
             return []
-        lines: list[Any] = contour_generator(self.lon, self.lat, self.cover, line_type=LineType.Separate).lines(0.5)
+        generator = contour_generator(self.lon, self.lat, self.cover, line_type=LineType.Separate)
+        lines = cast(list[NDArray[np.float64]], generator.lines(0.5))
         return [line for line in lines if len(line) > 4]
 
     @cached_property
-    def polygons(self) -> list[tuple[NDArray[np.float64], NDArray[np.uint8]]]:
-        """Land as closed outlines with holes: vertices (lon, lat) and the codes of a matplotlib path."""
+    def outline(self) -> Outline:
+        """Land as one projected path, lakes and seas as its holes."""
         if min(self.cover.shape) < 2:
-            return []
+            return Outline(np.empty((0, 2)))
         generator = contour_generator(self.lon, self.lat, self.cover, fill_type=FillType.OuterCode)
         points, codes = cast(tuple[list[Any], list[Any]], generator.filled(0.5, 2.0))
-        return [(np.asarray(p), np.asarray(c)) for p, c in zip(points, codes, strict=True)]
+        if not points:
+            return Outline(np.empty((0, 2)))
+        lon, lat = np.concatenate(points).T
+        return Outline(np.column_stack(project(lon, lat)), np.concatenate(codes))
+
+    @cached_property
+    def _projected_coastline(self) -> list[NDArray[np.float64]]:
+        return [np.column_stack(project(line[:, 0], line[:, 1])) for line in self.coastline]
 
     def draw(self, ax: Axes) -> None:
         """Graticule and land, beneath the values."""
-        for lat in range(-60, 90, 30):
-            ax.plot(*project(np.linspace(-180, 180, 91), np.full(91, lat)), color=GRATICULE, lw=0.4, zorder=0)
-        for lon in range(-180, 181, 60):
-            ax.plot(*project(np.full(91, lon), np.linspace(-90, 90, 91)), color=GRATICULE, lw=0.4, zorder=0)
-        for vertices, codes in self.polygons:
-            outline = Outline(np.column_stack(project(vertices[:, 0], vertices[:, 1])), codes)
-            ax.add_patch(PathPatch(outline, facecolor=LAND, edgecolor="none", zorder=1))
+        ax.add_collection(LineCollection(_graticule(), colors=GRATICULE, linewidths=0.4, zorder=0), autolim=False)
+        if np.size(self.outline.vertices):
+            ax.add_artist(PathPatch(self.outline, facecolor=LAND, edgecolor="none", zorder=1))
 
     def draw_coastline(self, ax: Axes, *, width: float = 0.3) -> LineCollection:
         """The coastline, above the values."""
-        lines = [np.column_stack(project(line[:, 0], line[:, 1])) for line in self.coastline]
-        collection = LineCollection(lines, colors=COAST, linewidths=width, zorder=4)
+        collection = LineCollection(self._projected_coastline, colors=COAST, linewidths=width, zorder=4)
         ax.add_collection(collection, autolim=False)
         return collection
+
+
+@lru_cache(maxsize=1)
+def _graticule() -> list[NDArray[np.float64]]:
+    """Parallels every 30° and meridians every 60°, projected."""
+    parallels = [project(np.linspace(-180, 180, 91), lat) for lat in range(-60, 90, 30)]
+    meridians = [project(lon, np.linspace(-90, 90, 91)) for lon in range(-180, 181, 60)]
+    return [np.column_stack(line) for line in (*parallels, *meridians)]
 
 
 @dataclass(frozen=True)
@@ -208,14 +227,14 @@ def draw_map(
     """
     rows, cols = cell_edges(lat, (WORLD[1], WORLD[3])), cell_edges(lon, (WORLD[0], WORLD[2]))
     factor = int(np.ceil(values.shape[1] / MAX_COLUMNS))
-    values, rows, cols = block_mean(values, rows, cols, (factor, factor))
+    shown, rows, cols = block_mean(values, rows, cols, (factor, factor))
     x, y = project(*np.meshgrid(cols, rows))
     if basemap:
         basemap.draw(ax)
     mesh = ax.pcolormesh(
         x,
         y,
-        np.ma.masked_invalid(values),
+        np.ma.masked_invalid(shown),
         cmap=scale.cmap,
         norm=scale.norm,
         shading="flat",
@@ -226,29 +245,45 @@ def draw_map(
     )
     if basemap:
         basemap.draw_coastline(ax)
-    frame_map(ax, *_painted_extent(np.isfinite(values), rows, cols))
+    frame_map(ax, *painted_extent(values, lat, lon))
     return mesh
 
 
-def frame_map(ax: Axes, west: float, east: float, south: float, north: float, *, margin: float = 2.0) -> None:
-    """Shows a box of longitudes and latitudes (degrees, with a margin) and hides the axes' frame."""
-    west, east = max(west - margin, -180), min(east + margin, 180)
-    south, north = max(south - margin, -90), min(north + margin, 90)
-    along = np.linspace(south, north, 61)
-    x, _ = project(np.array([np.full(61, west), np.full(61, east)]), np.array([along, along]))
-    _, y = project(np.array([0.0, 0.0]), np.array([south, north]))
-    ax.set_xlim(x.min(), x.max())
+def frame_map(ax: Axes, west: float, east: float, south: float, north: float) -> None:
+    """Shows a box of longitudes and latitudes (degrees) and hides the axes' frame."""
+    x, y = _frame(west, east, south, north)
+    ax.set_xlim(*x)
     ax.set_ylim(*y)
     ax.set_aspect("equal")
     ax.set_axis_off()
 
 
-def _painted_extent(painted: NDArray[np.bool_], rows: NDArray, cols: NDArray) -> tuple[float, float, float, float]:
-    """West, east, south, north of the painted cells; the world if there is none."""
+def map_aspect(west: float, east: float, south: float, north: float) -> float:
+    """Width over height of a box, as projected."""
+    x, y = _frame(west, east, south, north)
+    return (x[1] - x[0]) / (y[1] - y[0])
+
+
+def _frame(west: float, east: float, south: float, north: float) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Projected limits of a box, m."""
+    along = np.linspace(south, north, 61)
+    x, _ = project(np.array([[west], [east]]), along)
+    _, y = project(0.0, np.array([south, north]))
+    return (float(x.min()), float(x.max())), (float(y[0]), float(y[1]))
+
+
+def painted_extent(
+    values: NDArray, lat: NDArray, lon: NDArray, *, margin: float = 2.0
+) -> tuple[float, float, float, float]:
+    """West, east, south, north of the cells that have a value, with a margin in degrees; the world if none has."""
+    painted = np.isfinite(values)
     if not painted.any():
         return WORLD[0], WORLD[2], WORLD[1], WORLD[3]
+    rows, cols = cell_edges(lat, (WORLD[1], WORLD[3])), cell_edges(lon, (WORLD[0], WORLD[2]))
     r, c = np.flatnonzero(painted.any(axis=1)), np.flatnonzero(painted.any(axis=0))
-    return float(cols[c[0]]), float(cols[c[-1] + 1]), float(rows[r[-1] + 1]), float(rows[r[0]])
+    west, east = float(cols[c[0]]) - margin, float(cols[c[-1] + 1]) + margin
+    south, north = float(rows[r[-1] + 1]) - margin, float(rows[r[0]]) + margin
+    return max(west, WORLD[0]), min(east, WORLD[2]), max(south, WORLD[1]), min(north, WORLD[3])
 
 
 def draw_dots(ax: Axes, where: NDArray[np.bool_], lat: NDArray, lon: NDArray, *, spacing: float = 3.0) -> int:
@@ -308,10 +343,25 @@ def latitude_name(degrees: float) -> str:
     return f"{abs(degrees):g}°" + (" N" if degrees > 0 else " S" if degrees < 0 else "")
 
 
-def colour_bar(mesh: QuadMesh, ax: Axes, scale: Scale, label: str, **position: Any) -> Colorbar:
-    """A horizontal bar beneath a map, with arrows where values lie beyond its limits."""
-    cax = ax.inset_axes(position.pop("bounds", (0.14, -0.075, 0.72, 0.04)))
-    bar = ax.figure.colorbar(mesh, cax=cax, orientation="horizontal", extend=scale.extend, **position)
-    bar.set_label(label)
+def colour_bar(
+    mesh: QuadMesh,
+    ax: Axes,
+    scale: Scale,
+    label: str,
+    *,
+    bounds: tuple[float, float, float, float] = (0.14, -0.08, 0.72, 0.045),
+) -> Colorbar:
+    """A horizontal bar beneath a map, with arrows where values lie beyond its limits.
+
+    Parameters
+    ----------
+    bounds : left, bottom, width and height, as parts of the map's axes.
+    """
+    cax = ax.inset_axes(bounds)
+    bar = ax.figure.colorbar(mesh, cax=cax, orientation="horizontal", extend=scale.extend)
+    bar.set_label(label, labelpad=1)
+    bar.ax.tick_params(pad=1.5)
+    bar.locator = MaxNLocator(5, steps=[1, 2, 2.5, 5, 10])
+    bar.update_ticks()
     bar.outline.set_linewidth(0.4)
     return bar

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
+from matplotlib.ticker import NullFormatter
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from ..constants import BIOMES, LAYER_NAMES, LAYERS, PROFILE_NAME
-from ..data.atmosphere import ATMOSPHERE_ZONES, Atmosphere
+from ..data.atmosphere import ATMOSPHERE_ZONES
 from ..data.covariates import CovariateStack
 from ..files import atomic_path
-from ..mapping.draw import Basemap, Scale, colour_bar, draw_dots, draw_latitudes, draw_map, frame_map, project
-from ..models.radiocarbon import delta14c
+from .captions import caption, pick
+from .figures_maps import World, figure_layer_maps, figure_loss_maps, figure_sites
+from .figures_posterior import figure_modes, figure_predictive
 from .results import Results
 from .style import (
     BIOME_COLOURS,
@@ -26,7 +28,6 @@ from .style import (
     DPI,
     FLUX_COLOURS,
     FLUX_LABELS,
-    FLUX_MAPS,
     FLUX_UNIT,
     GREY,
     LIGHT,
@@ -40,77 +41,33 @@ from .style import (
     letter,
     name_rows,
     new_figure,
+    parts_of,
     plain_log,
     styled,
 )
 
-CERTAIN = 0.975
-"""Probability of a sign from which on a map is dotted: the 95 % interval of the cell leaves out 0."""
-
-DEPTH_CLASSES = ((0, 30), (30, 100), (100, 200))
-"""Depths (cm, by the middle of a layer) in which radiocarbon is compared with its replicates."""
-
-
-@dataclass(frozen=True)
-class World:
-    """What the covariates add to the results: the land, and the atmosphere that was used."""
-
-    land: Basemap
-    atmosphere: Atmosphere
-
-    @classmethod
-    def of(cls, covariates: CovariateStack) -> World:
-        """Of the data folder that holds these covariates."""
-        return cls(Basemap.of(covariates), Atmosphere.read(covariates.folder.parent / "atmosphere"))
-
-
-@styled
-def figure_sites(results: Results, world: World) -> Figure:
-    """Where the three data sets were measured (paper, Extended Data Fig. 1), and in which biomes."""
-    fig = new_figure(4.9)
-    top, bottom = fig.subfigures(2, 1, height_ratios=(3.3, 1.6))
-    ax = top.add_subplot()
-    world.land.draw(ax)
-    world.land.draw_coastline(ax)
-    sites = {name: _sites(results, estimate) for name, estimate in zip(SITE_COLOURS, (1, 3, 5), strict=True)}
-    for name, table in sites.items():
-        x, y = project(table["lon"].to_numpy(), table["lat"].to_numpy())
-        style = {"marker": SITE_MARKERS[name], "color": SITE_COLOURS[name]}
-        ax.plot(x, y, ls="none", ms=2.8, mew=0.25, mec="white", alpha=0.85, zorder=5, **style)
-        ax.plot([], [], ls="none", ms=5, label=f"{SITE_LABELS[name]} ({len(table):,})", **style)
-    lat, lon = world.land.lat, world.land.lon
-    everywhere = pd.concat(sites.values())
-    frame_map(ax, lon.min(), lon.max(), min(-56.0, everywhere["lat"].min()), min(84.0, lat.max()))
-    ax.legend(loc="lower center", ncols=3, bbox_to_anchor=(0.5, -0.09), handletextpad=0.2, fontsize=8)
-    ax = bottom.add_subplot()
-    for i, (name, table) in enumerate(sites.items()):
-        counts = table["biome"].value_counts().reindex(list(BIOMES), fill_value=0)
-        x = np.arange(len(BIOMES)) + 0.27 * (i - 1)
-        bars = ax.bar(x, counts, 0.25, color=SITE_COLOURS[name])
-        ax.bar_label(bars, fontsize=5.5, padding=1, color=GREY)
-    ax.set_xticks(range(len(BIOMES)), [_two_lines(BIOME_LABELS[b]) for b in BIOMES], fontsize=6.2)
-    ax.tick_params(axis="x", length=0)
-    ax.set_ylabel("number of sites")
-    return fig
+ESTIMATE_SITES = {1: "NPP", 2: "NPP", 3: "Δ14C", 4: "Δ14C", 5: "roots", 6: "roots"}
+"""Data set at whose sites each estimate is made (paper, Extended Data Table 1)."""
 
 
 @styled
 def figure_inputs(results: Results) -> Figure:
     """I_root and I_bulk of sites, and how they are spread over depth (paper, Fig. 1)."""
-    fig = new_figure(5.6)
-    axes = fig.subplots(2, 2)
-    root, bulk = _sites(results, 1)["iroot"].to_numpy(), _sites(results, 3)["ibulk"].to_numpy()
-    ax = axes[0, 0]
+    fig = new_figure(5.4)
+    panels = [part.subplots() for part in parts_of(fig, 2, 2)]
+    ax = panels[0]
     letter(ax, "a", "Sites, 0–200 cm")
-    for flux, values, name in (("iroot", root, "NPP"), ("ibulk", bulk, "Δ14C")):
-        label = f"{FLUX_LABELS[flux]}, {SITE_LABELS[name]} ({len(values):,})"
+    for flux, estimate in (("iroot", 1), ("ibulk", 3)):
+        values = _sites(results, estimate)[flux].to_numpy()
+        label = f"{FLUX_LABELS[flux]}, {SITE_LABELS[ESTIMATE_SITES[estimate]]} ({len(values):,})"
         draw_density(ax, values, colour=FLUX_COLOURS[flux], label=label, log=True)
-        ax.axvline(values.mean(), color=FLUX_COLOURS[flux], lw=0.9, ls="--")
+        if len(values):
+            ax.axvline(values.mean(), color=FLUX_COLOURS[flux], lw=0.9, ls="--")
     ax.set_xlabel(f"flux ({FLUX_UNIT}, log scale)")
     ax.set_ylabel("density of sites (per decade)")
-    ax.set_ylim(top=1.3 * ax.get_ylim()[1])
+    ax.set_ylim(0, 1.3 * ax.get_ylim()[1])
     ax.legend(loc="upper left")
-    ax = axes[0, 1]
+    ax = panels[1]
     letter(ax, "b", "Sites by biome, 0–200 cm")
     for flux, estimate, shift in (("iroot", 1, -0.19), ("ibulk", 3, 0.19)):
         table = _sites(results, estimate)
@@ -118,8 +75,8 @@ def figure_inputs(results: Results) -> Figure:
         draw_boxes(ax, samples, np.arange(len(BIOMES)) + shift, colour=FLUX_COLOURS[flux], height=0.34)
     name_rows(ax, list(BIOME_LABELS.values()))
     _log_flux_axis(ax, "iroot", "ibulk")
-    for ax, relative, panel in ((axes[1, 0], False, "c"), (axes[1, 1], True, "d")):
-        letter(ax, panel, "Share of the profile in each layer" if relative else "Depth")
+    for ax, relative, panel in ((panels[2], False, "c"), (panels[3], True, "d")):
+        letter(ax, panel, "Share of the profile in each layer" if relative else "By layer")
         for flux, estimate, shift in (("iroot", 5, -0.19), ("ibulk", 3, 0.19)):
             layers = _site_layers(results, estimate, flux)
             if relative:
@@ -138,22 +95,22 @@ def figure_inputs(results: Results) -> Figure:
 @styled
 def figure_loss(results: Results) -> Figure:
     """I_loss of the six estimates: over sites, by depth, as a share of I_root, and by biome (paper, Fig. 3)."""
-    fig = new_figure(6.4)
-    axes = fig.subplots(2, 2, width_ratios=(1, 1.05))
+    fig = new_figure(6.2)
+    panels = [part.subplots() for part in parts_of(fig, 2, 2)]
     table = results.table("iloss_estimates")
     world = table[table["biome"] == 0]
     profile = world[world["layer"] == PROFILE_NAME].set_index("estimate")
-    ax = axes[0, 0]
+    ax = panels[0]
     letter(ax, "a", "Sites, 0–200 cm")
     values = {e: _sites(results, int(e))["iloss"].to_numpy() for e in profile.index}
     for e, sample in values.items():
-        draw_density(ax, sample, fill=False, label=_estimate_name(profile, e), **_estimate_line(profile, e))
+        draw_density(ax, sample, fill=False, **_estimate_line(profile, e))
     ax.axvline(0, color="black", lw=0.6)
+    ax.set_ylim(bottom=0)
     ax.set_xlim(*np.quantile(np.concatenate(list(values.values())), [0.005, 0.995]))
     ax.set_xlabel(flux_axis("iloss"))
-    ax.set_ylabel(f"density of sites (per {FLUX_UNIT})", fontsize=7)
-    ax.legend(loc="upper right", fontsize=6.2, title="estimate: sites, NPP", title_fontsize=6.2)
-    ax = axes[0, 1]
+    ax.set_ylabel(f"density of sites (per {FLUX_UNIT})")
+    ax = panels[1]
     letter(ax, "b", "Mean of the sites by depth")
     for i, e in enumerate(profile.index):
         layers = world[world["estimate"] == e].set_index("layer").reindex(list(LAYER_NAMES))
@@ -163,24 +120,21 @@ def figure_loss(results: Results) -> Figure:
     name_rows(ax, list(LAYER_NAMES))
     ax.set_ylabel("depth (cm)")
     ax.set_xlabel(flux_axis("iloss"))
-    ax = axes[1, 0]
+    ax = panels[2]
     letter(ax, "c", f"{FLUX_LABELS['iloss']} as a share of {FLUX_LABELS['iroot']}, 0–200 cm")
     _paper_band(ax, results)
     for row, e in enumerate(profile.index):
         middle, low, high = (100 * float(v.loc[e]) for v in _interval(profile, "share"))
         draw_intervals(ax, row, middle, low, high, **_estimate_marker(profile, e))
     summary = results.table("summary_global")
-    combined = summary[(summary["quantity"] == "share") & summary["where"].isin(["mean of the six estimates", "map"])]
+    combined = summary[(summary["quantity"] == "share") & summary["where"].str.match("mean of|map")]
     for i, (_, line) in enumerate(combined.iterrows()):
         values_of = (100 * float(line[c]) for c in ("median", "p025", "p975"))
         draw_intervals(ax, len(profile) + i, *values_of, colour=FLUX_COLOURS["iloss"], marker="D")
-    name_rows(
-        ax,
-        [*(_estimate_name(profile, e) for e in profile.index), *combined["where"].str.replace(" of the six ", " of ")],
-    )
+    name_rows(ax, [*(_estimate_name(profile, e) for e in profile.index), *combined["where"]])
     ax.set_xlabel("share lost (%)")
-    ax = axes[1, 1]
-    letter(ax, "d", "By biome, 0–200 cm")
+    ax = panels[3]
+    letter(ax, "d", "By biome: sites (filled) and map (hollow)")
     by_biome = results.table("summary_biome")
     by_biome = by_biome[by_biome["quantity"] == "iloss"]
     for where, shift, hollow in (("mean of", -0.14, False), ("map, per area", 0.14, True)):
@@ -191,71 +145,14 @@ def figure_loss(results: Results) -> Figure:
     ax.axvline(0, color="black", lw=0.6)
     name_rows(ax, list(BIOME_LABELS.values()))
     ax.set_xlabel(flux_axis("iloss"))
-    keys = [Line2D([], [], color=GREY, marker="o", ms=4, mfc=face) for face in (GREY, "white")]
-    ax.legend(
-        keys,
-        ["sites, mean of estimates", "map, per area"],
-        loc="lower right",
-        fontsize=6.2,
-        frameon=True,
-        framealpha=0.8,
-    )
-    return fig
-
-
-@styled
-def figure_loss_maps(results: Results, world: World) -> Figure:
-    """Where root carbon is lost, how sure that is, which part of the input it is, and where its sign is known (paper,
-    Fig. 4).
-    """
-    fig = new_figure(5.3)
-    axes = fig.subplots(2, 2)
-    m = results.maps.sel(layer=PROFILE_NAME)
-    lat, lon = m["lat"].values, m["lon"].values
-    loss, probability = m["iloss_mean"].values, m["iloss_probability"].values
-    share = 100 * loss / m["iroot_mean"].values
-    spread = (m["iloss_p975"] - m["iloss_p025"]).values / 2
-    panels = (
-        ("a", "Mean", loss, Scale.of(loss, FLUX_MAPS["iloss"], centred=True), flux_axis("iloss")),
-        ("b", "Half the 95 % interval", spread, Scale.of(spread, "cividis"), f"± {FLUX_UNIT}"),
-        ("c", "Share of the input", share, Scale.of(share, FLUX_MAPS["iloss"], centred=True), f"{FLUX_LABELS['iloss']} / {FLUX_LABELS['iroot']} (%)"),
-        ("d", "Probability of a loss", probability, Scale.of(probability, "PuOr_r", limits=(0.0, 1.0)), f"P({FLUX_LABELS['iloss']} > 0)"),
-    )  # fmt: skip
-    for ax, (panel, title, values, scale, label) in zip(axes.flat, panels, strict=True):
-        letter(ax, panel, title)
-        colour_bar(draw_map(ax, values, lat, lon, scale, world.land), ax, scale, label)
-        side = ax.inset_axes((1.01, 0.0, 0.17, 1.0))
-        bounds = (m["iloss_p025"].values, m["iloss_p975"].values) if panel == "a" else (None, None)
-        draw_latitudes(side, lat, values, *bounds, beside=ax, colour=FLUX_COLOURS["iloss"])
-        if scale.low <= 0 and panel != "d":
-            side.axvline(0, color="black", lw=0.5)
-        side.tick_params(labelsize=5.5)
-        side.locator_params(axis="x", nbins=3)
-    for ax in (axes[0, 0], axes[1, 1]):
-        draw_dots(ax, (probability >= CERTAIN) | (probability <= 1 - CERTAIN), lat, lon)
-    return fig
-
-
-@styled
-def figure_layer_maps(results: Results, world: World, flux: str) -> Figure:
-    """One flux in the seven layers and the whole profile (paper, Extended Data Fig. 4–6)."""
-    fig = new_figure(7.6)
-    axes = fig.subplots(4, 2)
-    centred = flux == "iloss"
-    lat, lon = results.maps["lat"].values, results.maps["lon"].values
-    for ax, layer, panel in zip(axes.flat, (*LAYER_NAMES, PROFILE_NAME), "abcdefgh", strict=True):
-        values = results.maps[f"{flux}_mean"].sel(layer=layer).values
-        scale = Scale.of(values, FLUX_MAPS[flux], centred=centred)
-        letter(ax, panel, f"{layer.replace('-', '–')} cm")
-        colour_bar(draw_map(ax, values, lat, lon, scale, world.land), ax, scale, flux_axis(flux))
     return fig
 
 
 @styled
 def figure_ages(results: Results, world: World) -> Figure:
-    """The atmosphere, Δ14C against depth, and the age of soil carbon by depth and biome (paper, Supplementary Fig. 5)."""
+    """The atmosphere, Δ14C by depth, and the age of soil carbon by depth and biome (paper, Supplementary Fig. 5)."""
     fig = new_figure(7.4)
-    top, bottom = fig.subfigures(2, 1, height_ratios=(1, 1.75))
+    top, bottom = parts_of(fig, 2, 1, height_ratios=(1, 1.75))
     left, right = top.subplots(1, 2)
     layers = results.table("layers")
     letter(left, "a", "Atmosphere")
@@ -304,150 +201,36 @@ def figure_ages(results: Results, world: World) -> Figure:
 def figure_held_out(results: Results) -> Figure:
     """Held-out observations against what the forests said of them, for held-out sites and held-out regions."""
     held, scores = results.table("held_out"), results.table("learners")
-    logistic = {"f_bnpp"}
     names = {
         "iroot": f"{FLUX_LABELS['iroot']} ({FLUX_UNIT})",
-        "ibulk": f"{FLUX_LABELS['ibulk']} (Mg C ha⁻¹ yr⁻¹ cm⁻¹)",
+        "ibulk": f"{FLUX_LABELS['ibulk']} ({FLUX_UNIT} cm⁻¹)",
         "f_bnpp": r"$f_\mathrm{BNPP}$ (fraction of NPP)",
     }
-    splits = {"site": "held-out sites", "spatial": "held-out regions"}
-    fig = new_figure(5.0)
+    fig = new_figure(4.7)
     axes = fig.subplots(2, 3)
     for column, (target, name) in enumerate(names.items()):
-        for row, (split, title) in enumerate(splits.items()):
+        logistic, values = target == "f_bnpp", held[held["target"] == target]
+        back = expit if logistic else np.exp
+        everything = back(values[["observed", "mean"]].to_numpy())
+        limits = (0.0, 1.0) if logistic or not len(values) else tuple(np.quantile(everything, [0.001, 0.999]))
+        for row, (split, title) in enumerate({"site": "held-out sites", "spatial": "held-out regions"}.items()):
             ax = axes[row, column]
-            part = held[(held["target"] == target) & (held["split"] == split)]
-            back: Callable[[NDArray], NDArray] = (lambda v: 1 / (1 + np.exp(-v))) if target in logistic else np.exp
-            predicted, observed = back(part["mean"].to_numpy()), back(part["observed"].to_numpy())
-            ax.plot(
-                predicted,
-                observed,
-                ls="none",
-                marker=".",
-                ms=2.2,
-                mew=0,
-                alpha=0.25,
-                color=FLUX_COLOURS.get(target, GREY),
-                rasterized=True,
-            )
-            limits = (
-                (0.0, 1.0) if target in logistic else tuple(np.quantile(np.r_[predicted, observed], [0.002, 0.998]))
-            )
+            part, score = values[values["split"] == split], pick(scores, target=target, split=split)
+            alpha = float(np.clip(800 / max(len(part), 1), 0.2, 0.6))
+            look: Any = {"marker": ".", "ms": 2.6, "mew": 0, "alpha": alpha, "color": FLUX_COLOURS.get(target, GREY)}
+            ax.plot(back(part["mean"]), back(part["observed"]), ls="none", rasterized=True, **look)
             ax.plot(limits, limits, color="black", lw=0.7, ls="--")
-            if target not in logistic:
+            if not logistic:
                 ax.set(xscale="log", yscale="log")
-            ax.set(xlim=limits, ylim=limits, aspect="equal")
+                for axis in (ax.xaxis, ax.yaxis):
+                    axis.set_major_formatter(plain_log())
+                    axis.set_minor_formatter(NullFormatter())
+            ax.set(xlim=limits, ylim=limits, aspect="equal", xlabel=f"predicted {name}", ylabel=f"observed {name}")
             letter(ax, "abcdef"[3 * row + column], title)
-            ax.set_xlabel(f"predicted {name}", fontsize=6.5)
-            ax.set_ylabel(f"observed {name}", fontsize=6.5)
-            score = scores[(scores["target"] == target) & (scores["split"] == split)].iloc[0]
-            text = f"R² {score['r2']:.2f}\nRMSE {score['rmse']:.2f}\ncoverage {100 * score['coverage95']:.0f} %"
-            ax.text(
-                0.04,
-                0.97,
-                text,
-                transform=ax.transAxes,
-                va="top",
-                fontsize=6.5,
-                bbox={"fc": "white", "ec": "none", "alpha": 0.75, "pad": 1},
-            )
-    return fig
-
-
-@styled
-def figure_modes(results: Results, world: World, *, show: int = 4) -> Figure:
-    """Layers whose radiocarbon has two ages: the model curve, the measurement, and the posterior's two modes."""
-    layers = results.table("layers")
-    doubtful = layers[layers["n_modes"] > 1].nlargest(show, "mode2_probability")
-    fig = new_figure(max(1.75 * len(doubtful), 1.5))
-    if doubtful.empty:
-        ax = fig.add_subplot()
-        ax.text(0.5, 0.5, "No layer of this run has two modes.", ha="center", transform=ax.transAxes)
-        ax.set(xlabel="carbon age (yr)", ylabel="Δ¹⁴C (‰)")
-        return fig
-    axes = np.atleast_2d(fig.subplots(len(doubtful), 2, sharex=True))
-    log_k = results.turnover["posterior"]["log_k"]
-    model_sd = _model_sd(results)
-    ages = np.geomspace(1, 5000, 400)
-    for (left, right), (i, row) in zip(axes, doubtful.iterrows(), strict=True):
-        curve = delta14c(
-            1 / ages, row["year"], row["zone"], results.run["settings"]["prehistory"], atmosphere=world.atmosphere
-        )
-        left.plot(ages, curve, color="black", lw=1)
-        error = float(np.hypot(row["sigma"], model_sd))
-        left.axhspan(row["delta14c"] - error, row["delta14c"] + error, color="#0072B2", alpha=0.2, lw=0)
-        left.axhline(row["delta14c"], color="#0072B2", lw=0.8)
-        left.set_ylabel("Δ¹⁴C (‰)")
-        place = f"{_degrees(row['lat'], 'N', 'S')} {_degrees(row['lon'], 'E', 'W')}, {int(row['year'])}"
-        left.set_title(
-            f"{row['top']:g}–{row['bottom']:g} cm, {place}: {row['delta14c']:.0f} ± {row['sigma']:.0f} ‰", fontsize=7
-        )
-        draws = np.exp(-log_k.isel(layer=int(i)).values.ravel())
-        right.hist(draws, bins=np.geomspace(1, 5000, 70), color="#0072B2", alpha=0.5, lw=0)
-        for mode in (1, 2):
-            age, weight = row[f"mode{mode}_age"], row[f"mode{mode}_probability"]
-            right.axvline(age, color="#D55E00", lw=0.8, ls="--")
-            text = f"{age:,.0f} yr\n{100 * weight:.0f} %"
-            right.annotate(
-                text,
-                (age, 0.97),
-                xycoords=("data", "axes fraction"),
-                xytext=(3, 0),
-                textcoords="offset points",
-                va="top",
-                fontsize=6.5,
-            )
-        right.set_ylabel("draws")
-    axes[0, 0].set_xscale("log")
-    axes[0, 0].set_xlim(2, 3000)
-    axes[0, 0].xaxis.set_major_formatter(plain_log())
-    for ax in axes[-1]:
-        ax.set_xlabel("carbon age (yr, log scale)")
-    return fig
-
-
-@styled
-def figure_predictive(results: Results) -> Figure:
-    """Posterior predictive check: observed Δ14C beside replicates, and where each observation lies among its own."""
-    tree = results.turnover
-    observed = tree["observed_data"]["delta14c"].values
-    replicated = (
-        tree["posterior_predictive"]["delta14c"].stack(sample=("chain", "draw")).transpose("layer", "sample").values
-    )
-    depth = (tree["constant_data"]["top"].values + tree["constant_data"]["bottom"].values) / 2
-    rank = (replicated < observed[:, None]).mean(axis=1)
-    fig = new_figure(3.9)
-    axes = fig.subplots(2, len(DEPTH_CLASSES), height_ratios=(1.4, 1))
-    for column, (upper, lower) in enumerate(DEPTH_CLASSES):
-        here = (depth >= upper) & (depth < lower)
-        ax, below = axes[:, column]
-        letter(ax, "abc"[column], f"{upper}–{lower} cm ({here.sum():,} layers)")
-        letter(below, "def"[column], "Rank of the observation")
-        for axis, label in ((ax, "Δ¹⁴C (‰)"), (below, "share of replicates below the observation")):
-            axis.set_xlabel(label)
-        if not here.any():
-            continue
-        low, high = np.quantile(observed[here], [0.001, 0.999])
-        bins = np.linspace(low - 50, high + 50, 45)
-        middle = (bins[1:] + bins[:-1]) / 2
-        density = np.array([np.histogram(r, bins, density=True)[0] for r in replicated[here].T[:200]])
-        ax.fill_between(
-            middle,
-            *np.quantile(density, [0.025, 0.975], axis=0),
-            color="#0072B2",
-            alpha=0.35,
-            lw=0,
-            label="replicated, 95 %",
-        )
-        ax.stairs(np.histogram(observed[here], bins, density=True)[0], bins, color="black", lw=0.9, label="observed")
-        ax.set_ylim(bottom=0)
-        counts, edges = np.histogram(rank[here], 20, (0, 1))
-        below.stairs(counts / here.sum(), edges, fill=True, color="#0072B2", alpha=0.5)
-        below.axhline(1 / 20, color="black", lw=0.7, ls="--")
-        below.set_xlim(0, 1)
-    axes[0, 0].legend(loc="upper left", fontsize=6.5)
-    axes[0, 0].set_ylabel("density of layers (per ‰)")
-    axes[1, 0].set_ylabel("share of layers")
+            if score is not None:
+                text = f"R² {score['r2']:.2f}\nRMSE {score['rmse']:.2f}\ncoverage {100 * score['coverage95']:.0f} %"
+                box = {"fc": "white", "ec": "none", "alpha": 0.75, "pad": 1}
+                ax.text(0.04, 0.97, text, transform=ax.transAxes, va="top", fontsize=6.5, bbox=box)
     return fig
 
 
@@ -485,16 +268,18 @@ def _interval(table: pd.DataFrame, quantity: str) -> tuple[pd.Series, pd.Series,
 
 
 def _estimate_name(profile: pd.DataFrame, estimate: int) -> str:
-    npp = "observed or modelled" if estimate % 2 else "satellite"
-    return f"{estimate}: {SITE_LABELS[profile.loc[estimate, 'sites']].split()[0]}, {npp}"
+    sites = str(profile.loc[estimate, "sites"])
+    observed = "observed" if sites == "NPP" else "predicted"
+    source = f"BNPP {observed}" if estimate % 2 else r"satellite × $f_\mathrm{BNPP}$"
+    return f"{estimate}: {SITE_LABELS[sites]},\n{source}"
 
 
-def _estimate_line(profile: pd.DataFrame, estimate: int) -> dict[str, str]:
-    return {"colour": SITE_COLOURS[profile.loc[estimate, "sites"]], "line": "-" if estimate % 2 else "--"}
+def _estimate_line(profile: pd.DataFrame, estimate: int) -> dict[str, Any]:
+    return {"colour": SITE_COLOURS[str(profile.loc[estimate, "sites"])], "line": "-" if estimate % 2 else "--"}
 
 
-def _estimate_marker(profile: pd.DataFrame, estimate: int) -> dict[str, object]:
-    sites = profile.loc[estimate, "sites"]
+def _estimate_marker(profile: pd.DataFrame, estimate: int) -> dict[str, Any]:
+    sites = str(profile.loc[estimate, "sites"])
     return {"colour": SITE_COLOURS[sites], "marker": SITE_MARKERS[sites], "hollow": estimate % 2 == 0}
 
 
@@ -505,16 +290,9 @@ def _paper_band(ax: Axes, results: Results) -> None:
     if len(paper) and np.isfinite(paper.iloc[0][["paper_low", "paper_high"]].astype(float)).all():
         low, high = (100 * float(paper.iloc[0][c]) for c in ("paper_low", "paper_high"))
         ax.axvspan(low, high, color=LIGHT, lw=0, zorder=0)
-        ax.text(
-            (low + high) / 2,
-            0.01,
-            "paper",
-            transform=ax.get_xaxis_transform(),
-            ha="center",
-            va="bottom",
-            fontsize=6.5,
-            color=GREY,
-        )
+        place: Any = {"xytext": (0, -2), "textcoords": "offset points", "ha": "center", "va": "top"}
+        middle = ((low + high) / 2, 1.0)
+        ax.annotate("the paper's range", middle, xycoords=("data", "axes fraction"), color=GREY, fontsize=6.5, **place)
 
 
 def _log_flux_axis(ax: Axes, *fluxes: str) -> None:
@@ -537,30 +315,8 @@ def _step_by_depth(
     ax.plot(x, y, color=colour, ls=line, lw=width, label=label)
 
 
-def _model_sd(results: Results) -> float:
-    """Misfit of a one-pool model, ‰: learnt, or as set."""
-    settings = results.run["settings"]
-    if settings["turnover_prior"] == "weak":
-        return float(settings["model_sd"])
-    table = results.table("turnover_population").set_index("parameter")["value"]
-    return float(table[table.index.str.startswith("sigma_model")].iloc[0])
-
-
-def _degrees(value: float, positive: str, negative: str) -> str:
-    return f"{abs(value):.1f}° {positive if value >= 0 else negative}"
-
-
-def _two_lines(text: str) -> str:
-    """Breaks a label at the space nearest its middle."""
-    spaces = [i for i, c in enumerate(text) if c == " "]
-    if not spaces:
-        return text
-    at = min(spaces, key=lambda i: abs(i - len(text) / 2))
-    return f"{text[:at]}\n{text[at + 1 :]}"
-
-
 def save_figures(results: Results, covariates: CovariateStack) -> list[tuple[Path, str, str]]:
-    """Draws every figure into `figures/` of the output folder; returns (path, title, caption) of each, in reading order.
+    """Draws every figure into `figures/` of the output folder; returns path, title and caption, in reading order.
 
     Raises
     ------
@@ -568,27 +324,27 @@ def save_figures(results: Results, covariates: CovariateStack) -> list[tuple[Pat
     """
     world = World.of(covariates)
     saved = []
-    for name, draw, title, caption in catalogue(results, world):
+    for name, title, draw in catalogue(results, world):
         path = results.out / "figures" / f"{name}.png"
         with atomic_path(path) as temporary:
             draw().savefig(temporary, dpi=DPI, format="png")
-        saved.append((path, title, caption))
+        saved.append((path, title, caption(results, name)))
     return saved
 
 
-def catalogue(results: Results, world: World) -> list[tuple[str, Callable[[], Figure], str, str]]:
-    """Name, function, title and caption of every figure."""
+def catalogue(results: Results, world: World) -> list[tuple[str, str, Callable[[], Figure]]]:
+    """Name, title and drawing of every figure, in reading order."""
     return [
-        ("sites", lambda: figure_sites(results, world), "", ""),
-        ("inputs", lambda: figure_inputs(results), "", ""),
-        ("loss", lambda: figure_loss(results), "", ""),
-        ("loss_map", lambda: figure_loss_maps(results, world), "", ""),
-        ("iroot_maps", lambda: figure_layer_maps(results, world, "iroot"), "", ""),
-        ("ibulk_maps", lambda: figure_layer_maps(results, world, "ibulk"), "", ""),
-        ("iloss_maps", lambda: figure_layer_maps(results, world, "iloss"), "", ""),
-        ("ages", lambda: figure_ages(results, world), "", ""),
-        ("held_out", lambda: figure_held_out(results), "", ""),
-        ("modes", lambda: figure_modes(results, world), "", ""),
-        ("predictive", lambda: figure_predictive(results), "", ""),
-        ("root_shares", lambda: figure_root_shares(results), "", ""),
+        ("sites", "Where the data were measured", lambda: figure_sites(results, world)),
+        ("loss", "Root carbon lost before it enters bulk soil: six estimates", lambda: figure_loss(results)),
+        ("loss_map", "Where root carbon is lost", lambda: figure_loss_maps(results, world)),
+        ("inputs", "Root inputs and inputs to bulk soil", lambda: figure_inputs(results)),
+        ("ages", "Radiocarbon and the age of soil carbon", lambda: figure_ages(results, world)),
+        ("modes", "One radiocarbon value, two ages", lambda: figure_modes(results, world)),
+        ("predictive", "Replicated radiocarbon beside the observed", lambda: figure_predictive(results)),
+        ("root_shares", "Root carbon by depth and biome", lambda: figure_root_shares(results)),
+        ("held_out", "How well the forests predict elsewhere", lambda: figure_held_out(results)),
+        ("iroot_maps", "Root inputs by layer", lambda: figure_layer_maps(results, world, "iroot")),
+        ("ibulk_maps", "Inputs to bulk soil by layer", lambda: figure_layer_maps(results, world, "ibulk")),
+        ("iloss_maps", "Loss of root carbon by layer", lambda: figure_layer_maps(results, world, "iloss")),
     ]

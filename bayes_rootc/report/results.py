@@ -82,19 +82,18 @@ class Results:
 
         Raises
         ------
-        InputError : the run has not written it, it has no rows, or no run writes a table of that name.
+        InputError : the run has not written it, it is not readable, or no run writes a table of that name.
         """
         if name not in TABLES:
             raise InputError(f"`{name}` is not a table of a run, choose from {', '.join(TABLES)}")
         if name not in self._read:
             path = self.path(f"tables/{name}.csv")
             try:
-                table = pd.read_csv(path)
-            except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+                self._read[name] = pd.read_csv(path)
+            except pd.errors.EmptyDataError:
+                self._read[name] = pd.DataFrame()  # written without rows: there was nothing to tell
+            except (pd.errors.ParserError, UnicodeDecodeError) as error:
                 raise InputError(f"not a readable CSV table ({error})", file=path) from None
-            if table.empty:
-                raise InputError("has no rows", file=path)
-            self._read[name] = table
         return self._read[name]
 
     @property

@@ -9,7 +9,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import FuncFormatter
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import gaussian_kde
@@ -19,7 +19,7 @@ from ..constants import BIOMES
 WIDTH = 7.2
 """Full width of a printed page, inches."""
 
-DPI = 180
+DPI = 150
 
 FLUX_UNIT = "Mg C ha⁻¹ yr⁻¹"
 
@@ -67,6 +67,7 @@ RC: Any = {
     "axes.titlesize": 8,
     "axes.titlelocation": "left",
     "axes.titlepad": 4,
+    "axes.titley": 1.0,
     "axes.labelsize": 7.5,
     "axes.linewidth": 0.6,
     "axes.spines.top": False,
@@ -114,6 +115,12 @@ def new_figure(height: float, width: float = WIDTH) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
+def parts_of(figure: Figure, rows: int, columns: int, **layout: Any) -> list[SubFigure]:
+    """Parts of a figure that are laid out each for itself: long names in one do not squeeze the one above."""
+    parts: Any = figure.subfigures(rows, columns, squeeze=False, **layout)
+    return list(parts.flat)
+
+
 def letter(ax: Axes, text: str, title: str = "") -> None:
     """Panel letter and title, as printed."""
     ax.set_title(rf"$\mathbf{{{text}}}$   {title}")
@@ -147,7 +154,6 @@ def draw_density(
     if log:
         ax.set_xscale("log")
         ax.xaxis.set_major_formatter(plain_log())
-    ax.set_ylim(bottom=0)
 
 
 def draw_intervals(
@@ -210,5 +216,12 @@ def name_rows(ax: Axes, names: list[str]) -> None:
 
 
 def plain_log() -> FuncFormatter:
-    """Ticks of a logarithmic axis as plain numbers: 0.01, 1, 10,000."""
-    return FuncFormatter(lambda value, _: f"{value:,.0f}" if value >= 1 else f"{value:g}")
+    """Ticks of a logarithmic axis as plain numbers: 10⁻⁵, 0.01, 1, 10,000."""
+    raised = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+    def plain(value: float, _: int) -> str:
+        if value >= 1:
+            return f"{value:,.0f}"
+        return f"{value:g}" if value >= 0.0009 else f"10{str(round(np.log10(value))).translate(raised)}"
+
+    return FuncFormatter(plain)

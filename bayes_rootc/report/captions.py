@@ -1,0 +1,202 @@
+"""Numbers as people write them, and the captions of the figures: what to see, with this run's own numbers."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+
+from .results import Results
+
+MINUS = "−"
+UNITS = {"Mg C ha-1 yr-1": "Mg C ha⁻¹ yr⁻¹", "Pg C yr-1": "Pg C yr⁻¹", "1": "", "per mille": "‰", "yr": "yr"}
+"""Units of the tables as printed."""
+
+
+def number(value: object, digits: int = 3) -> str:
+    """A number with a sensible count of digits: thousands parted, no false precision, a dash where there is none.
+
+    Examples
+    --------
+    >>> [number(v) for v in (13726.4, 981.35, 2.0829, 0.0449, -1.5, 3, float("nan"))]
+    ['13,700', '981', '2.08', '0.0449', '−1.50', '3', '–']
+    """
+    value = float(str(value)) if value not in ("", None) else math.nan
+    if not math.isfinite(value):
+        return "–"
+    if value == 0:
+        return "0"
+    rounded = round(value, digits - 1 - math.floor(math.log10(abs(value))))
+    decimals = max(digits - 1 - math.floor(math.log10(abs(rounded))), 0)
+    text = f"{abs(rounded):,.{0 if value.is_integer() else decimals}f}"
+    return (MINUS if rounded < 0 else "") + text
+
+
+def interval(middle: object, low: object, high: object, *, percent: bool = False) -> str:
+    """`1.52 (1.19 to 1.80)`, in percent where asked; without brackets where there are no bounds."""
+    values = [100 * float(str(v)) if percent else float(str(v)) for v in (middle, low, high)]
+    mark = " %" if percent else ""
+    if not all(map(math.isfinite, values[1:])):
+        return number(values[0]) + (mark if math.isfinite(values[0]) else "")
+    return f"{number(values[0])}{mark} ({number(values[1])} to {number(values[2])})"
+
+
+def posterior(row: pd.Series, *, percent: bool = False) -> str:
+    """Median and 95 % interval of a row of a summary table."""
+    return interval(row["median"], row["p025"], row["p975"], percent=percent)
+
+
+def pick(table: pd.DataFrame, **conditions: object) -> pd.Series | None:
+    """The first row that meets all conditions (a text is the beginning of the value), if there is one."""
+    here = pd.Series(True, index=table.index)
+    for column, wanted in conditions.items():
+        here &= table[column].str.startswith(wanted) if isinstance(wanted, str) else table[column] == wanted
+    return table[here].iloc[0] if here.any() else None
+
+
+def caption(results: Results, name: str) -> str:
+    """What to see in a figure.
+
+    Raises
+    ------
+    InputError : a table that it quotes is missing.
+    """
+    return {
+        "sites": _sites,
+        "inputs": _inputs,
+        "loss": _loss,
+        "loss_map": _loss_map,
+        "iroot_maps": lambda r: _layer_maps(r, "iroot"),
+        "ibulk_maps": lambda r: _layer_maps(r, "ibulk"),
+        "iloss_maps": lambda r: _layer_maps(r, "iloss"),
+        "ages": _ages,
+        "held_out": _held_out,
+        "modes": _modes,
+        "predictive": _predictive,
+        "root_shares": _root_shares,
+    }[name](results)
+
+
+def _sites(results: Results) -> str:
+    sites = results.table("sites")
+    n = sites[sites["layer"] == "0-200"].groupby("sites")["id"].nunique()
+    counts = ", ".join(f"{number(v, 6)} {k}" for k, v in n.items())
+    return (
+        f"Sites used, by data set ({counts}). No data set covers all biomes evenly: where bars are short, the maps and "
+        "the biome's means rest on sites elsewhere. Land and coastline are those of the biome raster."
+    )
+
+
+def _inputs(results: Results) -> str:
+    summary = results.table("summary_global")
+    root = pick(summary, quantity="iroot", where="NPP sites")
+    bulk = summary[(summary["quantity"] == "ibulk") & (summary["interval"] == "95 % of the sites")].iloc[0]
+    assert root is not None
+    return (
+        "Root inputs beside inputs to bulk soil. (a) I_root observed at NPP sites, mean "
+        f"{number(root['mean'])} Mg C ha⁻¹ yr⁻¹, and I_bulk of radiocarbon profiles, mean {number(bulk['mean'])} "
+        "(dashed: means). (b) The same by biome. (c) The seven layers: I_root at root profiles (predicted total, "
+        "observed depth distribution) and I_bulk of radiocarbon profiles. (d) The same as shares of 0–200 cm. Boxes: "
+        "median and quartiles of the sites' posterior means, whiskers 2.5–97.5 %, dots the mean. They show how sites "
+        "differ, not how well a mean is known."
+    )
+
+
+def _loss(results: Results) -> str:
+    share = pick(results.table("summary_global"), quantity="share", where="mean of")
+    text = posterior(share, percent=True) if share is not None else "–"
+    return (
+        "Estimates of I_loss from independent data sets. (a) Posterior means of the sites; colours as in (c), dashed: "
+        "satellite NPP × f_BNPP. (b) Mean over the sites in each layer; shapes and colours as in (c). (c) Share of "
+        f"I_root that is lost, mean I_loss over mean I_root; averaged over the estimates {text}. Grey: the range that "
+        "the paper prints for its six estimates. (d) By biome: mean of the estimates that have sites there, and the "
+        "map. Points are medians and bars 95 % intervals of the posterior of a mean. The estimates share data and "
+        "models, so their intervals are not independent, and they do not hold what all of them leave out."
+    )
+
+
+def _loss_map(results: Results) -> str:
+    total = pick(results.table("summary_global"), quantity="iloss", where="map, total")
+    text = f"{posterior(total)} Pg C yr⁻¹" if total is not None else "–"
+    probability = results.maps["iloss_probability"].sel(layer="0-200").values
+    known = probability[probability == probability]
+    certain = ((known >= 0.975) | (known <= 0.025)).mean() if len(known) else math.nan
+    return (
+        f"I_loss, 0–200 cm; over all mapped land {text}. (a) Mean over the members, and by latitude: mean of the cells "
+        "(line) with the mean of their 95 % intervals (band), the mean share of I_root, and the mean probability of a "
+        "loss. (b) Half the 95 % interval of a cell. (c) Mean I_loss over mean I_root. (d) Probability that I_loss is "
+        f"positive. Dots: the sign is known with 97.5 % probability, {number(100 * certain)} % of the cells. The "
+        "interval of one cell is that of a new site there and is wide; that of the total is narrower because cells err "
+        "partly independently. Colours span the 2–98 % quantiles of the cells, arrows mark values beyond. Grey land: "
+        "not mapped for want of a covariate."
+    )
+
+
+def _layer_maps(results: Results, flux: str) -> str:
+    names = {"iroot": "I_root", "ibulk": "I_bulk", "iloss": "I_loss"}
+    total = pick(results.table("summary_global"), quantity=flux, where="map, total")
+    text = f"{posterior(total)} Pg C yr⁻¹" if total is not None else "–"
+    middle = " The neutral colour is 0." if flux == "iloss" else ""
+    return (
+        f"{names[flux]}, mean over the members, in seven layers and in 0–200 cm; in all {text}. Every panel has its "
+        "own colour scale, from the 2 % to the 98 % quantile of its cells; note that the two deepest layers are 50 cm "
+        f"thick, the others 20 cm.{middle}"
+    )
+
+
+def _ages(results: Results) -> str:
+    summary = results.table("summary_global")
+    ages = {key: pick(summary, quantity=f"age {key}") for key in ("0-30 cm", "30-100 cm")}
+    text = "; ".join(f"{key.replace('-', '–')}: {posterior(row)} yr" for key, row in ages.items() if row is not None)
+    return (
+        "Carbon age and depth. (a) Radiocarbon of the atmosphere in the five zones, and the years of the samples. (b) "
+        "Measured Δ¹⁴C against depth. (c) Carbon age (posterior median of a layer) by biome; lines: median of the "
+        f"layers whose middle lies in a standard layer (at least five), dotted: all biomes. Mean over profiles, {text}."
+    )
+
+
+def _held_out(results: Results) -> str:
+    scores = results.table("learners")
+    spatial = scores[scores["split"] == "spatial"].set_index("target")["r2"]
+    names = {"iroot": "I_root", "ibulk": "I_bulk", "f_bnpp": "f_BNPP"}
+    text = ", ".join(f"{names.get(str(k), k)} {number(v, 2)}" for k, v in spatial.items())
+    return (
+        "Predictions of places that the forests had not seen: sites (top) and whole regions (bottom). R² in regions: "
+        f"{text}. A low R² means that the map leans on the overall mean and that its intervals, not its pattern, carry "
+        "the information. Observations are posterior draws, so their own error is in the scatter. R², RMSE and "
+        "coverage of the 95 % interval are on the log scale (f_BNPP: log odds); dashed 1:1."
+    )
+
+
+def _modes(results: Results) -> str:
+    layers = results.table("layers")
+    two = layers["n_modes"] > 1
+    over = int((layers["mode2_probability"] >= 0.1).sum())
+    return (
+        "After the bomb tests one radiocarbon value can have two ages. Left: Δ¹⁴C of the model against age (line) and "
+        "the measurement (blue; band: ± one standard deviation, misfit of a one-pool model included). Right: posterior "
+        f"draws, with the two modes and their probabilities from layers.csv. {number(two.sum(), 6)} of "
+        f"{number(len(layers), 6)} layers have a second mode of at least 0.5 %, {number(over, 6)} of at least 10 %. "
+        "Shown: the most doubtful layers, one a place and year."
+    )
+
+
+def _predictive(results: Results) -> str:
+    unexplained = int(results.table("layers")["unexplained"].sum())
+    return (
+        "Can the model make data like ours? (a–c) Observed Δ¹⁴C and 95 % of the replicated data sets. (d–f) Rank of "
+        "each observation among its own replicates; flat (dashed) would be a calibrated forecast of unseen data. Here "
+        "each layer's k was fitted to the very value it is compared with, so ranks gather in the middle and the check "
+        "is lenient; what would alarm is a pile at 0 or 100 %. Layers that no decay rate explains within three "
+        f"standard deviations: {number(unexplained, 6)}."
+    )
+
+
+def _root_shares(results: Results) -> str:
+    shares = results.table("root_shares")
+    top = shares[shares["layer"] == "0-20"].set_index("biome_name")["share_median"]
+    return (
+        "Share of each layer in root carbon of 0–200 cm: median and 95 % interval of the biome's mean profile. The top "
+        f"20 cm hold most in {top.idxmax()} ({number(100 * top.max(), 2)} %) and least in {top.idxmin()} "
+        f"({number(100 * top.min(), 2)} %). Axes differ between layers."
+    )

@@ -1,0 +1,185 @@
+"""The figures that are maps. They are laid out in inches, as a map's shape follows from what is mapped."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from textwrap import fill
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ..constants import BIOMES, LAYER_NAMES, PROFILE_NAME
+from ..data.atmosphere import Atmosphere
+from ..data.covariates import CovariateStack
+from ..mapping.draw import (
+    Basemap,
+    Scale,
+    colour_bar,
+    draw_dots,
+    draw_latitudes,
+    draw_map,
+    frame_map,
+    map_aspect,
+    painted_extent,
+    project,
+)
+from .results import Results
+from .style import (
+    BIOME_LABELS,
+    FLUX_COLOURS,
+    FLUX_LABELS,
+    FLUX_MAPS,
+    FLUX_UNIT,
+    GREY,
+    SITE_COLOURS,
+    SITE_LABELS,
+    SITE_MARKERS,
+    WIDTH,
+    flux_axis,
+    letter,
+    styled,
+)
+
+CERTAIN = 0.975
+"""Probability of a sign from which on a map is dotted: the 95 % interval of the cell leaves out 0."""
+
+TITLE, BAR = 0.24, 0.5
+"""Room above and beneath a map, inches."""
+
+
+@dataclass(frozen=True)
+class World:
+    """What the covariates add to the results: the land, and the atmosphere that was used."""
+
+    land: Basemap
+    atmosphere: Atmosphere
+
+    @classmethod
+    def of(cls, covariates: CovariateStack) -> World:
+        """Of the data folder that holds these covariates."""
+        return cls(Basemap.of(covariates), Atmosphere.read(covariates.folder.parent / "atmosphere"))
+
+
+@dataclass
+class Sheet:
+    """A figure on which axes are put in inches, from the top left corner."""
+
+    height: float
+
+    def __post_init__(self) -> None:
+        self.figure = Figure(figsize=(WIDTH, self.height))
+
+    def axes(self, left: float, top: float, width: float, height: float) -> Axes:
+        """New axes."""
+        bottom = self.height - top - height
+        return self.figure.add_axes((left / WIDTH, bottom / self.height, width / WIDTH, height / self.height))
+
+
+@styled
+def figure_sites(results: Results, world: World) -> Figure:
+    """Where the three data sets were measured (paper, Extended Data Fig. 1), and in which biomes."""
+    sites = results.table("sites")
+    sites = sites[sites["layer"] == PROFILE_NAME]
+    tables = {name: sites[sites["sites"] == name].drop_duplicates("id") for name in SITE_COLOURS}
+    everywhere = pd.concat(tables.values())
+    lon, lat = world.land.lon, world.land.lat
+    extent = lon.min(), lon.max(), min(max(-56.0, lat.min()), everywhere["lat"].min()), min(84.0, lat.max())
+    height = WIDTH / map_aspect(*extent)
+    sheet = Sheet(height + 1.95)
+    ax = sheet.axes(0.02, 0.02, WIDTH - 0.04, height)
+    world.land.draw(ax)
+    world.land.draw_coastline(ax)
+    for name, table in tables.items():
+        x, y = project(table["lon"], table["lat"])
+        look: Any = {"marker": SITE_MARKERS[name], "color": SITE_COLOURS[name], "ls": "none"}
+        ax.plot(x, y, ms=2.8, mew=0.25, mec="white", alpha=0.85, zorder=5, **look)
+        ax.plot([], [], ms=5, label=f"{SITE_LABELS[name]} ({len(table):,})", **look)
+    frame_map(ax, *extent)
+    ax.legend(loc="upper center", ncols=3, bbox_to_anchor=(0.5, 0.0), handletextpad=0.2, fontsize=8)
+    ax = sheet.axes(0.5, height + 0.5, WIDTH - 0.55, 1.0)
+    for i, (name, table) in enumerate(tables.items()):
+        counts = table["biome"].value_counts().reindex(list(BIOMES), fill_value=0)
+        bars = ax.bar(np.arange(len(BIOMES)) + 0.28 * (i - 1), counts, 0.26, color=SITE_COLOURS[name])
+        ax.bar_label(bars, fontsize=5.5, padding=1, color=GREY)
+    names = [fill(BIOME_LABELS[b].replace("/", "/ "), 13).replace("/ ", "/") for b in BIOMES]
+    ax.set_xticks(range(len(BIOMES)), names, fontsize=6)
+    ax.set_xlim(-0.5, len(BIOMES) - 0.5)
+    ax.tick_params(axis="x", length=0)
+    ax.set_ylabel("number of sites")
+    return sheet.figure
+
+
+@styled
+def figure_loss_maps(results: Results, world: World) -> Figure:
+    """Where root carbon is lost, how sure that is, which part of the input it is, and where its sign is known (paper,
+    Fig. 4).
+    """
+    m = results.maps.sel(layer=PROFILE_NAME)
+    lat, lon = m["lat"].values, m["lon"].values
+    loss, probability = m["iloss_mean"].values, m["iloss_probability"].values
+    low, high = m["iloss_p025"].values, m["iloss_p975"].values
+    share, spread = 100 * loss / m["iroot_mean"].values, (high - low) / 2
+    known = (probability >= CERTAIN) | (probability <= 1 - CERTAIN)
+    share_name = f"{FLUX_LABELS['iloss']} / {FLUX_LABELS['iroot']} (%)"
+    probability_name = f"P({FLUX_LABELS['iloss']} > 0)"
+
+    aspect = map_aspect(*painted_extent(loss, lat, lon))
+    wide, side = 4.4, 0.66
+    tall = wide / max(aspect, 1.0)
+    small = (WIDTH - 0.3) / 3
+    low_tall = small / max(aspect, 1.0)
+    sheet = Sheet(TITLE + tall + BAR + TITLE + low_tall + BAR + 0.05)
+
+    ax = sheet.axes(0.05, TITLE, wide, tall)
+    letter(ax, "a", "Mean loss, 0–200 cm")
+    scale = Scale.of(loss, FLUX_MAPS["iloss"], centred=True)
+    mesh = draw_map(ax, loss, lat, lon, scale, world.land)
+    colour_bar(mesh, ax, scale, flux_axis("iloss"), bounds=(0.2, -0.06, 0.6, 0.03))
+    draw_dots(ax, known, lat, lon)
+    profiles = (
+        (loss, low, high, FLUX_UNIT),
+        (share, None, None, share_name),
+        (probability, None, None, probability_name),
+    )
+    for i, (values, lower, upper, name) in enumerate(profiles):
+        beside = sheet.axes(wide + 0.12 + i * (side + 0.1), TITLE, side, tall)
+        draw_latitudes(beside, lat, values, lower, upper, beside=ax, colour=FLUX_COLOURS["iloss"])
+        beside.axvline(0.5 if name == probability_name else 0.0, color="black", lw=0.5)
+        beside.set_xlabel(name, fontsize=6)
+        beside.tick_params(labelsize=6)
+        beside.locator_params(axis="x", nbins=3)
+        if i < len(profiles) - 1:
+            beside.tick_params(axis="y", labelright=False)
+
+    panels = (
+        ("b", "Half the 95 % interval of a cell", spread, Scale.of(spread, "cividis"), f"± {FLUX_UNIT}"),
+        ("c", "Share of the input lost", share, Scale.of(share, FLUX_MAPS["iloss"], centred=True), share_name),
+        ("d", "Probability of a loss", probability, Scale.of(probability, "cividis"), probability_name),
+    )
+    for i, (panel, title, values, scale, name) in enumerate(panels):
+        ax = sheet.axes(0.05 + i * (small + 0.1), TITLE + tall + BAR + TITLE, small, low_tall)
+        letter(ax, panel, title)
+        colour_bar(draw_map(ax, values, lat, lon, scale, world.land), ax, scale, name)
+    return sheet.figure
+
+
+@styled
+def figure_layer_maps(results: Results, world: World, flux: str) -> Figure:
+    """One flux in the seven layers and the whole profile (paper, Extended Data Fig. 4–6)."""
+    maps = results.maps[f"{flux}_mean"]
+    lat, lon = maps["lat"].values, maps["lon"].values
+    aspect = map_aspect(*painted_extent(maps.sel(layer=PROFILE_NAME).values, lat, lon))
+    wide = (WIDTH - 0.2) / 2
+    tall = wide / max(aspect, 1.0)
+    sheet = Sheet(4 * (TITLE + tall + BAR) + 0.02)
+    for i, layer in enumerate((*LAYER_NAMES, PROFILE_NAME)):
+        row, column = divmod(i, 2)
+        values = maps.sel(layer=layer).values
+        scale = Scale.of(values, FLUX_MAPS[flux], centred=flux == "iloss")
+        ax = sheet.axes(0.05 + column * (wide + 0.1), TITLE + row * (TITLE + tall + BAR), wide, tall)
+        letter(ax, "abcdefgh"[i], f"{layer.replace('-', '–')} cm")
+        colour_bar(draw_map(ax, values, lat, lon, scale, world.land), ax, scale, flux_axis(flux))
+    return sheet.figure

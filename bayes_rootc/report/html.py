@@ -1,0 +1,369 @@
+"""The report: one page that holds everything, for a scientist to send to a colleague."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import struct
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path, PurePath
+from typing import Any
+
+import jinja2
+import pandas as pd
+from markupsafe import Markup, escape
+
+from ..constants import BIOMES
+from ..data.covariates import CovariateStack
+from ..files import write_text
+from .captions import UNITS, interval, number, pick, posterior
+from .figures import save_figures
+from .results import Results
+from .style import FLUX_COLOURS
+
+TITLE = "How much root carbon reaches the soil"
+QUANTITIES = {
+    "iroot": "I_root, input from roots",
+    "ibulk": "I_bulk, input to bulk soil",
+    "iloss": "I_loss, lost on the way",
+    "share": "I_loss / I_root",
+    "f_bnpp": "f_BNPP, part of NPP below ground",
+}
+TARGETS = {"iroot": "I_root", "ibulk": "I_bulk", "f_bnpp": "f_BNPP"}
+COVERAGE_TOLERANCE, WEAK_R2, UNEXPLAINED_SHARE = 0.03, 0.2, 0.01
+"""Beyond these a verdict is not `good`."""
+
+PREHISTORY = {
+    "steady": "steady under the atmosphere of 1950 (the paper's)",
+    "intcal20": "the history of IntCal20 and SHCal20 from 55,000 years BP",
+}
+
+
+@dataclass(frozen=True)
+class Head:
+    """A column's head; numbers are set flush right, wide columns do not collapse on a phone."""
+
+    text: str
+    number: bool = False
+    wide: bool = False
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell as printed, with a smaller line under it."""
+
+    text: str
+    under: str = ""
+
+
+class Row:
+    """Cells as printed; `part` rows belong to the row above them."""
+
+    def __init__(self, cells: Iterable[str | Cell], *, part: bool = False):
+        self.cells = [Cell(c) if isinstance(c, str) else c for c in cells]
+        self.part = part
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table as printed."""
+
+    head: list[Head]
+    rows: list[Row]
+    caption: str = ""
+
+
+def write_report(out: Path, covariates: CovariateStack) -> Path:
+    """Draws the figures and writes `report.html` beside them.
+
+    Parameters
+    ----------
+    out : folder of a finished run. covariates : those of its data folder: the land, and the atmosphere beside them.
+
+    Raises
+    ------
+    InputError : a file of the run is missing or not readable.
+    """
+    results = Results.read(out)
+    try:
+        page = render(results, save_figures(results, covariates))
+    finally:
+        results.close()
+    path = results.out / "report.html"
+    write_text(path, page)
+    return path
+
+
+def render(results: Results, figures: Iterable[tuple[Path, str, str]]) -> str:
+    """The page as text. Everything from the tables is escaped."""
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["printed"] = printed
+    template = environment.from_string(files("bayes_rootc.report").joinpath("report.html").read_text(encoding="utf-8"))
+    run = results.run
+    settings = run["settings"]
+    return template.render(
+        title=TITLE,
+        simulated=results.simulated,
+        cards=list(_cards(results)),
+        fluxes=_fluxes(results),
+        biomes=_biomes(results),
+        figures=[_embedded(path, title, text) for path, title, text in figures],
+        paper=_paper(results),
+        checks=_checks(results),
+        verdicts=list(_verdicts(results)),
+        diagnostics=_diagnostics(results.table("diagnostics")),
+        scores=_scores(results),
+        turnover=_turnover(results),
+        stocks=_stocks(results),
+        prehistory=PREHISTORY.get(settings["prehistory"], settings["prehistory"]),
+        prior=_prior(settings),
+        members=number(settings["members"], 6),
+        command=_command(settings),
+        seed=run["seed"],
+        atmosphere=run.get("atmosphere", ""),
+        machine=f"Peak memory {number(run['peak_memory_gib'])} GiB." if run.get("peak_memory_gib") else "",
+        seconds=_seconds(run.get("seconds", {})),
+        settings=json.dumps({k: _folder(k, v) for k, v in settings.items()}, indent=1, ensure_ascii=False),
+        versions=Table([Head("package"), Head("version")], [Row([k, str(v)]) for k, v in run["versions"].items()]),
+        checksums=Table([Head("file"), Head("SHA-256")], [Row([k, str(v)]) for k, v in run["input_sha256"].items()]),
+        version=run["versions"].get("bayes-rootc", ""),
+    )
+
+
+def printed(text: object) -> Markup:
+    """Symbols of the tables as they are printed, with everything else escaped.
+
+    Examples
+    --------
+    >>> print(printed("I_loss of <b>, Δ14C"))
+    <i>I</i><sub>loss</sub> of &lt;b&gt;, Δ<sup>14</sup>C
+    """
+    safe = re.sub(r"\b([If])_(root|bulk|loss|BNPP)\b", r"<i>\1</i><sub>\2</sub>", str(escape(text)))
+    return Markup(safe.replace("Δ14C", "Δ<sup>14</sup>C"))
+
+
+def _embedded(path: Path, title: str, text: str) -> dict[str, object]:
+    data = path.read_bytes()
+    width, height = struct.unpack(">II", data[16:24])  # of a PNG's header: the browser keeps the place free
+    return {
+        "id": path.stem,
+        "title": title,
+        "caption": text,
+        "data": base64.b64encode(data).decode(),
+        "width": width,
+        "height": height,
+    }
+
+
+def _cards(results: Results) -> Iterable[dict[str, str]]:
+    """The numbers that a reader should take away."""
+    summary = results.table("summary_global")
+    wanted = (
+        ("share", "mean of", "Share of root carbon lost", "mean of the estimates at sites"),
+        ("share", "map", "Share of root carbon lost", "map"),
+        ("iloss", "map, total", "I_loss of all mapped land", "map, 0–200 cm"),
+        ("iroot", "map, per area", "I_root", "map, per area"),
+        ("ibulk", "map, per area", "I_bulk", "map, per area"),
+    )
+    for quantity, where, name, of in wanted:
+        row = pick(summary, quantity=quantity, where=where)
+        if row is None:
+            continue
+        percent = quantity == "share"
+        factor, unit = (100, "%") if percent else (1, UNITS.get(str(row["unit"]), str(row["unit"])))
+        yield {
+            "name": name,
+            "value": number(factor * row["median"]),
+            "unit": unit,
+            "range": f"95 %: {number(factor * row['p025'])} to {number(factor * row['p975'])}",
+            "of": of,
+            "tone": FLUX_COLOURS["iloss" if percent else quantity],
+        }
+
+
+def _fluxes(results: Results) -> Table:
+    rows = []
+    for _, r in results.table("summary_global").iterrows():
+        percent = r["quantity"] in ("share", "f_bnpp")
+        name = QUANTITIES.get(r["quantity"], f"carbon {r['quantity']}".replace("-", "–"))
+        count = f", n = {number(r['n'], 6)}" if number(r["n"]) != "–" else ""
+        unit = UNITS.get(str(r["unit"]), str(r["unit"]))
+        mean = number(100 * r["mean"]) + " %" if percent else number(r["mean"])
+        value = Cell(posterior(r, percent=percent), f"{unit}; {r['interval']}".removeprefix("; "))
+        rows.append(Row([Cell(name, f"{r['where']}{count}"), value, mean]))
+    head = [Head("quantity", wide=True), Head("median (95 %)", wide=True), Head("mean", True)]
+    return Table(head, rows, "The world")
+
+
+def _biomes(results: Results) -> Table:
+    summary = results.table("summary_biome")
+    mapped = summary[summary["where"].str.startswith("map")]
+    head = [
+        Head("biome", wide=True),
+        Head("I_root", True),
+        Head("I_bulk", True),
+        Head("I_loss", True),
+        Head("lost", True),
+    ]
+    rows = []
+    for biome, name in BIOMES.items():
+        found = {q: pick(mapped, biome=biome, quantity=q) for q in ("iroot", "ibulk", "iloss", "share")}
+        if any(row is not None for row in found.values()):
+            cells = ["–" if r is None else posterior(r, percent=q == "share") for q, r in found.items()]
+            rows.append(Row([name, *cells]))
+    return Table(head, rows, "By biome, map, 0–200 cm: median (95 % of the posterior of the mean), Mg C ha⁻¹ yr⁻¹")
+
+
+def _paper(results: Results) -> Table:
+    rows = []
+    for _, r in results.table("paper_comparison").iterrows():
+        percent = r["unit"] == "1" and not str(r["quantity"]).startswith(("I_root / I_bulk", "R²"))
+        factor, unit = (100, "%") if percent else (1, UNITS.get(str(r["unit"]), str(r["unit"])))
+        paper, low, high = (_as_printed(factor * r[f"paper{end}"]) for end in ("", "_low", "_high"))
+        theirs = f"{paper} ({low} to {high})" if "–" not in (low, high) else paper
+        ours = interval(*(factor * r[f"ours{end}"] for end in ("", "_low", "_high")))
+        quantity = Cell(re.sub(r"(\d)-(\d)", r"\1–\2", str(r["quantity"])), unit)
+        kinds = [_text(r[c]) for c in ("paper_interval", "ours_interval")]
+        rows.append(Row([quantity, Cell(theirs, kinds[0]), Cell(ours, kinds[1]), _text(r["note"])]))
+    return Table([Head(text, wide=True) for text in ("quantity", "paper", "ours (mean)", "what differs")], rows)
+
+
+def _as_printed(value: float) -> str:
+    """A number of the paper, with the digits that it has there."""
+    return number(value) if pd.isna(value) else f"{value:,.6g}"
+
+
+def _checks(results: Results) -> Table:
+    rows = []
+    for (source, _), part in results.table("checks").groupby(["source", "file"], sort=False):
+        read, used = (int(part.loc[part["what"] == w, "rows"].sum()) for w in ("read", "used"))
+        name = PurePath(str(part["file"].iloc[0])).name
+        rows.append(Row([f"{source}: {name}", number(read, 9), number(used, 9)]))
+        for _, r in part[part["what"].isin(["dropped", "remark"])].iterrows():
+            rows.append(
+                Row(
+                    [f"{'dropped' if r['what'] == 'dropped' else 'note'}: {r['rule']}", number(r["rows"], 9), ""],
+                    part=True,
+                )
+            )
+    return Table([Head("source and rule", wide=True), Head("rows", True), Head("used", True)], rows)
+
+
+def _verdicts(results: Results) -> Iterable[dict[str, str]]:
+    """What a reader may rely on, and what not."""
+    fits = results.table("diagnostics")
+    bad = fits[fits["verdict"] != "good"]
+    text = "sampled fits (R-hat, effective sample size, divergences, energy): " + ", ".join(fits["fit"].astype(str))
+    yield _verdict("bad" if len(bad) else "", text + (f"; not {', '.join(bad['fit'].astype(str))}" if len(bad) else ""))
+    regions = results.table("learners")
+    regions = regions[regions["split"] == "spatial"]
+    named = [TARGETS.get(str(t), str(t)) for t in regions["target"]]
+    covered = ", ".join(f"{t} {100 * c:.0f} %" for t, c in zip(named, regions["coverage95"], strict=True))
+    far = (regions["coverage95"] - 0.95).abs() > COVERAGE_TOLERANCE
+    yield _verdict("bad" if far.any() else "", f"95 % intervals in regions that were held out cover: {covered}")
+    weak = [f"{t} (R² {number(r, 2)})" for t, r in zip(named, regions["r2"], strict=True) if r < WEAK_R2]
+    if weak:
+        text = (
+            "hardly better than their mean in regions that were held out, so that their maps show a level more than a"
+        )
+        yield _verdict("caution", f"{text} pattern: {', '.join(weak)}")
+    layers = results.table("layers")
+    share = float(layers["unexplained"].mean())
+    text = f"layers whose radiocarbon no decay rate explains within three standard deviations: {100 * share:.2g} %"
+    yield _verdict("caution" if share > UNEXPLAINED_SHARE else "", text)
+
+
+def _verdict(tone: str, text: str) -> dict[str, str]:
+    return {"tone": tone, "word": {"": "good", "caution": "caution", "bad": "do not trust"}[tone], "text": text}
+
+
+def _diagnostics(table: pd.DataFrame) -> Table:
+    columns = {
+        "fit": "fit",
+        "r_hat_max": "largest R-hat",
+        "ess_bulk_min": "smallest ESS, bulk",
+        "ess_tail_min": "smallest ESS, tail",
+        "divergences": "divergences",
+        "e_bfmi_min": "smallest E-BFMI",
+        "verdict": "verdict",
+    }
+    head = [Head(text, number=name not in ("fit", "verdict")) for name, text in columns.items()]
+    rows = [
+        Row([str(r[c]) if c in ("fit", "verdict") else number(r[c], 4) for c in columns]) for _, r in table.iterrows()
+    ]
+    return Table(head, rows, "Sampling")
+
+
+def _scores(results: Results) -> Table:
+    columns = {"r2": "R²", "rmse": "RMSE", "bias": "bias", "crps": "CRPS", "coverage95": "coverage of 95 %", "n": "n"}
+    head = [Head("target"), Head("learner"), Head("held out"), *(Head(text, True) for text in columns.values())]
+    rows = []
+    for _, r in results.table("learners").iterrows():
+        cells = [
+            str(r["target"]),
+            str(r["learner"]),
+            {"site": "sites", "spatial": "regions"}.get(r["split"], r["split"]),
+        ]
+        rows.append(Row(cells + [number(r[c], 6 if c == "n" else 3) for c in columns]))
+    return Table(head, rows, "Learners on held-out data (log scale; f_BNPP: log odds)")
+
+
+def _turnover(results: Results) -> Table:
+    if results.run["settings"].get("turnover_prior") == "weak":
+        return Table([], [])
+    rows = [
+        Row([str(r["parameter"]), number(r["value"]), UNITS.get(str(r["unit"]), str(r["unit"]))])
+        for _, r in results.table("turnover_population").iterrows()
+    ]
+    return Table([Head("parameter", wide=True), Head("value", True), Head("unit")], rows, "Population of decay rates")
+
+
+def _stocks(results: Results) -> Table:
+    rows = [
+        Row(
+            [
+                str(r["name"]),
+                number(r["layers"], 6),
+                number(r["compared"], 6),
+                number(r["log_bias"]),
+                number(r["log_sd"]),
+            ]
+        )
+        for _, r in results.table("stock_sources").iterrows()
+    ]
+    head = [Head("stock"), Head("layers", True), Head("compared with measured", True), Head("log bias", True)]
+    return Table([*head, Head("log sd", True)], rows, "Carbon stocks that were not measured in the layer")
+
+
+def _prior(settings: dict[str, object]) -> str:
+    if settings.get("turnover_prior") == "weak":
+        age, spread = number(settings["prior_median_age"]), number(settings["prior_log_sd"])
+        return f"The prior of k is weak: median age {age} yr, standard deviation {spread} in log k."
+    return "The prior of k is learnt from all layers together, by biome and depth."
+
+
+def _command(settings: dict[str, object]) -> str:
+    data = f" --data {_folder('data', settings['data'])}" if settings.get("data") else ""
+    quick = " --quick" if settings.get("quick") else ""
+    return f"bayes-rootc run{data}{quick} --seed {settings['seed']}"
+
+
+def _folder(key: str, value: object) -> object:
+    """A folder by its name alone: where it lay on one computer helps nobody else."""
+    return PurePath(str(value)).name if key in ("data", "out") and value else value
+
+
+def _seconds(seconds: dict[str, float]) -> Table:
+    rows = [Row([name, number(value)]) for name, value in seconds.items()]
+    if rows:
+        rows.append(Row(["together", number(sum(seconds.values()))]))
+    return Table([Head("stage"), Head("seconds", True)], rows, "Time")
+
+
+def _text(value: Any) -> str:
+    return "" if pd.isna(value) else str(value)
