@@ -92,8 +92,8 @@ def delta14c(
     --------
     Two decay rates, one observation: a bomb-era value rarely has a unique age.
 
-    >>> delta14c([1 / 2, 1 / 75], 2000.0, "NHZone1").round()
-    array([99., 99.])
+    >>> delta14c([1 / 2, 1 / 79], 2000.0, "NHZone1").round(-1)
+    array([100., 100.])
     """
     k, year, zone = np.broadcast_arrays(np.asarray(k, float), np.asarray(year, float), np.asarray(zone, str))
     if not np.all(np.isfinite(k) & (k > 0)):

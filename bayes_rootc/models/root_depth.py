@@ -40,7 +40,7 @@ def layer_fractions(d50: ArrayLike, d95: ArrayLike) -> NDArray[np.float64]:
     Examples
     --------
     >>> layer_fractions(15.0, 90.0).round(2)
-    array([0.62, 0.19, 0.08, 0.04, 0.02, 0.03, 0.02])
+    array([0.62, 0.22, 0.07, 0.03, 0.02, 0.02, 0.01])
     """
     d50, d95 = np.broadcast_arrays(np.asarray(d50, float), np.asarray(d95, float))
     above = cumulative_share(BOUNDS, d50[..., None], d95[..., None])

@@ -90,11 +90,11 @@ def _sites(results: Results) -> str:
 def _inputs(results: Results) -> str:
     summary = results.table("summary_global")
     root = pick(summary, quantity="iroot", where="NPP sites")
-    bulk = summary[(summary["quantity"] == "ibulk") & (summary["interval"] == "95 % of the sites")].iloc[0]
-    assert root is not None
+    bulk = pick(summary, quantity="ibulk", interval="95 % of the sites")
+    means = [number(row["mean"]) if row is not None else "–" for row in (root, bulk)]
     return (
         "Root inputs beside inputs to bulk soil. (a) I_root observed at NPP sites, mean "
-        f"{number(root['mean'])} Mg C ha⁻¹ yr⁻¹, and I_bulk of radiocarbon profiles, mean {number(bulk['mean'])} "
+        f"{means[0]} Mg C ha⁻¹ yr⁻¹, and I_bulk of radiocarbon profiles, mean {means[1]} "
         "(dashed: means). (b) The same by biome. (c) The seven layers: I_root at root profiles (predicted total, "
         "observed depth distribution) and I_bulk of radiocarbon profiles. (d) The same as shares of 0–200 cm. Boxes: "
         "median and quartiles of the sites' posterior means, whiskers 2.5–97.5 %, dots the mean. They show how sites "

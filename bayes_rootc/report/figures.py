@@ -39,6 +39,7 @@ from .style import (
     draw_intervals,
     flux_axis,
     letter,
+    mark_simulated,
     name_rows,
     new_figure,
     parts_of,
@@ -134,7 +135,7 @@ def figure_loss(results: Results) -> Figure:
     name_rows(ax, [*(_estimate_name(profile, e) for e in profile.index), *combined["where"]])
     ax.set_xlabel("share lost (%)")
     ax = panels[3]
-    letter(ax, "d", "By biome: sites (filled) and map (hollow)")
+    letter(ax, "d", "By biome: sites ●, map ○")
     by_biome = results.table("summary_biome")
     by_biome = by_biome[by_biome["quantity"] == "iloss"]
     for where, shift, hollow in (("mean of", -0.14, False), ("map, per area", 0.14, True)):
@@ -327,7 +328,10 @@ def save_figures(results: Results, covariates: CovariateStack) -> list[tuple[Pat
     for name, title, draw in catalogue(results, world):
         path = results.out / "figures" / f"{name}.png"
         with atomic_path(path) as temporary:
-            draw().savefig(temporary, dpi=DPI, format="png")
+            figure = draw()
+            if results.simulated:
+                mark_simulated(figure)
+            figure.savefig(temporary, dpi=DPI, format="png")
         saved.append((path, title, caption(results, name)))
     return saved
 

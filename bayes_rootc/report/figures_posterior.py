@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -49,12 +51,14 @@ def figure_modes(results: Results, world: World, *, show: int = 4) -> Figure:
         left.set_title(f"{_place(row)}: {row['delta14c']:.0f} ± {row['sigma']:.0f} ‰", fontsize=7)
         draws = np.exp(-np.ravel(log_k.isel(layer=number)))
         counts, _, _ = right.hist(draws, bins, color=BLUE, alpha=0.5, lw=0)
-        right.set_ylim(0, 1.45 * np.max(counts))
+        right.set_ylim(0, 1.45 * max(np.max(counts), 1))
         for mode in (1, 2):
             age, weight = row[f"mode{mode}_age"], row[f"mode{mode}_probability"]
             right.axvline(age, color=RED, lw=0.8, ls="--")
             text = f"{age:,.0f} yr: {100 * weight:.0f} %"
-            at = {"xytext": (3, -1), "textcoords": "offset points", "va": "top"}
+            beyond = age >= max(row["mode1_age"], row["mode2_age"])
+            at: Any = {"xytext": (3 if beyond else -3, -1), "textcoords": "offset points", "va": "top"}
+            at["ha"] = "left" if beyond else "right"
             right.annotate(text, (age, 1.0), xycoords=("data", "axes fraction"), **at)
         right.set_ylabel("draws")
     axes[0, 0].set(xscale="log", xlim=AGES)

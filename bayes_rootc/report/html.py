@@ -208,7 +208,7 @@ def _biomes(results: Results) -> Table:
         Head("I_root", True),
         Head("I_bulk", True),
         Head("I_loss", True),
-        Head("lost", True),
+        Head("I_loss / I_root", True),
     ]
     rows = []
     for biome, name in BIOMES.items():
@@ -305,7 +305,7 @@ def _scores(results: Results) -> Table:
     rows = []
     for _, r in results.table("learners").iterrows():
         cells = [
-            str(r["target"]),
+            TARGETS.get(str(r["target"]), str(r["target"])),
             str(r["learner"]),
             {"site": "sites", "spatial": "regions"}.get(r["split"], r["split"]),
         ]

@@ -37,10 +37,7 @@ TABLES = (
 class Results:
     """Tables, maps, posteriors and record of a finished run; each is read once, when it is first used.
 
-    Examples
-    --------
-    >>> results = Results.read("out")  # doctest: +SKIP
-    >>> results.table("iloss_estimates").groupby("estimate")["share_mean"].max()  # doctest: +SKIP
+    `Results.read("out").table("iloss_estimates")` is a data frame, `.maps` a dataset over (layer, lat, lon).
     """
 
     out: Path

@@ -121,6 +121,12 @@ def parts_of(figure: Figure, rows: int, columns: int, **layout: Any) -> list[Sub
     return list(parts.flat)
 
 
+def mark_simulated(figure: Figure) -> None:
+    """Writes across a figure that its data are simulated: figures travel without their report."""
+    look: Any = {"fontsize": 44, "color": "#b00020", "alpha": 0.16, "rotation": 25, "weight": "bold", "zorder": 100}
+    figure.text(0.5, 0.5, "SIMULATED", ha="center", va="center", in_layout=False, **look)
+
+
 def letter(ax: Axes, text: str, title: str = "") -> None:
     """Panel letter and title, as printed."""
     ax.set_title(rf"$\mathbf{{{text}}}$   {title}")

@@ -12,7 +12,7 @@ from bayes_rootc.errors import InputError
 from bayes_rootc.models.radiocarbon import delta14c, invert
 from bayes_rootc.models.turnover import Population, fit_population, log_posterior
 
-TRUTH = {"surface": {1: -4.0, 3: -4.6, 6: -5.4}, "slope": -1.4, "tau": 0.8, "model_sd": 25.0}
+TRUTH = {"surface": {1: -4.0, 3: -4.6, 6: -5.4}, "slope": np.array([-1.4, -0.3]), "tau": 0.8, "model_sd": 25.0}
 
 
 def simulate(n: int, seed: int = 0) -> tuple[pd.DataFrame, np.ndarray]:
@@ -29,7 +29,12 @@ def simulate(n: int, seed: int = 0) -> tuple[pd.DataFrame, np.ndarray]:
         }
     )
     depth = np.log1p((layers["top"] + layers["bottom"]) / 20)
-    log_k = layers["biome"].map(TRUTH["surface"]) + TRUTH["slope"] * depth + TRUTH["tau"] * rng.standard_normal(n)
+    log_k = (
+        layers["biome"].map(TRUTH["surface"])
+        + TRUTH["slope"][0] * depth
+        + TRUTH["slope"][1] * (layers["top"] + layers["bottom"]) / 200
+        + TRUTH["tau"] * rng.standard_normal(n)
+    )
     clean = delta14c(np.exp(log_k), layers["year"], layers["zone"].to_numpy(str))
     layers["delta14c"] = clean + np.hypot(layers["sigma"], TRUTH["model_sd"]) * rng.standard_normal(n)
     return layers, log_k.to_numpy()
@@ -45,7 +50,7 @@ def test_the_truth_is_within_the_likelihood_ratio_bound_of_the_maximum():
         surface[biome - 1] = mean
     truth = Population(surface, TRUTH["slope"], TRUTH["tau"], TRUTH["model_sd"])
     gain = log_posterior(found, layers, air) - log_posterior(truth, layers, air)
-    n_parameters = len(TRUTH["surface"]) + 3
+    n_parameters = len(TRUTH["surface"]) + 4
     assert 0 <= 2 * gain < chi2.ppf(0.999, n_parameters)
     wrong = Population(surface, TRUTH["slope"] / 2, TRUTH["tau"], TRUTH["model_sd"])
     assert 2 * (log_posterior(found, layers, air) - log_posterior(wrong, layers, air)) > chi2.ppf(0.999, n_parameters)

@@ -1,0 +1,110 @@
+"""The figures: each is drawn from an output folder alone, with its axes named, and leaves no trace in the settings."""
+
+from __future__ import annotations
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+from bayes_rootc.report.captions import caption, number
+from bayes_rootc.report.figures import World, catalogue
+from bayes_rootc.report.results import Results
+from bayes_rootc.report.style import mark_simulated, new_figure
+
+NAMES = (
+    "sites", "inputs", "loss", "loss_map", "iroot_maps", "ibulk_maps", "iloss_maps", "ages", "held_out", "modes",
+    "predictive", "root_shares",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def world(land) -> World:
+    return World.of(land)
+
+
+def draw(results: Results, world: World, name: str) -> Figure:
+    figures = {n: make for n, _, make in catalogue(results, world)}
+    return figures[name]()
+
+
+def all_axes(figure: Figure):
+    return [ax for ax in figure.findobj(matplotlib.axes.Axes) if ax.get_visible()]
+
+
+def test_the_catalogue_is_whole(finished, world):
+    assert sorted(n for n, *_ in catalogue(Results.read(finished), world)) == sorted(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_figure_has_named_axes(finished, world, name):
+    figure = draw(Results.read(finished), world, name)
+    assert isinstance(figure, Figure)
+    figure.savefig(finished / "figure.png", dpi=50)  # labels of inset axes are made when drawn
+    for ax in all_axes(figure):
+        if not ax.axison:  # a map; its colour bar has the label
+            continue
+        shared = ax.get_shared_x_axes().get_siblings(ax)
+        named = [a.get_xlabel() or len(a.get_xticklabels()) == 9 for a in shared]
+        assert any(named), (name, ax.get_title(loc="left"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_caption_quotes_numbers_of_the_run(finished, name):
+    text = caption(Results.read(finished), name)
+    assert len(text) > 100
+    assert "nan" not in text.lower().split()
+
+
+def test_figures_are_saved_small_and_whole(reported):
+    saved = sorted((reported / "figures").iterdir())
+    assert [path.name for path in saved] == sorted(f"{name}.png" for name in NAMES)
+    for path in saved:
+        assert path.read_bytes().startswith(b"\x89PNG") and path.stat().st_size < 1_000_000
+
+
+def test_drawing_leaves_the_settings_as_they_were(finished, world):
+    before = dict(matplotlib.rcParams)
+    draw(Results.read(finished), world, "root_shares")
+    assert dict(matplotlib.rcParams) == before
+
+
+def test_a_figure_of_simulated_data_says_so():
+    figure = new_figure(1.0)
+    mark_simulated(figure)
+    assert [text.get_text() for text in figure.texts] == ["SIMULATED"]
+
+
+def test_a_run_without_two_modes_says_so(finished, world):
+    results = Results.read(finished)
+    results.table("layers")["n_modes"] = 1
+    figure = draw(results, world, "modes")
+    assert "No layer" in figure.axes[0].texts[0].get_text()
+
+
+def test_estimates_that_are_missing_leave_the_others(finished, world):
+    """Without satellite NPP there are only the odd estimates."""
+    for name in ("sites", "iloss_estimates"):
+        path = finished / "tables" / f"{name}.csv"
+        table = pd.read_csv(path)
+        table[table["estimate"] % 2 == 1].to_csv(path, index=False)
+    results = Results.read(finished)
+    for name in ("sites", "loss", "inputs"):
+        draw(results, world, name).savefig(finished / "figure.png", dpi=40)
+
+
+def test_a_region_alone_can_be_mapped(finished, world):
+    results = Results.read(finished)
+    results._read["maps"] = results.maps.isel(lat=slice(8, 14), lon=slice(30, 34)).load()
+    for name in ("loss_map", "iroot_maps"):
+        draw(results, world, name).savefig(finished / "figure.png", dpi=40)
+
+
+def test_figures_belong_to_no_window():
+    assert new_figure(2.0).canvas.manager is None
+
+
+@pytest.mark.parametrize(("value", "text"), [(np.nan, "–"), ("", "–"), (0, "0"), (0.99999, "1.00"), (1e-4, "0.000100")])
+def test_numbers_at_the_edges(value, text):
+    assert number(value) == text

@@ -1,0 +1,100 @@
+"""The report: complete in itself, honest about simulated data, and safe whatever the tables hold."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+
+import pandas as pd
+import pytest
+
+from bayes_rootc.errors import InputError
+from bayes_rootc.report.html import printed, render, write_report
+from bayes_rootc.report.results import Results
+from bayes_rootc.report.style import new_figure
+
+from .conftest import HOSTILE
+
+BANNER = "SIMULATED DATA: the demo world — these numbers say nothing about the Earth"
+
+
+class Page(HTMLParser):
+    """Collects what a browser would fetch, and the text it would show."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.references: list[str] = []
+        self.tags: list[str] = []
+        self.shown = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.references += [v or "" for k, v in attrs if k in ("src", "href", "srcset", "data", "action")]
+
+    def handle_data(self, data):
+        self.shown += data
+
+
+def page_of(folder) -> str:
+    """The page with one small figure."""
+    path = folder / "figure.png"
+    new_figure(0.5, 0.5).savefig(path)
+    return render(Results.read(folder), [(path, "A figure", "Its caption.")])
+
+
+def change_run(folder, **changes) -> None:
+    path = folder / "run.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes), encoding="utf-8")
+
+
+def test_the_report_is_complete_in_itself(reported):
+    text = (reported / "report.html").read_text(encoding="utf-8")
+    page = Page(text)
+    images = [r for r in page.references if r.startswith("data:image/png;base64,")]
+    assert len(images) == page.tags.count("img") == len(list((reported / "figures").glob("*.png")))
+    assert all(r.startswith(("data:", "#")) for r in page.references)
+    assert not re.search(r"https?://|@import|url\(", text)
+    assert not {"script", "iframe", "object"} & set(page.tags)
+    assert '<meta name="viewport"' in text
+    assert not list(reported.rglob(".*"))
+
+
+def test_the_banner_is_there_exactly_when_the_data_are_simulated(finished):
+    assert "SIMULATED" not in page_of(finished)
+    change_run(finished, simulated=True)
+    text = page_of(finished)
+    assert BANNER in text and text.index(BANNER) < text.index("<h1>")
+
+
+def test_what_the_tables_hold_is_escaped(finished):
+    text = page_of(finished)
+    assert HOSTILE not in text
+    assert "&lt;script&gt;" in text
+
+
+def test_headline_numbers_come_from_the_tables(finished):
+    shown = re.sub(r"\s+", " ", Page(page_of(finished)).shown)
+    assert "95 %: 56.0 to 91.0" in shown  # of a share of 0.7
+    assert "77.9 (65.3 to 90.9)" in shown and "3,869" in shown  # the paper's, with the paper's digits
+    assert "israd.csv" in shown and "/somewhere" not in shown
+    assert "nan" not in shown.lower().split()
+
+
+def test_a_fit_that_failed_is_told(finished):
+    assert '"verdict bad"' not in page_of(finished)
+    path = finished / "tables" / "diagnostics.csv"
+    pd.read_csv(path).assign(verdict="do not trust").to_csv(path, index=False)
+    assert '"verdict bad"' in page_of(finished)
+
+
+def test_a_run_that_has_not_ended_leaves_no_report(finished, land):
+    (finished / "tables" / "sites.csv").unlink()
+    with pytest.raises(InputError, match=r"sites\.csv: not found"):
+        write_report(finished, land)
+    assert not (finished / "report.html").exists()
+
+
+def test_symbols_are_set_and_the_rest_is_escaped():
+    assert printed("I_root <i>") == "<i>I</i><sub>root</sub> &lt;i&gt;"
