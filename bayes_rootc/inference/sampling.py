@@ -22,7 +22,9 @@ MIN_ESS = 400
 MIN_E_BFMI = 0.3
 
 
-def sample(model: pm.Model, *, seed: int, chains: int = 4, tune: int = 1000, draws: int = 1000) -> xr.DataTree:
+def sample(
+    model: pm.Model, *, seed: int, chains: int = 4, tune: int = 1000, draws: int = 1000, target_accept: float = 0.9
+) -> xr.DataTree:
     """NUTS draws of a model as an ArviZ DataTree, with the posterior predictive of what was observed.
 
     Numba compiles the model: no C compiler is needed, and on these small models it starts five times sooner than
@@ -40,7 +42,7 @@ def sample(model: pm.Model, *, seed: int, chains: int = 4, tune: int = 1000, dra
             chains=chains,
             cores=1,
             random_seed=seed,
-            target_accept=0.9,
+            target_accept=target_accept,
             progressbar=False,
             quiet=True,
             compute_convergence_checks=False,

@@ -41,10 +41,10 @@ def test_hierarchy_recovers_biome_means():
     profiles = pd.DataFrame(
         {"id": np.arange(len(biomes)).astype(str), "biome": biomes, "d50": d50, "d95": d50 * 10 ** np.exp(y[:, 1])}
     )
-    tree = sample(root_depth.build(profiles), seed=4, chains=4, tune=600, draws=400)
+    tree = sample(root_depth.build(profiles), seed=4, chains=4, tune=600, draws=400, target_accept=0.99)
     diagnostics = diagnose("root_depth", tree)
-    # three of nine biomes have data, so a few divergences at the neck of the hierarchy may happen: under 1 %
-    assert diagnostics["r_hat_max"] < 1.03 and diagnostics["divergences"] < 16
+    # six of nine biomes are empty: small steps are needed at the neck of the hierarchy
+    assert diagnostics["r_hat_max"] < 1.03 and diagnostics["divergences"] == 0
     posterior = tree["posterior"]["biome_mean"]
     for biome, want in truth.items():
         got = posterior.isel(biome=biome - 1)
