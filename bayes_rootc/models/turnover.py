@@ -1,174 +1,175 @@
-r"""The population of decay rates: how log k falls with depth and differs between biomes, learnt from all layers at
-once.
+r"""The hierarchical model of turnover: how log k falls with depth, differs between biomes and places, and scatters.
 
-.. math:: \log k_i \sim \mathrm{Normal}(\beta_{b(i)} + \beta_1 \log(1 + z_i/10\,\mathrm{cm})
-          + \beta_2 z_i/100\,\mathrm{cm},\ \tau), \qquad
-          \Delta^{14}\mathrm{C}_i \sim \mathrm{Normal}(F(k_i), \sigma_i \oplus \sigma_\mathrm{model})
+For layer i of profile p in biome b, with depth functions d (log(1 + z/10 cm) and z/1 m, both 0 at 30 cm) and principal
+components x of soil, climate and topography:
 
-A measurement with two solutions says little about which is right; the population does. log k is integrated out exactly
-on the grid, so
-the hyperparameters (β, τ, σ_model) have an ordinary smooth likelihood, and its maximum is found by gradient (empirical
-Bayes, with weak priors).
-The fitted population is then the prior of each layer in `radiocarbon.invert`. The uncertainty of the hyperparameters
-themselves is not carried: with
-thousands of layers it is small beside that of a layer.
+.. math::
+    \log k_i &\sim \mathrm{Normal}(\beta_0 + u_b + (\beta + v_b)\cdot d_i + \gamma\cdot x_p + a_p,\ \tau_\mathrm{layer}),
+    \qquad a_p \sim \mathrm{Normal}(0, \tau_\mathrm{profile}) \\
+    \Delta^{14}\mathrm{C}_i &\sim \mathrm{Student}_\nu(F(k_i, \mathrm{year}_i, \mathrm{zone}_i),\
+    \sigma_i \oplus \sigma_\mathrm{atmosphere} \oplus \sigma_\mathrm{model})
+
+A measurement often has two solutions k, which makes the posterior of thousands of log k multimodal; samplers of it do
+not converge, and do not say so. Here log k and a_p are summed out exactly (`marginal`), and what is sampled is smooth.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, Literal
 
-import jax
 import jax.numpy as jnp
 import numpy as np
+import numpyro
+import numpyro.distributions as dist
 import pandas as pd
+from jax import Array
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 
 from ..constants import BIOMES
 from ..data.atmosphere import Atmosphere, Prehistory
-from ..errors import InputError
-from .radiocarbon import LOG_K_RANGE, LogNormalPrior, atmosphere_sd, predicted_table
+from .components import Components
+from .marginal import Block, Scales, make_blocks, profile_log_likelihood
+from .radiocarbon import LOG_K_RANGE, atmosphere_sd, predicted_table
 
-DEPTH_SCALE_CM = 10.0
-BIOME_SD = 1.0
-"""Ridge on the biome intercepts about their mean: a biome with few layers stays near the others."""
+REFERENCE_DEPTH_CM = 30.0
+DEPTH_FORMS = ("log(1 + depth/10 cm)", "depth/1 m")
+N_BIOMES = len(BIOMES)
 
-LOG_TAU_PRIOR = (0.0, 0.5)
-LOG_MODEL_SD_PRIOR = (float(np.log(30.0)), 0.3)
-"""Normal priors of log τ and log σ_model. Layers whose Δ14C is steep in log k say little about σ_model: with a thousand
-layers its likelihood is flat from 12 to 25 ‰, and a mode that is too low makes every interval too narrow. The prior
-spans 16–55 ‰; with the 4,500 layers of the real compilation (41 ± 2 ‰) it does not matter.
-"""
-
-START = {"mean": -6.0, "slope_log": -1.0, "slope_linear": 0.0, "log_tau": 0.0, "log_model_sd": float(np.log(30.0))}
-FIT_GRID_SIZE = 384
-"""Nodes of the grid while the hyperparameters are sought; σ_model ≥ 10 ‰ makes the integrand smooth on it."""
+PRIORS: dict[str, tuple[tuple[float, float], str, str]] = {
+    "mean_log_k": ((-6.5, 1.5), "normal", "age at 30 cm between 35 and 12,500 yr (95 %)"),
+    "slope_log": ((-1.0, 1.0), "normal", "age grows with depth in nearly every published profile"),
+    "slope_linear": ((0.0, 1.0), "normal", "either sign: how the growth goes on below"),
+    "biome_sd": ((float(np.log(0.5)), 0.6), "log-normal", "biomes differ by a factor of 1.2 to 5 either way"),
+    "slope_sd": ((float(np.log(0.3)), 0.6), "log-normal", "their slopes by less than the slope itself"),
+    "coefficient_sd": ((float(np.log(0.1)), 0.6), "log-normal", "a standard deviation of a component, by 3 to 40 %"),
+    "tau_profile": ((float(np.log(0.7)), 0.5), "log-normal", "neighbouring profiles differ by a factor of 1.3 to 7"),
+    "tau_layer": ((float(np.log(0.7)), 0.5), "log-normal", "layers about their profile's curve likewise"),
+    "model_sd": ((float(np.log(30.0)), 0.5), "log-normal", "misfit of a one-pool model, 11 to 80 ‰"),
+    "nu_minus_1": ((float(np.log(3.0)), 1.0), "log-normal", "from a heavy tail with a mean to nearly Normal"),
+}
+"""Location and scale, family, and reason of each prior."""
 
 
 @dataclass(frozen=True)
-class Population:
-    """Fitted hyperparameters: mean of log k by biome (index 0: biome 1) at the surface, its slopes on log(1 + z/10 cm)
-    and z/1 m,
-    τ, and σ_model (‰).
+class TurnoverModel:
+    """What may be chosen of the model.
+
+    prehistory : state in 1950. error : of a measurement about the model, robust `student` or `normal`.
+    pool_spread : standard deviation of log k *within* a layer; 0 is the paper's one homogeneous pool, larger values mix
+    pools log-normally about it. grid : nodes of log k. refine : factor on the nodes of the profile effect.
     """
 
-    biome: NDArray[np.float64]
-    slope: NDArray[np.float64]
-    tau: float
-    model_sd: float
+    prehistory: Prehistory = "steady"
+    error: Literal["student", "normal"] = "student"
+    pool_spread: float = 0.0
+    grid: int = 96
+    refine: int = 1
 
-    def mean_log_k(
-        self, biome: NDArray[np.int64], top: NDArray[np.float64], bottom: NDArray[np.float64]
-    ) -> NDArray[np.float64]:
-        """Mean of log k for layers of a biome (1–9) with bounds in cm."""
-        return self.biome[np.asarray(biome) - 1] + _depth(np.asarray(top), np.asarray(bottom)) @ self.slope
+    @property
+    def student(self) -> bool:
+        """Whether errors are Student's t."""
+        return self.error == "student"
 
-    def prior(self, biome: NDArray[np.int64], top: NDArray[np.float64], bottom: NDArray[np.float64]) -> LogNormalPrior:
-        """The prior of k for layers, as `radiocarbon.invert` takes it."""
-        return LogNormalPrior(median_age=np.exp(-self.mean_log_k(biome, top, bottom)), log_sd=self.tau)
+    @property
+    def log_k(self) -> NDArray[np.float64]:
+        """Nodes of log k."""
+        return np.linspace(*LOG_K_RANGE, self.grid)
 
-    def table(self) -> pd.DataFrame:
-        """Hyperparameters with units, one a row."""
-        rows = [
-            {
-                "parameter": f"median age at the surface, {name}",
-                "value": float(np.exp(-self.biome[b - 1])),
-                "unit": "yr",
-            }
-            for b, name in BIOMES.items()
-        ]
-        rows += [
-            {"parameter": "slope of log k on log(1 + depth / 10 cm)", "value": self.slope[0], "unit": "1"},
-            {"parameter": "slope of log k on depth / 1 m", "value": self.slope[1], "unit": "1"},
-            {"parameter": "tau, spread of log k between layers", "value": self.tau, "unit": "1"},
-            {"parameter": "sigma_model, misfit of a one-pool model", "value": self.model_sd, "unit": "per mille"},
-        ]
-        return pd.DataFrame(rows)
+    def predicted(self, layers: pd.DataFrame, atmosphere: Atmosphere) -> NDArray[np.float64]:
+        """Δ14C (‰) of each layer (`year`, `zone`) at every node, (layer, grid)."""
+        log_k = self.log_k
+        year, zone = layers["year"].to_numpy(float), layers["zone"].to_numpy(str)
+        table = predicted_table(np.exp(log_k), year, zone, self.prehistory, atmosphere)
+        if self.pool_spread == 0:
+            return table
+        mixture = np.exp(-0.5 * ((log_k[:, None] - log_k) / self.pool_spread) ** 2)
+        return table @ (mixture / mixture.sum(axis=1, keepdims=True)).T
+
+    def blocks(self, layers: pd.DataFrame, components: Components, atmosphere: Atmosphere) -> tuple[Block, ...]:
+        """Layers as the likelihood takes them.
+
+        layers : `year`, `zone`, `top`, `bottom` (cm), `biome` (1–9), `profile_index`, the covariates; `delta14c` and
+            `sigma` (‰), NaN where nothing was measured.
+        """
+        observed = layers["delta14c"].to_numpy(float)
+        measured = np.isfinite(observed)
+        year, zone = layers["year"].to_numpy(float), layers["zone"].to_numpy(str)
+        residual = np.where(measured, observed, 0.0)[:, None] - self.predicted(layers, atmosphere)
+        known = np.nan_to_num(layers["sigma"].to_numpy(float)) ** 2 + atmosphere_sd(year, zone, atmosphere) ** 2
+        profile = np.unique(layers["profile_index"], return_inverse=True)[1]
+        return make_blocks(residual, measured, known, design(layers, components), profile, refine=self.refine)
 
 
-def fit_population(layers: pd.DataFrame, atmosphere: Atmosphere, prehistory: Prehistory = "steady") -> Population:
-    """Hyperparameters that make the measured layers most probable, every layer's log k integrated out.
-
-    Parameters
-    ----------
-    layers : `delta14c`, `sigma` (‰), `year`, `zone`, `biome` (1–9), `top`, `bottom` (cm).
-
-    Raises
-    ------
-    InputError : fewer layers than hyperparameters.
+def depth_functions(depth: Any) -> NDArray[np.float64]:
+    """Both forms of depth (cm), 0 at the reference depth: shape (…, 2). k falls steeply in the first decimetres and may
+    go on falling evenly below.
     """
-    if len(layers) < len(BIOMES) + len(START):
-        raise InputError(
-            f"{len(layers)} radiocarbon layers are too few to learn how age changes with depth; "
-            'set turnover_prior = "weak"'
-        )
-    objective = _objective(layers, atmosphere, prehistory)
-    found = minimize(objective, np.r_[np.zeros(len(BIOMES)), list(START.values())], jac=True, method="L-BFGS-B")
-    offsets, (mean, *slope, log_tau, log_model_sd) = found.x[: len(BIOMES)], found.x[len(BIOMES) :]
-    return Population(mean + offsets, np.array(slope), float(np.exp(log_tau)), float(np.exp(log_model_sd)))
+    depth = np.asarray(depth, float)
+    forms = np.stack([np.log1p(depth / 10), depth / 100], axis=-1)
+    return forms - np.array([np.log1p(REFERENCE_DEPTH_CM / 10), REFERENCE_DEPTH_CM / 100])
 
 
-def log_posterior(
-    population: Population, layers: pd.DataFrame, atmosphere: Atmosphere, prehistory: Prehistory = "steady"
-) -> float:
-    """Log likelihood of hyperparameters plus their log prior, up to a constant: what `fit_population` maximises."""
-    mean = population.biome.mean()
-    theta = np.r_[population.biome - mean, mean, *population.slope, np.log(population.tau), np.log(population.model_sd)]
-    return -_objective(layers, atmosphere, prehistory)(theta)[0]
+def design(layers: pd.DataFrame, components: Components) -> NDArray[np.float64]:
+    """Design matrix, in the order of `regression_vector`: shape (layer, p)."""
+    depth = depth_functions((layers["top"] + layers["bottom"]) / 2)
+    biome = layers["biome"].to_numpy(int)[:, None] == np.array(list(BIOMES))
+    by_biome = [biome * d for d in (1.0, depth[:, :1], depth[:, 1:])]
+    return np.concatenate([np.ones((len(layers), 1)), depth, *by_biome, components.scores(layers)], axis=1)
 
 
-def _objective(
-    layers: pd.DataFrame, atmosphere: Atmosphere, prehistory: Prehistory
-) -> Callable[[NDArray[np.float64]], tuple[float, NDArray[np.float64]]]:
-    """Negative log posterior of the hyperparameters and its gradient, as a function of (biome offsets, mean, slope, log
-    τ, log σ_model).
+def regression_vector(sample: dict[str, Array]) -> Array:
+    """Coefficients of the design matrix from one draw of the hyperparameters."""
+    v = sample
+    fixed = jnp.concatenate([jnp.atleast_1d(v["mean_log_k"]), v["slope"]])
+    return jnp.concatenate([fixed, v["biome_offset"], v["slope_offset"].ravel(), v["coefficient"]])
+
+
+def scales(sample: dict[str, Array]) -> Scales:
+    """Spreads from one draw of the hyperparameters."""
+    return Scales(sample["tau_profile"], sample["tau_layer"], sample["model_sd"], sample["nu"])
+
+
+def log_likelihood(sample: dict[str, Array], blocks: tuple[Block, ...], log_k: Array, *, student: bool) -> list[Array]:
+    """Log marginal likelihood of the profiles of each block."""
+    beta, spread = regression_vector(sample), scales(sample)
+    return [profile_log_likelihood(b, log_k, b.design @ beta, spread, student=student) for b in blocks]
+
+
+def turnover_model(blocks: tuple[Block, ...] | None, log_k: Array, n_components: int, *, student: bool) -> None:
+    """The NumPyro model of the hyperparameters; without blocks, their prior."""
+    sample = hyperparameters(n_components, student=student)
+    if blocks is not None:
+        numpyro.factor("layers", sum(p.sum() for p in log_likelihood(sample, blocks, log_k, student=student)))
+
+
+def hyperparameters(n_components: int, *, student: bool) -> dict[str, Array]:
+    """Draws the hyperparameters from their priors.
+
+    Effects are centred, because real data know most of them better than their spread; the spreads' log-normal priors
+    keep the funnel that a centred effect without data would open shallow.
     """
-    log_k = np.linspace(*LOG_K_RANGE, FIT_GRID_SIZE)
-    year, zone = layers["year"].to_numpy(float), layers["zone"].to_numpy(str)
-    predicted = predicted_table(np.exp(log_k), year, zone, prehistory, atmosphere)
-    known_variance = layers["sigma"].to_numpy() ** 2 + atmosphere_sd(year, zone, atmosphere) ** 2
-    depth = _depth(layers["top"].to_numpy(float), layers["bottom"].to_numpy(float))
-    data = (
-        predicted,
-        layers["delta14c"].to_numpy(float),
-        known_variance,
-        layers["biome"].to_numpy(int) - 1,
-        depth,
-        log_k,
-    )
-    with jax.enable_x64(True):
-        arrays = tuple(jnp.asarray(a) for a in data)
 
-    def objective(theta: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        with jax.enable_x64(True):
-            value, gradient = _negative_log_posterior(jnp.asarray(theta), *arrays)
-            return float(value), np.asarray(gradient)
+    def prior(name: str) -> dist.Distribution:
+        (location, scale), family, _ = PRIORS[name]
+        return (dist.Normal if family == "normal" else dist.LogNormal)(location, scale)
 
-    return objective
-
-
-def _depth(top: NDArray, bottom: NDArray) -> NDArray[np.float64]:
-    """Both forms of depth: k falls steeply in the first decimetres, and may go on falling evenly below."""
-    middle = (top + bottom) / 2
-    return np.stack([np.log1p(middle / DEPTH_SCALE_CM), middle / 100], axis=-1)
-
-
-@jax.jit
-@jax.value_and_grad
-def _negative_log_posterior(theta, predicted, observed, known_variance, biome, depth, log_k):  # type: ignore[no-untyped-def]
-    offsets, mean, slope = theta[: len(BIOMES)], theta[len(BIOMES)], theta[len(BIOMES) + 1 : -2]
-    log_tau, log_model_sd = theta[-2:]
-    variance = known_variance + jnp.exp(2 * log_model_sd)
-    log_likelihood = (
-        -0.5 * (observed[:, None] - predicted) ** 2 / variance[:, None] - 0.5 * jnp.log(2 * jnp.pi * variance)[:, None]
-    )
-    z = (log_k - (mean + offsets[biome] + depth @ slope)[:, None]) / jnp.exp(log_tau)
-    log_prior = -0.5 * z**2 - log_tau - 0.5 * jnp.log(2 * jnp.pi)
-    step = log_k[1] - log_k[0]
-    layers = jax.scipy.special.logsumexp(log_likelihood + log_prior, axis=1) + jnp.log(step)
-    penalty = jnp.sum((offsets / BIOME_SD) ** 2)
-    for value, (centre, sd) in ((log_tau, LOG_TAU_PRIOR), (log_model_sd, LOG_MODEL_SD_PRIOR)):
-        penalty += ((value - centre) / sd) ** 2
-    return 0.5 * penalty - layers.sum()
+    s: dict[str, Array] = {"mean_log_k": numpyro.sample("mean_log_k", prior("mean_log_k"))}
+    slopes = [numpyro.sample(name, prior(name)) for name in ("slope_log", "slope_linear")]
+    s["slope"] = numpyro.deterministic("slope", jnp.stack(slopes))
+    s["biome_sd"] = numpyro.sample("biome_sd", prior("biome_sd"))
+    s["biome_offset"] = numpyro.sample("biome_offset", dist.Normal(0.0, s["biome_sd"]).expand([N_BIOMES]).to_event(1))
+    s["slope_sd"] = numpyro.sample("slope_sd", prior("slope_sd").expand([2]).to_event(1))
+    by_slope = dist.Normal(0.0, s["slope_sd"][:, None]).expand([2, N_BIOMES]).to_event(2)
+    s["slope_offset"] = numpyro.sample("slope_offset", by_slope)
+    s["coefficient"] = jnp.zeros(0)
+    if n_components:
+        s["coefficient_sd"] = numpyro.sample("coefficient_sd", prior("coefficient_sd"))
+        coefficient = dist.Normal(0.0, s["coefficient_sd"]).expand([n_components]).to_event(1)
+        s["coefficient"] = numpyro.sample("coefficient", coefficient)
+    for name in ("tau_profile", "tau_layer", "model_sd"):
+        s[name] = numpyro.sample(name, prior(name))
+    s["nu"] = jnp.inf
+    if student:
+        s["nu"] = numpyro.deterministic("nu", 1 + numpyro.sample("nu_minus_1", prior("nu_minus_1")))
+    return s

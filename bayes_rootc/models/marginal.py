@@ -1,0 +1,218 @@
+r"""The marginal likelihood of a profile: log k of every layer and the profile's own effect, both summed out on grids.
+
+A layer's log k is Normal(c + a, τ), where c is what the regression says and a ~ Normal(0, s) is common to the layers of
+a profile. Both sums are trapezoid rules on smooth functions that vanish at the ends, so they converge faster than any
+power of the spacing. With nodes a_q = s z_q the inner sum over log k = x_g needs no n x G x Q exponentials, because a
+Gaussian
+splits into factors of (layer, node of log k), (node of log k, node of a) and (layer, node of a):
+
+.. math:: (x_g - c - a_q)^2 = (x_g - c)^2 - 2 (x_g - \bar x) a_q - 2 (\bar x - c) a_q + a_q^2
+
+and the middle factor is one matrix for all layers: the sum is a matrix product.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.nn import softmax
+from jax.scipy.special import digamma, gammaln, logsumexp
+from numpy.typing import NDArray
+
+PROFILE_RANGE = 5.0
+"""The profile effect is summed over ± this many of its standard deviations."""
+
+BUCKETS = (2, 8, 32)
+"""Profiles are taken together by their number of layers (up to each of these, and more): one with many layers has a
+narrower effect, which needs closer nodes.
+"""
+
+
+class Block(NamedTuple):
+    """Layers of profiles of similar size; all arrays, so that it passes through JAX.
+
+    residual : observed minus predicted Δ14C, ‰, (layer, G); 0 where nothing was measured. measured : 1 or 0, (layer,).
+    known_variance : laboratory ⊕ atmosphere, ‰², (layer,). design : of the regression, (layer, p).
+    profile : number of the layer's profile within the block, (layer,). order : places of layers and profiles in the
+    tables that they came from. z, log_weight : nodes of the profile effect, (Q,).
+    """
+
+    residual: Array
+    measured: Array
+    known_variance: Array
+    design: Array
+    profile: Array
+    layer_order: Array
+    profile_order: Array
+    z: Array
+    log_weight: Array
+
+
+class Scales(NamedTuple):
+    """Spreads of the model: of profiles and layers in log k, misfit (‰), degrees of freedom (inf: Normal)."""
+
+    tau_profile: Array
+    tau_layer: Array
+    model_sd: Array
+    nu: Array
+
+
+def make_blocks(
+    residual: NDArray[np.float64],
+    measured: NDArray[np.bool_],
+    known_variance: NDArray[np.float64],
+    design: NDArray[np.float64],
+    profile: NDArray[np.int64],
+    *,
+    refine: int = 1,
+) -> tuple[Block, ...]:
+    """Blocks of layers; `profile` numbers them from 0. `refine` multiplies the nodes of the profile effect."""
+    measured_layers = np.bincount(profile, measured, profile.max() + 1)
+    bucket = np.searchsorted(BUCKETS, measured_layers)
+    blocks = []
+    for b in np.unique(bucket):
+        profiles = np.flatnonzero(bucket == b)
+        layers = np.flatnonzero(bucket[profile] == b)
+        layers = layers[np.argsort(profile[layers], kind="stable")]
+        z, log_weight = profile_nodes(int(measured_layers[profiles].max()), refine)
+        blocks.append(
+            Block(
+                *(np.asarray(a, float) for a in (residual[layers], measured[layers], known_variance[layers])),
+                design[layers],
+                np.searchsorted(profiles, profile[layers]),
+                layers,
+                profiles,
+                z,
+                log_weight,
+            )
+        )
+    return tuple(jax.tree.map(jnp.asarray, blocks))
+
+
+def profile_nodes(layers: int, refine: int = 1) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Nodes and log weights of a standard normal, close enough for the effect of a profile with so many layers.
+
+    With τ_layer = 0.6 τ_profile the effect given its layers has a standard deviation of 1/√(1 + 3 layers); nodes 1.1 of
+    it apart leave an error of exp(-2π²/1.1²).
+    """
+    spacing = 1.1 / np.sqrt(1 + 3 * max(layers, 1)) / refine
+    count = 2 * int(np.ceil(PROFILE_RANGE / spacing)) + 1
+    z = np.linspace(-PROFILE_RANGE, PROFILE_RANGE, count)
+    log_weight = -(z**2) / 2
+    return z, log_weight - np.log(np.exp(log_weight).sum())
+
+
+def log_error_density(
+    residual: Array, known_variance: Array, scales: Scales, *, student: bool
+) -> tuple[Array, Array, Array]:
+    """Log density of a measurement at every node of log k: constant (layer,) + slope x penalty (layer, G), where the
+    penalty is 0 where the model meets the measurement: half the squared standardised residual of a Normal, or
+    log(1 + r²/ν) of Student's t.
+    """
+    variance = known_variance + scales.model_sd**2
+    if not student:
+        penalty = residual**2 * (0.5 / variance)[:, None]
+        return -0.5 * jnp.log(2 * jnp.pi * variance), -jnp.ones(()), penalty
+    nu = scales.nu
+    constant = gammaln((nu + 1) / 2) - gammaln(nu / 2) - 0.5 * jnp.log(nu * jnp.pi * variance)
+    ratio = residual**2 * (1 / (nu * variance))[:, None]
+    # The logarithm is the dearest step. In single precision it is six times cheaper, and 1e-6 off at most.
+    return constant, -(nu + 1) / 2, jnp.log1p(ratio.astype(jnp.float32)).astype(ratio.dtype)
+
+
+def effect_log_posterior(block: Block, log_k: Array, centre: Array, scales: Scales, *, student: bool) -> Array:
+    """Log of (likelihood x weight) of each profile's effect at each node, not normalised: shape (profile, Q).
+
+    centre : what the regression says of log k, (layer,).
+    """
+    return _sum_out(block, log_k, centre, scales, student=student).log_posterior
+
+
+def profile_log_likelihood(block: Block, log_k: Array, centre: Array, scales: Scales, *, student: bool) -> Array:
+    """Log marginal likelihood of each profile of the block: shape (profile,). Its gradient is written out below."""
+    return _profile_log_likelihood(student, block, log_k, centre, scales)
+
+
+class _Sums(NamedTuple):
+    """What both the value and its gradient need: the penalty and exp(exponents) of layers at nodes (n, G), the shared
+    factor (G, Q), their product, the effect at its nodes (Q,), and its log posterior (P, Q).
+    """
+
+    penalty: Array
+    layers: Array
+    shared: Array
+    product: Array
+    effect: Array
+    log_posterior: Array
+
+
+def _sum_out(block: Block, log_k: Array, centre: Array, scales: Scales, *, student: bool) -> _Sums:
+    constant, slope, penalty = log_error_density(block.residual, block.known_variance, scales, student=student)
+    tau, step = scales.tau_layer, log_k[1] - log_k[0]
+    exponent = (slope * block.measured)[:, None] * penalty - (log_k - centre[:, None]) ** 2 * (0.5 / tau**2)
+    top = exponent.max(axis=1, keepdims=True)
+    layers = jnp.exp(exponent - top)
+    middle, effect = log_k.mean(), scales.tau_profile * block.z
+    shared = jnp.exp((log_k - middle)[:, None] * (effect / tau**2))
+    product = layers @ shared
+    rest = constant * block.measured + top[:, 0] + jnp.log(step / (tau * jnp.sqrt(2 * jnp.pi)))
+    rest = rest[:, None] + (middle - centre)[:, None] * (effect / tau**2) - 0.5 * (effect / tau) ** 2
+    by_profile = jax.ops.segment_sum(
+        jnp.log(product) + rest, block.profile, len(block.profile_order), indices_are_sorted=True
+    )
+    return _Sums(penalty, layers, shared, product, effect, by_profile + block.log_weight)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _profile_log_likelihood(student: bool, block: Block, log_k: Array, centre: Array, scales: Scales) -> Array:
+    return logsumexp(_sum_out(block, log_k, centre, scales, student=student).log_posterior, axis=1)
+
+
+def _forward(student: bool, block: Block, log_k: Array, centre: Array, scales: Scales) -> tuple[Array, Any]:
+    sums = _sum_out(block, log_k, centre, scales, student=student)
+    return logsumexp(sums.log_posterior, axis=1), (block, log_k, centre, scales, sums)
+
+
+def _backward(student: bool, saved: Any, cotangent: Array) -> tuple[Any, ...]:
+    """Fisher's identity: the gradient of a marginal likelihood is the posterior mean of the joint one's.
+
+    Written out because the compiler's own reverse pass evaluates the exponentials again for each use: 3 times slower.
+    """
+    block, log_k, centre, scales, sums = saved
+    tau, s, effect = scales.tau_layer, scales.tau_profile, sums.effect
+    weight = (softmax(sums.log_posterior, axis=1) * cotangent[:, None])[block.profile]  # (n, Q)
+    ratio = weight / sums.product
+    mass = sums.layers * (ratio @ sums.shared.T)  # of each layer's log k, (n, G)
+    joint = sums.shared * (sums.layers.T @ ratio)  # of (log k, effect), all layers together, (G, Q)
+    total = weight.sum(axis=1)
+    from_centre = log_k - centre[:, None]
+    mean_effect = weight @ effect
+    first = (mass * from_centre).sum(axis=1)
+    d_centre = (first - mean_effect) / tau**2
+    cross = log_k @ joint @ effect - centre @ mean_effect  # of (log k - centre) and the effect
+    squares = (mass * from_centre**2).sum() - 2 * cross + (weight @ effect**2).sum()
+    d_tau_layer = squares / tau**3 - total.sum() / tau
+    d_tau_profile = (cross - (weight @ effect**2).sum()) / (s * tau**2)
+
+    variance = block.known_variance + scales.model_sd**2
+    mass, total = mass * block.measured[:, None], total * block.measured
+    penalty = (mass * sums.penalty).sum(axis=1)
+    if student:
+        nu, squared = scales.nu, block.residual**2
+        part = (mass * (squared / (squared + (nu * variance)[:, None]))).sum(axis=1)
+        d_variance = (-0.5 * total + (nu + 1) / 2 * part) / variance
+        d_constant = total.sum() * (digamma((nu + 1) / 2) - digamma(nu / 2) - 1 / nu)
+        d_nu = 0.5 * (d_constant - penalty.sum() + (nu + 1) / nu * part.sum())
+    else:
+        d_variance = (-0.5 * total + penalty) / variance
+        d_nu = jnp.zeros_like(scales.nu)
+    d_model_sd = (d_variance * 2 * scales.model_sd).sum()
+    return None, None, d_centre, Scales(d_tau_profile, d_tau_layer, d_model_sd, d_nu)
+
+
+_profile_log_likelihood.defvjp(_forward, _backward)
