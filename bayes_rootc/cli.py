@@ -7,12 +7,27 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from . import __version__
 from .errors import InputError
 
+if TYPE_CHECKING:
+    from .settings import RunSettings
+
 BAD_INPUT = 2
 INTERRUPTED = 130
+
+SITE_COLUMNS = """\
+columns of SITES.csv, one row a layer, or a profile:
+  lat, lon      degrees north and east
+  year          of sampling, decimal year AD, 1950 or later
+  top, bottom   of the layer, cm, 0 to 200; a file without them gives each row's seven standard layers
+  delta14c      optional: a measured Δ14C, ‰; it informs its layer, and the other layers of its profile
+  sigma         optional: its laboratory σ, ‰ (missing: 5)
+  profile       optional: which rows are one profile (missing: the rows of one place)
+columns that are added: delta14c (‰, of a new measurement), k (yr⁻¹) and age (yr), each as _mean, _median, _p025
+and _p975, and reason: why a row, which then keeps its place, could not be predicted"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -48,13 +63,38 @@ def _parser() -> argparse.ArgumentParser:
         "everything, end to end: from raw tables to a posterior, I_loss, maps and a report",
         "bayes-rootc run --data my-data --out out",
     )
-    run.add_argument("settings", nargs="?", type=Path, metavar="SETTINGS.toml", help="settings file (default: none)")
-    run.add_argument("--data", type=Path, metavar="DIR", help="data folder (default: the simulated demo world)")
-    run.add_argument("--out", type=Path, metavar="DIR", help="output folder (default: out)")
-    run.add_argument(
-        "--quick", action="store_true", default=None, help="small and coarse: for trying out, not for results"
+    _add_settings(run)
+
+    fit = _command(
+        commands,
+        "fit",
+        _fit,
+        "one inference: its posterior (posterior/NAME.nc) and summary tables",
+        "bayes-rootc fit turnover --data my-data --out out --folds 10",
     )
-    run.add_argument("--seed", type=int, metavar="N", help="all randomness flows from it (default: 20)")
+    fit.add_argument("name", choices=("turnover", "root-depth"), help="which inference")
+    _add_settings(fit)
+    checks = fit.add_argument_group("checks of turnover (each takes longer than the fit)")
+    checks.add_argument("--folds", type=int, default=0, metavar="K", help="K-fold cross-validation by profile")
+    checks.add_argument(
+        "--simulations", type=int, default=0, metavar="N", help="simulation-based calibration with N data sets"
+    )
+    checks.add_argument(
+        "--both-histories", action="store_true", help="fits steady and IntCal20 histories before 1950, and compares"
+    )
+
+    predict = _command(
+        commands,
+        "predict",
+        _predict,
+        "posterior predictions at new sites or layers, from a finished output folder",
+        "bayes-rootc predict turnover --at SITES.csv --from out --data my-data --to predicted.csv\n\n" + SITE_COLUMNS,
+    )
+    predict.add_argument("name", choices=("turnover",), help="what to predict")
+    predict.add_argument("--at", type=Path, metavar="SITES.csv", required=True, help="new layers; columns below")
+    predict.add_argument("--from", type=Path, dest="out", metavar="OUT", required=True, help="output folder of a fit")
+    predict.add_argument("--data", type=Path, metavar="DIR", required=True, help="data folder: covariates, bomb curves")
+    predict.add_argument("--to", type=Path, metavar="FILE.csv", required=True, help="file to write")
 
     check = _command(
         commands,
@@ -81,6 +121,16 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_settings(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("settings", nargs="?", type=Path, metavar="SETTINGS.toml", help="settings file (default: none)")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="data folder (default: the simulated demo world)")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="output folder (default: out)")
+    parser.add_argument(
+        "--quick", action="store_true", default=None, help="small and coarse: for trying out, not for results"
+    )
+    parser.add_argument("--seed", type=int, metavar="N", help="all randomness flows from it (default: 20)")
+
+
 def _command(commands, name, function, text, example):  # type: ignore[no-untyped-def]
     parser = commands.add_parser(
         name,
@@ -94,13 +144,46 @@ def _command(commands, name, function, text, example):  # type: ignore[no-untype
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    from .settings import RunSettings
-
-    names = ("data", "out", "quick", "seed")
-    settings = RunSettings.read(arguments.settings, **{name: getattr(arguments, name) for name in names})
+    settings = _settings(arguments)
     from .pipeline import run
 
     print(run(settings))
+
+
+def _fit(arguments: argparse.Namespace) -> None:
+    for name, least in (("folds", 2), ("simulations", 1)):
+        value = getattr(arguments, name)
+        if value != 0 and value < least:
+            raise InputError(f"--{name} {value}: expected 0 (none), or at least {least}")
+    settings = _settings(arguments)
+    from .pipeline import fit
+
+    checks = {name: getattr(arguments, name) for name in ("folds", "simulations", "both_histories")}
+    print(fit(arguments.name, settings, **checks))
+
+
+def _predict(arguments: argparse.Namespace) -> None:
+    from .data.atmosphere import Atmosphere
+    from .data.covariates import CovariateStack
+    from .files import write_csv
+    from .inference.predict import predict_turnover, read_sites
+    from .inference.store import read_fit
+
+    sites = read_sites(arguments.at)
+    if not arguments.data.is_dir():
+        raise InputError("no such data folder", file=arguments.data)
+    fit = read_fit(arguments.out / "posterior" / "turnover.nc")
+    covariates = CovariateStack(arguments.data / "covariates")
+    table = predict_turnover(fit, sites, covariates, Atmosphere.read(arguments.data / "atmosphere"))
+    write_csv(arguments.to, table)
+    print(f"{arguments.to}: {(table['reason'] == '').sum()} of {len(table)} rows predicted")
+
+
+def _settings(arguments: argparse.Namespace) -> RunSettings:
+    from .settings import RunSettings
+
+    names = ("data", "out", "quick", "seed")
+    return RunSettings.read(arguments.settings, **{name: getattr(arguments, name) for name in names})
 
 
 def _check(arguments: argparse.Namespace) -> None:

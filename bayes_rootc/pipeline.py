@@ -17,20 +17,34 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from . import demo
+from .constants import LAYERS
+from .data.atmosphere import Prehistory
 from .data.folder import Inputs, read_inputs
 from .data.grid import MapGrid
 from .estimates import Estimate, depth_shares, estimate_table, make_estimate, site_table
 from .files import atomic_path, write_csv, write_json
-from .inference.layers import save_layers
 from .inference.sampling import diagnose, sample
+from .inference.store import save_turnover, turnover_tree
+from .inference.turnover import LayerDraws, TurnoverFit, draw_layers, extend_profiles, fit_turnover
+from .inference.turnover_checks import (
+    calibrate,
+    calibration_layers,
+    calibration_table,
+    cross_validate,
+    draw_prior,
+    leave_profile_out,
+    predictive_scores,
+    score_table,
+)
 from .mapping.learners import FluxModel, Learners, PosteriorForest, design_matrix, spatial_blocks, validate
 from .mapping.maps import land_cells, make_maps, member_totals, predict_fields, totals_table
 from .mapping.writers import write_cogs, write_netcdf
 from .models import root_depth
-from .models.bulk_input import StockSource, harmonise, layer_stocks, stock_draws
-from .models.radiocarbon import LogNormalPrior, grid_quantile, invert
-from .models.turnover import fit_population
+from .models.bulk_input import StockSource, harmonise, layer_stocks, standard_layers, stock_draws
+from .models.radiocarbon import UNEXPLAINED_SD, LogNormalPrior, grid_quantile, invert, summarise_density
+from .models.turnover import TurnoverModel
 from .progress import Progress, Stages, part_of
+from .report.figures_turnover import save_check_figures
 from .report.tables import (
     checks_table,
     layers_table,
@@ -40,6 +54,7 @@ from .report.tables import (
     summary_by_depth,
     summary_global,
 )
+from .report.turnover_tables import harmonised_table, history_table, median_ages, misfit_table, population_table
 from .settings import RunSettings
 
 STAGES = ("check", "turnover", "bulk input", "root depth", "learners", "estimates", "maps", "report")
@@ -47,23 +62,28 @@ STAGES = ("check", "turnover", "bulk input", "root depth", "learners", "estimate
 
 @dataclass(frozen=True)
 class Turnover:
-    """Posterior of each radiocarbon layer: `summary` from `invert` (without its grid), and draws of log k, (layer,
-    draw).
+    """Posterior of each radiocarbon layer: `summary` as `invert` gives it (without its grid), draws of log k, (layer,
+    draw); of the hierarchical fit also its hyperparameters and the effects of profiles, (draw, profile).
     """
 
     summary: xr.Dataset
     log_k: NDArray[np.float64]
+    fit: TurnoverFit | None = None
+    effect: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True)
 class BulkInput:
     """I_bulk of the measured layers: `stocks` and `density` (layer, draw), Mg C ha⁻¹ yr⁻¹ per cm; `sources`: what the
-    gridded stocks were worth.
+    gridded stocks were worth; `measured`: I_bulk of the seven layers of every profile, (profile, 7, draw), NaN where
+    measured layers do not cover one; `standard`: there from the profile's posterior, if the fit was hierarchical.
     """
 
     stocks: pd.DataFrame
     density: NDArray[np.float64]
     sources: list[StockSource]
+    measured: NDArray[np.float64]
+    standard: NDArray[np.float64]
 
 
 def run(settings: RunSettings, *, quiet: bool = False) -> Path:
@@ -78,8 +98,8 @@ def run(settings: RunSettings, *, quiet: bool = False) -> Path:
     out, stages = settings.out, Stages(len(STAGES), quiet=quiet)
     with stages.stage("check"):
         inputs = check(settings)
-    with stages.stage("turnover"):
-        turnover = infer_turnover(inputs, settings)
+    with stages.stage("turnover") as progress:
+        turnover = infer_turnover(inputs, settings, progress)
     with stages.stage("bulk input"):
         bulk = infer_bulk_input(inputs, turnover, settings)
     with stages.stage("root depth"):
@@ -113,54 +133,113 @@ def demo_world(settings: RunSettings) -> Path:
     return folder
 
 
-def infer_turnover(inputs: Inputs, settings: RunSettings) -> Turnover:
-    """Decay rate of every layer: exact forward model, posterior on a grid of log k, all modes kept (paper, eq. 1–5)."""
+def infer_turnover(inputs: Inputs, settings: RunSettings, progress: Progress | None = None) -> Turnover:
+    """Decay rate of every layer (paper, eq. 1–5): exact forward model, hierarchy over biomes, places and profiles, all
+    modes kept.
+    """
+    if settings.turnover_prior == "weak":
+        return invert_alone(inputs, settings)
+    layers, air = inputs.layers, inputs.atmosphere
+    seed = _seed(settings, "turnover")
+    fit = fit_turnover(
+        layers,
+        inputs.groups,
+        air,
+        turnover_model_of(settings),
+        seed=seed,
+        chains=settings.chains,
+        tune=settings.turnover_tune,
+        draws=settings.turnover_draws,
+        progress=part_of(progress, 0, 2),
+    )
+    drawn = draw_layers(fit, layers, air, seed=seed, progress=part_of(progress, 1, 2))
+    log_likelihood, loo = leave_profile_out(fit, layers, air)
+    prior = draw_prior(fit, layers, air, seed=seed)
+    tree = turnover_tree(layers, drawn, fit, log_likelihood=log_likelihood, prior=prior)
+    save_turnover(settings.out / "posterior" / "turnover.nc", tree)
+    tables = settings.out / "tables"
+    write_csv(tables / "turnover_population.csv", population_table(tree))
+    write_csv(tables / "turnover_ages.csv", median_ages(fit))
+    observed = layers["delta14c"].to_numpy()
+    write_csv(tables / "turnover_ppc.csv", score_table(predictive_scores(observed, drawn), layers))
+    write_csv(tables / "turnover_misfit.csv", misfit_table(layers, drawn))
+    write_diagnostics(settings, diagnose("turnover", tree) | loo | {"quadrature_error": max(fit.quadrature)})
+    summary = summarise_density(drawn.density, drawn.nodes)
+    residual = np.abs(observed[:, None] - drawn.predicted).min(axis=1)
+    sd = np.hypot(layers["sigma"].to_numpy(), fit.samples["model_sd"].mean())
+    summary["unexplained"] = "layer", residual > UNEXPLAINED_SD * sd
+    few = np.arange(settings.members) * len(drawn.log_k) // settings.members
+    return Turnover(summary, drawn.log_k[few].T.astype(float), fit, drawn.effect[few])
+
+
+def turnover_model_of(settings: RunSettings) -> TurnoverModel:
+    """The variant of the turnover model that the settings choose."""
+    return TurnoverModel(settings.prehistory, settings.turnover_error, settings.pool_spread)
+
+
+def invert_alone(inputs: Inputs, settings: RunSettings) -> Turnover:
+    """Each layer by itself, under the weak prior: the independent check on the hierarchy."""
     layers, rng = inputs.layers, _rng(settings, "turnover")
-    prior, model_sd = turnover_prior(inputs, settings)
     posterior = invert(
         layers["delta14c"],
         layers["sigma"],
         layers["year"],
         layers["zone"].to_numpy(str),
-        prior,
+        LogNormalPrior(settings.prior_median_age, settings.prior_log_sd),
         settings.prehistory,
-        model_sd=model_sd,
+        model_sd=settings.model_sd,
         atmosphere=inputs.atmosphere,
     )
-    log_k = grid_quantile(
-        posterior["density"].values, posterior["log_k"].values, rng.uniform(size=(settings.members, len(layers)))
+    nodes, predicted = posterior["log_k"].values, posterior["predicted"].values
+    log_k = grid_quantile(posterior["density"].values, nodes, rng.uniform(size=(settings.members, len(layers)))).T
+    fitted = np.array([np.interp(k, nodes, row) for k, row in zip(log_k.T, predicted, strict=True)]).T
+    replicated = fitted + np.hypot(layers["sigma"].to_numpy(), settings.model_sd) * rng.standard_normal(fitted.shape)
+    drawn = LayerDraws(
+        log_k.astype(np.float32), fitted, replicated, np.empty((0, 0)), nodes, posterior["density"].values, predicted
     )
-    fitted = np.array(
-        [
-            np.interp(draws, posterior["log_k"].values, row)
-            for draws, row in zip(log_k, posterior["predicted"].values, strict=True)
-        ]
-    )
-    error = np.hypot(layers["sigma"].to_numpy(), model_sd)[:, None]
-    replicated = fitted + error * rng.standard_normal(fitted.shape)
-    save_layers(settings.out / "posterior" / "turnover.nc", layers, log_k, replicated)
-    return Turnover(posterior.drop_dims("log_k"), log_k)
+    save_turnover(settings.out / "posterior" / "turnover.nc", turnover_tree(layers, drawn))
+    return Turnover(posterior.drop_dims("log_k"), log_k.T)
 
 
-def turnover_prior(inputs: Inputs, settings: RunSettings) -> tuple[LogNormalPrior, float]:
-    """Prior of each layer's k, and the misfit of a one-pool model (‰): learnt from all layers together, or weak."""
-    if settings.turnover_prior == "weak":
-        return LogNormalPrior(settings.prior_median_age, settings.prior_log_sd), settings.model_sd
-    layers = inputs.layers
-    population = fit_population(layers, inputs.atmosphere, settings.prehistory)
-    write_csv(settings.out / "tables" / "turnover_population.csv", population.table())
-    return population.prior(*(layers[c].to_numpy() for c in ("biome", "top", "bottom"))), population.model_sd
+def write_diagnostics(settings: RunSettings, row: dict[str, object]) -> None:
+    """Puts the row of a fit into `tables/diagnostics.csv`, in place of an older one of the same fit."""
+    path = settings.out / "tables" / "diagnostics.csv"
+    kept = pd.read_csv(path) if path.exists() else pd.DataFrame()
+    if len(kept):
+        kept = kept[kept["fit"] != row["fit"]]
+    write_csv(path, pd.concat([kept, pd.DataFrame([row])], ignore_index=True))
 
 
 def infer_bulk_input(inputs: Inputs, turnover: Turnover, settings: RunSettings) -> BulkInput:
     """I_bulk = C_stock x k (paper, eq. 6), the error of the stock included; writes `tables/layers.csv`."""
     layers = inputs.layers
     stocks, sources = layer_stocks(layers)
-    stock = stock_draws(stocks, layers["profile_index"].to_numpy(), settings.members, _rng(settings, "stock"))
-    thickness = (layers["bottom"] - layers["top"]).to_numpy()[:, None]
+    profile = layers["profile_index"].to_numpy()
+    stock = stock_draws(stocks, profile, settings.members, _rng(settings, "stock"))
+    thickness = (layers["bottom"] - layers["top"]).to_numpy()
     ibulk = stock * np.exp(turnover.log_k)
     write_csv(settings.out / "tables" / "layers.csv", layers_table(layers, turnover.summary, stocks, stock, ibulk))
-    return BulkInput(stocks, ibulk / thickness, sources)
+    density, known = ibulk / thickness[:, None], stocks["stock"].notna().to_numpy()
+    top, bottom = (layers[c].to_numpy()[known] for c in ("top", "bottom"))
+    measured = harmonise(top, bottom, profile[known], density[known], int(profile.max()) + 1)
+    standard = measured
+    if turnover.fit is not None and turnover.effect is not None:
+        standard = np.where(np.isfinite(measured), measured, extrapolate(inputs, turnover, sources, settings))
+    return BulkInput(stocks, density, sources, measured, standard)
+
+
+def extrapolate(
+    inputs: Inputs, turnover: Turnover, sources: list[StockSource], settings: RunSettings
+) -> NDArray[np.float64]:
+    """I_bulk of the seven layers of every profile, (profile, 7, draw), from the turnover posterior of the profile and
+    the stock of the layer.
+    """
+    assert turnover.fit is not None and turnover.effect is not None
+    layers = standard_layers(inputs.layers)
+    log_k = extend_profiles(turnover.fit, turnover.effect, layers, seed=_seed(settings, "standard layers")).T
+    stocks, _ = layer_stocks(layers, sources)
+    stock = stock_draws(stocks, layers["profile_index"].to_numpy(), settings.members, _rng(settings, "standard stocks"))
+    return (stock * np.exp(log_k)).reshape(-1, len(LAYERS), settings.members)
 
 
 def infer_root_depth(inputs: Inputs, settings: RunSettings) -> xr.Dataset:
@@ -175,7 +254,7 @@ def infer_root_depth(inputs: Inputs, settings: RunSettings) -> xr.Dataset:
     )
     with atomic_path(settings.out / "posterior" / "root_depth.nc") as path:
         tree.to_netcdf(path, engine="h5netcdf")
-    write_csv(settings.out / "tables" / "diagnostics.csv", pd.DataFrame([diagnose("root_depth", tree)]))
+    write_diagnostics(settings, diagnose("root_depth", tree))
     return root_depth.fractions_by_biome(
         tree["posterior"].to_dataset(), settings.members, _rng(settings, "root shares")
     )
@@ -233,7 +312,13 @@ def estimate(inputs: Inputs, bulk: BulkInput, learners: Learners, settings: RunS
     )
     npp, roots = inputs.npp, inputs.roots
     ibulk_npp, ibulk_roots = (learners.predict_ibulk(sites) for sites in (npp, roots))
-    ibulk_14c = observed_first(inputs, bulk, profiles, learners.predict_ibulk(profiles))
+    predicted = learners.predict_ibulk(profiles)
+    here = profiles["profile_index"].to_numpy()
+    ibulk_14c = np.where(np.isfinite(bulk.measured[here]), bulk.measured[here], predicted).astype(np.float32)
+    write_csv(
+        settings.out / "tables" / "ibulk_profiles.csv",
+        harmonised_table(profiles, bulk.measured, bulk.standard, predicted),
+    )
     shares_npp, shares_14c = depth_shares(ibulk_npp), depth_shares(ibulk_14c)
     shares_roots = root_depth.layer_fractions(roots["d50"], roots["d95"])[:, :, None]
     bnpp_14c, bnpp_roots = (learners.predict_iroot(sites) for sites in (profiles, roots))
@@ -289,6 +374,77 @@ def draw_maps(
     return totals
 
 
+def fit(
+    name: str,
+    settings: RunSettings,
+    *,
+    folds: int = 0,
+    simulations: int = 0,
+    both_histories: bool = False,
+    quiet: bool = False,
+) -> Path:
+    """One inference by itself: its posterior and tables; of turnover, on demand also the dearer checks.
+
+    Parameters
+    ----------
+    name : `turnover` or `root-depth`.
+    folds : of a cross-validation by profile. simulations : of a simulation-based calibration. both_histories : fits
+        under the other state in 1950 too, and compares.
+
+    Returns
+    -------
+    Path of the posterior.
+    """
+    stages = Stages(2 + (folds > 0) + (simulations > 0) + both_histories, quiet=quiet)
+    with stages.stage("check"):
+        inputs = check(settings)
+    with stages.stage(name) as progress:
+        if name == "root-depth":
+            infer_root_depth(inputs, settings)
+            return settings.out / "posterior" / "root_depth.nc"
+        turnover = infer_turnover(inputs, settings, progress)
+        infer_bulk_input(inputs, turnover, settings)
+    tables, layers, model = settings.out / "tables", inputs.layers, turnover_model_of(settings)
+    if both_histories:
+        with stages.stage("the other history") as progress:
+            write_csv(tables / "turnover_prehistory.csv", compare_histories(inputs, turnover, settings, progress))
+    if folds:
+        with stages.stage(f"{folds}-fold cross-validation") as progress:
+            seed = _seed(settings, "turnover folds")
+            scores = cross_validate(
+                layers, inputs.groups, inputs.atmosphere, model, seed=seed, folds=folds, progress=progress
+            )
+            places = layers[["id", "top", "bottom", "biome"]]
+            write_csv(tables / "turnover_held_out.csv", pd.concat([places, scores], axis=1))
+            write_csv(tables / "turnover_cv.csv", score_table(scores, layers))
+    if simulations:
+        with stages.stage("calibration") as progress:
+            ranks = calibrate(
+                calibration_layers(layers),
+                inputs.atmosphere,
+                model,
+                seed=_seed(settings, "turnover calibration"),
+                simulations=simulations,
+                progress=progress,
+            )
+            write_csv(tables / "turnover_sbc_ranks.csv", ranks)
+            write_csv(tables / "turnover_sbc.csv", calibration_table(ranks))
+    save_check_figures(settings.out)
+    return settings.out / "posterior" / "turnover.nc"
+
+
+def compare_histories(
+    inputs: Inputs, turnover: Turnover, settings: RunSettings, progress: Progress | None = None
+) -> pd.DataFrame:
+    """Ages and I_bulk with the pool steady in 1950 and with the history since 55 kyr BP, side by side."""
+    prehistory: Prehistory = "intcal20" if settings.prehistory == "steady" else "steady"
+    other = settings.model_copy(update={"prehistory": prehistory, "out": settings.out / "other-history"})
+    fits = [(turnover, settings), (infer_turnover(inputs, other, progress), other)]
+    return history_table(
+        inputs.layers, {s.prehistory: (t.log_k, infer_bulk_input(inputs, t, s).density) for t, s in fits}
+    )
+
+
 def summarise_run(
     inputs: Inputs,
     turnover: Turnover,
@@ -327,25 +483,6 @@ def record_run(inputs: Inputs, settings: RunSettings, seconds: dict[str, float])
             "peak_memory_gib": _peak_memory_gib(),
         },
     )
-
-
-def observed_first(
-    inputs: Inputs, bulk: BulkInput, profiles: pd.DataFrame, predicted: NDArray[np.float32]
-) -> NDArray[np.float32]:
-    """I_bulk of Δ14C profiles in the seven layers, (profile, 7, draw): harmonised measurements where they cover a
-    layer, else predicted.
-    """
-    stocked = bulk.stocks["stock"].notna().to_numpy()
-    layers = inputs.layers[stocked]
-    index = layers["profile_index"].to_numpy()
-    measured = harmonise(
-        layers["top"].to_numpy(),
-        layers["bottom"].to_numpy(),
-        index,
-        bulk.density[stocked],
-        int(inputs.layers["profile_index"].max()) + 1,
-    )[profiles["profile_index"].to_numpy()]
-    return np.where(np.isfinite(measured), measured, predicted).astype(np.float32)
 
 
 def _seed(settings: RunSettings, step: str) -> int:

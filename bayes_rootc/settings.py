@@ -32,14 +32,22 @@ class RunSettings(pydantic.BaseModel):
 
     prehistory: Prehistory = "steady"
     """State of the radiocarbon pool in 1950."""
-    turnover_prior: Literal["population", "weak"] = "population"
-    """Prior of each layer's k: what all layers together say of its depth and biome, or the weak one below."""
+    turnover_prior: Literal["hierarchical", "weak"] = "hierarchical"
+    """Where each layer's k is judged from: all layers together (depth, biome, place, profile), or alone under the weak
+    prior below."""
+    turnover_error: Literal["student", "normal"] = "student"
+    """Hierarchical: errors of Δ14C about the model, robust against outliers or not."""
+    pool_spread: float = pydantic.Field(0.0, ge=0, le=3)
+    """Hierarchical: standard deviation of log k within a layer; 0 is the paper's one homogeneous pool."""
+    turnover_tune: int = pydantic.Field(200, ge=100)
+    turnover_draws: int = pydantic.Field(500, ge=100)
+    """Warm-up and kept draws a chain of the hierarchical fit."""
     prior_median_age: float = pydantic.Field(400.0, gt=0)
     """Weak prior: median carbon age, yr."""
     prior_log_sd: float = pydantic.Field(2.0, gt=0)
     """Weak prior: standard deviation of log k."""
     model_sd: float = pydantic.Field(20.0, ge=0)
-    """Weak prior: how far a one-pool model may be from a real layer, ‰ (with the population prior it is learnt)."""
+    """Weak prior: how far a one-pool model may be from a real layer, ‰ (the hierarchical fit learns it)."""
 
     members: int = pydantic.Field(500, ge=20)
     """Posterior draws, trees of a forest, and Monte Carlo members: draw m goes into tree m and into member m."""
@@ -50,7 +58,7 @@ class RunSettings(pydantic.BaseModel):
     chains: int = pydantic.Field(4, ge=2)
     tune: int = pydantic.Field(1000, ge=100)
     sampler_draws: int = pydantic.Field(1000, ge=100)
-    """Chains, warm-up and kept draws a chain of the NUTS sampler."""
+    """Chains of every fit; warm-up and kept draws a chain of the regressions."""
 
     resolution: float = pydantic.Field(0.5, gt=0, le=30)
     """Cell of the maps, degrees."""
@@ -95,6 +103,8 @@ class RunSettings(pydantic.BaseModel):
                 "validation_splits": min(self.validation_splits, 3),
                 "tune": min(self.tune, 500),
                 "sampler_draws": min(self.sampler_draws, 200),
+                "turnover_tune": min(self.turnover_tune, 150),
+                "turnover_draws": min(self.turnover_draws, 150),
                 "resolution": max(self.resolution, 2.0),
             }
         )

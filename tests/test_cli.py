@@ -10,7 +10,7 @@ import pytest
 from bayes_rootc.cli import main
 
 
-@pytest.mark.parametrize("command", ["run", "check", "fetch"])
+@pytest.mark.parametrize("command", ["run", "check", "fetch", "fit", "predict"])
 def test_help_has_an_example(command, capsys):
     with pytest.raises(SystemExit) as stop:
         main([command, "--help"])
@@ -23,6 +23,7 @@ def test_help_has_an_example(command, capsys):
     [
         (["check", "--data", "nowhere"], "bayes-rootc: nowhere: no such data folder\n"),
         (["run", "nowhere.toml"], "bayes-rootc: nowhere.toml: cannot be read (No such file or directory)\n"),
+        (["fit", "turnover", "--folds", "1"], "bayes-rootc: --folds 1: expected 0 (none), or at least 2\n"),
         (["run", "--seed", "-1"], "bayes-rootc: setting seed: input should be greater than or equal to 0\n"),
     ],
 )

@@ -18,6 +18,10 @@ TABLES = (
     "checks",
     "layers",
     "turnover_population",
+    "turnover_ages",
+    "turnover_ppc",
+    "turnover_misfit",
+    "ibulk_profiles",
     "learners",
     "held_out",
     "iloss_estimates",
@@ -75,6 +79,116 @@ def test_layers_table_has_every_usable_layer_and_covers_the_truth(quick_run, dem
     for quantity, truth in {"k": "k", "ibulk": "i_bulk"}.items():
         covered = (merged[f"{quantity}_p025"] <= merged[truth]) & (merged[truth] <= merged[f"{quantity}_p975"])
         assert covered.mean() == pytest.approx(0.95, abs=tolerance), quantity
+
+
+def test_turnover_file_is_an_arviz_tree_of_the_contract(quick_run):
+    import arviz as az
+
+    with xr.open_datatree(quick_run / "posterior" / "turnover.nc") as tree:
+        assert az.summary(tree, var_names=["tau_layer"], ci_prob=0.95, ci_kind="eti").shape[0] == 1
+        log_k = tree["posterior"]["log_k"]
+        assert log_k.dims == ("chain", "draw", "layer")
+        assert log_k.sizes["layer"] == len(table(quick_run, "layers"))
+        assert list(log_k["layer"].values) == list(table(quick_run, "layers")["id"])
+        groups = {"posterior_predictive", "sample_stats", "prior", "prior_predictive", "log_likelihood", "components"}
+        assert groups <= set(tree.children)
+    fits = table(quick_run, "diagnostics").set_index("fit")
+    assert set(fits.index) == {"turnover", "root_depth"}
+    assert fits.loc["turnover", "r_hat_max"] < 1.1 and fits.loc["turnover", "divergences"] == 0
+    assert fits.loc["turnover", "quadrature_error"] < 0.05
+
+
+def test_harmonised_profiles_take_measurements_first(quick_run):
+    profiles = table(quick_run, "ibulk_profiles")
+    assert (profiles.groupby("profile").size() == 7).all()
+    assert set(profiles["source"]) == {"measured layers", "posterior of the profile"}
+    assert (profiles["ibulk_median"] > 0).all()
+    measured, own = (profiles[profiles["source"] == s] for s in ("measured layers", "posterior of the profile"))
+    width = [np.log(t["ibulk_p975"] / t["ibulk_p025"]).median() for t in (measured, own)]
+    assert width[0] < width[1]  # what was not measured is less certain
+
+
+def test_fit_alone_writes_what_a_run_writes(quick_settings, quick_run, tmp_path):
+    arguments = ["fit", "turnover", "--data", str(quick_settings.data), "--out", str(tmp_path), "--quick"]
+    assert main(arguments) == 0
+    for name in ("turnover_population", "turnover_ages", "turnover_misfit"):
+        assert table(tmp_path, name).equals(table(quick_run, name)), name
+    assert (tmp_path / "figures" / "turnover.png").exists()
+
+
+def test_predictions_from_a_run(quick_run, quick_settings, tmp_path, capsys):
+    """A layer's own measurement, then none at its depth, then rows that cannot be predicted."""
+    layer = table(quick_run, "layers").iloc[0]
+    place = f"{layer['lat']},{layer['lon']}"
+    rows = [
+        f"a,{place},0,20,2005,,",
+        f"b,{place},60,80,2005,,",
+        f"c,95,{layer['lon']},0,20,2005,,",
+        f"d,{place},9,3,2005,,",
+    ]
+    (tmp_path / "new.csv").write_text("name,lat,lon,top,bottom,year,delta14c,sigma\n" + "\n".join(rows) + "\n")
+    to = tmp_path / "predicted.csv"
+    common = ["--from", str(quick_run), "--data", str(quick_settings.data), "--to", str(to)]
+    assert main(["predict", "turnover", "--at", str(tmp_path / "new.csv"), *common]) == 0
+    assert "2 of 4 rows" in capsys.readouterr().out
+    found = pd.read_csv(to)
+    assert found["name"].tolist() == list("abcd") and found["lat"].tolist()[2] == 95
+    assert found["reason"].isna().tolist() == [True, True, False, False]
+    assert found.loc[[2, 3], "age_mean"].isna().all()
+    good = found[:2]
+    assert (good["age_p025"] < good["age_median"]).all() and (good["age_median"] < good["age_p975"]).all()
+    assert good["age_median"].is_monotonic_increasing and good["delta14c_median"].is_monotonic_decreasing
+    np.testing.assert_allclose(good["k_median"] * good["age_median"], 1, rtol=1e-2)
+    # a measurement narrows its own layer, and less so the other
+    measured = (
+        "name,lat,lon,top,bottom,year,delta14c,sigma\n" + rows[0].replace("2005,,", "2005,-60,4") + "\n" + rows[1]
+    )
+    (tmp_path / "known.csv").write_text(measured + "\n")
+    assert main(["predict", "turnover", "--at", str(tmp_path / "known.csv"), *common]) == 0
+    known = pd.read_csv(to)
+    shrink = np.log(known["age_p975"] / known["age_p025"]) / np.log(good["age_p975"] / good["age_p025"])
+    assert shrink[0] < shrink[1] < 1.0
+
+
+def test_prediction_without_depths_gives_the_seven_layers(quick_run, quick_settings, tmp_path):
+    layer = table(quick_run, "layers").iloc[0]
+    (tmp_path / "new.csv").write_text(f"lat,lon,year\n{layer['lat']},{layer['lon']},2010.5\n")
+    common = ["--from", str(quick_run), "--data", str(quick_settings.data), "--to", str(tmp_path / "out.csv")]
+    assert main(["predict", "turnover", "--at", str(tmp_path / "new.csv"), *common]) == 0
+    found = pd.read_csv(tmp_path / "out.csv")
+    assert [f"{a:g}-{b:g}" for a, b in zip(found["top"], found["bottom"], strict=True)] == list(LAYER_NAMES)
+    assert found["age_median"].is_monotonic_increasing
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("lat,lon,top,bottom\n1,2,0,10\n", "the column year is missing"),
+        ("lat,lon,top,bottom,year\n1,2,0,deep,2000\n", "row 2, column bottom: expected a number, found `deep`"),
+        ("lat,lon,top,year\n1,2,0,2000\n", "expected both top and bottom, or neither"),
+        ("lat,lon,top,bottom,year\n", "expected at least one row"),
+        ("lat,lon,year,delta14c\n1,2,2000,5\n", "a delta14c needs the top and bottom of its layer"),
+    ],
+)
+def test_sites_that_cannot_be_read_are_one_line(text, says, quick_run, quick_settings, tmp_path, capsys):
+    (tmp_path / "new.csv").write_text(text)
+    common = ["--from", str(quick_run), "--data", str(quick_settings.data), "--to", str(tmp_path / "out.csv")]
+    assert main(["predict", "turnover", "--at", str(tmp_path / "new.csv"), *common]) == 2
+    error = capsys.readouterr().err
+    assert says in error and error.count("\n") == 1 and "new.csv" in error
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_the_weak_prior_runs_and_says_that_it_predicts_nothing(quick_settings, tmp_path, capsys):
+    from bayes_rootc.pipeline import fit
+
+    fit("turnover", quick_settings.model_copy(update={"turnover_prior": "weak", "out": tmp_path}), quiet=True)
+    layers = table(tmp_path, "layers")
+    assert "log_marginal" in layers and (layers["n_modes"] > 1).mean() > 0.05
+    (tmp_path / "new.csv").write_text("lat,lon,year\n10,10,2010\n")
+    common = ["--from", str(tmp_path), "--data", str(quick_settings.data), "--to", str(tmp_path / "out.csv")]
+    assert main(["predict", "turnover", "--at", str(tmp_path / "new.csv"), *common]) == 2
+    assert "holds no hierarchical fit" in capsys.readouterr().err
 
 
 def test_totals_of_the_map_hold_the_truth(quick_run, demo_world, quick_settings):

@@ -55,6 +55,14 @@ class Inputs:
         """Numeric covariates."""
         return self.covariates.features
 
+    @property
+    def groups(self) -> dict[str, list[str]]:
+        """Numeric covariates by group (soil, climate, topography)."""
+        groups: dict[str, list[str]] = {}
+        for name in self.features:
+            groups.setdefault(self.covariates.rasters[name].group, []).append(name)
+        return groups
+
 
 def read_inputs(folder: str | Path, *, nearest_km: float = 100.0) -> Inputs:
     """Reads and checks a data folder.

@@ -6,6 +6,7 @@ Which layers are used (paper, Methods: mineral soil, 0–200 cm, year and depths
 
 from __future__ import annotations
 
+import re
 from datetime import date
 from pathlib import Path
 
@@ -49,6 +50,7 @@ _TEXT = (
     "pro_treatment",
     "pro_peatland",
     "pro_usda_soil_order",
+    "pro_land_cover",
 )
 _GRIDDED = tuple(f"pro_{quantity}_{depth}_cm_SG" for quantity in ("corg", "bd", "coarse") for depth in GRIDDED_DEPTHS)
 _OPTIONAL = (
@@ -56,6 +58,7 @@ _OPTIONAL = (
     "pro_treatment",
     "pro_peatland",
     "pro_usda_soil_order",
+    "pro_land_cover",
     "lyr_obs_date_m",
     "lyr_14c_sigma",
     "lyr_14c_fill_extra",
@@ -81,7 +84,7 @@ def read_layers(path: Path) -> tuple[pd.DataFrame, SourceCheck]:
     layers : `id`, `profile`, `lat`, `lon` (degrees), `top`, `bottom` (cm), `year` (decimal AD), `delta14c`, `sigma`
         (‰),
         `stock_measured`, `stock_gridded` (Mg C ha⁻¹ in the layer, NaN where unknown), `stock_measured_log_sd`,
-        `organic_carbon` (%).
+        `organic_carbon` (%), and, as reported, `horizon` (A, E, B, C), `land_cover`, `soil_order` (or `unknown`).
     check : rows read, used, and dropped by rule.
 
     Raises
@@ -149,9 +152,18 @@ def read_layers(path: Path) -> tuple[pd.DataFrame, SourceCheck]:
             "stock_measured_log_sd": relative.where(relative.between(0.01, 1.0), MEASURED_STOCK_LOG_SD),
             "stock_gridded": gridded,
             "organic_carbon": carbon.loc[t.index],
+            "horizon": t["lyr_hzn"].map(_master_horizon),
+            "land_cover": t["pro_land_cover"].fillna("unknown"),
+            "soil_order": t["pro_usda_soil_order"].fillna("unknown"),
         }
     )
     return layers.reset_index(drop=True), screen.check
+
+
+def _master_horizon(name: object) -> str:
+    """Master horizon (A, E, B, C) of a name such as 2Bt1; `unknown` where it names none."""
+    found = re.match(r"^\d*([AEBC])(?![a-z]*soil)", str(name)) if isinstance(name, str) else None
+    return found.group(1) if found else "unknown"
 
 
 def _measured_stock(t: pd.DataFrame) -> pd.Series:

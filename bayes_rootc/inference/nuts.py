@@ -2,7 +2,8 @@
 
 Warm-up is where a sampler spends its time when it knows nothing of the shape of a posterior. Here the space is first
 whitened by the curvature at the posterior's mode; chains start dispersed about it, at twice its width. One compiled
-step serves all chains, and threads run them side by side, because JAX releases the interpreter while it computes.
+step serves all chains, and later fits to data of the same shape; threads run the chains side by side, because JAX
+releases the interpreter while it computes.
 """
 
 from __future__ import annotations
@@ -15,14 +16,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import numpyro
-import numpyro.distributions as dist
 from jax import Array
 from jax.flatten_util import ravel_pytree
 from numpy.typing import NDArray
-from numpyro import handlers
-from numpyro.infer import NUTS, init_to_median
-from numpyro.infer.util import initialize_model, potential_energy
+from numpyro.infer import init_to_median
+from numpyro.infer.hmc import hmc
+from numpyro.infer.util import initialize_model
 from scipy.optimize import minimize
 
 from ..progress import Progress
@@ -34,107 +33,117 @@ DISPERSION = 2.0
 """Chains start this many times as far from the mode as the posterior is wide."""
 
 MIN_CURVATURE = 0.25
-"""Least curvature that is believed, of parameters whose priors have unit scale: a flat direction is not a wide one."""
+"""Least curvature that is believed, of parameters whose priors have about unit scale."""
 
 
-def run_nuts(
-    model: Callable[..., None],
-    arguments: tuple[Any, ...],
-    *,
-    seed: int,
-    chains: int = 4,
-    tune: int = 300,
-    draws: int = 500,
-    target_accept: float = 0.85,
-    progress: Progress | None = None,
-) -> tuple[dict[str, NDArray], dict[str, NDArray]]:
-    """Draws of a model's parameters and deterministic quantities, in double precision.
+class Nuts:
+    """A sampler of one model; compiled when first used with data of a shape.
 
     Parameters
     ----------
-    model : NumPyro model of continuous parameters.
-    arguments : its positional arguments: arrays, or pytrees of them.
-    chains, tune, draws : chains; warm-up steps (step size, diagonal mass matrix in the whitened space); kept draws.
-
-    Returns
-    -------
-    samples : by name, (chain, draw, …).
-    stats : `diverging`, `energy`, `n_steps`, `acceptance_rate`, (chain, draw).
+    model : NumPyro model of continuous parameters. arguments : an example of its positional arguments.
+    tune : warm-up steps (step size; diagonal mass matrix in the whitened space). target_accept : of the step size.
     """
-    with jax.enable_x64(True):
-        info = initialize_model(
-            jax.random.key(seed),
-            model,
-            init_strategy=init_to_median(num_samples=50),
-            validate_grad=False,
-            dynamic_args=True,
-            model_args=arguments,
-        )
-        mode, unravel = ravel_pytree(info.param_info.z)
-        mode, factor = _laplace(lambda z, a: info.potential_fn(*a)(unravel(z)), mode, arguments)
 
-        def whitened(mode: Array, factor: Array, arguments: tuple[Any, ...]) -> None:
-            white = numpyro.sample(
-                "white", dist.ImproperUniform(dist.constraints.real_vector, (), event_shape=mode.shape)
+    def __init__(
+        self, model: Callable[..., None], arguments: tuple[Any, ...], *, tune: int, target_accept: float = 0.85
+    ):
+        self.tune, self.target_accept = tune, target_accept
+        with jax.enable_x64(True):
+            self._info = initialize_model(
+                jax.random.key(0),
+                model,
+                init_strategy=init_to_median(num_samples=50),
+                dynamic_args=True,
+                model_args=arguments,
+                validate_grad=False,
             )
-            with handlers.block():
-                energy = potential_energy(model, arguments, {}, unravel(mode + factor @ white))
-            numpyro.factor("log_density", -energy)
+            self._start, self._unravel = ravel_pytree(self._info.param_info.z)
+        self._init, self._sample = hmc(potential_fn_gen=self._whitened, algo="NUTS")
+        self._value_and_gradient = jax.jit(jax.value_and_grad(self._potential))
+        self._begin, self._advance, self._constrain = (jax.jit(f) for f in (self._first, self._steps, self._parameters))
 
-        kernel = NUTS(whitened, target_accept_prob=target_accept)
-        inputs = (mode, factor, arguments)
-        keys = jax.random.split(jax.random.key(seed + 1), chains)
-        starts = DISPERSION * np.random.default_rng(seed).standard_normal((chains, len(mode)))
-        states = [
-            kernel.init(key, tune, init_params={"white": jnp.asarray(x)}, model_args=inputs, model_kwargs={})
-            for key, x in zip(keys, starts, strict=True)
-        ]
+    def run(
+        self,
+        arguments: tuple[Any, ...],
+        *,
+        seed: int,
+        chains: int = 4,
+        draws: int = 300,
+        progress: Progress | None = None,
+    ) -> tuple[dict[str, NDArray], dict[str, NDArray]]:
+        """Draws of the model's parameters and deterministic quantities, in double precision.
 
-    @jax.jit
-    def advance(state: Any, inputs: tuple[Any, ...]) -> Any:
+        Returns
+        -------
+        samples : by name, (chain, draw, …).
+        stats : `diverging`, `energy`, `n_steps`, `acceptance_rate`, (chain, draw).
+        """
+        with jax.enable_x64(True):
+            inputs = (*self._laplace(arguments), arguments)
+            starts = DISPERSION * np.random.default_rng(seed).standard_normal((chains, len(self._start)))
+            keys = jax.random.split(jax.random.key(seed), chains)
+            states = [self._begin(key, jnp.asarray(x), inputs) for key, x in zip(keys, starts, strict=True)]
+            jax.block_until_ready(self._advance(states[0], inputs))  # compiles, once for all threads
+        chunks = -(-(self.tune + draws) // CHUNK)
+        done = [0] * chains
+
+        def chain(number: int) -> Any:
+            state, kept = states[number], []
+            with jax.enable_x64(True):  # the setting belongs to a thread
+                for i in range(chunks):
+                    state, drawn = jax.block_until_ready(self._advance(state, inputs))
+                    first = max(self.tune - i * CHUNK, 0)
+                    kept.append(jax.tree.map(lambda a, first=first: np.asarray(a[first:]), drawn))
+                    done[number] = i + 1
+                    if progress:
+                        progress(sum(done), chains * chunks)
+            return jax.tree.map(lambda *parts: np.concatenate(parts)[:draws], *kept)
+
+        with jax.enable_x64(True), ThreadPoolExecutor(min(chains, os.cpu_count() or 1)) as pool:
+            white, diverging, energy, steps, accepted = jax.tree.map(
+                lambda *parts: np.stack(parts), *pool.map(chain, range(chains))
+            )
+            samples = {name: np.asarray(value) for name, value in self._constrain(white, inputs).items()}
+        stats = {"diverging": diverging, "energy": energy, "n_steps": steps, "acceptance_rate": accepted}
+        return samples, stats
+
+    def _potential(self, z: Array, arguments: tuple[Any, ...]) -> Array:
+        return self._info.potential_fn(*arguments)(self._unravel(z))
+
+    def _whitened(self, mode: Array, factor: Array, arguments: tuple[Any, ...]) -> Callable[[Array], Array]:
+        return lambda white: self._potential(mode + factor @ white, arguments)
+
+    def _first(self, key: Array, white: Array, inputs: tuple[Any, ...]) -> Any:
+        return self._init(
+            white, self.tune, target_accept_prob=self.target_accept, model_args=inputs, model_kwargs={}, rng_key=key
+        )
+
+    def _steps(self, state: Any, inputs: tuple[Any, ...]) -> Any:
         def step(state: Any, _: None) -> tuple[Any, Any]:
-            state = kernel.sample(state, inputs, {})
-            return state, (state.z["white"], state.diverging, state.energy, state.num_steps, state.accept_prob)
+            state = self._sample(state, inputs, {})
+            return state, (state.z, state.diverging, state.energy, state.num_steps, state.accept_prob)
 
         return jax.lax.scan(step, state, length=CHUNK)
 
-    chunks = -(-(tune + draws) // CHUNK)
-    done = [0] * chains
+    def _parameters(self, white: Array, inputs: tuple[Any, ...]) -> dict[str, Array]:
+        mode, factor, arguments = inputs
 
-    def chain(number: int) -> Any:
-        state, kept = states[number], []
-        with jax.enable_x64(True):  # the setting belongs to a thread
-            for i in range(chunks):
-                state, drawn = jax.block_until_ready(advance(state, inputs))
-                first = max(tune - i * CHUNK, 0)
-                kept.append(jax.tree.map(lambda a, first=first: np.asarray(a[first:]), drawn))
-                done[number] = (i + 1) * CHUNK
-                if progress:
-                    progress(sum(done), chains * chunks * CHUNK)
-        return jax.tree.map(lambda *parts: np.concatenate(parts)[:draws], *kept)
+        def one(w: Array) -> dict[str, Array]:
+            return self._info.postprocess_fn(*arguments)(self._unravel(mode + factor @ w))
 
-    with jax.enable_x64(True):
-        advance.lower(states[0], inputs).compile()
-        with ThreadPoolExecutor(min(chains, os.cpu_count() or 1)) as pool:
-            runs = list(pool.map(chain, range(chains)))
-        white, diverging, energy, steps, accepted = jax.tree.map(lambda *parts: np.stack(parts), *runs)
-        constrain = jax.jit(jax.vmap(jax.vmap(lambda w: info.postprocess_fn(*arguments)(unravel(mode + factor @ w)))))
-        samples = {name: np.asarray(value) for name, value in constrain(white).items()}
-    stats = {"diverging": diverging, "energy": energy, "n_steps": steps, "acceptance_rate": accepted}
-    return samples, stats
+        return jax.vmap(jax.vmap(one))(white)
 
+    def _laplace(self, arguments: tuple[Any, ...]) -> tuple[Array, Array]:
+        """Mode of the posterior, and a factor L of the inverse curvature there: L Lᵀ = H⁻¹."""
 
-def _laplace(potential: Callable[..., Array], start: Array, arguments: tuple[Any, ...]) -> tuple[Array, Array]:
-    """Mode of a potential, and a factor L of the inverse curvature there: L Lᵀ = H⁻¹."""
-    value_and_gradient = jax.jit(jax.value_and_grad(potential))
+        def objective(z: NDArray) -> tuple[float, NDArray]:
+            value, gradient = self._value_and_gradient(jnp.asarray(z), arguments)
+            return float(value), np.asarray(gradient)
 
-    def objective(z: NDArray) -> tuple[float, NDArray]:
-        value, gradient = value_and_gradient(jnp.asarray(z), arguments)
-        return float(value), np.asarray(gradient)
-
-    mode = minimize(objective, np.asarray(start), jac=True, method="L-BFGS-B", options={"maxiter": 300}).x
-    step = 1e-3
-    rows = [(objective(mode + e)[1] - objective(mode - e)[1]) / (2 * step) for e in step * np.eye(len(mode))]
-    curvature = np.array(rows)
-    values, vectors = np.linalg.eigh((curvature + curvature.T) / 2)
-    return jnp.asarray(mode), jnp.asarray(vectors / np.sqrt(np.maximum(values, MIN_CURVATURE)))
+        mode = minimize(objective, np.asarray(self._start), jac=True, method="L-BFGS-B", options={"maxiter": 300}).x
+        step = 1e-3
+        rows = [(objective(mode + e)[1] - objective(mode - e)[1]) / (2 * step) for e in step * np.eye(len(mode))]
+        curvature = np.array(rows)
+        values, vectors = np.linalg.eigh((curvature + curvature.T) / 2)
+        return jnp.asarray(mode), jnp.asarray(vectors / np.sqrt(np.maximum(values, MIN_CURVATURE)))

@@ -75,9 +75,8 @@ def diagnose(name: str, tree: xr.DataTree) -> dict[str, object]:
     import arviz as az
 
     posterior = tree["posterior"].to_dataset()
-    posterior = posterior.drop_vars(
-        [v for v in posterior if str(v).endswith("_corr")]
-    )  # its diagonal is 1 in every draw
+    # the diagonal of a correlation is 1 in every draw; log k of layers is drawn given the rest, not sampled
+    posterior = posterior.drop_vars([v for v in posterior if str(v).endswith("_corr") or v == "log_k"])
     r_hat = _extreme(az.rhat(posterior), np.nanmax)
     ess_bulk = _extreme(az.ess(posterior, method="bulk"), np.nanmin)
     ess_tail = _extreme(az.ess(posterior, method="tail"), np.nanmin)

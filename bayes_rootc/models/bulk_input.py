@@ -54,7 +54,9 @@ def metre_share(depth: NDArray[np.float64], biome: NDArray[np.int64]) -> NDArray
     return first + SECOND_METRE * np.clip(depth - 100, 0, 100) / 100
 
 
-def layer_stocks(layers: pd.DataFrame) -> tuple[pd.DataFrame, list[StockSource]]:
+def layer_stocks(
+    layers: pd.DataFrame, known: list[StockSource] | None = None
+) -> tuple[pd.DataFrame, list[StockSource]]:
     """Median stock and its error in each layer: measured, else the gridded profile, else the gridded metre spread over
     depth.
 
@@ -63,6 +65,7 @@ def layer_stocks(layers: pd.DataFrame) -> tuple[pd.DataFrame, list[StockSource]]
     layers : `stock_measured`, `stock_measured_log_sd`, `stock_gridded` (Mg C ha⁻¹), `stock_metre` (Mg C ha⁻¹ in 0–100
         cm), `top`, `bottom`
         (cm), `biome` (1–9).
+    known : what the gridded sources are worth, if that is known from other layers.
 
     Returns
     -------
@@ -86,10 +89,42 @@ def layer_stocks(layers: pd.DataFrame) -> tuple[pd.DataFrame, list[StockSource]]
         enough = len(ratio) >= MIN_COMPARISONS
         bias = float(np.median(ratio)) if enough else 0.0
         sd = float(median_abs_deviation(ratio, scale="normal")) if enough else GRIDDED_LOG_SD
+        for source_known in known or []:
+            if source_known.name == name:
+                bias, sd = source_known.log_bias, source_known.log_sd
         use = ~np.isfinite(stock) & (values > 0)
         stock[use], log_sd[use], source[use] = values[use] * np.exp(bias), sd, name
         sources.append(StockSource(name, int(use.sum()), len(ratio), bias, sd))
     return pd.DataFrame({"stock": stock, "stock_log_sd": log_sd, "stock_source": source}, index=layers.index), sources
+
+
+def standard_layers(layers: pd.DataFrame) -> pd.DataFrame:
+    """The seven standard layers of every profile: its site's columns (those of its first layer), `top`, `bottom`, and a
+    measured stock where measured layers cover one (`harmonise`); sorted by `profile_index`, then depth.
+    """
+    profiles = layers.drop_duplicates("profile_index").sort_values("profile_index", ignore_index=True)
+    thickness = (layers["bottom"] - layers["top"]).to_numpy(float)
+    known = layers["stock_measured"].notna().to_numpy()
+    density, log_sd = (layers[c].to_numpy(float)[known] for c in ("stock_measured", "stock_measured_log_sd"))
+    values = np.stack([density / thickness[known], log_sd], axis=1)
+    here = layers[known]
+    covered = harmonise(
+        here["top"].to_numpy(float),
+        here["bottom"].to_numpy(float),
+        here["profile_index"].to_numpy(),
+        values,
+        len(profiles),
+    )
+    out = profiles.loc[profiles.index.repeat(len(LAYERS))].reset_index(drop=True)
+    top, bottom = np.tile(LAYERS, (len(profiles), 1)).astype(float).T
+    return out.assign(
+        top=top,
+        bottom=bottom,
+        delta14c=np.nan,
+        stock_measured=covered[:, :, 0].ravel(),
+        stock_measured_log_sd=covered[:, :, 1].ravel() / (bottom - top),
+        stock_gridded=np.nan,
+    )
 
 
 def stock_draws(

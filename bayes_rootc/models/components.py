@@ -22,7 +22,7 @@ MIN_ROWS = 30
 """Sites from which components are learnt; with fewer the regression goes without covariates."""
 
 CLIP_SD = 4.0
-"""A component of a new site further out than this is set to it: a straight line is not to be trusted beyond the data."""
+"""A component of a new site further out than this is set to it: a line is not to be trusted far beyond the data."""
 
 
 @dataclass(frozen=True)

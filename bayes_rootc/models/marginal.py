@@ -32,6 +32,11 @@ BUCKETS = (2, 8, 32)
 narrower effect, which needs closer nodes.
 """
 
+MAX_EXPONENT, TINY = 690.0, 1e-300
+"""Double precision ends at exp(709). Only where τ is small beside the spread of profiles are effects of several
+standard deviations beyond it, and cut off.
+"""
+
 
 class Block(NamedTuple):
     """Layers of profiles of similar size; all arrays, so that it passes through JAX.
@@ -42,15 +47,15 @@ class Block(NamedTuple):
     tables that they came from. z, log_weight : nodes of the profile effect, (Q,).
     """
 
-    residual: Array
-    measured: Array
-    known_variance: Array
-    design: Array
-    profile: Array
-    layer_order: Array
-    profile_order: Array
-    z: Array
-    log_weight: Array
+    residual: Any
+    measured: Any
+    known_variance: Any
+    design: Any
+    profile: Any
+    layer_order: Any
+    profile_order: Any
+    z: Any
+    log_weight: Any
 
 
 class Scales(NamedTuple):
@@ -72,23 +77,25 @@ def make_blocks(
     refine: int = 1,
 ) -> tuple[Block, ...]:
     """Blocks of layers; `profile` numbers them from 0. `refine` multiplies the nodes of the profile effect."""
-    measured_layers = np.bincount(profile, measured, profile.max() + 1)
-    bucket = np.searchsorted(BUCKETS, measured_layers)
+    size = np.bincount(profile)
+    bucket = np.searchsorted(BUCKETS, size)
     blocks = []
     for b in np.unique(bucket):
         profiles = np.flatnonzero(bucket == b)
         layers = np.flatnonzero(bucket[profile] == b)
         layers = layers[np.argsort(profile[layers], kind="stable")]
-        z, log_weight = profile_nodes(int(measured_layers[profiles].max()), refine)
+        z, log_weight = profile_nodes(int(size[profiles].max()), refine)
         blocks.append(
             Block(
-                *(np.asarray(a, float) for a in (residual[layers], measured[layers], known_variance[layers])),
-                design[layers],
-                np.searchsorted(profiles, profile[layers]),
-                layers,
-                profiles,
-                z,
-                log_weight,
+                residual=residual[layers],
+                measured=measured[layers].astype(float),
+                known_variance=known_variance[layers],
+                design=design[layers],
+                profile=np.searchsorted(profiles, profile[layers]),
+                layer_order=layers,
+                profile_order=profiles,
+                z=z,
+                log_weight=log_weight,
             )
         )
     return tuple(jax.tree.map(jnp.asarray, blocks))
@@ -97,10 +104,10 @@ def make_blocks(
 def profile_nodes(layers: int, refine: int = 1) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Nodes and log weights of a standard normal, close enough for the effect of a profile with so many layers.
 
-    With τ_layer = 0.6 τ_profile the effect given its layers has a standard deviation of 1/√(1 + 3 layers); nodes 1.1 of
-    it apart leave an error of exp(-2π²/1.1²).
+    With τ_layer = 0.6 τ_profile the effect given its layers has a standard deviation of 1/√(1 + 3 layers); nodes that
+    far apart leave an error of exp(-2π²).
     """
-    spacing = 1.1 / np.sqrt(1 + 3 * max(layers, 1)) / refine
+    spacing = 1 / np.sqrt(1 + 3 * max(layers, 1)) / refine
     count = 2 * int(np.ceil(PROFILE_RANGE / spacing)) + 1
     z = np.linspace(-PROFILE_RANGE, PROFILE_RANGE, count)
     log_weight = -(z**2) / 2
@@ -158,13 +165,12 @@ def _sum_out(block: Block, log_k: Array, centre: Array, scales: Scales, *, stude
     top = exponent.max(axis=1, keepdims=True)
     layers = jnp.exp(exponent - top)
     middle, effect = log_k.mean(), scales.tau_profile * block.z
-    shared = jnp.exp((log_k - middle)[:, None] * (effect / tau**2))
-    product = layers @ shared
+    shared = jnp.exp(jnp.clip((log_k - middle)[:, None] * (effect / tau**2), -MAX_EXPONENT, MAX_EXPONENT))
+    product = layers @ shared + TINY
     rest = constant * block.measured + top[:, 0] + jnp.log(step / (tau * jnp.sqrt(2 * jnp.pi)))
     rest = rest[:, None] + (middle - centre)[:, None] * (effect / tau**2) - 0.5 * (effect / tau) ** 2
-    by_profile = jax.ops.segment_sum(
-        jnp.log(product) + rest, block.profile, len(block.profile_order), indices_are_sorted=True
-    )
+    by_layer = jnp.where(block.measured[:, None] > 0, jnp.log(product) + rest, 0.0)  # no measurement: a sum of 1
+    by_profile = jax.ops.segment_sum(by_layer, block.profile, len(block.profile_order), indices_are_sorted=True)
     return _Sums(penalty, layers, shared, product, effect, by_profile + block.log_weight)
 
 

@@ -183,6 +183,15 @@ def invert(
         },
         coords={"log_k": log_k},
     )
+    return result.merge(summarise_density(density, log_k))
+
+
+def summarise_density(density: NDArray[np.float64], log_k: NDArray[np.float64]) -> xr.Dataset:
+    """What densities of log k on evenly spaced nodes, (layer, grid), say of k and age: see `invert`, Returns."""
+    import xarray as xr
+
+    step = log_k[1] - log_k[0]
+    result = xr.Dataset()
     result["k_mean"] = "layer", (density * np.exp(log_k)).sum(axis=1) * step
     result["age_mean"] = "layer", (density * np.exp(-log_k)).sum(axis=1) * step
     lower, median, upper = np.exp(grid_quantile(density, log_k, np.array([INTERVAL[0], 0.5, INTERVAL[1]])[:, None])).T

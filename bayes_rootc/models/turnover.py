@@ -1,11 +1,11 @@
 r"""The hierarchical model of turnover: how log k falls with depth, differs between biomes and places, and scatters.
 
-For layer i of profile p in biome b, with depth functions d (log(1 + z/10 cm) and z/1 m, both 0 at 30 cm) and principal
-components x of soil, climate and topography:
+For layer i of profile p in biome b, with depth functions d (log(1 + z/10 cm) and z/1 m, both 0 at 30 cm) and
+principal components x of soil, climate and topography:
 
 .. math::
-    \log k_i &\sim \mathrm{Normal}(\beta_0 + u_b + (\beta + v_b)\cdot d_i + \gamma\cdot x_p + a_p,\ \tau_\mathrm{layer}),
-    \qquad a_p \sim \mathrm{Normal}(0, \tau_\mathrm{profile}) \\
+    \log k_i &\sim \mathrm{Normal}(\beta_0 + u_b + (\beta + v_b)\cdot d_i + \gamma\cdot x_p + a_p,\
+    \tau_\mathrm{layer}), \qquad a_p \sim \mathrm{Normal}(0, \tau_\mathrm{profile}) \\
     \Delta^{14}\mathrm{C}_i &\sim \mathrm{Student}_\nu(F(k_i, \mathrm{year}_i, \mathrm{zone}_i),\
     \sigma_i \oplus \sigma_\mathrm{atmosphere} \oplus \sigma_\mathrm{model})
 
@@ -15,6 +15,7 @@ not converge, and do not say so. Here log k and a_p are summed out exactly (`mar
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -63,7 +64,7 @@ class TurnoverModel:
     prehistory: Prehistory = "steady"
     error: Literal["student", "normal"] = "student"
     pool_spread: float = 0.0
-    grid: int = 96
+    grid: int = 128
     refine: int = 1
 
     @property
@@ -118,7 +119,7 @@ def design(layers: pd.DataFrame, components: Components) -> NDArray[np.float64]:
     return np.concatenate([np.ones((len(layers), 1)), depth, *by_biome, components.scores(layers)], axis=1)
 
 
-def regression_vector(sample: dict[str, Array]) -> Array:
+def regression_vector(sample: Mapping[str, Any]) -> Array:
     """Coefficients of the design matrix from one draw of the hyperparameters."""
     v = sample
     fixed = jnp.concatenate([jnp.atleast_1d(v["mean_log_k"]), v["slope"]])
@@ -143,7 +144,7 @@ def turnover_model(blocks: tuple[Block, ...] | None, log_k: Array, n_components:
         numpyro.factor("layers", sum(p.sum() for p in log_likelihood(sample, blocks, log_k, student=student)))
 
 
-def hyperparameters(n_components: int, *, student: bool) -> dict[str, Array]:
+def hyperparameters(n_components: int, *, student: bool) -> dict[str, Any]:
     """Draws the hyperparameters from their priors.
 
     Effects are centred, because real data know most of them better than their spread; the spreads' log-normal priors
@@ -154,7 +155,7 @@ def hyperparameters(n_components: int, *, student: bool) -> dict[str, Array]:
         (location, scale), family, _ = PRIORS[name]
         return (dist.Normal if family == "normal" else dist.LogNormal)(location, scale)
 
-    s: dict[str, Array] = {"mean_log_k": numpyro.sample("mean_log_k", prior("mean_log_k"))}
+    s: dict[str, Any] = {"mean_log_k": numpyro.sample("mean_log_k", prior("mean_log_k"))}
     slopes = [numpyro.sample(name, prior(name)) for name in ("slope_log", "slope_linear")]
     s["slope"] = numpyro.deterministic("slope", jnp.stack(slopes))
     s["biome_sd"] = numpyro.sample("biome_sd", prior("biome_sd"))

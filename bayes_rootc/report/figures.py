@@ -21,6 +21,7 @@ from ..files import atomic_path
 from .captions import caption, pick
 from .figures_maps import World, figure_layer_maps, figure_loss_maps, figure_sites
 from .figures_posterior import figure_modes, figure_predictive
+from .figures_turnover import figure_held_out_profiles, figure_turnover
 from .results import Results
 from .style import (
     BIOME_COLOURS,
@@ -344,6 +345,7 @@ def catalogue(results: Results, world: World) -> list[tuple[str, str, Callable[[
         ("loss_map", "Where root carbon is lost", lambda: figure_loss_maps(results, world)),
         ("inputs", "Root inputs and inputs to bulk soil", lambda: figure_inputs(results)),
         ("ages", "Radiocarbon and the age of soil carbon", lambda: figure_ages(results, world)),
+        *_turnover(results),
         ("modes", "One radiocarbon value, two ages", lambda: figure_modes(results, world)),
         ("predictive", "Replicated radiocarbon beside the observed", lambda: figure_predictive(results)),
         ("root_shares", "Root carbon by depth and biome", lambda: figure_root_shares(results)),
@@ -352,3 +354,22 @@ def catalogue(results: Results, world: World) -> list[tuple[str, str, Callable[[
         ("ibulk_maps", "Inputs to bulk soil by layer", lambda: figure_layer_maps(results, world, "ibulk")),
         ("iloss_maps", "Loss of root carbon by layer", lambda: figure_layer_maps(results, world, "iloss")),
     ]
+
+
+def _turnover(results: Results) -> list[tuple[str, str, Callable[[], Figure]]]:
+    """Figures of the hierarchical fit, and of its cross-validation where that was asked for."""
+    if results.run["settings"]["turnover_prior"] == "weak":
+        return []
+    table = results.table
+    shown: list[tuple[str, str, Callable[[], Figure]]] = [
+        (
+            "turnover",
+            "What turns carbon over faster",
+            lambda: figure_turnover(table("turnover_ages"), table("turnover_population"), results.turnover),
+        )
+    ]
+    if (results.out / "tables" / "turnover_cv.csv").exists():
+        title = "Radiocarbon of profiles that the fit has not seen"
+        draw = lambda: figure_held_out_profiles(table("turnover_held_out"), table("turnover_cv"))  # noqa: E731
+        shown.append(("turnover_held_out", title, draw))
+    return shown

@@ -86,8 +86,8 @@ def _model_sd(results: Results) -> float:
     settings = results.run["settings"]
     if settings["turnover_prior"] == "weak":
         return float(settings["model_sd"])
-    table = results.table("turnover_population").set_index("parameter")["value"]
-    return float(table[table.index.str.startswith("sigma_model")].iloc[0])
+    table = results.table("turnover_population").set_index("parameter")["mean"]
+    return float(table["model_sd"])
 
 
 @styled

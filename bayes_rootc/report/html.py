@@ -316,11 +316,22 @@ def _scores(results: Results) -> Table:
 def _turnover(results: Results) -> Table:
     if results.run["settings"].get("turnover_prior") == "weak":
         return Table([], [])
+    table = results.table("turnover_population")
+    shown = table[~table["parameter"].str.contains("offset")]  # those by biome are in a figure
     rows = [
-        Row([str(r["parameter"]), number(r["value"]), UNITS.get(str(r["unit"]), str(r["unit"]))])
-        for _, r in results.table("turnover_population").iterrows()
+        Row(
+            [
+                str(r["parameter"]),
+                str(r["meaning"]),
+                number(r["mean"]),
+                f"{number(r['p025'])} to {number(r['p975'])}",
+                UNITS.get(str(r["unit"]), str(r["unit"])),
+            ]
+        )
+        for _, r in shown.iterrows()
     ]
-    return Table([Head("parameter", wide=True), Head("value", True), Head("unit")], rows, "Population of decay rates")
+    head = [Head("parameter"), Head("meaning", wide=True), Head("mean", True), Head("95 %", True), Head("unit")]
+    return Table(head, rows, "Population of decay rates")
 
 
 def _stocks(results: Results) -> Table:
@@ -344,7 +355,9 @@ def _prior(settings: dict[str, object]) -> str:
     if settings.get("turnover_prior") == "weak":
         age, spread = number(settings["prior_median_age"]), number(settings["prior_log_sd"])
         return f"The prior of k is weak: median age {age} yr, standard deviation {spread} in log k."
-    return "The prior of k is learnt from all layers together, by biome and depth."
+    text = "k is judged from all layers together: by depth, biome, soil, climate, topography and profile"
+    robust = "heavy-tailed (Student's t)" if settings.get("turnover_error") == "student" else "Normal"
+    return f"{text}; errors about the one-pool model are {robust}."
 
 
 def _command(settings: dict[str, object]) -> str:

@@ -68,9 +68,9 @@ def layers_table(
     for mode in range(s.sizes["mode"]):
         modes[f"mode{mode + 1}_age"] = 1 / s["mode_k"].values[:, mode]
         modes[f"mode{mode + 1}_probability"] = s["mode_probability"].values[:, mode]
-    parts.append(
-        pd.DataFrame(modes | {"log_marginal": s["log_marginal"].values, "unexplained": s["unexplained"].values})
-    )
+    if "log_marginal" in s:  # of layers that were judged alone
+        modes["log_marginal"] = s["log_marginal"].values
+    parts.append(pd.DataFrame(modes | {"unexplained": s["unexplained"].values}))
     return pd.concat(parts, axis=1)
 
 

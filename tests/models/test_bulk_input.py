@@ -7,7 +7,15 @@ import pandas as pd
 import pytest
 
 from bayes_rootc.constants import LAYERS
-from bayes_rootc.models.bulk_input import GRIDDED_LOG_SD, TOP_SHARE, harmonise, layer_stocks, metre_share, stock_draws
+from bayes_rootc.models.bulk_input import (
+    GRIDDED_LOG_SD,
+    TOP_SHARE,
+    harmonise,
+    layer_stocks,
+    metre_share,
+    standard_layers,
+    stock_draws,
+)
 
 
 def table(n, **columns):
@@ -94,3 +102,24 @@ def test_a_layer_that_is_mostly_unmeasured_stays_empty_and_replicates_do_not_cou
     got = harmonise(np.array([0.0, 0.0, 20.0]), np.array([8.0, 8.0, 38.0]), np.zeros(3, int), np.ones((3, 1)), 2)
     assert np.isnan(got[0, 0, 0]) and got[0, 1, 0] == pytest.approx(20.0)
     assert np.isnan(got[1]).all()
+
+
+def test_standard_layers_take_the_stock_of_what_covers_them():
+    layers = table(3, stock_measured=[30.0, 20.0, np.nan], top=[0.0, 10.0, 0.0], bottom=[10.0, 40.0, 15.0])
+    layers["profile_index"], layers["profile"] = [0, 0, 1], ["a", "a", "b"]
+    standard = standard_layers(layers)
+    assert standard["profile"].tolist() == ["a"] * 7 + ["b"] * 7
+    assert standard["bottom"].tolist() == [b for _, b in LAYERS] * 2
+    # 0-20: 10 cm at 3 and 10 cm at 2/3 a cm; 20-40 at 2/3 a cm; deeper is not covered, nor is b measured
+    assert standard["stock_measured"].tolist()[:2] == pytest.approx([30 + 20 / 3, 40 / 3])
+    assert standard["stock_measured"].iloc[2:].isna().all()
+    assert standard["stock_measured_log_sd"].tolist()[:2] == pytest.approx([0.2, 0.2])
+
+
+def test_what_gridded_stocks_are_worth_can_be_known_beforehand():
+    from bayes_rootc.models.bulk_input import StockSource
+
+    known = [StockSource("gridded metre", 9, 99, 0.5, 0.3)]
+    stocks, _ = layer_stocks(table(1, stock_metre=100.0), known)
+    assert stocks["stock"].item() == pytest.approx(100 * TOP_SHARE[3] * np.exp(0.5))
+    assert stocks["stock_log_sd"].item() == pytest.approx(0.3)

@@ -84,7 +84,8 @@ def finish(out: Path) -> Path:
             "seed": 3,
             "quick": True,
             "prehistory": "steady",
-            "turnover_prior": "population",
+            "turnover_prior": "hierarchical",
+            "turnover_error": "student",
             "model_sd": 20.0,
             "members": 20,
         },
@@ -177,8 +178,16 @@ def write_summaries(write) -> None:
     fit = {"fit": "root_depth", "r_hat_max": 1.001, "ess_bulk_min": 1200, "ess_tail_min": 1500, "divergences": 0}
     write("diagnostics", pd.DataFrame([fit | {"e_bfmi_min": 0.9, "verdict": "good"}]))
     write("stock_sources", pd.DataFrame([{"name": "gridded", "layers": 5, "compared": 9, "log_bias": 0, "log_sd": 1}]))
-    misfit = {"parameter": "sigma_model, misfit of a one-pool model", "value": 20.0, "unit": "per mille"}
-    write("turnover_population", pd.DataFrame([misfit]))
+    rows = {"tau_profile": 0.8, "tau_layer": 0.4, "model_sd": 20.0, "nu": 3.0, "coefficient[soil 1]": 0.2}
+    write("turnover_population", pd.DataFrame([
+        {"parameter": name, "meaning": "meaning", "unit": "1"} | spread("", value)
+        for name, value in rows.items()
+    ]))  # fmt: skip
+    write("turnover_ages", pd.DataFrame([
+        {"biome": b, "biome_name": name, "depth_cm": d} | spread("age_", 20.0 * d)
+        for b, name in BIOMES.items()
+        for d in (5, 50, 150)
+    ]))  # fmt: skip
 
 
 def radiocarbon_layers() -> pd.DataFrame:
@@ -216,8 +225,11 @@ def write_turnover(out: Path) -> None:
     log_k = -np.log(layers["age_median"].to_numpy()) + 0.3 * rng.standard_normal((1, 50, len(layers)))
     replicated = layers["delta14c"].to_numpy() + 20 * rng.standard_normal((1, 50, len(layers)))
     known = {c: ("layer", layers[c].to_numpy()) for c in ("top", "bottom", "year")}
+    spreads = {name: (dims[:2], rng.lognormal(0, 0.1, (1, 50))) for name in ("biome_sd", "tau_layer", "model_sd", "nu")}
     tree = xr.DataTree.from_dict({
-        "posterior": xr.Dataset({"log_k": (dims, log_k)}, coords),
+        "posterior": xr.Dataset(spreads | {"log_k": (dims, log_k)}, coords),
+        "prior": xr.Dataset(spreads),
+        "prior_predictive": xr.Dataset({"delta14c": (dims, 3 * replicated)}, coords),
         "posterior_predictive": xr.Dataset({"delta14c": (dims, replicated)}, coords),
         "observed_data": xr.Dataset({"delta14c": ("layer", layers["delta14c"].to_numpy())}, coords),
         "constant_data": xr.Dataset(known, coords),

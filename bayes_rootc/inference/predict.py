@@ -1,0 +1,138 @@
+"""Turnover at new places: the posterior of k and age, and the Δ14C that a new measurement would find."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pandera.pandas as pa
+from numpy.typing import NDArray
+
+from ..constants import LAYERS, PROFILE_DEPTH_CM
+from ..data.atmosphere import BOMB_START, Atmosphere, zone_of
+from ..data.covariates import CovariateStack
+from ..data.israd import DEFAULT_SIGMA
+from ..data.tables import read_csv
+from ..errors import InputError
+from .sampling import summary_columns
+from .turnover import TurnoverFit, draw_layers
+
+OPTIONAL = ("top", "bottom", "delta14c", "sigma", "profile")
+QUANTITIES = ("delta14c", "k", "age")
+MAX_DRAWS = 1000
+
+
+def read_sites(path: Path) -> pd.DataFrame:
+    """New layers, in the order of the file and with all its columns; a file without `top` and `bottom` gives the seven
+    standard layers of each row.
+
+    Raises
+    ------
+    InputError : a column is missing, a value is not a number.
+    """
+    number = pa.Column(float, nullable=True)
+    columns: dict[str, pa.Column] = dict.fromkeys(("lat", "lon", "year", "top", "bottom", "delta14c", "sigma"), number)
+    schema = pa.DataFrameSchema(columns | {"profile": pa.Column(object, nullable=True)})
+    checked = read_csv(path, schema, optional=OPTIONAL).drop(columns="file_row")
+    if checked.empty:
+        raise InputError("expected at least one row", file=path)
+    sites = pd.read_csv(path)
+    given = sites.columns
+    sites = sites.assign(**{str(c): checked[c] for c in checked if c in given})
+    if ("top" in given) != ("bottom" in given):
+        raise InputError("expected both top and bottom, or neither", file=path)
+    if "top" not in given:
+        if "delta14c" in given:
+            raise InputError("a delta14c needs the top and bottom of its layer", file=path)
+        sites = sites.loc[sites.index.repeat(len(LAYERS))].reset_index(drop=True)
+        sites[["top", "bottom"]] = np.tile(LAYERS, (len(sites) // len(LAYERS), 1)).astype(float)
+    return sites
+
+
+def predict_turnover(
+    fit: TurnoverFit,
+    sites: pd.DataFrame,
+    covariates: CovariateStack,
+    atmosphere: Atmosphere,
+    *,
+    nearest_km: float = 100.0,
+    seed: int = 20,
+) -> pd.DataFrame:
+    """Posterior of new layers, as `bayes-rootc predict --help` says.
+
+    Parameters
+    ----------
+    sites : `lat`, `lon`, `year`, `top`, `bottom`; optionally `delta14c`, `sigma` (‰), `profile`.
+    """
+    reason = _reasons(sites)
+    usable = (reason == "").to_numpy()
+    places = sites.loc[usable, ["lat", "lon"]].drop_duplicates()
+    values, _ = covariates.sample(places["lat"], places["lon"], nearest_km=nearest_km)
+    at = places.reset_index(drop=True).join(values, rsuffix="_covariate")
+    layers = sites.reset_index(names="row")[usable].merge(at, on=["lat", "lon"], how="left", suffixes=("_own", ""))
+    lacking = [c for c in fit.components.covariates if c not in layers]
+    if lacking:
+        raise InputError(
+            f"the fit knows the covariate {lacking[0]}, the data folder does not", file=covariates.manifest
+        )
+    no_biome = (layers["biome"] == 0).to_numpy()
+    reason[layers.loc[no_biome, "row"]] = f"no soil biome within {nearest_km:g} km"
+    no_covariate = layers[list(fit.components.covariates)].isna().any(axis=1).to_numpy() & ~no_biome
+    reason[layers.loc[no_covariate, "row"]] = f"a covariate is missing within {nearest_km:g} km"
+    layers = layers[~no_biome & ~no_covariate].reset_index(drop=True)
+
+    out = sites.copy()
+    if len(layers):
+        measured = layers["delta14c"] if "delta14c" in layers else pd.Series(np.nan, layers.index)
+        sigma = layers["sigma"] if "sigma" in layers else pd.Series(np.nan, layers.index)
+        place = layers["lat"].astype(str) + "/" + layers["lon"].astype(str)
+        if "profile" in layers:
+            place += "/" + layers["profile"].astype(str)
+        layers = layers.assign(
+            delta14c=measured.astype(float),
+            sigma=sigma.where(sigma > 0, DEFAULT_SIGMA),
+            zone=zone_of(layers["lat"], layers["lon"]),
+            profile_index=pd.factorize(place)[0],
+        )
+        count = min(fit.samples["tau_layer"].size, MAX_DRAWS)
+        drawn = draw_layers(fit, layers, atmosphere, seed=seed, count=count)
+        summaries = {
+            "delta14c": _predictive(drawn.replicated, drawn.fitted),
+            "k": summary_columns("k", np.exp(drawn.log_k.astype(float)), axis=0),
+            "age": summary_columns("age", np.exp(-drawn.log_k.astype(float)), axis=0),
+        }
+        for table in summaries.values():
+            table.index = layers["row"]
+            out = out.join(table)
+    for quantity in QUANTITIES:
+        for key in ("mean", "median", "p025", "p975"):
+            if f"{quantity}_{key}" not in out:
+                out[f"{quantity}_{key}"] = np.nan
+    return out.assign(reason=reason)
+
+
+def _predictive(replicated: NDArray, fitted: NDArray) -> pd.DataFrame:
+    """Summary of new measurements. Errors are symmetric with heavy tails: the mean is of what they scatter about."""
+    return summary_columns("delta14c", replicated, axis=0).assign(delta14c_mean=fitted.astype(float).mean(axis=0))
+
+
+def _reasons(sites: pd.DataFrame) -> pd.Series:
+    """Why a row cannot be predicted; empty where it can."""
+    nan = pd.Series(np.nan, sites.index)
+    delta, sigma = (sites[c] if c in sites else nan for c in ("delta14c", "sigma"))
+    rules = {
+        "lat is not in -90 … 90": ~sites["lat"].between(-90, 90),
+        "lon is not in -180 … 180": ~sites["lon"].between(-180, 180),
+        f"year is not {BOMB_START:.0f} or later": ~(sites["year"].between(BOMB_START, 2100)),
+        f"top and bottom are not in 0 … {PROFILE_DEPTH_CM} cm": ~(
+            sites["top"].between(0, PROFILE_DEPTH_CM) & sites["bottom"].between(0, PROFILE_DEPTH_CM)
+        ),
+        "bottom is not below top": ~(sites["bottom"] > sites["top"]),
+        "delta14c is not in -1000 … 1200 ‰": delta.notna() & ~delta.between(-1000, 1200),
+        "sigma is not above 0 ‰": sigma.notna() & ~((sigma > 0) & np.isfinite(sigma)),
+    }
+    reason = pd.Series("", sites.index)
+    for text, broken in rules.items():
+        reason = reason.where((reason != "") | ~broken, text)
+    return reason

@@ -1,0 +1,136 @@
+"""The turnover posterior as a file, `posterior/turnover.nc`: an ArviZ DataTree that can also be fitted on from."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.typing import NDArray
+
+from ..constants import BIOMES
+from ..errors import InputError
+from ..files import atomic_path
+from ..models.components import Components
+from ..models.turnover import DEPTH_FORMS, TurnoverModel
+from .turnover import LayerDraws, TurnoverFit
+
+CONSTANTS = ("lat", "lon", "top", "bottom", "year", "sigma", "biome")
+DIMS = {
+    "biome_offset": ["biome"],
+    "slope": ["depth_form"],
+    "slope_sd": ["depth_form"],
+    "slope_offset": ["depth_form", "biome"],
+    "coefficient": ["component"],
+    "log_k": ["layer"],
+    "delta14c": ["layer"],
+    "profiles": ["profile"],
+    **{name: ["layer"] for name in CONSTANTS},
+}
+PACKED = {"dtype": "int16", "scale_factor": 2.5e-4, "add_offset": -6.5, "_FillValue": -32768, "zlib": True}
+"""log k to 0.00025, in two bytes a draw."""
+
+MAX_REPLICATES = 500
+
+
+def turnover_tree(
+    layers: pd.DataFrame,
+    draws: LayerDraws,
+    fit: TurnoverFit | None = None,
+    *,
+    log_likelihood: NDArray | None = None,
+    prior: tuple[dict[str, NDArray], LayerDraws] | None = None,
+) -> xr.DataTree:
+    """Everything a fit has found, by name.
+
+    `posterior` (hyperparameters, log k by layer id), `posterior_predictive` and `observed_data` (Δ14C, ‰),
+    `constant_data`; of a hierarchical fit also `sample_stats`, `log_likelihood` (by profile), `prior`,
+    `prior_predictive` and `components`. Of replicates every so-manieth draw is kept, about 500.
+
+    Parameters
+    ----------
+    layers : `id`, `profile`, `delta14c` and `CONSTANTS`. draws : of these layers. fit : none: independent draws, one
+        chain.
+    log_likelihood : (draw, profile). prior : hyperparameters (draw, …), and the layers that follow from them.
+    """
+    import arviz as az
+
+    chains = len(fit.samples["tau_layer"]) if fit else 1
+
+    def shaped(a: NDArray) -> NDArray:
+        return a.reshape(chains, -1, *a.shape[1:])
+
+    sampled = {k: v for k, v in fit.samples.items() if v.size and np.isfinite(v).all()} if fit else {}
+    groups: dict[str, dict[str, Any]] = {
+        "posterior": sampled | {"log_k": shaped(draws.log_k)},
+        "posterior_predictive": {"delta14c": shaped(draws.replicated)[:, :: _thin(draws.replicated)]},
+        "observed_data": {"delta14c": layers["delta14c"].to_numpy()},
+        "constant_data": {name: layers[name].to_numpy() for name in CONSTANTS},
+    }
+    coords: dict[str, Any] = {"layer": layers["id"].to_numpy(str)}
+    if fit:
+        groups["sample_stats"] = fit.stats
+        coords |= {
+            "biome": list(BIOMES.values()),
+            "depth_form": list(DEPTH_FORMS),
+            "component": list(fit.components.names),
+            "profile": layers.drop_duplicates("profile_index").sort_values("profile_index")["profile"].to_numpy(str),
+        }
+    if log_likelihood is not None:
+        groups["log_likelihood"] = {"profiles": shaped(log_likelihood)}
+    if prior is not None:
+        groups["prior"] = {k: v[None] for k, v in prior[0].items() if k in sampled}
+        groups["prior_predictive"] = {"delta14c": prior[1].replicated[None]}
+    tree = az.from_dict(groups, coords=coords, dims=DIMS)
+    if fit:
+        tree["components"] = xr.DataTree(fit.components.to_dataset())
+        tree.attrs["model"] = json.dumps(asdict(fit.model))
+        tree.attrs["quadrature_error"] = list(fit.quadrature)
+    tree["posterior"]["log_k"].attrs = {"long_name": "log of the decay rate", "units": "log(yr-1)"}
+    return tree
+
+
+def _thin(draws: NDArray) -> int:
+    """Every how many draws a replicate is kept: they are for looking at, and the largest thing in the file."""
+    return max(1, len(draws) // MAX_REPLICATES)
+
+
+def save_turnover(path: Path, tree: xr.DataTree) -> None:
+    """Writes the tree atomically."""
+    names = [g for g in ("posterior_predictive", "prior_predictive") if g in tree.children]
+    encoding = {"/posterior": {"log_k": PACKED}} | {f"/{g}": {"delta14c": _small(tree[g]["delta14c"])} for g in names}
+    with atomic_path(path) as temporary:
+        tree.to_netcdf(temporary, engine="h5netcdf", encoding=encoding)
+
+
+def _small(values: Any) -> dict[str, Any]:
+    return {"dtype": "float32", "zlib": True, "chunksizes": tuple(min(n, 1024) for n in values.shape)}
+
+
+def read_fit(path: Path) -> TurnoverFit:
+    """The fit of a `turnover.nc`.
+
+    Raises
+    ------
+    InputError : no such file, not one of ours, or made with the weak prior, which says nothing of new layers.
+    """
+    if not path.is_file():
+        raise InputError("not found; run `bayes-rootc fit turnover` or `bayes-rootc run` first", file=path)
+    try:
+        tree = xr.load_datatree(path, engine="h5netcdf")
+    except (OSError, ValueError) as error:
+        raise InputError(f"not a readable NetCDF file ({error})", file=path) from None
+    if "model" not in tree.attrs:
+        raise InputError('holds no hierarchical fit (turnover_prior = "weak"?): nothing to predict from', file=path)
+    posterior = tree["posterior"].to_dataset().drop_vars("log_k")
+    samples = {str(name): np.asarray(v, float) for name, v in posterior.data_vars.items()}
+    stats = {str(name): v.values for name, v in tree["sample_stats"].to_dataset().data_vars.items()}
+    shape = samples["tau_layer"].shape
+    samples = {"coefficient": np.zeros((*shape, 0)), "nu": np.full(shape, np.inf)} | samples
+    quadrature = tuple(float(q) for q in np.ravel(tree.attrs["quadrature_error"]))
+    components = Components.from_dataset(tree["components"].to_dataset())
+    return TurnoverFit(TurnoverModel(**json.loads(tree.attrs["model"])), components, samples, stats, quadrature[:2])  # type: ignore[arg-type]

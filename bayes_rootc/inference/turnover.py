@@ -1,0 +1,303 @@
+"""Fitting the turnover model: NUTS over its hyperparameters, a check of the quadrature, then exact draws of log k."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import cache, partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+from jax import Array
+from numpy.typing import NDArray
+
+from ..data.atmosphere import Atmosphere
+from ..errors import InputError
+from ..models.components import Components
+from ..models.marginal import Block, effect_log_posterior, log_error_density
+from ..models.radiocarbon import LOG_K_RANGE
+from ..models.turnover import (
+    TurnoverModel,
+    design,
+    log_likelihood,
+    regression_vector,
+    scales,
+    turnover_model,
+)
+from ..progress import Progress
+from .nuts import Nuts
+
+MIN_LAYERS = 20
+"""Layers below which a population says nothing."""
+
+MAX_QUADRATURE_ERROR = 0.05
+"""The log likelihood of all layers may differ from a finer grid's by a constant; this much variation between draws is
+let pass, because it changes no posterior probability by more than 5 %.
+"""
+
+CHECK_DRAWS = 16
+MAX_REFINEMENTS = 3
+LAYER_GRID = 384
+"""Nodes of log k from which layers are drawn: 0.04 apart, finer than any layer's posterior is wide."""
+
+MIN_DELTA = -1000.0
+"""‰; no replicate has less radiocarbon than none."""
+
+
+@dataclass(frozen=True)
+class TurnoverFit:
+    """A fitted turnover model.
+
+    samples : hyperparameters by name, (chain, draw, …). stats : of the sampler, (chain, draw). quadrature : variation
+    of the log likelihood's error over draws, from the nodes of log k and of the profile effect.
+    """
+
+    model: TurnoverModel
+    components: Components
+    samples: dict[str, NDArray[np.float64]]
+    stats: dict[str, NDArray]
+    quadrature: tuple[float, float]
+
+    def draws(self, count: int | None = None) -> dict[str, NDArray[np.float64]]:
+        """Hyperparameters as (draw, …): all, or `count` of them spread evenly over the chains."""
+        total = self.samples["tau_layer"].size
+        flat = {name: value.reshape(total, *value.shape[2:]) for name, value in self.samples.items()}
+        if count is None:
+            return flat
+        return {name: value[np.arange(count) * total // count] for name, value in flat.items()}
+
+
+@dataclass(frozen=True)
+class LayerDraws:
+    """Exact draws of layers given hyperparameters and, where it was measured, Δ14C; (draw, layer), and on a grid.
+
+    fitted : Δ14C of the model, ‰. replicated : a new measurement of it, ‰. effect : of each profile, in the order of
+    `profile_index`, (draw, profile). density : of log k on `nodes`, averaged over
+    the draws, (layer, G). predicted : Δ14C at the nodes, (layer, G), ‰.
+    """
+
+    log_k: NDArray[np.float32]
+    fitted: NDArray[np.float32]
+    replicated: NDArray[np.float32]
+    effect: NDArray[np.float64]
+    nodes: NDArray[np.float64]
+    density: NDArray[np.float64]
+    predicted: NDArray[np.float64]
+
+
+def fit_turnover(
+    layers: pd.DataFrame,
+    groups: dict[str, list[str]],
+    atmosphere: Atmosphere,
+    model: TurnoverModel | None = None,
+    *,
+    seed: int,
+    chains: int = 4,
+    tune: int = 200,
+    draws: int = 300,
+    progress: Progress | None = None,
+) -> TurnoverFit:
+    """Posterior of the hyperparameters; the grids are refined, and the fit repeated, where they prove too coarse.
+
+    Parameters
+    ----------
+    layers : `delta14c` (‰; NaN: left out, as in cross-validation), `sigma` (‰), `year`, `zone`, `biome` (1–9), `top`,
+        `bottom` (cm), `profile_index`, and the covariates (NaN where unknown).
+    groups : names of the covariates, by group.
+
+    Raises
+    ------
+    InputError : too few layers.
+    """
+    if layers["delta14c"].notna().sum() < MIN_LAYERS:
+        raise InputError(
+            f"{len(layers)} radiocarbon layers are too few to learn how age changes with depth "
+            f'(at least {MIN_LAYERS}); set turnover_prior = "weak"'
+        )
+    model = model or TurnoverModel()
+    components = Components.fit(layers.drop_duplicates("profile_index"), groups)
+    for _ in range(1 + MAX_REFINEMENTS):
+        with jax.enable_x64(True):
+            blocks, log_k = model.blocks(layers, components, atmosphere), jnp.asarray(model.log_k)
+        sampler = _sampler_for(len(components.names), model.student, tune)
+        samples, stats = sampler.run((blocks, log_k), seed=seed, chains=chains, draws=draws, progress=progress)
+        fit = TurnoverFit(model, components, complete(samples), stats, (np.nan, np.nan))
+        fit = replace(fit, quadrature=quadrature_error(fit, layers, atmosphere))
+        coarse = [error > MAX_QUADRATURE_ERROR for error in fit.quadrature]
+        if not any(coarse):
+            break
+        model = replace(model, grid=model.grid * (1 + coarse[0]), refine=model.refine * (1 + coarse[1]))
+    return fit
+
+
+@cache
+def _sampler_for(n_components: int, student: bool, tune: int) -> Nuts:
+    """The sampler of a variant of the model; it stays compiled for the next fit to layers of the same shape."""
+    model = partial(turnover_model, n_components=n_components, student=student)
+    return Nuts(model, (None, None), tune=tune)
+
+
+def complete(samples: dict[str, NDArray]) -> dict[str, NDArray]:
+    """Samples with what the likelihood needs and the chosen variant does not sample: no components, Normal errors."""
+    shape = samples["tau_layer"].shape
+    return {"coefficient": np.zeros((*shape, 0)), "nu": np.full(shape, np.inf)} | samples
+
+
+def quadrature_error(fit: TurnoverFit, layers: pd.DataFrame, atmosphere: Atmosphere) -> tuple[float, float]:
+    """Standard deviation over draws of (log likelihood - that on finer nodes): nodes of log k, and of the effect."""
+
+    def total(model: TurnoverModel) -> NDArray[np.float64]:
+        some = replace(fit, model=model)
+        return profile_log_likelihoods(some, layers, atmosphere, CHECK_DRAWS).sum(axis=1)
+
+    here = total(fit.model)
+    finer = (replace(fit.model, grid=4 * fit.model.grid), replace(fit.model, refine=2 * fit.model.refine))
+    return tuple(float(np.std(here - total(m))) for m in finer)  # type: ignore[return-value]
+
+
+def profile_log_likelihoods(
+    fit: TurnoverFit, layers: pd.DataFrame, atmosphere: Atmosphere, count: int | None = None
+) -> NDArray[np.float64]:
+    """Log marginal likelihood of each profile, in the order of `profile_index`, under draws: (draw, profile)."""
+    with jax.enable_x64(True):
+        blocks, log_k = fit.model.blocks(layers, fit.components, atmosphere), jnp.asarray(fit.model.log_k)
+        place = np.concatenate([b.profile_order for b in blocks])
+
+        @jax.jit
+        def one(sample: dict[str, Array], blocks: tuple[Block, ...], log_k: Array) -> Array:
+            return jnp.concatenate(log_likelihood(sample, blocks, log_k, student=fit.model.student))
+
+        draws = [{k: jnp.asarray(v) for k, v in sample.items()} for sample in _each(fit.draws(count))]
+        out = np.stack([np.asarray(one(sample, blocks, log_k)) for sample in draws])
+    return out[:, np.argsort(place)]
+
+
+def draw_layers(
+    fit: TurnoverFit,
+    layers: pd.DataFrame,
+    atmosphere: Atmosphere,
+    *,
+    seed: int,
+    count: int | None = None,
+    grid: int = LAYER_GRID,
+    progress: Progress | None = None,
+) -> LayerDraws:
+    """Draws log k of layers from its exact conditional: first the effect of each profile, then its layers given that.
+
+    Layers without a Δ14C (NaN) are predicted: from the other layers of their profile where those have one, else from
+    the population. Columns as `fit_turnover`; `count` thins the hyperparameters' draws.
+    """
+    fine = replace(fit.model, grid=grid)
+    nodes, step = fine.log_k, fine.log_k[1] - fine.log_k[0]
+    predicted = fine.predicted(layers, atmosphere)
+    sample = _sampler(fit, fine, layers, atmosphere)
+    every = list(_each(fit.draws(count)))
+    n, total = len(layers), len(every)
+    log_k, fitted, replicated = (np.empty((total, n), np.float32) for _ in range(3))
+    effect = np.empty((total, layers["profile_index"].nunique()))
+    parts = np.array_split(np.arange(total), min(total, 8))  # fixed, so that sums do not depend on the threads
+
+    def work(part: NDArray[np.int64]) -> NDArray[np.float64]:
+        density = np.zeros((n, grid))
+        for m in part:
+            rng = np.random.default_rng([seed, m])
+            effect[m], weight, sd = sample(every[m], rng)
+            cumulative = np.cumsum(weight, axis=1)
+            u = rng.uniform(size=(n, 1)) * cumulative[:, -1:]
+            node = np.minimum((cumulative < u).sum(axis=1), grid - 1)
+            own = np.take_along_axis(weight, node[:, None], 1)[:, 0]
+            below = np.take_along_axis(cumulative, node[:, None], 1)[:, 0] - own
+            # Each node stands for a cell around it.
+            position = np.clip(
+                node + np.divide(u[:, 0] - below, own, where=own > 0, out=np.full(n, 0.5)) - 0.5, 0, grid - 1
+            )
+            log_k[m] = nodes[0] + step * position
+            left = np.minimum(position.astype(int), grid - 2)
+            low, high = (np.take_along_axis(predicted, (left + i)[:, None], 1)[:, 0] for i in (0, 1))
+            fitted[m] = low + (position - left) * (high - low)
+            nu = every[m]["nu"]
+            noise = rng.standard_t(nu, n) if np.isfinite(nu) else rng.standard_normal(n)
+            replicated[m] = np.maximum(fitted[m] + sd * noise, MIN_DELTA)
+            density += weight / (cumulative[:, -1:] * step)
+            done[0] += 1
+            if progress:
+                progress(done[0], total)
+        return density
+
+    done = [0]
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        density = np.sum(list(pool.map(work, parts)), axis=0) / total
+    return LayerDraws(log_k, fitted, replicated, effect, nodes, density, predicted)
+
+
+def extend_profiles(
+    fit: TurnoverFit, effect: NDArray[np.float64], layers: pd.DataFrame, *, seed: int
+) -> NDArray[np.float32]:
+    """log k of unmeasured layers of profiles whose effects were drawn: (draw, layer).
+
+    effect : `LayerDraws.effect` of as many draws. layers : `profile_index` as there, `top`, `bottom`, `biome`, and the
+    covariates.
+    """
+    X, draws = design(layers, fit.components), fit.draws(len(effect))
+    rng = np.random.default_rng(seed)
+    profile = layers["profile_index"].to_numpy()
+    out = np.empty((len(effect), len(layers)), np.float32)
+    for m, sample in enumerate(_each(draws)):
+        noise = sample["tau_layer"] * rng.standard_normal(len(layers))
+        out[m] = X @ np.asarray(regression_vector(sample)) + effect[m, profile] + noise
+    return np.clip(out, *LOG_K_RANGE)
+
+
+def _sampler(
+    fit: TurnoverFit, fine: TurnoverModel, layers: pd.DataFrame, atmosphere: Atmosphere
+) -> Callable[[dict[str, NDArray], np.random.Generator], tuple[NDArray, NDArray, NDArray]]:
+    """A function of one draw of hyperparameters: draws the profiles' effects, and gives these, the density of each
+    layer's log k at the fine nodes given them (not normalised), and the scale of its measurement's error, ‰.
+    """
+    student = fit.model.student
+    with jax.enable_x64(True):
+        coarse_nodes, nodes = jnp.asarray(fit.model.log_k), jnp.asarray(fine.log_k)
+        coarse, blocks = (m.blocks(layers, fit.components, atmosphere) for m in (fit.model, fine))
+
+    @jax.jit
+    def effects(block: Block, sample: dict[str, Array]) -> Array:
+        centre = block.design @ regression_vector(sample)
+        return effect_log_posterior(block, coarse_nodes, centre, scales(sample), student=student)
+
+    @jax.jit
+    def densities(block: Block, sample: dict[str, Array], effect: Array) -> tuple[Array, Array]:
+        centre = block.design @ regression_vector(sample) + effect[block.profile]
+        spread = scales(sample)
+        _, slope, penalty = log_error_density(block.residual, block.known_variance, spread, student=student)
+        z = (nodes - centre[:, None]) / spread.tau_layer
+        exponent = (slope * block.measured)[:, None] * penalty - 0.5 * z**2
+        sd = jnp.sqrt(block.known_variance + spread.model_sd**2)
+        return jnp.exp(exponent - exponent.max(axis=1, keepdims=True)), sd
+
+    profiles = sum(len(b.profile_order) for b in blocks)
+
+    def draw(sample: dict[str, NDArray], rng: np.random.Generator) -> tuple[NDArray, NDArray, NDArray]:
+        weight, sd, drawn = np.empty((len(layers), fine.grid)), np.empty(len(layers)), np.empty(profiles)
+        with jax.enable_x64(True):
+            traced = {k: jnp.asarray(v) for k, v in sample.items()}
+            for first, second in zip(coarse, blocks, strict=True):
+                log_posterior = np.asarray(effects(first, traced))
+                mass = np.cumsum(np.exp(log_posterior - log_posterior.max(axis=1, keepdims=True)), axis=1)
+                u = rng.uniform(size=(len(mass), 1)) * mass[:, -1:]
+                node = np.minimum((mass < u).sum(axis=1), mass.shape[1] - 1)
+                effect = sample["tau_profile"] * np.asarray(first.z)[node]
+                drawn[np.asarray(first.profile_order)] = effect
+                weight_here, sd_here = densities(second, traced, jnp.asarray(effect))
+                weight[np.asarray(second.layer_order)] = weight_here
+                sd[np.asarray(second.layer_order)] = sd_here
+        return drawn, weight, sd
+
+    return draw
+
+
+def _each(draws: dict[str, NDArray]) -> list[dict[str, NDArray]]:
+    return [{name: value[i] for name, value in draws.items()} for i in range(len(draws["tau_layer"]))]

@@ -1,0 +1,186 @@
+"""What the hierarchical fit of turnover learnt, and how well it predicts profiles that it has not seen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ..constants import INTERVAL
+from ..files import atomic_path
+from .style import (
+    BIOME_COLOURS,
+    BIOME_LABELS,
+    DPI,
+    FLUX_COLOURS,
+    draw_intervals,
+    letter,
+    name_rows,
+    new_figure,
+    plain_log,
+    styled,
+)
+
+BLUE, GREY = FLUX_COLOURS["iroot"], "#999999"
+SPREADS = {
+    "biome_sd": "biomes",
+    "tau_profile": "profiles",
+    "tau_layer": "layers of a profile",
+    "model_sd": r"misfit $\sigma_\mathrm{model}$ (100 ‰)",
+    "nu": r"tail $\nu$",
+}
+"""Hyperparameters that are shown with their prior, and what they are the spread of."""
+
+IN_HUNDREDS = ("model_sd",)
+DEPTH_BINS = np.array([0, 5, 10, 15, 20, 30, 40, 50, 60, 80, 100, 125, 150, 200.0])
+
+
+@styled
+def figure_turnover(ages: pd.DataFrame, population: pd.DataFrame, tree: xr.DataTree) -> Figure:
+    """Age by depth and biome; coefficients of the covariates; spreads beside their priors; prior → posterior → data.
+
+    Parameters
+    ----------
+    ages, population : `tables/turnover_ages.csv`, `tables/turnover_population.csv`. tree : `posterior/turnover.nc`.
+    """
+    fig = new_figure(6.4)
+    (a, b), (c, d) = fig.subplots(2, 2)
+    letter(a, "a", "median age by depth and biome")
+    for biome, rows in ages.groupby("biome"):
+        a.plot(
+            rows["age_median"],
+            rows["depth_cm"],
+            color=BIOME_COLOURS[int(str(biome))],
+            label=BIOME_LABELS[int(str(biome))],
+        )
+        a.fill_betweenx(
+            rows["depth_cm"], rows["age_p025"], rows["age_p975"], color=BIOME_COLOURS[int(str(biome))], alpha=0.08, lw=0
+        )
+    a.set(xscale="log", ylim=(155, 0), xlabel="carbon age (yr, log scale)", ylabel="depth (cm)")
+    a.xaxis.set_major_formatter(plain_log())
+    a.legend(fontsize=5.5, loc="lower left")
+
+    letter(b, "b", "change of log k for 1 sd of a component")
+    coefficients = population[population["parameter"].str.startswith("coefficient[")]
+    names = coefficients["parameter"].str.extract(r"\[(.*)\]")[0].tolist()
+    clear = ((coefficients["p025"] > 0) | (coefficients["p975"] < 0)).to_numpy()
+    colours = np.where(clear, BLUE, GREY).tolist()
+    if len(coefficients):
+        draw_intervals(
+            b, range(len(names)), coefficients["mean"], coefficients["p025"], coefficients["p975"], colour=colours
+        )
+    b.axvline(0, color="black", lw=0.6)
+    name_rows(b, names)
+    b.set_xlabel("faster turnover →")
+
+    letter(c, "c", "spreads: prior (grey) and posterior")
+    posterior, prior = (tree[g].to_dataset() for g in ("posterior", "prior"))
+    shown = [name for name in SPREADS if name in posterior]
+    for row, name in enumerate(shown):
+        for draws, colour, width in ((prior[name], GREY, 4.0), (posterior[name], BLUE, 2.0)):
+            low, middle, high = np.quantile(
+                draws.values / (100 if name in IN_HUNDREDS else 1), [INTERVAL[0], 0.5, INTERVAL[1]]
+            )
+            c.plot([low, high], [row, row], color=colour, lw=width, solid_capstyle="butt", alpha=0.9)
+            c.plot(middle, row, "o", ms=4, color=colour)
+    name_rows(c, [SPREADS[name] for name in shown])
+    c.set(xscale="log", xlabel="spread of log k; misfit; degrees of freedom (log scale)")
+    c.xaxis.set_major_formatter(plain_log())
+
+    letter(d, "d", "Δ¹⁴C by depth: prior, posterior, data")
+    _draw_depth(d, tree)
+    return fig
+
+
+def _draw_depth(ax: Axes, tree: xr.DataTree) -> None:
+    constants = tree["constant_data"].to_dataset()
+    depth = ((constants["top"] + constants["bottom"]) / 2).values
+    bins = np.digitize(depth, DEPTH_BINS) - 1
+    used = [i for i in range(len(DEPTH_BINS) - 1) if (bins == i).sum() >= 5]
+    middle = [(DEPTH_BINS[i] + DEPTH_BINS[i + 1]) / 2 for i in used]
+    for group, colour, text in (("prior_predictive", GREY, "prior"), ("posterior_predictive", BLUE, "posterior")):
+        drawn = tree[group].to_dataset()["delta14c"].values
+        drawn = drawn.reshape(-1, drawn.shape[-1])[-400:]
+        low, high = np.transpose([np.quantile(drawn[:, bins == i], INTERVAL) for i in used])
+        ax.fill_betweenx(middle, low, high, color=colour, alpha=0.25, lw=0, label=f"{text} predictive, 95 %")
+    observed = tree["observed_data"].to_dataset()["delta14c"].values
+    ax.plot(observed, depth, ".", ms=1.2, color="black", alpha=0.5, rasterized=True, label="measured")
+    ax.set(ylim=(200, 0), xlim=(-1010, 450), xlabel="Δ¹⁴C (‰)", ylabel="depth (cm)")
+    ax.legend(fontsize=6, loc="lower right")
+
+
+@styled
+def figure_held_out_profiles(held_out: pd.DataFrame, scores: pd.DataFrame) -> Figure:
+    """Profiles predicted from a fit to the others: where observations fall in their predictions, and coverage.
+
+    Parameters
+    ----------
+    held_out, scores : `tables/turnover_held_out.csv`, `tables/turnover_cv.csv`.
+    """
+    fig = new_figure(3.6)
+    a, b = fig.subplots(1, 2, width_ratios=(1, 1.3))
+    letter(a, "a", "where observations fall (PIT)")
+    counts, edges = np.histogram(held_out["pit"], 20, (0, 1))
+    a.stairs(100 * counts / len(held_out), edges, fill=True, color=BLUE, alpha=0.5)
+    a.axhline(5, color="black", lw=0.7, ls="--")
+    a.set(xlabel="share of the predictive below the observation", ylabel="layers (%)", xlim=(0, 1))
+    letter(b, "b", "coverage of the 95 % predictive interval")
+    rows = scores[scores["group"].isin(["all", "depth, cm", "biome"])].reset_index(drop=True)
+    middle, error = 100 * rows["coverage95"], 196 * rows["coverage95_se"]
+    b.axvspan(93, 97, color="#eeeeee", lw=0)
+    b.axvline(95, color="black", lw=0.7, ls="--")
+    draw_intervals(b, rows.index, middle, middle - error, np.minimum(middle + error, 100), colour=BLUE)
+    name_rows(b, [f"{name} ({n:,})" for name, n in zip(rows["class"], rows["layers"], strict=True)])
+    b.set_xlabel("layers inside (%; bars: 95 %, by profile)")
+    return fig
+
+
+@styled
+def figure_calibration(ranks: pd.DataFrame) -> Figure:
+    """Simulation-based calibration: ranks of the truth among posterior draws; flat within the band where all is right.
+
+    ranks : `tables/turnover_sbc_ranks.csv`.
+    """
+    from scipy.stats import binom
+
+    bins = max(2, min(10, len(ranks) // 5))
+    columns = 3
+    fig = new_figure(1.5 * -(-len(ranks.columns) // columns))
+    axes = np.ravel(fig.subplots(-(-len(ranks.columns) // columns), columns, sharex=True, sharey=True))
+    low, high = binom.ppf(INTERVAL, len(ranks), 1 / bins)
+    for ax, name in zip(axes, ranks.columns, strict=False):
+        ax.axhspan(low, high, color="#dddddd", lw=0)
+        counts, edges = np.histogram(ranks[name], bins, (0, 1))
+        ax.stairs(counts, edges, fill=True, color=BLUE, alpha=0.6)
+        ax.set_title(name, fontsize=7)
+    for ax in axes[len(ranks.columns) :]:
+        ax.set_visible(False)
+    axes[0].set_ylabel("simulations")
+    fig.supxlabel("rank of the truth", fontsize=8)
+    return fig
+
+
+def save_check_figures(out: Path) -> list[Path]:
+    """Draws what the tables of the dearer checks allow into `figures/`; returns the paths."""
+    tables, saved = out / "tables", []
+
+    def save(name: str, figure: Figure) -> None:
+        path = out / "figures" / f"{name}.png"
+        with atomic_path(path) as temporary:
+            figure.savefig(temporary, dpi=DPI, format="png")
+        saved.append(path)
+
+    with xr.open_datatree(out / "posterior" / "turnover.nc", engine="h5netcdf") as tree:
+        if "prior" in tree.children:
+            ages, population = (pd.read_csv(tables / f"turnover_{name}.csv") for name in ("ages", "population"))
+            save("turnover", figure_turnover(ages, population, tree))
+    if (tables / "turnover_cv.csv").exists():
+        held_out, scores = (pd.read_csv(tables / f"turnover_{name}.csv") for name in ("held_out", "cv"))
+        save("turnover_held_out", figure_held_out_profiles(held_out, scores))
+    if (tables / "turnover_sbc_ranks.csv").exists():
+        save("turnover_sbc", figure_calibration(pd.read_csv(tables / "turnover_sbc_ranks.csv")))
+    return saved

@@ -1,0 +1,172 @@
+"""Tables of the turnover posterior: hyperparameters, ages by biome and depth, misfit, and I_bulk in standard layers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.typing import NDArray
+
+from ..constants import BIOMES, LAYER_NAMES
+from ..inference.sampling import summarise, summary_columns
+from ..inference.turnover import LayerDraws, TurnoverFit
+from ..inference.turnover_checks import DEPTH_CLASSES, PERIODS
+from ..models.turnover import depth_functions
+from .tables import profile_mean_age
+
+UNITS = {"model_sd": "per mille"}
+MEANINGS = {
+    "mean_log_k": "mean of log k at 30 cm",
+    "slope": "slope of log k on",
+    "slope_offset": "slope's difference from the mean",
+    "slope_sd": "spread of slopes between biomes",
+    "biome_offset": "difference from the mean",
+    "biome_sd": "spread between biomes",
+    "coefficient": "change of log k for one standard deviation of",
+    "coefficient_sd": "spread of these coefficients",
+    "tau_profile": "spread of log k between profiles",
+    "tau_layer": "spread of log k between layers of a profile",
+    "model_sd": "sigma_model, misfit of a one-pool model",
+    "nu": "degrees of freedom of the misfit",
+}
+MG_HA_CM_TO_KG_M3 = 10.0
+"""Mg ha⁻¹ in each cm of depth → kg m⁻³."""
+
+AGE_DEPTHS = (5, 20, 50, 100, 150)
+"""Depths (cm) at which the age of each biome is told."""
+
+
+def population_table(tree: xr.DataTree) -> pd.DataFrame:
+    """`tables/turnover_population.csv`: hyperparameter, meaning, unit, mean, median, 95 % interval, R-hat, ESS."""
+    import arviz as az
+
+    posterior = tree["posterior"].to_dataset()
+    rows = []
+    for name in (n for n in MEANINGS if n in posterior):
+        values = posterior[[name]]
+        r_hat, bulk, tail = (
+            az.rhat(values)[name],
+            az.ess(values, method="bulk")[name],
+            az.ess(values, method="tail")[name],
+        )
+        stacked = values[name].stack(sample=("chain", "draw"))
+        for at in np.ndindex(*(values.sizes[d] for d in values[name].dims[2:])):
+            place = dict(zip(values[name].dims[2:], at, strict=True))
+            labels = [str(values[d].values[i]) for d, i in place.items()]
+            rows.append(
+                {
+                    "parameter": name + (f"[{', '.join(labels)}]" if labels else ""),
+                    "meaning": " ".join([MEANINGS[name], *([labels[0]] if name in ("slope", "coefficient") else [])]),
+                    "unit": UNITS.get(name, "1"),
+                }
+                | {k: float(v) for k, v in summarise(stacked.isel(place).values).items()}
+                | {"r_hat": float(r_hat[at]), "ess_bulk": float(bulk[at]), "ess_tail": float(tail[at])}
+            )
+    return pd.DataFrame(rows)
+
+
+def median_ages(fit: TurnoverFit) -> pd.DataFrame:
+    """`tables/turnover_ages.csv`: median carbon age (yr) of a biome's profiles at a depth, covariates at their mean."""
+    draws = fit.draws()
+    depth = depth_functions(AGE_DEPTHS)
+    rows = []
+    for b, (biome, name) in enumerate(BIOMES.items()):
+        for d, forms in zip(AGE_DEPTHS, depth, strict=True):
+            slope = draws["slope"] + draws["slope_offset"][:, :, b]
+            age = np.exp(-(draws["mean_log_k"] + draws["biome_offset"][:, b] + slope @ forms))
+            summary = {f"age_{key}": float(v) for key, v in summarise(age).items()}
+            rows.append({"biome": biome, "biome_name": name, "depth_cm": d} | summary)
+    return pd.DataFrame(rows)
+
+
+def misfit_table(layers: pd.DataFrame, drawn: LayerDraws) -> pd.DataFrame:
+    """`tables/turnover_misfit.csv`: what the one pool leaves over, by what may explain it.
+
+    Of each class: `misfit_median` (‰), the median of |observed - fitted|; `bias_median` (‰), of the difference with its
+    sign, positive where soils hold more radiocarbon than the model; and the share of layers off by more than 50 ‰.
+    """
+    fitted = drawn.fitted.mean(axis=0, dtype=float)
+    middle = (layers["top"] + layers["bottom"]) / 2
+    depth = pd.cut(middle, [a for a, _ in DEPTH_CLASSES] + [DEPTH_CLASSES[-1][1]], right=False)
+    period = pd.cut(layers["year"], [a for a, _ in PERIODS] + [PERIODS[-1][1]], right=False)
+    structures = {
+        "all": pd.Series("all", layers.index),
+        "depth, cm": depth.map(lambda i: f"{i.left:g}-{i.right:g}").astype(object),
+        "biome": layers["biome"].map(BIOMES),
+        "sampled": period.map(lambda i: f"{i.left:g}-{i.right - 1:g}").astype(object),
+        "topsoil sampled": period.map(lambda i: f"{i.left:g}-{i.right - 1:g}").astype(object).where(middle < 10),
+        "model, ‰": pd.Series(np.where(fitted > 0, "bomb carbon (> 0)", "older (< 0)"), layers.index),
+    }
+    structures |= {name: layers[name] for name in ("horizon", "land_cover", "soil_order") if name in layers}
+    table = pd.DataFrame({"error": layers["delta14c"].to_numpy() - fitted}, layers.index)
+    rows = []
+    for structure, classes in structures.items():
+        for name, errors in table.groupby(classes, sort=False)["error"]:
+            size = errors.abs()
+            rows.append(
+                {
+                    "structure": structure,
+                    "class": name,
+                    "layers": len(errors),
+                    "misfit_median": size.median(),
+                    "bias_median": errors.median(),
+                    "share_over_50": (size > 50).mean(),
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def harmonised_table(
+    profiles: pd.DataFrame, measured: NDArray[np.float64], standard: NDArray[np.float64], learner: NDArray
+) -> pd.DataFrame:
+    """`tables/ibulk_profiles.csv`: I_bulk (Mg C ha⁻¹ yr⁻¹) of the seven layers of every radiocarbon profile.
+
+    `source` says whether measured layers cover the layer or the profile's posterior gives it; `learner_*` is what the
+    forest predicts there (the paper's way of harmonising).
+
+    Parameters
+    ----------
+    profiles : `profile`, `profile_index`, `lat`, `lon`, `biome`. measured, standard : (profile_index, 7, draw), NaN
+    where unknown. learner : (row of profiles, 7, draw).
+    """
+    index = profiles["profile_index"].to_numpy()
+    flat = standard[index].reshape(-1, standard.shape[2])
+    covered = np.isfinite(measured[index, :, 0]).ravel()
+    known = np.isfinite(flat[:, 0])
+    out = (
+        profiles[["profile", "lat", "lon", "biome"]].loc[profiles.index.repeat(len(LAYER_NAMES))].reset_index(drop=True)
+    )
+    out["layer"] = np.tile(LAYER_NAMES, len(profiles))
+    out["source"] = np.select([covered, known], ["measured layers", "posterior of the profile"], "none")
+    learned = learner.reshape(len(flat), -1)
+    return pd.concat([out, summary_columns("ibulk", flat), summary_columns("learner", learned)], axis=1)
+
+
+def history_table(layers: pd.DataFrame, posteriors: dict[str, tuple[NDArray, NDArray]]) -> pd.DataFrame:
+    """`tables/turnover_prehistory.csv`: carbon age by depth (yr), and mean I_bulk of measured layers (kg C m⁻³ yr⁻¹),
+    under each history.
+
+    posteriors : draws of log k and of I_bulk per cm (Mg C ha⁻¹ yr⁻¹), (layer, draw), by prehistory.
+    """
+    middle = ((layers["top"] + layers["bottom"]) / 2).to_numpy()
+    rows = []
+    for prehistory, (log_k, density) in posteriors.items():
+        for top, bottom in ((0, 30), (30, 100), (0, 200)):
+            age, n = profile_mean_age(layers, log_k, top, bottom)
+            here = (middle >= top) & (middle < bottom) & np.isfinite(density[:, 0])
+            per_volume = density[here].mean(axis=0) * MG_HA_CM_TO_KG_M3
+            at = {"prehistory": prehistory, "depth_cm": f"{top}-{bottom}"}
+            for quantity, unit, count, draws in (
+                ("carbon age", "yr", n, age),
+                ("I_bulk density", "kg C m-3 yr-1", int(here.sum()), per_volume),
+            ):
+                row = at | {"quantity": quantity, "unit": unit, "n": count}
+                rows.append(row | {key: float(v) for key, v in summarise(draws).items()})
+    return pd.DataFrame(rows)
+
+
+def harmonisation_scores(table: pd.DataFrame) -> dict[str, float]:
+    """R² on the log scale of both ways of harmonising in the layers that measurements cover."""
+    covered = table[table["source"] == "measured layers"]
+    y, x = (np.log(covered[f"{c}_median"]) for c in ("ibulk", "learner"))
+    return {"n": len(covered), "r2_learner": float(1 - ((y - x) ** 2).sum() / ((y - y.mean()) ** 2).sum())}

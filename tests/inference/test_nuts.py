@@ -1,0 +1,58 @@
+"""The sampler against distributions whose moments are known."""
+
+from __future__ import annotations
+
+import arviz as az
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+import numpyro.distributions as dist
+import pytest
+
+from bayes_rootc.inference.nuts import Nuts
+
+
+def conjugate(y) -> None:
+    """A normal mean with a normal prior, and a positive quantity beside it."""
+    mean = numpyro.sample("mean", dist.Normal(0.0, 2.0))
+    numpyro.sample("size", dist.LogNormal(1.0, 0.5))
+    numpyro.deterministic("twice", 2 * mean)
+    numpyro.factor("data", dist.Normal(mean, 1.0).log_prob(y).sum())
+
+
+@pytest.fixture(scope="module")
+def run():
+    y = np.array([1.0, 2.0, 0.5, 1.5])
+    with jax.enable_x64(True):
+        data = (jnp.asarray(y),)
+    sampler = Nuts(conjugate, data, tune=200)
+    return y, sampler, data, sampler.run(data, seed=1, draws=500)
+
+
+def test_moments_are_those_of_the_conjugate_posterior(run):
+    y, _, _, (samples, stats) = run
+    precision = len(y) + 1 / 4
+    expected, sd = y.sum() / precision, 1 / np.sqrt(precision)
+    draws = samples["mean"]
+    ess = float(az.ess(draws, method="bulk"))
+    assert draws.mean() == pytest.approx(expected, abs=4 * sd / np.sqrt(ess))
+    assert draws.std() == pytest.approx(sd, rel=4 / np.sqrt(2 * ess))
+    size = np.log(samples["size"])
+    assert size.mean() == pytest.approx(1.0, abs=4 * 0.5 / np.sqrt(float(az.ess(size, method="bulk"))))
+    np.testing.assert_allclose(samples["twice"], 2 * draws)
+    assert not stats["diverging"].any() and draws.shape == (4, 500)
+
+
+def test_it_serves_other_data_of_the_shape_without_compiling_again(run):
+    y, sampler, _, _ = run
+    with jax.enable_x64(True):
+        other = (jnp.asarray(y + 10),)
+    compiled = sampler._advance._cache_size()
+    samples, _ = sampler.run(other, seed=2, draws=100)
+    assert sampler._advance._cache_size() == compiled
+    assert samples["mean"].mean() > 8
+
+
+def test_the_global_precision_stays_as_it_was(run):
+    assert jnp.asarray(1.0).dtype == jnp.float32

@@ -1,0 +1,208 @@
+"""The hierarchical fit on simulated layers: it recovers its truth, and its conditional draws are exact."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bayes_rootc.data.atmosphere import Atmosphere
+from bayes_rootc.errors import InputError
+from bayes_rootc.inference.sampling import MAX_R_HAT, MIN_ESS, diagnose
+from bayes_rootc.inference.store import read_fit, save_turnover, turnover_tree
+from bayes_rootc.inference.turnover import TurnoverFit, draw_layers, extend_profiles, fit_turnover
+from bayes_rootc.inference.turnover_checks import (
+    calibrate,
+    calibration_table,
+    cross_validate,
+    leave_profile_out,
+    score_table,
+)
+from bayes_rootc.models.components import Components
+from bayes_rootc.models.radiocarbon import LogNormalPrior, delta14c, invert
+from bayes_rootc.models.turnover import TurnoverModel, depth_functions
+
+TRUTH = {"mean_log_k": -6.2, "tau_profile": 0.7, "tau_layer": 0.4, "model_sd": 25.0, "nu": 4.0}
+SLOPE, BIOME, EFFECT = np.array([-1.3, -0.2]), {1: 0.5, 3: 0.1, 6: -0.6}, 0.3
+AIR = Atmosphere.packaged()
+GROUPS = {"climate": ["warm", "wet"]}
+
+
+def simulate(profiles: int, seed: int = 0, per_profile: int = 4) -> tuple[pd.DataFrame, np.ndarray]:
+    """Layers of a world that follows the model, with one covariate component that matters; and their true log k."""
+    rng = np.random.default_rng(seed)
+    p = np.repeat(np.arange(profiles), per_profile)
+    n = len(p)
+    warm = rng.standard_normal(profiles)
+    top = np.sort(rng.exponential(35.0, (profiles, per_profile)), axis=1).ravel().clip(0, 170)
+    layers = pd.DataFrame(
+        {
+            "id": [f"layer {i}" for i in range(n)],
+            "profile": [f"profile {i}" for i in p],
+            "lat": 10.0,
+            "lon": 20.0 + p,
+            "profile_index": p,
+            "biome": rng.choice(list(BIOME), profiles)[p],
+            "top": top,
+            "bottom": top + rng.uniform(5, 25, n),
+            "year": np.floor(rng.uniform(1975, 2019, profiles))[p],
+            "zone": rng.choice(["NHZone1", "SHZone1-2"], profiles)[p],
+            "sigma": rng.uniform(2, 8, n),
+            "warm": warm[p],
+            "wet": (warm + 0.1 * rng.standard_normal(profiles))[p],
+        }
+    )
+    log_k = (
+        TRUTH["mean_log_k"]
+        + layers["biome"].map(BIOME).to_numpy()
+        + depth_functions((layers["top"] + layers["bottom"]) / 2) @ SLOPE
+        + EFFECT * warm[p]
+        + TRUTH["tau_profile"] * rng.standard_normal(profiles)[p]
+        + TRUTH["tau_layer"] * rng.standard_normal(n)
+    )
+    clean = delta14c(np.exp(log_k), layers["year"], layers["zone"].to_numpy(str))
+    noise = np.hypot(layers["sigma"], TRUTH["model_sd"]) * rng.standard_t(TRUTH["nu"], n)
+    return layers.assign(delta14c=np.maximum(clean + noise, -999)), log_k
+
+
+@pytest.fixture(scope="module")
+def world() -> tuple[pd.DataFrame, np.ndarray]:
+    return simulate(250)
+
+
+@pytest.fixture(scope="module")
+def fitted(world) -> TurnoverFit:
+    return fit_turnover(world[0], GROUPS, AIR, seed=5, tune=200, draws=300)
+
+
+def test_the_sampler_converged(fitted, world):
+    layers, _ = world
+    tree = turnover_tree(layers, draw_layers(fitted, layers, AIR, seed=1), fitted)
+    row = diagnose("turnover", tree)
+    assert row["r_hat_max"] < 1.02 and row["divergences"] == 0, row  # 300 draws a chain: R-hat itself is noisy
+    assert min(row["ess_bulk_min"], row["ess_tail_min"]) > MIN_ESS / 2, row
+    assert MAX_R_HAT < 1.02
+    assert max(fitted.quadrature) < 0.05
+
+
+def test_the_truth_is_among_the_draws(fitted):
+    draws = fitted.draws()
+    for name, value in TRUTH.items():
+        if name != "mean_log_k":  # three biomes of nine leave it loose; contrasts are sharp
+            low, high = np.quantile(draws[name], [0.0005, 0.9995])
+            assert low < value < high, name
+    contrast = draws["biome_offset"][:, 0] - draws["biome_offset"][:, 5]
+    assert np.quantile(contrast, 0.0005) < BIOME[1] - BIOME[6] < np.quantile(contrast, 0.9995)
+    assert draws["coefficient"].shape[1] == 1
+    low, high = np.quantile(draws["coefficient"][:, 0], [0.0005, 0.9995])
+    assert 0 < low < EFFECT < high
+
+
+def test_intervals_of_log_k_cover_the_truth(fitted, world):
+    layers, log_k = world
+    drawn = draw_layers(fitted, layers, AIR, seed=1, count=400)
+    low, high = np.quantile(drawn.log_k, [0.025, 0.975], axis=0)
+    inside = (low <= log_k) & (log_k <= high)
+    by_profile = inside.reshape(-1, 4).mean(axis=1)  # layers of a profile go together
+    assert inside.mean() == pytest.approx(0.95, abs=4 * by_profile.std() / np.sqrt(len(by_profile)))
+    step = drawn.nodes[1] - drawn.nodes[0]
+    np.testing.assert_allclose(drawn.density.sum(axis=1) * step, 1, rtol=1e-9)
+    mean = (drawn.density * drawn.nodes).sum(axis=1) * step
+    error = drawn.log_k.std(axis=0) / np.sqrt(400)
+    assert (np.abs(mean - drawn.log_k.mean(axis=0)) < 5 * error + step / 2).all()
+
+
+def test_single_layers_under_known_hyperparameters_are_those_of_invert():
+    """The independent check: one layer a profile, so both effects are one normal prior, and errors are normal."""
+    layers, _ = simulate(40, seed=3, per_profile=1)
+    none = Components.fit(layers, {})
+    known = {
+        "mean_log_k": np.array(TRUTH["mean_log_k"]),
+        "slope": SLOPE,
+        "biome_offset": np.zeros(9),
+        "slope_offset": np.zeros((2, 9)),
+        "coefficient": np.zeros(0),
+        "nu": np.array(np.inf),
+        **{name: np.array(TRUTH[name]) for name in ("tau_profile", "tau_layer", "model_sd")},
+    }
+    draws = 3000
+    samples = {k: np.broadcast_to(v, (1, draws, *v.shape)) for k, v in known.items()}
+    fit = TurnoverFit(TurnoverModel(error="normal"), none, samples, {}, (0.0, 0.0))
+    drawn = draw_layers(fit, layers, AIR, seed=2)
+    mean = TRUTH["mean_log_k"] + depth_functions((layers["top"] + layers["bottom"]) / 2) @ SLOPE
+    prior = LogNormalPrior(np.exp(-mean), np.hypot(TRUTH["tau_profile"], TRUTH["tau_layer"]))
+    data = (layers["delta14c"], layers["sigma"], layers["year"], layers["zone"].to_numpy(str))
+    alone = invert(*data, prior, model_sd=TRUTH["model_sd"])
+    for level, name in ((0.025, "p025"), (0.5, "median"), (0.975, "p975")):
+        exact = np.log(alone[f"k_{name}"].values)
+        below = (drawn.log_k < exact).mean(axis=0)
+        # 40 binomial shares at 5 standard errors, and half a grid cell
+        assert np.abs(below - level).max() < 5 * np.sqrt(level * (1 - level) / draws) + 0.02, name
+
+
+def test_profiles_are_extended_with_their_own_effect(fitted, world):
+    layers, _ = world
+    drawn = draw_layers(fitted, layers, AIR, seed=1, count=200)
+    again = extend_profiles(fitted, drawn.effect, layers, seed=9)
+    assert again.shape == drawn.log_k.shape
+    apart = again.mean(axis=0) - drawn.log_k.mean(axis=0)  # what the layer's own measurement adds
+    assert np.abs(apart).mean() < TRUTH["tau_layer"]
+    blank = draw_layers(fitted, layers.assign(delta14c=np.nan), AIR, seed=1, count=200)
+    assert again.std(axis=0).mean() < 0.8 * blank.log_k.std(axis=0).mean()  # the effect is known
+
+
+def test_the_file_gives_the_fit_back(fitted, world, tmp_path):
+    layers, _ = world
+    drawn = draw_layers(fitted, layers, AIR, seed=1)
+    save_turnover(tmp_path / "turnover.nc", turnover_tree(layers, drawn, fitted))
+    again = read_fit(tmp_path / "turnover.nc")
+    assert again.model == fitted.model and again.components.names == fitted.components.names
+    np.testing.assert_array_equal(again.samples["tau_layer"], fitted.samples["tau_layer"])
+    np.testing.assert_array_equal(draw_layers(again, layers, AIR, seed=1).log_k, drawn.log_k)
+    with pytest.raises(InputError, match="fit turnover"):
+        read_fit(tmp_path / "none.nc")
+
+
+def test_leaving_a_profile_out_is_safe(fitted, world):
+    layers, _ = world
+    values, loo = leave_profile_out(fitted, layers, AIR)
+    assert values.shape == (fitted.samples["tau_layer"].size, 250)
+    assert loo["pareto_k_bad"] < 0.02
+    assert 2 < loo["p_loo"] < 40  # about as many as there are free hyperparameters
+
+
+@pytest.mark.slow
+def test_held_out_profiles_are_covered(world):
+    layers, _ = world
+    scores = cross_validate(layers, GROUPS, AIR, TurnoverModel(), seed=4, folds=3)
+    table = score_table(scores, layers)
+    every = table.iloc[0]
+    assert every["layers"] == len(layers)
+    assert every["coverage95"] == pytest.approx(0.95, abs=4 * every["coverage95_se"])
+    assert every["pit_mean"] == pytest.approx(0.5, abs=4 * 0.29 / np.sqrt(250))
+    # predicting from place and depth beats the climatology of all layers
+    assert every["crps"] < 0.8 * np.abs(layers["delta14c"] - layers["delta14c"].median()).mean()
+
+
+@pytest.mark.slow
+def test_ranks_of_the_truth_are_uniform():
+    """Simulation-based calibration, small: the mean of 12 uniform ranks has a standard error of 0.29/√12."""
+    layers, _ = simulate(12, seed=8, per_profile=3)
+    ranks = calibrate(layers, AIR, TurnoverModel(error="normal"), seed=3, simulations=12, draws=50)
+    table = calibration_table(ranks)
+    assert set(table["quantity"]) >= {"tau_profile", "tau_layer", "model_sd", "log_k"}
+    assert (table["rank_mean"] - 0.5).abs().max() < 4 * 0.29 / np.sqrt(12)
+    assert ((ranks > 0) & (ranks < 1)).to_numpy().mean() > 0.8  # truths are inside their posteriors
+
+
+def test_the_same_seed_gives_the_same_fit():
+    layers, _ = simulate(20, seed=2)
+    first, second = (fit_turnover(layers, {}, AIR, seed=1, chains=2, tune=100, draws=50) for _ in range(2))
+    for name, value in first.samples.items():
+        np.testing.assert_array_equal(value, second.samples[name])
+
+
+def test_too_few_layers_are_refused():
+    layers, _ = simulate(4)
+    with pytest.raises(InputError, match="too few"):
+        fit_turnover(layers, {}, AIR, seed=1)

@@ -1,0 +1,108 @@
+"""The marginal likelihood of a profile against brute-force integration, and its gradient against differences."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.special import logsumexp
+from scipy.stats import norm
+from scipy.stats import t as student_t
+
+from bayes_rootc.data.atmosphere import Atmosphere
+from bayes_rootc.models.marginal import Scales, make_blocks, profile_log_likelihood
+from bayes_rootc.models.radiocarbon import LOG_K_RANGE, predicted_table
+
+PROFILE = np.array([0, 0, 0, 1, 2, 2])
+YEAR, OBSERVED = np.full(6, 2005.0), np.array([60.0, -80.0, -300.0, 90.0, 10.0, 40.0])
+KNOWN = np.array([16.0, 25.0, 9.0, 4.0, 36.0, 25.0])
+CENTRE = np.array([-4.5, -6.0, -7.5, -4.0, -5.0, -5.2])
+TRUTH = {"tau_profile": 0.8, "tau_layer": 0.5, "model_sd": 20.0}
+
+
+def residuals(grid: int) -> tuple[np.ndarray, np.ndarray]:
+    log_k = np.linspace(*LOG_K_RANGE, grid)
+    air = Atmosphere.packaged()
+    return log_k, OBSERVED[:, None] - predicted_table(np.exp(log_k), YEAR, np.full(6, "NHZone1"), "steady", air)
+
+
+def ours(nu: float, measured: np.ndarray | None = None, centre: np.ndarray = CENTRE, grid: int = 256, **changed: float):
+    log_k, residual = residuals(grid)
+    measured = np.ones(6, bool) if measured is None else measured
+    scales = Scales(**{k: jnp.asarray(v) for k, v in (TRUTH | {"nu": nu} | changed).items()})
+    out = np.empty(3)
+    for block in make_blocks(residual, measured, KNOWN, np.zeros((6, 1)), PROFILE):
+        value = profile_log_likelihood(
+            block, jnp.asarray(log_k), jnp.asarray(centre)[block.layer_order], scales, student=np.isfinite(nu)
+        )
+        out[np.asarray(block.profile_order)] = value
+    return out
+
+
+def brute_force(nu: float) -> np.ndarray:
+    """A Riemann sum over log k and the effect, layer by layer, on nodes much finer than needed."""
+    log_k, residual = residuals(4096)
+    effect = np.linspace(-6, 6, 601) * TRUTH["tau_profile"]
+    out = []
+    for p in range(3):
+        total = norm.logpdf(effect, 0, TRUTH["tau_profile"]) + np.log(effect[1] - effect[0])
+        for i in np.flatnonzero(PROFILE == p):
+            sd = np.hypot(np.sqrt(KNOWN[i]), TRUTH["model_sd"])
+            error = student_t.logpdf(residual[i], nu, 0, sd) if np.isfinite(nu) else norm.logpdf(residual[i], 0, sd)
+            latent = norm.logpdf(log_k, CENTRE[i] + effect[:, None], TRUTH["tau_layer"])
+            total += logsumexp(error + latent, axis=1) + np.log(log_k[1] - log_k[0])
+        out.append(logsumexp(total))
+    return np.array(out)
+
+
+@pytest.fixture(autouse=True)
+def double_precision():
+    with jax.enable_x64(True):
+        yield
+
+
+@pytest.mark.parametrize("nu", [np.inf, 2.5])
+def test_both_sums_equal_brute_force(nu):
+    np.testing.assert_allclose(ours(nu), brute_force(nu), atol=2e-4)
+
+
+@pytest.mark.parametrize("nu", [np.inf, 2.5])
+def test_the_written_gradient_is_the_gradient(nu):
+    log_k, residual = residuals(128)
+    (block,) = make_blocks(residual[:3], np.array([True, True, False]), KNOWN[:3], np.zeros((3, 1)), np.zeros(3, int))
+    weight = jnp.asarray([1.7])  # the cotangent is not 1
+
+    def value(centre, **scales):
+        every = Scales(**(TRUTH | {"nu": jnp.asarray(nu)} | scales))
+        return (
+            profile_log_likelihood(block, jnp.asarray(log_k), centre, every, student=np.isfinite(nu)) * weight
+        ).sum()
+
+    centre = jnp.asarray(CENTRE[:3])
+    names = ["tau_profile", "tau_layer", "model_sd"] + (["nu"] if np.isfinite(nu) else [])
+    at = {n: jnp.asarray((TRUTH | {"nu": nu})[n]) for n in names}
+    by_centre, by_scale = jax.grad(value)(centre, **at), jax.grad(lambda s: value(centre, **s))(at)
+    step = 1e-3  # the penalty's logarithm is in single precision: differences are good to 1e-6 / step
+    for i in range(3):
+        move = step * np.eye(3)[i]
+        difference = (value(centre + move, **at) - value(centre - move, **at)) / (2 * step)
+        assert float(by_centre[i]) == pytest.approx(float(difference), abs=5e-3)
+    for name in names:
+        up, down = ({**at, name: at[name] + s} for s in (step, -step))
+        difference = (value(centre, **up) - value(centre, **down)) / (2 * step)
+        assert float(by_scale[name]) == pytest.approx(float(difference), abs=5e-3)
+    assert float(by_centre[2]) == pytest.approx(0, abs=1e-9)  # nothing was measured there
+
+
+def test_a_layer_without_a_measurement_says_nothing():
+    measured = np.array([True, True, False, False, True, True])
+    blank = ours(2.5, measured)
+    assert blank[1] == pytest.approx(0, abs=1e-6)
+    moved = CENTRE + np.array([0, 0, 2.0, -3.0, 0, 0])
+    np.testing.assert_allclose(ours(2.5, measured, moved), blank, atol=1e-9)
+
+
+def test_extreme_spreads_stay_finite():
+    """A tau far below the spread of profiles would overflow double precision without the cut."""
+    assert np.isfinite(ours(2.5, tau_profile=3.0, tau_layer=0.1)).all()
