@@ -202,12 +202,12 @@ def draw_layers(
     parts = np.array_split(np.arange(total), min(total, 8))  # fixed, so that sums do not depend on the threads
 
     def work(part: NDArray[np.int64]) -> NDArray[np.float64]:
-        density = np.zeros((n, grid))
+        density = np.zeros((n, grid), np.float32)
         for m in part:
             rng = np.random.default_rng([seed, m])
             effect[m], weight, sd = sample(every[m], rng)
             cumulative = np.cumsum(weight, axis=1)
-            u = rng.uniform(size=(n, 1)) * cumulative[:, -1:]
+            u = rng.uniform(size=(n, 1)).astype(np.float32) * cumulative[:, -1:]
             node = np.minimum((cumulative < u).sum(axis=1), grid - 1)
             own = np.take_along_axis(weight, node[:, None], 1)[:, 0]
             below = np.take_along_axis(cumulative, node[:, None], 1)[:, 0] - own
@@ -230,7 +230,8 @@ def draw_layers(
 
     done = [0]
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        density = np.sum(list(pool.map(work, parts)), axis=0) / total
+        density = np.sum(list(pool.map(work, parts)), axis=0, dtype=float)
+    density /= density.sum(axis=1, keepdims=True) * step
     return LayerDraws(log_k, fitted, replicated, effect, nodes, density, predicted)
 
 
@@ -262,6 +263,8 @@ def _sampler(
     with jax.enable_x64(True):
         coarse_nodes, nodes = jnp.asarray(fit.model.log_k), jnp.asarray(fine.log_k)
         coarse, blocks = (m.blocks(layers, fit.components, atmosphere) for m in (fit.model, fine))
+        # Single precision is ample for drawing, and there are many nodes.
+        nodes, blocks = jax.tree.map(lambda a: a.astype(jnp.float32) if a.dtype == float else a, (nodes, blocks))
 
     @jax.jit
     def effects(block: Block, sample: dict[str, Array]) -> Array:
@@ -281,9 +284,11 @@ def _sampler(
     profiles = sum(len(b.profile_order) for b in blocks)
 
     def draw(sample: dict[str, NDArray], rng: np.random.Generator) -> tuple[NDArray, NDArray, NDArray]:
-        weight, sd, drawn = np.empty((len(layers), fine.grid)), np.empty(len(layers)), np.empty(profiles)
+        weight, sd = np.empty((len(layers), fine.grid), np.float32), np.empty(len(layers))
+        drawn = np.empty(profiles)
         with jax.enable_x64(True):
             traced = {k: jnp.asarray(v) for k, v in sample.items()}
+            single = {k: v.astype(jnp.float32) for k, v in traced.items()}
             for first, second in zip(coarse, blocks, strict=True):
                 log_posterior = np.asarray(effects(first, traced))
                 mass = np.cumsum(np.exp(log_posterior - log_posterior.max(axis=1, keepdims=True)), axis=1)
@@ -291,7 +296,7 @@ def _sampler(
                 node = np.minimum((mass < u).sum(axis=1), mass.shape[1] - 1)
                 effect = sample["tau_profile"] * np.asarray(first.z)[node]
                 drawn[np.asarray(first.profile_order)] = effect
-                weight_here, sd_here = densities(second, traced, jnp.asarray(effect))
+                weight_here, sd_here = densities(second, single, jnp.asarray(effect, jnp.float32))
                 weight[np.asarray(second.layer_order)] = weight_here
                 sd[np.asarray(second.layer_order)] = sd_here
         return drawn, weight, sd
