@@ -103,7 +103,11 @@ def sample_pymc(data: Data, tune: int, draws: int) -> Posterior:
 
 
 def sample_numpyro(data: Data, tune: int, draws: int) -> Posterior:
-    """NumPyro in double precision, else at its defaults; profiles centred, layers not."""
+    """NumPyro in double precision, else at its defaults; profiles centred, layers not.
+
+    Its default start puts `mean` within (-2, 2), where most layers are younger than the bomb peak and the likelihood
+    is nearly flat; PyMC's lies about the prior mean. This is part of what a user meets, so it is not changed here.
+    """
 
     def model() -> None:
         s = {name: numpyro.sample(name, dist.LogNormal(np.log(m), sd)) for name, (m, sd) in POSITIVE.items()}
@@ -147,7 +151,7 @@ def measure(name: str, run: Callable[[], Posterior]) -> dict[str, Any]:
         "layers_r_hat_above_1.1": float(1 - (layers <= 1.1).mean()),
         "divergences": int(posterior["diverging"].sum()),
         "steps_per_draw": float(posterior["n_steps"].mean()),
-        "mean_by_chain": {k: posterior[k].mean(axis=1).tolist() for k in POSITIVE},
+        "mean_by_chain": {k: posterior[k].mean(axis=1).tolist() for k in ("mean", *POSITIVE)},
     }
 
 

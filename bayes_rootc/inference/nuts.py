@@ -36,6 +36,9 @@ MIN_CURVATURE = 0.25
 """Least curvature that is believed, of parameters whose priors have about unit scale."""
 
 
+type Place = tuple[Array, Array]
+
+
 class Nuts:
     """A sampler of one model; compiled when first used with data of a shape.
 
@@ -63,9 +66,22 @@ class Nuts:
         self._value_and_gradient = jax.jit(jax.value_and_grad(self._potential))
         self._begin, self._advance, self._constrain = (jax.jit(f) for f in (self._first, self._steps, self._parameters))
 
+    def locate(self, arguments: tuple[Any, ...]) -> Place:
+        """Mode of the posterior, and a factor L of the inverse curvature there: L Lᵀ = H⁻¹."""
+        with jax.enable_x64(True):
+            return self._laplace(arguments)
+
+    def sketch(self, arguments: tuple[Any, ...], place: Place, *, seed: int, count: int) -> dict[str, NDArray]:
+        """Draws of the normal approximation at the mode, as `run` gives them, of one chain: where the posterior is."""
+        with jax.enable_x64(True):
+            white = np.random.default_rng(seed).standard_normal((1, count, len(self._start)))
+            samples = self._constrain(jnp.asarray(white), (*place, arguments))
+        return {name: np.asarray(value) for name, value in samples.items()}
+
     def run(
         self,
         arguments: tuple[Any, ...],
+        place: Place | None = None,
         *,
         seed: int,
         chains: int = 4,
@@ -74,13 +90,15 @@ class Nuts:
     ) -> tuple[dict[str, NDArray], dict[str, NDArray]]:
         """Draws of the model's parameters and deterministic quantities, in double precision.
 
+        place : from `locate`, if that was asked before.
+
         Returns
         -------
         samples : by name, (chain, draw, …).
         stats : `diverging`, `energy`, `n_steps`, `acceptance_rate`, (chain, draw).
         """
         with jax.enable_x64(True):
-            inputs = (*self._laplace(arguments), arguments)
+            inputs = (*(place or self._laplace(arguments)), arguments)
             starts = DISPERSION * np.random.default_rng(seed).standard_normal((chains, len(self._start)))
             keys = jax.random.split(jax.random.key(seed), chains)
             states = [self._begin(key, jnp.asarray(x), inputs) for key, x in zip(keys, starts, strict=True)]
@@ -134,8 +152,7 @@ class Nuts:
 
         return jax.vmap(jax.vmap(one))(white)
 
-    def _laplace(self, arguments: tuple[Any, ...]) -> tuple[Array, Array]:
-        """Mode of the posterior, and a factor L of the inverse curvature there: L Lᵀ = H⁻¹."""
+    def _laplace(self, arguments: tuple[Any, ...]) -> Place:
 
         def objective(z: NDArray) -> tuple[float, NDArray]:
             value, gradient = self._value_and_gradient(jnp.asarray(z), arguments)

@@ -15,6 +15,7 @@ import pandas as pd
 from jax import Array
 from numpy.typing import NDArray
 
+from ..constants import BIOMES
 from ..data.atmosphere import Atmosphere
 from ..errors import InputError
 from ..models.components import Components
@@ -38,6 +39,9 @@ MAX_QUADRATURE_ERROR = 0.05
 """The log likelihood of all layers may differ from a finer grid's by a constant; this much variation between draws is
 let pass, because it changes no posterior probability by more than 5 %.
 """
+
+PILOT_MARGIN = 0.6
+"""The normal approximation is narrower than the posterior: its draws must do better by so much."""
 
 CHECK_DRAWS = 16
 MAX_REFINEMENTS = 3
@@ -97,11 +101,11 @@ def fit_turnover(
     *,
     seed: int,
     chains: int = 4,
-    tune: int = 200,
-    draws: int = 300,
+    tune: int = 150,
+    draws: int = 350,
     progress: Progress | None = None,
 ) -> TurnoverFit:
-    """Posterior of the hyperparameters; the grids are refined, and the fit repeated, where they prove too coarse.
+    """Posterior of the hyperparameters, on grids that are refined until they are fine enough where the posterior is.
 
     Parameters
     ----------
@@ -120,31 +124,49 @@ def fit_turnover(
         )
     model = model or TurnoverModel()
     components = Components.fit(layers.drop_duplicates("profile_index"), groups)
+    biomes = tuple(int(b) for b in np.unique(layers["biome"]))
+    sampler = _sampler_for(len(components.names), biomes, model.student, tune)
+    place = None
     for _ in range(1 + MAX_REFINEMENTS):
         with jax.enable_x64(True):
-            blocks, log_k = model.blocks(layers, components, atmosphere), jnp.asarray(model.log_k)
-        sampler = _sampler_for(len(components.names), model.student, tune)
-        samples, stats = sampler.run((blocks, log_k), seed=seed, chains=chains, draws=draws, progress=progress)
-        fit = TurnoverFit(model, components, complete(samples), stats, (np.nan, np.nan))
-        fit = replace(fit, quadrature=quadrature_error(fit, layers, atmosphere))
-        coarse = [error > MAX_QUADRATURE_ERROR for error in fit.quadrature]
-        if not any(coarse):
+            data = (model.blocks(layers, components, atmosphere), jnp.asarray(model.log_k))
+        place = place or sampler.locate(data)
+        pilot = complete(sampler.sketch(data, place, seed=seed, count=CHECK_DRAWS), biomes, seed)
+        fit = TurnoverFit(model, components, pilot, {}, (np.nan, np.nan))
+        error = quadrature_error(fit, layers, atmosphere)
+        if max(error) <= PILOT_MARGIN * MAX_QUADRATURE_ERROR:  # before the dear part; told of its draws afterwards
             break
-        model = replace(model, grid=model.grid * (1 + coarse[0]), refine=model.refine * (1 + coarse[1]))
+        grid, refine = (
+            f if e > PILOT_MARGIN * MAX_QUADRATURE_ERROR else 1.0 for f, e in zip((1.5, 1.5), error, strict=True)
+        )
+        model = replace(model, grid=int(model.grid * grid), refine=model.refine * refine)
+    samples, stats = sampler.run(data, place, seed=seed, chains=chains, draws=draws, progress=progress)
+    fit = TurnoverFit(model, components, complete(samples, biomes, seed), stats, (np.nan, np.nan))
+    fit = replace(fit, quadrature=quadrature_error(fit, layers, atmosphere))
     return fit
 
 
 @cache
-def _sampler_for(n_components: int, student: bool, tune: int) -> Nuts:
+def _sampler_for(n_components: int, biomes: tuple[int, ...], student: bool, tune: int) -> Nuts:
     """The sampler of a variant of the model; it stays compiled for the next fit to layers of the same shape."""
-    model = partial(turnover_model, n_components=n_components, student=student)
+    model = partial(turnover_model, n_components=n_components, biomes=biomes, student=student)
     return Nuts(model, (None, None), tune=tune)
 
 
-def complete(samples: dict[str, NDArray]) -> dict[str, NDArray]:
-    """Samples with what the likelihood needs and the chosen variant does not sample: no components, Normal errors."""
-    shape = samples["tau_layer"].shape
-    return {"coefficient": np.zeros((*shape, 0)), "nu": np.full(shape, np.inf)} | samples
+def complete(samples: dict[str, NDArray], biomes: tuple[int, ...], seed: int) -> dict[str, NDArray]:
+    """Samples with all that the likelihood needs.
+
+    Effects of biomes without layers are drawn given their spread, which is all that is known of them; without
+    components, or with Normal errors, what stands for them is added.
+    """
+    rng = np.random.default_rng(seed)
+    out = {name: np.array(v) for name, v in samples.items() if name not in ("biome_effect", "slope_effect")}
+    absent = np.setdiff1d(list(BIOMES), biomes) - 1
+    shape = out["tau_layer"].shape
+    out["biome_offset"][..., absent] = out["biome_sd"][..., None] * rng.standard_normal((*shape, len(absent)))
+    noise = rng.standard_normal((*shape, 2, len(absent)))
+    out["slope_offset"][..., absent] = out["slope_sd"][..., None] * noise
+    return {"coefficient": np.zeros((*shape, 0)), "nu": np.full(shape, np.inf)} | out
 
 
 def quadrature_error(fit: TurnoverFit, layers: pd.DataFrame, atmosphere: Atmosphere) -> tuple[float, float]:
@@ -201,7 +223,7 @@ def draw_layers(
     effect = np.empty((total, layers["profile_index"].nunique()))
     parts = np.array_split(np.arange(total), min(total, 8))  # fixed, so that sums do not depend on the threads
 
-    def work(part: NDArray[np.int64]) -> NDArray[np.float64]:
+    def work(part: NDArray[np.int64]) -> NDArray[np.float32]:
         density = np.zeros((n, grid), np.float32)
         for m in part:
             rng = np.random.default_rng([seed, m])

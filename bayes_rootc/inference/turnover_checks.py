@@ -30,10 +30,10 @@ def sample_prior(model: TurnoverModel, n_components: int, count: int, seed: int)
     """Hyperparameters from their priors, (draw, …)."""
     with jax.enable_x64(True):
         drawn = Predictive(turnover_model, num_samples=count)(
-            jax.random.key(seed), None, None, n_components, student=model.student
+            jax.random.key(seed), None, None, n_components, tuple(BIOMES), student=model.student
         )
     samples = {name: np.asarray(v) for name, v in drawn.items()}
-    return complete(samples)
+    return complete(samples, tuple(BIOMES), seed)
 
 
 def draw_prior(

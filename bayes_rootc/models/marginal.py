@@ -74,7 +74,7 @@ def make_blocks(
     design: NDArray[np.float64],
     profile: NDArray[np.int64],
     *,
-    refine: int = 1,
+    refine: float = 1.0,
 ) -> tuple[Block, ...]:
     """Blocks of layers; `profile` numbers them from 0. `refine` multiplies the nodes of the profile effect."""
     size = np.bincount(profile)
@@ -101,7 +101,7 @@ def make_blocks(
     return tuple(jax.tree.map(jnp.asarray, blocks))
 
 
-def profile_nodes(layers: int, refine: int = 1) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def profile_nodes(layers: int, refine: float = 1.0) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Nodes and log weights of a standard normal, close enough for the effect of a profile with so many layers.
 
     With τ_layer = 0.6 τ_profile the effect given its layers has a standard deviation of 1/√(1 + 3 layers); nodes that

@@ -188,7 +188,7 @@ def test_held_out_profiles_are_covered(world):
 def test_ranks_of_the_truth_are_uniform():
     """Simulation-based calibration, small: the mean of 12 uniform ranks has a standard error of 0.29/√12."""
     layers, _ = simulate(12, seed=8, per_profile=3)
-    ranks = calibrate(layers, AIR, TurnoverModel(error="normal"), seed=3, simulations=12, draws=50)
+    ranks = calibrate(layers, AIR, TurnoverModel(error="normal", grid=256), seed=3, simulations=12, draws=50)
     table = calibration_table(ranks)
     assert set(table["quantity"]) >= {"tau_profile", "tau_layer", "model_sd", "log_k"}
     assert (table["rank_mean"] - 0.5).abs().max() < 4 * 0.29 / np.sqrt(12)
