@@ -221,30 +221,39 @@ def grid_quantile(density: NDArray[np.float64], log_k: NDArray[np.float64], leve
     step = log_k[1] - log_k[0]
     cumulative = np.cumsum(density, axis=1) * step
     cumulative /= cumulative[:, -1:]
-    edges = np.r_[log_k[0] - step / 2, log_k + step / 2]  # each node stands for a cell around it
-    quantiles = np.empty((density.shape[0], levels.shape[0]))
-    for i, row in enumerate(cumulative):
-        quantiles[i] = np.interp(levels[:, i], np.r_[0.0, row], edges)
-    return np.clip(quantiles, log_k[0], log_k[-1])
+    # One search for all layers: layer i's cumulative density is shifted to lie between i and i + 1.
+    shift = np.arange(density.shape[0])
+    node = np.searchsorted((cumulative + shift[:, None]).ravel(), (levels + shift).ravel())
+    node = np.clip(node.reshape(levels.shape) - shift * density.shape[1], 0, len(log_k) - 1)
+    above = cumulative[shift, node]
+    below = np.where(node > 0, cumulative[shift, node - 1], 0.0)
+    width = above - below
+    part = np.divide(levels - below, width, where=width > 0, out=np.full(levels.shape, 0.5))
+    # Each node stands for a cell around it.
+    return np.clip(log_k[node] + step * (np.clip(part, 0, 1) - 0.5), log_k[0], log_k[-1]).T
 
 
 def _modes(density: NDArray[np.float64], log_k: NDArray[np.float64]) -> tuple[Any, Any, Any]:
     """Separate modes: the density is cut at its local minima, a mode's probability is the mass between two cuts."""
-    step = log_k[1] - log_k[0]
-    n_modes = np.empty(len(density), int)
-    mode_k = np.full((len(density), MAX_MODES), np.nan)
-    probability = np.zeros((len(density), MAX_MODES))
-    for i, row in enumerate(density):
-        falling = row[1:] < row[:-1]
-        minima = np.flatnonzero(falling[:-1] & ~falling[1:]) + 1
-        starts = np.r_[0, minima]
-        masses = np.add.reduceat(row, starts) * step
-        ranked = [j for j in np.argsort(-masses, kind="stable") if masses[j] >= MODE_FLOOR]
-        n_modes[i] = len(ranked)
-        ends = np.r_[minima, len(row)]
-        for slot, j in enumerate(ranked[:MAX_MODES]):
-            peak = starts[j] + int(np.argmax(row[starts[j] : ends[j]]))
-            mode_k[i, slot], probability[i, slot] = np.exp(log_k[peak]), masses[j]
+    n, size = density.shape
+    falling = density[:, 1:] < density[:, :-1]
+    cut = np.zeros((n, size), bool)  # a piece starts here: at the first node, and at each local minimum
+    cut[:, 0], cut[:, 1:-1] = True, falling[:, :-1] & ~falling[:, 1:]
+    start, flat = np.flatnonzero(cut), density.ravel()
+    mass = np.add.reduceat(flat, start) * (log_k[1] - log_k[0])
+    kept = mass >= MODE_FLOOR
+    top = np.repeat(np.maximum.reduceat(flat, start), np.diff(np.r_[start, n * size]))
+    at_top = np.flatnonzero(flat == top)
+    peak = at_top[np.searchsorted(at_top, start)]  # the first highest node of each piece
+    row, mass, peak = start[kept] // size, mass[kept], peak[kept]
+    order = np.lexsort((-mass, row))
+    row, mass, peak = row[order], mass[order], peak[order]
+    n_modes = np.bincount(row, minlength=n)
+    slot = np.arange(len(row)) - np.searchsorted(row, row)
+    listed = slot < MAX_MODES
+    mode_k, probability = np.full((n, MAX_MODES), np.nan), np.zeros((n, MAX_MODES))
+    mode_k[row[listed], slot[listed]] = np.exp(log_k[peak[listed] % size])
+    probability[row[listed], slot[listed]] = mass[listed]
     return ("layer", n_modes), (("layer", "mode"), mode_k, {"units": "yr-1"}), (("layer", "mode"), probability)
 
 
