@@ -53,11 +53,10 @@ class LogNormalPrior:
 
     def log_density(self, log_k: NDArray[np.float64], n: int) -> NDArray[np.float64]:
         """Normalised log density of log k: shape (n, len(log_k))."""
-        median_age, log_sd = (
-            np.broadcast_to(np.asarray(v, float), (n,))[:, None] for v in (self.median_age, self.log_sd)
-        )
+        of_layers = (np.atleast_1d(np.asarray(v, float))[:, None] for v in (self.median_age, self.log_sd))
+        median_age, log_sd = of_layers  # a prior that all layers share is computed once
         z = (log_k + np.log(median_age)) / log_sd
-        return -0.5 * z**2 - np.log(log_sd * np.sqrt(2 * np.pi))
+        return np.broadcast_to(-0.5 * z**2 - np.log(log_sd * np.sqrt(2 * np.pi)), (n, len(log_k)))
 
 
 def delta14c(
