@@ -183,6 +183,13 @@ def write_summaries(write) -> None:
         {"parameter": name, "meaning": "meaning", "unit": "1"} | spread("", value)
         for name, value in rows.items()
     ]))  # fmt: skip
+    scored = {"layers": 30, "profiles": 9, "coverage95": 0.95, "coverage95_se": 0.01, "coverage50": 0.5, "crps": 40.0}
+    classes = [("all", "all"), ("depth, cm", "0-10"), ("biome", BIOMES[3])]
+    for name in ("turnover_ppc", "turnover_cv"):
+        write(name, pd.DataFrame([{"group": g, "class": c} | scored for g, c in classes]))
+    write("turnover_held_out", pd.DataFrame({"pit": np.linspace(0.01, 0.99, 30)}))
+    write("turnover_misfit", pd.DataFrame([{"structure": "all", "class": "all", "layers": 30, "misfit_median": 13.0}]))
+    write("ibulk_profiles", pd.DataFrame([{"profile": "a", "layer": LAYERS[0], "ibulk_median": 0.3}]))
     write("turnover_ages", pd.DataFrame([
         {"biome": b, "biome_name": name, "depth_cm": d} | spread("age_", 20.0 * d)
         for b, name in BIOMES.items()
