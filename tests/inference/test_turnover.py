@@ -80,7 +80,7 @@ def test_the_sampler_converged(fitted, world):
     layers, _ = world
     tree = turnover_tree(layers, draw_layers(fitted, layers, AIR, seed=1), fitted)
     row = diagnose("turnover", tree)
-    assert row["r_hat_max"] < 1.03 and row["divergences"] <= 10, row  # 250 draws a chain: R-hat itself is noisy
+    assert row["r_hat_max"] < 1.02 and row["divergences"] == 0, row  # 250 draws a chain: R-hat itself is noisy
     assert min(row["ess_bulk_min"], row["ess_tail_min"]) > MIN_ESS / 2, row
     assert max(fitted.quadrature) < 0.05
 
