@@ -44,7 +44,6 @@ from .models.bulk_input import StockSource, harmonise, layer_stocks, standard_la
 from .models.radiocarbon import UNEXPLAINED_SD, LogNormalPrior, grid_quantile, invert, summarise_density
 from .models.turnover import TurnoverModel
 from .progress import Progress, Stages, part_of
-from .report.figures_turnover import save_check_figures
 from .report.tables import (
     checks_table,
     layers_table,
@@ -54,7 +53,14 @@ from .report.tables import (
     summary_by_depth,
     summary_global,
 )
-from .report.turnover_tables import harmonised_table, history_table, median_ages, misfit_table, population_table
+from .report.turnover_tables import (
+    harmonisation_score,
+    harmonised_table,
+    history_table,
+    median_ages,
+    misfit_table,
+    population_table,
+)
 from .settings import RunSettings
 
 STAGES = ("check", "turnover", "bulk input", "root depth", "learners", "estimates", "maps", "report")
@@ -403,11 +409,12 @@ def fit(
             infer_root_depth(inputs, settings)
             return settings.out / "posterior" / "root_depth.nc"
         turnover = infer_turnover(inputs, settings, progress)
-        infer_bulk_input(inputs, turnover, settings)
-    tables, layers, model = settings.out / "tables", inputs.layers, turnover_model_of(settings)
+        bulk = infer_bulk_input(inputs, turnover, settings)
+    tables, layers = settings.out / "tables", inputs.layers
+    model = turnover.fit.model if turnover.fit else turnover_model_of(settings)  # with its refined grid
     if both_histories:
         with stages.stage("the other history") as progress:
-            write_csv(tables / "turnover_prehistory.csv", compare_histories(inputs, turnover, settings, progress))
+            write_csv(tables / "turnover_prehistory.csv", compare_histories(inputs, turnover, bulk, settings, progress))
     if folds:
         with stages.stage(f"{folds}-fold cross-validation") as progress:
             seed = _seed(settings, "turnover folds")
@@ -429,20 +436,25 @@ def fit(
             )
             write_csv(tables / "turnover_sbc_ranks.csv", ranks)
             write_csv(tables / "turnover_sbc.csv", calibration_table(ranks))
+    from .report.figures_turnover import save_check_figures
+
     save_check_figures(settings.out)
     return settings.out / "posterior" / "turnover.nc"
 
 
 def compare_histories(
-    inputs: Inputs, turnover: Turnover, settings: RunSettings, progress: Progress | None = None
+    inputs: Inputs, turnover: Turnover, bulk: BulkInput, settings: RunSettings, progress: Progress | None = None
 ) -> pd.DataFrame:
     """Ages and I_bulk with the pool steady in 1950 and with the history since 55 kyr BP, side by side."""
     prehistory: Prehistory = "intcal20" if settings.prehistory == "steady" else "steady"
     other = settings.model_copy(update={"prehistory": prehistory, "out": settings.out / "other-history"})
-    fits = [(turnover, settings), (infer_turnover(inputs, other, progress), other)]
-    return history_table(
-        inputs.layers, {s.prehistory: (t.log_k, infer_bulk_input(inputs, t, s).density) for t, s in fits}
-    )
+    refitted = infer_turnover(inputs, other, progress)
+    density = infer_bulk_input(inputs, refitted, other).density
+    posteriors: dict[str, tuple[NDArray, NDArray]] = {
+        settings.prehistory: (turnover.log_k, bulk.density),
+        prehistory: (refitted.log_k, density),
+    }
+    return history_table(inputs.layers, posteriors)
 
 
 def summarise_run(
@@ -461,9 +473,11 @@ def summarise_run(
     write_csv(tables / "summary_depth.csv", summary_by_depth(estimates, totals))
     write_csv(tables / "root_shares.csv", root_shares_table(fractions))
     write_csv(tables / "stock_sources.csv", pd.DataFrame([vars(s) for s in bulk.sources]))
+    learners, profiles = (pd.read_csv(tables / f"{name}.csv") for name in ("learners", "ibulk_profiles"))
+    beside = paper_comparison(inputs, turnover.log_k, estimates, learners, fractions)
     write_csv(
         tables / "paper_comparison.csv",
-        paper_comparison(inputs, turnover.log_k, estimates, pd.read_csv(tables / "learners.csv"), fractions),
+        pd.concat([beside, pd.DataFrame([harmonisation_score(profiles)])], ignore_index=True),
     )
 
 

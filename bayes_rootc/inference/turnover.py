@@ -44,7 +44,7 @@ PILOT_MARGIN = 0.6
 """The normal approximation is narrower than the posterior: its draws must do better by so much."""
 
 CHECK_DRAWS = 16
-MAX_REFINEMENTS = 3
+MAX_REFINEMENTS, REFINEMENT = 4, 1.5
 LAYER_GRID = 384
 """Nodes of log k from which layers are drawn: 0.04 apart, finer than any layer's posterior is wide."""
 
@@ -126,24 +126,26 @@ def fit_turnover(
     components = Components.fit(layers.drop_duplicates("profile_index"), groups)
     biomes = tuple(int(b) for b in np.unique(layers["biome"]))
     sampler = _sampler_for(len(components.names), biomes, model.student, tune)
-    place = None
-    for _ in range(1 + MAX_REFINEMENTS):
+
+    def data(model: TurnoverModel) -> tuple[tuple[Block, ...], Array]:
         with jax.enable_x64(True):
-            data = (model.blocks(layers, components, atmosphere), jnp.asarray(model.log_k))
-        place = place or sampler.locate(data)
-        pilot = complete(sampler.sketch(data, place, seed=seed, count=CHECK_DRAWS), biomes, seed)
-        fit = TurnoverFit(model, components, pilot, {}, (np.nan, np.nan))
-        error = quadrature_error(fit, layers, atmosphere)
-        if max(error) <= PILOT_MARGIN * MAX_QUADRATURE_ERROR:  # before the dear part; told of its draws afterwards
-            break
+            return model.blocks(layers, components, atmosphere), jnp.asarray(model.log_k)
+
+    # The grid is settled before the dear part, by draws of the normal approximation at the mode.
+    place = sampler.locate(data(model))
+    pilot = complete(sampler.sketch(data(model), place, seed=seed, count=CHECK_DRAWS), biomes, seed)
+    for _ in range(MAX_REFINEMENTS):
+        rough = TurnoverFit(model, components, pilot, {}, (np.nan, np.nan))
         grid, refine = (
-            f if e > PILOT_MARGIN * MAX_QUADRATURE_ERROR else 1.0 for f, e in zip((1.5, 1.5), error, strict=True)
+            REFINEMENT if error > PILOT_MARGIN * MAX_QUADRATURE_ERROR else 1.0
+            for error in quadrature_error(rough, layers, atmosphere)
         )
+        if grid == refine == 1:
+            break
         model = replace(model, grid=int(model.grid * grid), refine=model.refine * refine)
-    samples, stats = sampler.run(data, place, seed=seed, chains=chains, draws=draws, progress=progress)
+    samples, stats = sampler.run(data(model), place, seed=seed, chains=chains, draws=draws, progress=progress)
     fit = TurnoverFit(model, components, complete(samples, biomes, seed), stats, (np.nan, np.nan))
-    fit = replace(fit, quadrature=quadrature_error(fit, layers, atmosphere))
-    return fit
+    return replace(fit, quadrature=quadrature_error(fit, layers, atmosphere))
 
 
 @cache

@@ -3,12 +3,12 @@ r"""The marginal likelihood of a profile: log k of every layer and the profile's
 A layer's log k is Normal(c + a, τ), where c is what the regression says and a ~ Normal(0, s) is common to the layers of
 a profile. Both sums are trapezoid rules on smooth functions that vanish at the ends, so they converge faster than any
 power of the spacing. With nodes a_q = s z_q the inner sum over log k = x_g needs no n x G x Q exponentials, because a
-Gaussian
-splits into factors of (layer, node of log k), (node of log k, node of a) and (layer, node of a):
+Gaussian splits into factors of (layer, node of log k), (node of log k, node of a) and (layer, node of a):
 
 .. math:: (x_g - c - a_q)^2 = (x_g - c)^2 - 2 (x_g - \bar x) a_q - 2 (\bar x - c) a_q + a_q^2
 
-and the middle factor is one matrix for all layers: the sum is a matrix product.
+and the middle factor is one matrix for all layers: the sum is a matrix product. Where τ is so small beside s that its
+factors leave the range of double precision, which a sampler may touch in passing, the sum is taken term by term.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
+from jax import Array, lax
 from jax.nn import softmax
 from jax.scipy.special import digamma, gammaln, logsumexp
 from numpy.typing import NDArray
@@ -33,9 +33,10 @@ narrower effect, which needs closer nodes.
 """
 
 MAX_EXPONENT, TINY = 690.0, 1e-300
-"""Double precision ends at exp(709). Only where τ is small beside the spread of profiles are effects of several
-standard deviations beyond it, and cut off.
-"""
+"""Double precision ends at exp(±709)."""
+
+NEGLIGIBLE = 1e-20
+"""Posterior weight of a node of the profile effect that changes no sum."""
 
 
 class Block(NamedTuple):
@@ -137,7 +138,8 @@ def effect_log_posterior(block: Block, log_k: Array, centre: Array, scales: Scal
 
     centre : what the regression says of log k, (layer,).
     """
-    return _sum_out(block, log_k, centre, scales, student=student).log_posterior
+    sums = _sum_out(block, log_k, centre, scales, student=student)
+    return lax.cond(sums.in_range, lambda: sums.log_posterior, lambda: _direct(student, block, log_k, centre, scales))
 
 
 def profile_log_likelihood(block: Block, log_k: Array, centre: Array, scales: Scales, *, student: bool) -> Array:
@@ -147,7 +149,8 @@ def profile_log_likelihood(block: Block, log_k: Array, centre: Array, scales: Sc
 
 class _Sums(NamedTuple):
     """What both the value and its gradient need: the penalty and exp(exponents) of layers at nodes (n, G), the shared
-    factor (G, Q), their product, the effect at its nodes (Q,), and its log posterior (P, Q).
+    factor (G, Q), their product, the effect at its nodes (Q,), its log posterior and the weights thereof (P, Q), and
+    whether the factors were within the range of double precision wherever there is weight.
     """
 
     penalty: Array
@@ -156,6 +159,8 @@ class _Sums(NamedTuple):
     product: Array
     effect: Array
     log_posterior: Array
+    weight: Array
+    in_range: Array
 
 
 def _sum_out(block: Block, log_k: Array, centre: Array, scales: Scales, *, student: bool) -> _Sums:
@@ -165,33 +170,84 @@ def _sum_out(block: Block, log_k: Array, centre: Array, scales: Scales, *, stude
     top = exponent.max(axis=1, keepdims=True)
     layers = jnp.exp(exponent - top)
     middle, effect = log_k.mean(), scales.tau_profile * block.z
-    shared = jnp.exp(jnp.clip((log_k - middle)[:, None] * (effect / tau**2), -MAX_EXPONENT, MAX_EXPONENT))
+    # Measured from middle + effect: where a layer with centre c needs it, at c + effect, it is then near (c - middle).
+    shared_exponent = (log_k[:, None] - middle - effect) * (effect / tau**2)
+    shared = jnp.exp(jnp.minimum(shared_exponent, MAX_EXPONENT))
     product = layers @ shared + TINY
+    log_product = jnp.log(product)
     rest = constant * block.measured + top[:, 0] + jnp.log(step / (tau * jnp.sqrt(2 * jnp.pi)))
-    rest = rest[:, None] + (middle - centre)[:, None] * (effect / tau**2) - 0.5 * (effect / tau) ** 2
-    by_layer = jnp.where(block.measured[:, None] > 0, jnp.log(product) + rest, 0.0)  # no measurement: a sum of 1
-    by_profile = jax.ops.segment_sum(by_layer, block.profile, len(block.profile_order), indices_are_sorted=True)
-    return _Sums(penalty, layers, shared, product, effect, by_profile + block.log_weight)
+    rest = rest[:, None] + (middle - centre)[:, None] * (effect / tau**2) + 0.5 * (effect / tau) ** 2
+    by_layer = jnp.where(block.measured[:, None] > 0, log_product + rest, 0.0)  # no measurement: a sum of 1
+    log_posterior = _by_profile(block, by_layer)
+    weight = softmax(log_posterior, axis=1)
+    weight = jnp.where(weight > NEGLIGIBLE, weight, 0.0)
+    # TINY can only raise a sum, so that what it spoils has weight, or none in truth.
+    reach = shared_exponent.max(axis=0) - jnp.minimum(log_product, 0.0)
+    in_range = jnp.all((weight[block.profile] == 0) | (reach < MAX_EXPONENT))
+    return _Sums(penalty, layers, shared, product, effect, log_posterior, weight, in_range)
+
+
+def _by_profile(block: Block, by_layer: Array) -> Array:
+    """Log posterior of the effect from the log likelihood of each layer, (n, Q) to (P, Q)."""
+    count = len(block.profile_order)
+    return jax.ops.segment_sum(by_layer, block.profile, count, indices_are_sorted=True) + block.log_weight
+
+
+def _direct(student: bool, block: Block, log_k: Array, centre: Array, scales: Scales) -> Array:
+    """The log posterior of `_sum_out`, term by term: for any spreads, and some fifty times slower."""
+    constant, slope, penalty = log_error_density(block.residual, block.known_variance, scales, student=student)
+    log_error = (slope * block.measured)[:, None] * penalty
+    constant += jnp.log((log_k[1] - log_k[0]) / (scales.tau_layer * jnp.sqrt(2 * jnp.pi)))
+
+    @jax.checkpoint
+    def at(effect: Array) -> Array:
+        z = (log_k - (centre + effect)[:, None]) / scales.tau_layer
+        return jnp.where(block.measured > 0, logsumexp(log_error - 0.5 * z**2, axis=1) + constant, 0.0)
+
+    return _by_profile(block, lax.map(at, scales.tau_profile * block.z).T)
+
+
+def _direct_likelihood(student: bool, block: Block, log_k: Array, centre: Array, scales: Scales) -> Array:
+    return logsumexp(_direct(student, block, log_k, centre, scales), axis=1)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _profile_log_likelihood(student: bool, block: Block, log_k: Array, centre: Array, scales: Scales) -> Array:
-    return logsumexp(_sum_out(block, log_k, centre, scales, student=student).log_posterior, axis=1)
+    return _forward(student, block, log_k, centre, scales)[0]
 
 
 def _forward(student: bool, block: Block, log_k: Array, centre: Array, scales: Scales) -> tuple[Array, Any]:
     sums = _sum_out(block, log_k, centre, scales, student=student)
-    return logsumexp(sums.log_posterior, axis=1), (block, log_k, centre, scales, sums)
+    value = lax.cond(
+        sums.in_range,
+        lambda: logsumexp(sums.log_posterior, axis=1),
+        lambda: _direct_likelihood(student, block, log_k, centre, scales),
+    )
+    return value, (block, log_k, centre, scales, sums)
 
 
 def _backward(student: bool, saved: Any, cotangent: Array) -> tuple[Any, ...]:
+    block, log_k, centre, scales, sums = saved
+
+    def direct() -> tuple[Array, Scales]:
+        _, pull_back = jax.vjp(lambda c, s: _direct_likelihood(student, block, log_k, c, s), centre, scales)
+        return pull_back(cotangent)
+
+    gradient = lax.cond(
+        sums.in_range, lambda: _gradient(student, block, log_k, centre, scales, sums, cotangent), direct
+    )
+    return None, None, *gradient
+
+
+def _gradient(
+    student: bool, block: Block, log_k: Array, centre: Array, scales: Scales, sums: _Sums, cotangent: Array
+) -> tuple[Array, Scales]:
     """Fisher's identity: the gradient of a marginal likelihood is the posterior mean of the joint one's.
 
     Written out because the compiler's own reverse pass evaluates the exponentials again for each use: 3 times slower.
     """
-    block, log_k, centre, scales, sums = saved
     tau, s, effect = scales.tau_layer, scales.tau_profile, sums.effect
-    weight = (softmax(sums.log_posterior, axis=1) * cotangent[:, None])[block.profile]  # (n, Q)
+    weight = (sums.weight * cotangent[:, None])[block.profile]  # (n, Q)
     ratio = weight / sums.product
     mass = sums.layers * (ratio @ sums.shared.T)  # of each layer's log k, (n, G)
     joint = sums.shared * (sums.layers.T @ ratio)  # of (log k, effect), all layers together, (G, Q)
@@ -218,7 +274,7 @@ def _backward(student: bool, saved: Any, cotangent: Array) -> tuple[Any, ...]:
         d_variance = (-0.5 * total + penalty) / variance
         d_nu = jnp.zeros_like(scales.nu)
     d_model_sd = (d_variance * 2 * scales.model_sd).sum()
-    return None, None, d_centre, Scales(d_tau_profile, d_tau_layer, d_model_sd, d_nu)
+    return d_centre, Scales(d_tau_profile, d_tau_layer, d_model_sd, d_nu)
 
 
 _profile_log_likelihood.defvjp(_forward, _backward)
