@@ -190,14 +190,13 @@ def profile_log_likelihoods(
     with jax.enable_x64(True):
         blocks, log_k = fit.model.blocks(layers, fit.components, atmosphere), jnp.asarray(fit.model.log_k)
         place = np.concatenate([b.profile_order for b in blocks])
-
-        @jax.jit
-        def one(sample: dict[str, Array], blocks: tuple[Block, ...], log_k: Array) -> Array:
-            return jnp.concatenate(log_likelihood(sample, blocks, log_k, student=fit.model.student))
-
         draws = [{k: jnp.asarray(v) for k, v in sample.items()} for sample in _each(fit.draws(count))]
-        out = np.stack([np.asarray(one(sample, blocks, log_k)) for sample in draws])
+        values = [_by_block(sample, blocks, log_k, student=fit.model.student) for sample in draws]
+        out = np.stack([np.concatenate(parts) for parts in values])
     return out[:, np.argsort(place)]
+
+
+_by_block = jax.jit(log_likelihood, static_argnames="student")
 
 
 def draw_layers(
@@ -290,21 +289,6 @@ def _sampler(
         # Single precision is ample for drawing, and there are many nodes.
         nodes, blocks = jax.tree.map(lambda a: a.astype(jnp.float32) if a.dtype == float else a, (nodes, blocks))
 
-    @jax.jit
-    def effects(block: Block, sample: dict[str, Array]) -> Array:
-        centre = block.design @ regression_vector(sample)
-        return effect_log_posterior(block, coarse_nodes, centre, scales(sample), student=student)
-
-    @jax.jit
-    def densities(block: Block, sample: dict[str, Array], effect: Array) -> tuple[Array, Array]:
-        centre = block.design @ regression_vector(sample) + effect[block.profile]
-        spread = scales(sample)
-        _, slope, penalty = log_error_density(block.residual, block.known_variance, spread, student=student)
-        z = (nodes - centre[:, None]) / spread.tau_layer
-        exponent = (slope * block.measured)[:, None] * penalty - 0.5 * z**2
-        sd = jnp.sqrt(block.known_variance + spread.model_sd**2)
-        return jnp.exp(exponent - exponent.max(axis=1, keepdims=True)), sd
-
     profiles = sum(len(b.profile_order) for b in blocks)
 
     def draw(sample: dict[str, NDArray], rng: np.random.Generator) -> tuple[NDArray, NDArray, NDArray]:
@@ -314,18 +298,40 @@ def _sampler(
             traced = {k: jnp.asarray(v) for k, v in sample.items()}
             single = {k: v.astype(jnp.float32) for k, v in traced.items()}
             for first, second in zip(coarse, blocks, strict=True):
-                log_posterior = np.asarray(effects(first, traced))
+                log_posterior = np.asarray(_effects(first, coarse_nodes, traced, student=student))
                 mass = np.cumsum(np.exp(log_posterior - log_posterior.max(axis=1, keepdims=True)), axis=1)
                 u = rng.uniform(size=(len(mass), 1)) * mass[:, -1:]
                 node = np.minimum((mass < u).sum(axis=1), mass.shape[1] - 1)
                 effect = sample["tau_profile"] * np.asarray(first.z)[node]
                 drawn[np.asarray(first.profile_order)] = effect
-                weight_here, sd_here = densities(second, single, jnp.asarray(effect, jnp.float32))
+                weight_here, sd_here = _densities(
+                    second, nodes, single, jnp.asarray(effect, jnp.float32), student=student
+                )
                 weight[np.asarray(second.layer_order)] = weight_here
                 sd[np.asarray(second.layer_order)] = sd_here
         return drawn, weight, sd
 
     return draw
+
+
+@partial(jax.jit, static_argnames="student")
+def _effects(block: Block, log_k: Array, sample: dict[str, Array], *, student: bool) -> Array:
+    """Log posterior of the effect of each profile at its nodes, (profile, Q)."""
+    centre = block.design @ regression_vector(sample)
+    return effect_log_posterior(block, log_k, centre, scales(sample), student=student)
+
+
+@partial(jax.jit, static_argnames="student")
+def _densities(
+    block: Block, log_k: Array, sample: dict[str, Array], effect: Array, *, student: bool
+) -> tuple[Array, Array]:
+    """Density of log k of each layer given its profile's effect, 1 at its highest, (layer, G); scale of its error."""
+    centre = block.design @ regression_vector(sample) + effect[block.profile]
+    spread = scales(sample)
+    _, slope, penalty = log_error_density(block.residual, block.known_variance, spread, student=student)
+    z = (log_k - centre[:, None]) / spread.tau_layer
+    exponent = (slope * block.measured)[:, None] * penalty - 0.5 * z**2
+    return jnp.exp(exponent - exponent.max(axis=1, keepdims=True)), jnp.sqrt(block.known_variance + spread.model_sd**2)
 
 
 def _each(draws: dict[str, NDArray]) -> list[dict[str, NDArray]]:
