@@ -22,6 +22,7 @@ from .turnover import LayerDraws, TurnoverFit
 CONSTANTS = ("lat", "lon", "top", "bottom", "year", "sigma", "biome")
 DIMS = {
     "biome_offset": ["biome"],
+    "profile_scale": ["biome"],
     "slope": ["depth_form"],
     "slope_sd": ["depth_form"],
     "slope_offset": ["depth_form", "biome"],

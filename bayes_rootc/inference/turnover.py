@@ -22,8 +22,10 @@ from ..models.components import Components
 from ..models.marginal import Block, effect_log_posterior, log_error_density
 from ..models.radiocarbon import LOG_K_RANGE
 from ..models.turnover import (
+    PRIORS,
     TurnoverModel,
     design,
+    effect_log_weight,
     log_likelihood,
     regression_vector,
     scales,
@@ -155,6 +157,9 @@ def _sampler_for(n_components: int, biomes: tuple[int, ...], student: bool, tune
     return Nuts(model, (None, None), tune=tune)
 
 
+OF_PRESENT_BIOMES = ("biome_effect", "slope_effect", "log_profile_scale")
+
+
 def complete(samples: dict[str, NDArray], biomes: tuple[int, ...], seed: int) -> dict[str, NDArray]:
     """Samples with all that the likelihood needs.
 
@@ -162,12 +167,13 @@ def complete(samples: dict[str, NDArray], biomes: tuple[int, ...], seed: int) ->
     components, or with Normal errors, what stands for them is added.
     """
     rng = np.random.default_rng(seed)
-    out = {name: np.array(v) for name, v in samples.items() if name not in ("biome_effect", "slope_effect")}
+    out = {name: np.array(v) for name, v in samples.items() if name not in OF_PRESENT_BIOMES}
     absent = np.setdiff1d(list(BIOMES), biomes) - 1
     shape = out["tau_layer"].shape
     out["biome_offset"][..., absent] = out["biome_sd"][..., None] * rng.standard_normal((*shape, len(absent)))
     noise = rng.standard_normal((*shape, 2, len(absent)))
     out["slope_offset"][..., absent] = out["slope_sd"][..., None] * noise
+    out["profile_scale"][..., absent] = np.exp(rng.normal(*PRIORS["log_profile_scale"][0], (*shape, len(absent))))
     return {"coefficient": np.zeros((*shape, 0)), "nu": np.full(shape, np.inf)} | out
 
 
@@ -318,7 +324,8 @@ def _sampler(
 def _effects(block: Block, log_k: Array, sample: dict[str, Array], *, student: bool) -> Array:
     """Log posterior of the effect of each profile at its nodes, (profile, Q)."""
     centre = block.design @ regression_vector(sample)
-    return effect_log_posterior(block, log_k, centre, scales(sample), student=student)
+    weight = effect_log_weight(sample, block)
+    return effect_log_posterior(block, log_k, centre, scales(sample), weight, student=student)
 
 
 @partial(jax.jit, static_argnames="student")

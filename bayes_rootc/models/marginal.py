@@ -1,9 +1,10 @@
 r"""The marginal likelihood of a profile: log k of every layer and the profile's own effect, both summed out on grids.
 
-A layer's log k is Normal(c + a, τ), where c is what the regression says and a ~ Normal(0, s) is common to the layers of
-a profile. Both sums are trapezoid rules on smooth functions that vanish at the ends, so they converge faster than any
-power of the spacing. With nodes a_q = s z_q the inner sum over log k = x_g needs no n x G x Q exponentials, because a
-Gaussian splits into factors of (layer, node of log k), (node of log k, node of a) and (layer, node of a):
+A layer's log k is Normal(c + a, τ), where c is what the regression says and a, of scale s, is common to the layers of a
+profile; a may have any distribution, which is but a weight on its nodes (`student_log_weight`). Both sums are trapezoid
+rules on smooth functions that vanish at the ends, so they converge faster than any power of the spacing. With nodes
+a_q = s z_q the inner sum over log k = x_g needs no n x G x Q exponentials, because a Gaussian
+splits into factors of (layer, node of log k), (node of log k, node of a) and (layer, node of a):
 
 .. math:: (x_g - c - a_q)^2 = (x_g - c)^2 - 2 (x_g - \bar x) a_q - 2 (\bar x - c) a_q + a_q^2
 
@@ -24,8 +25,10 @@ from jax.nn import softmax
 from jax.scipy.special import digamma, gammaln, logsumexp
 from numpy.typing import NDArray
 
-PROFILE_RANGE = 5.0
-"""The profile effect is summed over ± this many of its standard deviations."""
+PROFILE_RANGE = 8.0
+"""The profile effect is summed over ± this many times its scale, and the weights are normalised there: the tails that
+Student's t would have beyond are cut off.
+"""
 
 BUCKETS = (2, 8, 32)
 """Profiles are taken together by their number of layers (up to each of these, and more): one with many layers has a
@@ -45,7 +48,7 @@ class Block(NamedTuple):
     residual : observed minus predicted Δ14C, ‰, (layer, G); 0 where nothing was measured. measured : 1 or 0, (layer,).
     known_variance : laboratory ⊕ atmosphere, ‰², (layer,). design : of the regression, (layer, p).
     profile : number of the layer's profile within the block, (layer,). order : places of layers and profiles in the
-    tables that they came from. z, log_weight : nodes of the profile effect, (Q,).
+    tables that they came from. group : of each profile, (P,). z : nodes of the profile effect over its scale, (Q,).
     """
 
     residual: Any
@@ -55,8 +58,8 @@ class Block(NamedTuple):
     profile: Any
     layer_order: Any
     profile_order: Any
+    group: Any
     z: Any
-    log_weight: Any
 
 
 class Scales(NamedTuple):
@@ -74,18 +77,21 @@ def make_blocks(
     known_variance: NDArray[np.float64],
     design: NDArray[np.float64],
     profile: NDArray[np.int64],
+    group: NDArray[np.int64] | None = None,
     *,
     refine: float = 1.0,
 ) -> tuple[Block, ...]:
-    """Blocks of layers; `profile` numbers them from 0. `refine` multiplies the nodes of the profile effect."""
+    """Blocks of layers. profile : of each, from 0. group : of each profile, such as its biome; by default 0. refine :
+    multiplies the nodes of the profile effect.
+    """
     size = np.bincount(profile)
+    group = np.zeros(len(size), int) if group is None else group
     bucket = np.searchsorted(BUCKETS, size)
     blocks = []
     for b in np.unique(bucket):
         profiles = np.flatnonzero(bucket == b)
         layers = np.flatnonzero(bucket[profile] == b)
         layers = layers[np.argsort(profile[layers], kind="stable")]
-        z, log_weight = profile_nodes(int(size[profiles].max()), refine)
         blocks.append(
             Block(
                 residual=residual[layers],
@@ -95,24 +101,27 @@ def make_blocks(
                 profile=np.searchsorted(profiles, profile[layers]),
                 layer_order=layers,
                 profile_order=profiles,
-                z=z,
-                log_weight=log_weight,
+                group=group[profiles],
+                z=profile_nodes(int(size[profiles].max()), refine),
             )
         )
     return tuple(jax.tree.map(jnp.asarray, blocks))
 
 
-def profile_nodes(layers: int, refine: float = 1.0) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Nodes and log weights of a standard normal, close enough for the effect of a profile with so many layers.
+def profile_nodes(layers: int, refine: float = 1.0) -> NDArray[np.float64]:
+    """Nodes over the scale of the effect, close enough for that of a profile with so many layers.
 
-    With τ_layer = 0.6 τ_profile the effect given its layers has a standard deviation of 1/√(1 + 3 layers); nodes that
-    far apart leave an error of exp(-2π²).
+    With τ_layer = 0.6 s the effect given its layers has a standard deviation of s/√(1 + 3 layers); nodes that far apart
+    leave an error of exp(-2π²).
     """
     spacing = 1 / np.sqrt(1 + 3 * max(layers, 1)) / refine
-    count = 2 * int(np.ceil(PROFILE_RANGE / spacing)) + 1
-    z = np.linspace(-PROFILE_RANGE, PROFILE_RANGE, count)
-    log_weight = -(z**2) / 2
-    return z, log_weight - np.log(np.exp(log_weight).sum())
+    return np.linspace(-PROFILE_RANGE, PROFILE_RANGE, 2 * int(np.ceil(PROFILE_RANGE / spacing)) + 1)
+
+
+def student_log_weight(z: Array, scale: Array, nu: Array) -> Array:
+    """Log weights of the nodes z (Q,) of Student's t of each scale (P,), shape (P, Q); they sum to 1."""
+    density = -0.5 * (nu + 1) * jnp.log1p((z / scale[:, None]) ** 2 / nu)
+    return density - logsumexp(density, axis=1, keepdims=True)
 
 
 def log_error_density(
@@ -133,18 +142,24 @@ def log_error_density(
     return constant, -(nu + 1) / 2, jnp.log1p(ratio.astype(jnp.float32)).astype(ratio.dtype)
 
 
-def effect_log_posterior(block: Block, log_k: Array, centre: Array, scales: Scales, *, student: bool) -> Array:
+def effect_log_posterior(
+    block: Block, log_k: Array, centre: Array, scales: Scales, log_weight: Array, *, student: bool
+) -> Array:
     """Log of (likelihood x weight) of each profile's effect at each node, not normalised: shape (profile, Q).
 
-    centre : what the regression says of log k, (layer,).
+    centre : what the regression says of log k, (layer,). log_weight : of the effect's nodes, (profile, Q).
     """
-    sums = _sum_out(block, log_k, centre, scales, student=student)
-    return lax.cond(sums.in_range, lambda: sums.log_posterior, lambda: _direct(student, block, log_k, centre, scales))
+    sums = _sum_out(block, log_k, centre, scales, log_weight, student=student)
+    return lax.cond(
+        sums.in_range, lambda: sums.log_posterior, lambda: _direct(student, block, log_k, centre, scales, log_weight)
+    )
 
 
-def profile_log_likelihood(block: Block, log_k: Array, centre: Array, scales: Scales, *, student: bool) -> Array:
+def profile_log_likelihood(
+    block: Block, log_k: Array, centre: Array, scales: Scales, log_weight: Array, *, student: bool
+) -> Array:
     """Log marginal likelihood of each profile of the block: shape (profile,). Its gradient is written out below."""
-    return _profile_log_likelihood(student, block, log_k, centre, scales)
+    return _profile_log_likelihood(student, block, log_k, centre, scales, log_weight)
 
 
 class _Sums(NamedTuple):
@@ -163,7 +178,7 @@ class _Sums(NamedTuple):
     in_range: Array
 
 
-def _sum_out(block: Block, log_k: Array, centre: Array, scales: Scales, *, student: bool) -> _Sums:
+def _sum_out(block: Block, log_k: Array, centre: Array, scales: Scales, log_weight: Array, *, student: bool) -> _Sums:
     constant, slope, penalty = log_error_density(block.residual, block.known_variance, scales, student=student)
     tau, step = scales.tau_layer, log_k[1] - log_k[0]
     exponent = (slope * block.measured)[:, None] * penalty - (log_k - centre[:, None]) ** 2 * (0.5 / tau**2)
@@ -178,7 +193,7 @@ def _sum_out(block: Block, log_k: Array, centre: Array, scales: Scales, *, stude
     rest = constant * block.measured + top[:, 0] + jnp.log(step / (tau * jnp.sqrt(2 * jnp.pi)))
     rest = rest[:, None] + (middle - centre)[:, None] * (effect / tau**2) + 0.5 * (effect / tau) ** 2
     by_layer = jnp.where(block.measured[:, None] > 0, log_product + rest, 0.0)  # no measurement: a sum of 1
-    log_posterior = _by_profile(block, by_layer)
+    log_posterior = _by_profile(block, by_layer, log_weight)
     weight = softmax(log_posterior, axis=1)
     weight = jnp.where(weight > NEGLIGIBLE, weight, 0.0)
     # TINY can only raise a sum, so that what it spoils has weight, or none in truth.
@@ -187,13 +202,13 @@ def _sum_out(block: Block, log_k: Array, centre: Array, scales: Scales, *, stude
     return _Sums(penalty, layers, shared, product, effect, log_posterior, weight, in_range)
 
 
-def _by_profile(block: Block, by_layer: Array) -> Array:
+def _by_profile(block: Block, by_layer: Array, log_weight: Array) -> Array:
     """Log posterior of the effect from the log likelihood of each layer, (n, Q) to (P, Q)."""
     count = len(block.profile_order)
-    return jax.ops.segment_sum(by_layer, block.profile, count, indices_are_sorted=True) + block.log_weight
+    return jax.ops.segment_sum(by_layer, block.profile, count, indices_are_sorted=True) + log_weight
 
 
-def _direct(student: bool, block: Block, log_k: Array, centre: Array, scales: Scales) -> Array:
+def _direct(student: bool, block: Block, log_k: Array, centre: Array, scales: Scales, log_weight: Array) -> Array:
     """The log posterior of `_sum_out`, term by term: for any spreads, and some fifty times slower."""
     constant, slope, penalty = log_error_density(block.residual, block.known_variance, scales, student=student)
     log_error = (slope * block.measured)[:, None] * penalty
@@ -204,33 +219,39 @@ def _direct(student: bool, block: Block, log_k: Array, centre: Array, scales: Sc
         z = (log_k - (centre + effect)[:, None]) / scales.tau_layer
         return jnp.where(block.measured > 0, logsumexp(log_error - 0.5 * z**2, axis=1) + constant, 0.0)
 
-    return _by_profile(block, lax.map(at, scales.tau_profile * block.z).T)
+    return _by_profile(block, lax.map(at, scales.tau_profile * block.z).T, log_weight)
 
 
-def _direct_likelihood(student: bool, block: Block, log_k: Array, centre: Array, scales: Scales) -> Array:
-    return logsumexp(_direct(student, block, log_k, centre, scales), axis=1)
+def _direct_likelihood(
+    student: bool, block: Block, log_k: Array, centre: Array, scales: Scales, log_weight: Array
+) -> Array:
+    return logsumexp(_direct(student, block, log_k, centre, scales, log_weight), axis=1)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _profile_log_likelihood(student: bool, block: Block, log_k: Array, centre: Array, scales: Scales) -> Array:
-    return _forward(student, block, log_k, centre, scales)[0]
+def _profile_log_likelihood(
+    student: bool, block: Block, log_k: Array, centre: Array, scales: Scales, log_weight: Array
+) -> Array:
+    return _forward(student, block, log_k, centre, scales, log_weight)[0]
 
 
-def _forward(student: bool, block: Block, log_k: Array, centre: Array, scales: Scales) -> tuple[Array, Any]:
-    sums = _sum_out(block, log_k, centre, scales, student=student)
+def _forward(
+    student: bool, block: Block, log_k: Array, centre: Array, scales: Scales, log_weight: Array
+) -> tuple[Array, Any]:
+    sums = _sum_out(block, log_k, centre, scales, log_weight, student=student)
     value = lax.cond(
         sums.in_range,
         lambda: logsumexp(sums.log_posterior, axis=1),
-        lambda: _direct_likelihood(student, block, log_k, centre, scales),
+        lambda: _direct_likelihood(student, block, log_k, centre, scales, log_weight),
     )
-    return value, (block, log_k, centre, scales, sums)
+    return value, (block, log_k, centre, scales, log_weight, sums)
 
 
 def _backward(student: bool, saved: Any, cotangent: Array) -> tuple[Any, ...]:
-    block, log_k, centre, scales, sums = saved
+    block, log_k, centre, scales, log_weight, sums = saved
 
-    def direct() -> tuple[Array, Scales]:
-        _, pull_back = jax.vjp(lambda c, s: _direct_likelihood(student, block, log_k, c, s), centre, scales)
+    def direct() -> tuple[Array, Scales, Array]:
+        _, pull_back = jax.vjp(partial(_direct_likelihood, student, block, log_k), centre, scales, log_weight)
         return pull_back(cotangent)
 
     gradient = lax.cond(
@@ -241,13 +262,14 @@ def _backward(student: bool, saved: Any, cotangent: Array) -> tuple[Any, ...]:
 
 def _gradient(
     student: bool, block: Block, log_k: Array, centre: Array, scales: Scales, sums: _Sums, cotangent: Array
-) -> tuple[Array, Scales]:
+) -> tuple[Array, Scales, Array]:
     """Fisher's identity: the gradient of a marginal likelihood is the posterior mean of the joint one's.
 
     Written out because the compiler's own reverse pass evaluates the exponentials again for each use: 3 times slower.
     """
     tau, s, effect = scales.tau_layer, scales.tau_profile, sums.effect
-    weight = (sums.weight * cotangent[:, None])[block.profile]  # (n, Q)
+    d_log_weight = sums.weight * cotangent[:, None]
+    weight = d_log_weight[block.profile]  # (n, Q)
     ratio = weight / sums.product
     mass = sums.layers * (ratio @ sums.shared.T)  # of each layer's log k, (n, G)
     joint = sums.shared * (sums.layers.T @ ratio)  # of (log k, effect), all layers together, (G, Q)
@@ -274,7 +296,7 @@ def _gradient(
         d_variance = (-0.5 * total + penalty) / variance
         d_nu = jnp.zeros_like(scales.nu)
     d_model_sd = (d_variance * 2 * scales.model_sd).sum()
-    return d_centre, Scales(d_tau_profile, d_tau_layer, d_model_sd, d_nu)
+    return d_centre, Scales(d_tau_profile, d_tau_layer, d_model_sd, d_nu), d_log_weight
 
 
 _profile_log_likelihood.defvjp(_forward, _backward)

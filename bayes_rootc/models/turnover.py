@@ -5,9 +5,12 @@ principal components x of soil, climate and topography:
 
 .. math::
     \log k_i &\sim \mathrm{Normal}(\beta_0 + u_b + (\beta + v_b)\cdot d_i + \gamma\cdot x_p + a_p,\
-    \tau_\mathrm{layer}), \qquad a_p \sim \mathrm{Normal}(0, \tau_\mathrm{profile}) \\
+    \tau_\mathrm{layer}), \qquad a_p \sim \mathrm{Student}_\eta(0, \tau_\mathrm{profile}\,\rho_b) \\
     \Delta^{14}\mathrm{C}_i &\sim \mathrm{Student}_\nu(F(k_i, \mathrm{year}_i, \mathrm{zone}_i),\
     \sigma_i \oplus \sigma_\mathrm{atmosphere} \oplus \sigma_\mathrm{model})
+
+Profiles of some biomes differ more than those of others (ρ), and a few by far more than most (η): peat that grew, or
+carbon of the Pleistocene, beside ordinary soil.
 
 A sampler that keeps the thousands of log k as parameters creeps: some 500 steps a draw, and chains that start on the
 young side of the bomb peak, where a measurement has its second solution, may stay there (`benchmarks/latent_k.py`).
@@ -31,7 +34,7 @@ from numpy.typing import NDArray
 from ..constants import BIOMES
 from ..data.atmosphere import Atmosphere, Prehistory
 from .components import Components
-from .marginal import Block, Scales, make_blocks, profile_log_likelihood
+from .marginal import Block, Scales, make_blocks, profile_log_likelihood, student_log_weight
 from .radiocarbon import LOG_K_RANGE, atmosphere_sd, predicted_table
 
 REFERENCE_DEPTH_CM = 30.0
@@ -46,6 +49,8 @@ PRIORS: dict[str, tuple[tuple[float, float], str, str]] = {
     "slope_sd": ((float(np.log(0.3)), 0.6), "log-normal", "their slopes by less than the slope itself"),
     "coefficient_sd": ((float(np.log(0.1)), 0.6), "log-normal", "a standard deviation of a component, by 3 to 40 %"),
     "tau_profile": ((float(np.log(0.7)), 0.5), "log-normal", "neighbouring profiles differ by a factor of 1.3 to 7"),
+    "log_profile_scale": ((0.0, 0.5), "normal", "of a biome's spread over tau_profile: a factor of 0.4 to 2.7"),
+    "nu_profile_minus_1": ((float(np.log(4.0)), 0.8), "log-normal", "few profiles far off, to nearly Normal"),
     "tau_layer": ((float(np.log(0.7)), 0.5), "log-normal", "layers about their profile's curve likewise"),
     "model_sd": ((float(np.log(30.0)), 0.5), "log-normal", "misfit of a one-pool model, 11 to 80 ‰"),
     "nu_minus_1": ((float(np.log(3.0)), 1.0), "log-normal", "from a heavy tail with a mean to nearly Normal"),
@@ -99,8 +104,9 @@ class TurnoverModel:
         year, zone = layers["year"].to_numpy(float), layers["zone"].to_numpy(str)
         residual = np.where(measured, observed, 0.0)[:, None] - self.predicted(layers, atmosphere)
         known = np.nan_to_num(layers["sigma"].to_numpy(float)) ** 2 + atmosphere_sd(year, zone, atmosphere) ** 2
-        profile = np.unique(layers["profile_index"], return_inverse=True)[1]
-        return make_blocks(residual, measured, known, design(layers, components), profile, refine=self.refine)
+        _, first, profile = np.unique(layers["profile_index"], return_index=True, return_inverse=True)
+        biome = layers["biome"].to_numpy(int)[first] - 1
+        return make_blocks(residual, measured, known, design(layers, components), profile, biome, refine=self.refine)
 
 
 def depth_functions(depth: Any) -> NDArray[np.float64]:
@@ -132,10 +138,18 @@ def scales(sample: dict[str, Array]) -> Scales:
     return Scales(sample["tau_profile"], sample["tau_layer"], sample["model_sd"], sample["nu"])
 
 
+def effect_log_weight(sample: Mapping[str, Any], block: Block) -> Array:
+    """Log weights of the nodes of the effects of a block's profiles, from one draw of the hyperparameters."""
+    return student_log_weight(block.z, sample["profile_scale"][block.group], sample["nu_profile"])
+
+
 def log_likelihood(sample: dict[str, Array], blocks: tuple[Block, ...], log_k: Array, *, student: bool) -> list[Array]:
     """Log marginal likelihood of the profiles of each block."""
     beta, spread = regression_vector(sample), scales(sample)
-    return [profile_log_likelihood(b, log_k, b.design @ beta, spread, student=student) for b in blocks]
+    return [
+        profile_log_likelihood(b, log_k, b.design @ beta, spread, effect_log_weight(sample, b), student=student)
+        for b in blocks
+    ]
 
 
 def turnover_model(
@@ -178,6 +192,11 @@ def hyperparameters(n_components: int, biomes: tuple[int, ...], *, student: bool
         s["coefficient"] = numpyro.sample("coefficient", coefficient)
     for name in ("tau_profile", "tau_layer", "model_sd"):
         s[name] = numpyro.sample(name, prior(name))
+    by_biome = numpyro.sample("log_profile_scale", prior("log_profile_scale").expand([len(have)]).to_event(1))
+    s["profile_scale"] = numpyro.deterministic("profile_scale", jnp.ones(N_BIOMES).at[have].set(jnp.exp(by_biome)))
+    s["nu_profile"] = numpyro.deterministic(
+        "nu_profile", 1 + numpyro.sample("nu_profile_minus_1", prior("nu_profile_minus_1"))
+    )
     s["nu"] = jnp.inf
     if student:
         s["nu"] = numpyro.deterministic("nu", 1 + numpyro.sample("nu_minus_1", prior("nu_minus_1")))
