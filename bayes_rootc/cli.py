@@ -24,7 +24,7 @@ columns of SITES.csv, one row a layer, or a profile:
   year          of sampling, decimal year AD, 1950 or later
   top, bottom   of the layer, cm, 0 to 200; a file without them gives each row's seven standard layers
   delta14c      optional: a measured Δ14C, ‰; it informs its layer, and the other layers of its profile
-  sigma         optional: its laboratory σ, ‰ (missing: 5)
+  sigma         optional: its laboratory σ, ‰ (missing, 0 or above 100: 5)
   profile       optional: which rows are one profile (missing: the rows of one place)
 columns that are added: delta14c (‰, of a new measurement), k (yr⁻¹) and age (yr), each as _mean, _median, _p025
 and _p975, and reason: why a row, which then keeps its place, could not be predicted"""
@@ -166,7 +166,7 @@ def _predict(arguments: argparse.Namespace) -> None:
     from .data.atmosphere import Atmosphere
     from .data.covariates import CovariateStack
     from .files import write_csv
-    from .inference.predict import predict_turnover, read_sites
+    from .inference.predict import COLUMNS, predict_turnover, read_sites
     from .inference.store import read_fit
 
     sites = read_sites(arguments.at)
@@ -175,7 +175,7 @@ def _predict(arguments: argparse.Namespace) -> None:
     fit = read_fit(arguments.out / "posterior" / "turnover.nc")
     covariates = CovariateStack(arguments.data / "covariates")
     table = predict_turnover(fit, sites, covariates, Atmosphere.read(arguments.data / "atmosphere"))
-    write_csv(arguments.to, table)
+    write_csv(arguments.to, table, shorten=[c for c in COLUMNS if c != "reason"])
     print(f"{arguments.to}: {(table['reason'] == '').sum()} of {len(table)} rows predicted")
 
 

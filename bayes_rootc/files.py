@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -42,10 +42,12 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
 
 
-def write_csv(path: Path, table: pd.DataFrame) -> None:
-    """Writes a CSV table atomically, with six significant digits."""
+def write_csv(path: Path, table: pd.DataFrame, *, shorten: Sequence[str] | None = None) -> None:
+    """Writes a CSV table atomically, with six significant digits; `shorten`: only these columns, others in full."""
+    if shorten is not None:
+        table = table.assign(**{c: table[c].map(lambda v: float(f"{v:.6g}")) for c in shorten})
     with atomic_path(path) as temporary:
-        table.to_csv(temporary, index=False, float_format="%.6g")
+        table.to_csv(temporary, index=False, float_format="%.6g" if shorten is None else None)
 
 
 def sha256(path: Path) -> str:

@@ -23,9 +23,16 @@ from .data.folder import Inputs, read_inputs
 from .data.grid import MapGrid
 from .estimates import Estimate, depth_shares, estimate_table, make_estimate, site_table
 from .files import atomic_path, write_csv, write_json
-from .inference.sampling import diagnose, sample
+from .inference.sampling import DO_NOT_TRUST, diagnose, sample
 from .inference.store import save_turnover, turnover_tree
-from .inference.turnover import LayerDraws, TurnoverFit, draw_layers, extend_profiles, fit_turnover
+from .inference.turnover import (
+    MAX_QUADRATURE_ERROR,
+    LayerDraws,
+    TurnoverFit,
+    draw_layers,
+    extend_profiles,
+    fit_turnover,
+)
 from .inference.turnover_checks import (
     calibrate,
     calibration_layers,
@@ -169,7 +176,10 @@ def infer_turnover(inputs: Inputs, settings: RunSettings, progress: Progress | N
     observed = layers["delta14c"].to_numpy()
     write_csv(tables / "turnover_ppc.csv", score_table(predictive_scores(observed, drawn), layers))
     write_csv(tables / "turnover_misfit.csv", misfit_table(layers, drawn))
-    write_diagnostics(settings, diagnose("turnover", tree) | loo | {"quadrature_error": max(fit.quadrature)})
+    found = diagnose("turnover", tree) | loo | {"quadrature_error": max(fit.quadrature)}
+    if max(fit.quadrature) > MAX_QUADRATURE_ERROR:
+        found["verdict"] = DO_NOT_TRUST
+    write_diagnostics(settings, found)
     summary = summarise_density(drawn.density, drawn.nodes)
     residual = np.abs(observed[:, None] - drawn.predicted).min(axis=1)
     sd = np.hypot(layers["sigma"].to_numpy(), fit.samples["model_sd"].mean())
@@ -223,7 +233,7 @@ def infer_bulk_input(inputs: Inputs, turnover: Turnover, settings: RunSettings) 
     profile = layers["profile_index"].to_numpy()
     stock = stock_draws(stocks, profile, settings.members, _rng(settings, "stock"))
     thickness = (layers["bottom"] - layers["top"]).to_numpy()
-    ibulk = stock * np.exp(turnover.log_k)
+    ibulk = stock * np.exp(turnover.log_k) * (turnover.fit.model.rate_over_median if turnover.fit else 1.0)
     write_csv(settings.out / "tables" / "layers.csv", layers_table(layers, turnover.summary, stocks, stock, ibulk))
     density, known = ibulk / thickness[:, None], stocks["stock"].notna().to_numpy()
     top, bottom = (layers[c].to_numpy()[known] for c in ("top", "bottom"))
@@ -245,7 +255,7 @@ def extrapolate(
     log_k = extend_profiles(turnover.fit, turnover.effect, layers, seed=_seed(settings, "standard layers")).T
     stocks, _ = layer_stocks(layers, sources)
     stock = stock_draws(stocks, layers["profile_index"].to_numpy(), settings.members, _rng(settings, "standard stocks"))
-    return (stock * np.exp(log_k)).reshape(-1, len(LAYERS), settings.members)
+    return (stock * np.exp(log_k) * turnover.fit.model.rate_over_median).reshape(-1, len(LAYERS), settings.members)
 
 
 def infer_root_depth(inputs: Inputs, settings: RunSettings) -> xr.Dataset:

@@ -49,7 +49,7 @@ class Nuts:
     """
 
     def __init__(
-        self, model: Callable[..., None], arguments: tuple[Any, ...], *, tune: int, target_accept: float = 0.9
+        self, model: Callable[..., None], arguments: tuple[Any, ...], *, tune: int, target_accept: float = 0.85
     ):
         self.tune, self.target_accept = tune, target_accept
         with jax.enable_x64(True):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..constants import LAYERS, PROFILE_DEPTH_CM
 from ..data.atmosphere import BOMB_START, Atmosphere, zone_of
 from ..data.covariates import CovariateStack
-from ..data.israd import DEFAULT_SIGMA
+from ..data.israd import DEFAULT_SIGMA, MAX_SIGMA
 from ..data.tables import read_csv
 from ..errors import InputError
 from .sampling import summary_columns
@@ -20,6 +20,11 @@ from .turnover import TurnoverFit, draw_layers
 
 OPTIONAL = ("top", "bottom", "delta14c", "sigma", "profile")
 QUANTITIES = ("delta14c", "k", "age")
+STATISTICS = ("mean", "median", "p025", "p975")
+COLUMNS = (*(f"{quantity}_{s}" for quantity in QUANTITIES for s in STATISTICS), "reason")
+"""What a prediction adds."""
+
+ROW = "row of the file"
 MAX_DRAWS = 1000
 
 
@@ -37,7 +42,10 @@ def read_sites(path: Path) -> pd.DataFrame:
     checked = read_csv(path, schema, optional=OPTIONAL).drop(columns="file_row")
     if checked.empty:
         raise InputError("expected at least one row", file=path)
-    sites = pd.read_csv(path)
+    try:
+        sites = pd.read_csv(path, dtype=str, index_col=False)  # what is not ours goes back as it came
+    except pd.errors.ParserError as error:
+        raise InputError(f"not a readable CSV table ({error})", file=path) from None
     given = sites.columns
     sites = sites.assign(**{str(c): checked[c] for c in checked if c in given})
     if ("top" in given) != ("bottom" in given):
@@ -65,21 +73,22 @@ def predict_turnover(
     ----------
     sites : `lat`, `lon`, `year`, `top`, `bottom`; optionally `delta14c`, `sigma` (‰), `profile`.
     """
-    reason = _reasons(sites)
+    sites = sites.drop(columns=[c for c in COLUMNS if c in sites])  # of an earlier prediction
+    reason = _reasons(sites, min(curve.years[-1] for curve in atmosphere.curves.values()))
     usable = (reason == "").to_numpy()
     places = sites.loc[usable, ["lat", "lon"]].drop_duplicates()
     values, _ = covariates.sample(places["lat"], places["lon"], nearest_km=nearest_km)
-    at = places.reset_index(drop=True).join(values, rsuffix="_covariate")
-    layers = sites.reset_index(names="row")[usable].merge(at, on=["lat", "lon"], how="left", suffixes=("_own", ""))
+    at = places.reset_index(drop=True).join(values)
+    layers = sites.reset_index(names=ROW)[usable].merge(at, on=["lat", "lon"], how="left", suffixes=("_own", ""))
     lacking = [c for c in fit.components.covariates if c not in layers]
     if lacking:
         raise InputError(
             f"the fit knows the covariate {lacking[0]}, the data folder does not", file=covariates.manifest
         )
     no_biome = (layers["biome"] == 0).to_numpy()
-    reason[layers.loc[no_biome, "row"]] = f"no soil biome within {nearest_km:g} km"
+    reason[layers.loc[no_biome, ROW]] = f"no soil biome within {nearest_km:g} km"
     no_covariate = layers[list(fit.components.covariates)].isna().any(axis=1).to_numpy() & ~no_biome
-    reason[layers.loc[no_covariate, "row"]] = f"a covariate is missing within {nearest_km:g} km"
+    reason[layers.loc[no_covariate, ROW]] = f"a covariate is missing within {nearest_km:g} km"
     layers = layers[~no_biome & ~no_covariate].reset_index(drop=True)
 
     out = sites.copy()
@@ -91,7 +100,7 @@ def predict_turnover(
             place += "/" + layers["profile"].astype(str)
         layers = layers.assign(
             delta14c=measured.astype(float),
-            sigma=sigma.where(sigma > 0, DEFAULT_SIGMA),
+            sigma=sigma.where(sigma.between(0, MAX_SIGMA, inclusive="right"), DEFAULT_SIGMA),  # as in the fit
             zone=zone_of(layers["lat"], layers["lon"]),
             profile_index=pd.factorize(place)[0],
         )
@@ -103,13 +112,9 @@ def predict_turnover(
             "age": summary_columns("age", np.exp(-drawn.log_k.astype(float)), axis=0),
         }
         for table in summaries.values():
-            table.index = layers["row"]
+            table.index = layers[ROW]
             out = out.join(table)
-    for quantity in QUANTITIES:
-        for key in ("mean", "median", "p025", "p975"):
-            if f"{quantity}_{key}" not in out:
-                out[f"{quantity}_{key}"] = np.nan
-    return out.assign(reason=reason)
+    return out.assign(reason=reason).reindex(columns=[*sites, *COLUMNS])
 
 
 def _predictive(replicated: NDArray, fitted: NDArray) -> pd.DataFrame:
@@ -117,20 +122,18 @@ def _predictive(replicated: NDArray, fitted: NDArray) -> pd.DataFrame:
     return summary_columns("delta14c", replicated, axis=0).assign(delta14c_mean=fitted.astype(float).mean(axis=0))
 
 
-def _reasons(sites: pd.DataFrame) -> pd.Series:
+def _reasons(sites: pd.DataFrame, last_year: float) -> pd.Series:
     """Why a row cannot be predicted; empty where it can."""
-    nan = pd.Series(np.nan, sites.index)
-    delta, sigma = (sites[c] if c in sites else nan for c in ("delta14c", "sigma"))
+    delta = sites["delta14c"] if "delta14c" in sites else pd.Series(np.nan, sites.index)
     rules = {
         "lat is not in -90 … 90": ~sites["lat"].between(-90, 90),
         "lon is not in -180 … 180": ~sites["lon"].between(-180, 180),
-        f"year is not {BOMB_START:.0f} or later": ~(sites["year"].between(BOMB_START, 2100)),
+        f"year is not in {BOMB_START:.0f} … {last_year:.0f}": ~sites["year"].between(BOMB_START, last_year),
         f"top and bottom are not in 0 … {PROFILE_DEPTH_CM} cm": ~(
             sites["top"].between(0, PROFILE_DEPTH_CM) & sites["bottom"].between(0, PROFILE_DEPTH_CM)
         ),
         "bottom is not below top": ~(sites["bottom"] > sites["top"]),
         "delta14c is not in -1000 … 1200 ‰": delta.notna() & ~delta.between(-1000, 1200),
-        "sigma is not above 0 ‰": sigma.notna() & ~((sigma > 0) & np.isfinite(sigma)),
     }
     reason = pd.Series("", sites.index)
     for text, broken in rules.items():

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 MAX_R_HAT = 1.01
 MIN_ESS = 400
 MIN_E_BFMI = 0.3
+DO_NOT_TRUST = "do not trust"
 
 
 def sample(
@@ -91,7 +92,7 @@ def diagnose(name: str, tree: xr.DataTree) -> dict[str, object]:
         "ess_tail_min": ess_tail,
         "divergences": divergences,
         "e_bfmi_min": e_bfmi,
-        "verdict": "good" if good else "do not trust",
+        "verdict": "good" if good else DO_NOT_TRUST,
     }
 
 

@@ -130,6 +130,9 @@ def read_fit(path: Path) -> TurnoverFit:
     posterior = tree["posterior"].to_dataset().drop_vars("log_k")
     samples = {str(name): np.asarray(v, float) for name, v in posterior.data_vars.items()}
     stats = {str(name): v.values for name, v in tree["sample_stats"].to_dataset().data_vars.items()}
+    lacking = {"tau_layer", "profile_scale", "nu_profile"} - samples.keys()
+    if lacking:
+        raise InputError(f"lacks {min(lacking)}: made by another version; fit turnover again", file=path)
     shape = samples["tau_layer"].shape
     samples = {"coefficient": np.zeros((*shape, 0)), "nu": np.full(shape, np.inf)} | samples
     quadrature = tuple(float(q) for q in np.ravel(tree.attrs["quadrature_error"]))

@@ -46,7 +46,10 @@ PILOT_MARGIN = 0.6
 """The normal approximation is narrower than the posterior: its draws must do better by so much."""
 
 CHECK_DRAWS = 16
-MAX_REFINEMENTS, REFINEMENT = 4, 1.5
+MAX_REFINEMENTS = 4
+MAX_REPETITIONS = 2
+"""Times that sampling may be done, where draws find the grid too coarse that the pilot had found fine enough."""
+
 LAYER_GRID = 384
 """Nodes of log k from which layers are drawn: 0.04 apart, finer than any layer's posterior is wide."""
 
@@ -104,7 +107,7 @@ def fit_turnover(
     seed: int,
     chains: int = 4,
     tune: int = 150,
-    draws: int = 350,
+    draws: int = 400,
     progress: Progress | None = None,
 ) -> TurnoverFit:
     """Posterior of the hyperparameters, on grids that are refined until they are fine enough where the posterior is.
@@ -138,16 +141,19 @@ def fit_turnover(
     pilot = complete(sampler.sketch(data(model), place, seed=seed, count=CHECK_DRAWS), biomes, seed)
     for _ in range(MAX_REFINEMENTS):
         rough = TurnoverFit(model, components, pilot, {}, (np.nan, np.nan))
-        grid, refine = (
-            REFINEMENT if error > PILOT_MARGIN * MAX_QUADRATURE_ERROR else 1.0
-            for error in quadrature_error(rough, layers, atmosphere)
-        )
-        if grid == refine == 1:
+        finer = model.refined(quadrature_error(rough, layers, atmosphere), PILOT_MARGIN * MAX_QUADRATURE_ERROR)
+        if finer == model:
             break
-        model = replace(model, grid=int(model.grid * grid), refine=model.refine * refine)
-    samples, stats = sampler.run(data(model), place, seed=seed, chains=chains, draws=draws, progress=progress)
-    fit = TurnoverFit(model, components, complete(samples, biomes, seed), stats, (np.nan, np.nan))
-    return replace(fit, quadrature=quadrature_error(fit, layers, atmosphere))
+        model = finer
+    for _ in range(MAX_REPETITIONS):
+        samples, stats = sampler.run(data(model), place, seed=seed, chains=chains, draws=draws, progress=progress)
+        fit = TurnoverFit(model, components, complete(samples, biomes, seed), stats, (np.nan, np.nan))
+        fit = replace(fit, quadrature=quadrature_error(fit, layers, atmosphere))
+        finer = model.refined(fit.quadrature, MAX_QUADRATURE_ERROR)
+        if finer == model:
+            break
+        model = finer
+    return fit
 
 
 @cache

@@ -25,7 +25,7 @@ from jax.nn import softmax
 from jax.scipy.special import digamma, gammaln, logsumexp
 from numpy.typing import NDArray
 
-PROFILE_RANGE = 8.0
+PROFILE_RANGE = 6.0
 """The profile effect is summed over ± this many times its scale, and the weights are normalised there: the tails that
 Student's t would have beyond are cut off.
 """
@@ -35,8 +35,8 @@ BUCKETS = (2, 8, 32)
 narrower effect, which needs closer nodes.
 """
 
-MAX_EXPONENT, TINY = 690.0, 1e-300
-"""Double precision ends at exp(±709)."""
+MAX_EXPONENT, TINY, MARGIN = 690.0, 1e-300, 20.0
+"""Double precision ends at exp(±709); a sum must exceed TINY by exp(MARGIN) to be free of it."""
 
 NEGLIGIBLE = 1e-20
 """Posterior weight of a node of the profile effect that changes no sum."""
@@ -120,7 +120,8 @@ def profile_nodes(layers: int, refine: float = 1.0) -> NDArray[np.float64]:
 
 def student_log_weight(z: Array, scale: Array, nu: Array) -> Array:
     """Log weights of the nodes z (Q,) of Student's t of each scale (P,), shape (P, Q); they sum to 1."""
-    density = -0.5 * (nu + 1) * jnp.log1p((z / scale[:, None]) ** 2 / nu)
+    ends = jnp.log(jnp.ones_like(z).at[jnp.array([0, -1])].set(0.5))  # of the trapezoid rule: the density is cut there
+    density = ends - 0.5 * (nu + 1) * jnp.log1p((z / scale[:, None]) ** 2 / nu)
     return density - logsumexp(density, axis=1, keepdims=True)
 
 
@@ -196,8 +197,8 @@ def _sum_out(block: Block, log_k: Array, centre: Array, scales: Scales, log_weig
     log_posterior = _by_profile(block, by_layer, log_weight)
     weight = softmax(log_posterior, axis=1)
     weight = jnp.where(weight > NEGLIGIBLE, weight, 0.0)
-    # TINY can only raise a sum, so that what it spoils has weight, or none in truth.
-    reach = shared_exponent.max(axis=0) - jnp.minimum(log_product, 0.0)
+    # TINY can only raise a sum: what it spoils has weight, and is out of range by itself, or has none in truth.
+    reach = jnp.maximum(shared_exponent.max(axis=0), MARGIN) - jnp.minimum(log_product, 0.0)
     in_range = jnp.all((weight[block.profile] == 0) | (reach < MAX_EXPONENT))
     return _Sums(penalty, layers, shared, product, effect, log_posterior, weight, in_range)
 

@@ -20,7 +20,7 @@ Here log k and a_p are summed out exactly (`marginal`), and what is sampled is s
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import jax.numpy as jnp
@@ -40,6 +40,7 @@ from .radiocarbon import LOG_K_RANGE, atmosphere_sd, predicted_table
 REFERENCE_DEPTH_CM = 30.0
 DEPTH_FORMS = ("log(1 + depth/10 cm)", "depth/1 m")
 N_BIOMES = len(BIOMES)
+REFINEMENT = 1.5
 
 PRIORS: dict[str, tuple[tuple[float, float], str, str]] = {
     "mean_log_k": ((-6.5, 1.5), "normal", "age at 30 cm between 35 and 12,500 yr (95 %)"),
@@ -64,7 +65,8 @@ class TurnoverModel:
 
     prehistory : state in 1950. error : of a measurement about the model, robust `student` or `normal`.
     pool_spread : standard deviation of log k *within* a layer; 0 is the paper's one homogeneous pool, larger values mix
-    pools log-normally about it. grid : nodes of log k. refine : factor on the nodes of the profile effect.
+    pools log-normally about it, and log k, k and age are then of the median pool. grid : nodes of log k. refine :
+    factor on the nodes of the profile effect.
     """
 
     prehistory: Prehistory = "steady"
@@ -82,6 +84,16 @@ class TurnoverModel:
     def log_k(self) -> NDArray[np.float64]:
         """Nodes of log k."""
         return np.linspace(*LOG_K_RANGE, self.grid)
+
+    @property
+    def rate_over_median(self) -> float:
+        """Mean of k over exp(log k): a mixture's input over what it would be at the median's rate."""
+        return float(np.exp(0.5 * self.pool_spread**2))
+
+    def refined(self, error: tuple[float, float], limit: float) -> TurnoverModel:
+        """With more nodes of log k, and of the profile effect, where the error of these is above the limit."""
+        grid, effect = (REFINEMENT if e > limit else 1.0 for e in error)
+        return replace(self, grid=int(self.grid * grid), refine=self.refine * effect)
 
     def predicted(self, layers: pd.DataFrame, atmosphere: Atmosphere) -> NDArray[np.float64]:
         """Δ14C (‰) of each layer (`year`, `zone`) at every node, (layer, grid)."""

@@ -122,6 +122,8 @@ def test_single_layers_under_known_hyperparameters_are_those_of_invert():
         "biome_offset": np.zeros(9),
         "slope_offset": np.zeros((2, 9)),
         "coefficient": np.zeros(0),
+        "profile_scale": np.ones(9),
+        "nu_profile": np.array(1e6),  # Normal
         "nu": np.array(np.inf),
         **{name: np.array(TRUTH[name]) for name in ("tau_profile", "tau_layer", "model_sd")},
     }

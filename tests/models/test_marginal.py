@@ -11,7 +11,15 @@ from scipy.stats import norm
 from scipy.stats import t as student_t
 
 from bayes_rootc.data.atmosphere import Atmosphere
-from bayes_rootc.models.marginal import Scales, _direct, _sum_out, make_blocks, profile_log_likelihood
+from bayes_rootc.models.marginal import (
+    PROFILE_RANGE,
+    Scales,
+    _direct,
+    _sum_out,
+    make_blocks,
+    profile_log_likelihood,
+    student_log_weight,
+)
 from bayes_rootc.models.radiocarbon import LOG_K_RANGE, predicted_table
 
 PROFILE = np.array([0, 0, 0, 1, 2, 2])
@@ -20,11 +28,16 @@ KNOWN = np.array([16.0, 25.0, 9.0, 4.0, 36.0, 25.0])
 CENTRE = np.array([-4.5, -6.0, -7.5, -4.0, -5.0, -5.2])
 TRUTH = {"tau_profile": 0.8, "tau_layer": 0.5, "model_sd": 20.0}
 TAU_LAYER = [0.5, 0.07]  # the second is beyond what the factors can hold
+GROUP, GROUP_SCALE, NU_PROFILE = np.array([0, 1, 1]), np.array([1.0, 1.6]), 3.0
 
 
 log_likelihood = jax.jit(profile_log_likelihood, static_argnames="student")
 sum_out = jax.jit(_sum_out, static_argnames="student")
 direct_sum = jax.jit(_direct, static_argnums=0)
+
+
+def weights(block) -> jax.Array:
+    return student_log_weight(block.z, jnp.asarray(GROUP_SCALE)[block.group], jnp.asarray(NU_PROFILE))
 
 
 def residuals(grid: int) -> tuple[np.ndarray, np.ndarray]:
@@ -38,9 +51,14 @@ def ours(nu: float, measured: np.ndarray | None = None, centre: np.ndarray = CEN
     measured = np.ones(6, bool) if measured is None else measured
     scales = Scales(**{k: jnp.asarray(v) for k, v in (TRUTH | {"nu": nu} | changed).items()})
     out = np.empty(3)
-    for block in make_blocks(residual, measured, KNOWN, np.zeros((6, 1)), PROFILE, refine=8):
+    for block in make_blocks(residual, measured, KNOWN, np.zeros((6, 1)), PROFILE, GROUP, refine=8):
         value = log_likelihood(
-            block, jnp.asarray(log_k), jnp.asarray(centre)[block.layer_order], scales, student=np.isfinite(nu)
+            block,
+            jnp.asarray(log_k),
+            jnp.asarray(centre)[block.layer_order],
+            scales,
+            weights(block),
+            student=np.isfinite(nu),
         )
         out[np.asarray(block.profile_order)] = value
     return out
@@ -49,10 +67,12 @@ def ours(nu: float, measured: np.ndarray | None = None, centre: np.ndarray = CEN
 def brute_force(nu: float, tau_layer: float) -> np.ndarray:
     """A Riemann sum over log k and the effect, layer by layer, on nodes much finer than needed."""
     log_k, residual = residuals(4096)
-    effect = np.linspace(-6, 6, 601) * TRUTH["tau_profile"]
+    effect = np.linspace(-PROFILE_RANGE, PROFILE_RANGE, 901) * TRUTH["tau_profile"]
     out = []
     for p in range(3):
-        total = norm.logpdf(effect, 0, TRUTH["tau_profile"]) + np.log(effect[1] - effect[0])
+        total = student_t.logpdf(effect, NU_PROFILE, 0, TRUTH["tau_profile"] * GROUP_SCALE[GROUP[p]])
+        total[[0, -1]] -= np.log(2)
+        total -= logsumexp(total)  # the tails are cut off
         for i in np.flatnonzero(PROFILE == p):
             sd = np.hypot(np.sqrt(KNOWN[i]), TRUTH["model_sd"])
             error = student_t.logpdf(residual[i], nu, 0, sd) if np.isfinite(nu) else norm.logpdf(residual[i], 0, sd)
@@ -82,15 +102,17 @@ def test_the_written_gradient_is_the_gradient(nu, tau_layer):
     weight = jnp.asarray([1.7])  # the cotangent is not 1
 
     @jax.jit
-    def value(centre, **scales):
+    def value(centre, group_scale=1.0, **scales):
+        log_weight = student_log_weight(block.z, jnp.atleast_1d(group_scale), NU_PROFILE)
         every = Scales(**(TRUTH | {"nu": jnp.asarray(nu)} | scales))
         return (
-            profile_log_likelihood(block, jnp.asarray(log_k), centre, every, student=np.isfinite(nu)) * weight
+            profile_log_likelihood(block, jnp.asarray(log_k), centre, every, log_weight, student=np.isfinite(nu))
+            * weight
         ).sum()
 
     centre = jnp.asarray(CENTRE[:3])
-    names = ["tau_profile", "tau_layer", "model_sd"] + (["nu"] if np.isfinite(nu) else [])
-    at = {n: jnp.asarray((TRUTH | {"nu": nu, "tau_layer": tau_layer})[n]) for n in names}
+    names = ["tau_profile", "tau_layer", "model_sd", "group_scale"] + (["nu"] if np.isfinite(nu) else [])
+    at = {n: jnp.asarray((TRUTH | {"nu": nu, "tau_layer": tau_layer, "group_scale": 1.3})[n]) for n in names}
     by_centre, by_scale = jax.grad(value)(centre, **at), jax.grad(lambda s: value(centre, **s))(at)
     step = 1e-3  # the penalty's logarithm is in single precision: differences are good to 1e-6 / step
     for i in range(3):
@@ -112,17 +134,20 @@ def test_a_layer_without_a_measurement_says_nothing():
     np.testing.assert_allclose(ours(2.5, measured, moved), blank, atol=1e-9)
 
 
-def test_both_ways_of_summing_agree_where_the_sampler_goes_from_one_to_the_other():
+@pytest.mark.parametrize("tau_profile", [0.5, 0.8, 1.2, 3.0])
+@pytest.mark.parametrize("centre", [CENTRE[:3], CENTRE[:3] - 4.0])
+def test_both_ways_of_summing_agree_where_the_sampler_goes_from_one_to_the_other(tau_profile, centre):
     log_k, residual = residuals(256)
     (block,) = make_blocks(residual[:3], np.ones(3, bool), KNOWN[:3], np.zeros((3, 1)), np.zeros(3, int))
-    arguments = block, jnp.asarray(log_k), jnp.asarray(CENTRE[:3])
+    arguments = block, jnp.asarray(log_k), jnp.asarray(centre)
     fast = []
-    for tau_layer in np.linspace(0.08, 0.4, 33):
-        scales = Scales(**{k: jnp.asarray(v) for k, v in (TRUTH | {"nu": 2.5, "tau_layer": tau_layer}).items()})
-        sums = sum_out(*arguments, scales, student=True)
+    for tau_layer in np.linspace(0.08, 1.2, 33):
+        values = TRUTH | {"nu": 2.5, "tau_layer": tau_layer, "tau_profile": tau_profile}
+        scales, weight = Scales(**{k: jnp.asarray(v) for k, v in values.items()}), weights(block)
+        sums = sum_out(*arguments, scales, weight, student=True)
         fast.append(bool(sums.in_range))
         if fast[-1]:
-            direct = direct_sum(True, *arguments, scales)
-            np.testing.assert_allclose(softmax(sums.log_posterior), softmax(direct), atol=1e-12)
-            np.testing.assert_allclose(logsumexp(sums.log_posterior), logsumexp(direct), atol=1e-9)
+            direct = direct_sum(True, *arguments, scales, weight)
+            np.testing.assert_allclose(softmax(sums.log_posterior), softmax(direct), atol=1e-9)
+            np.testing.assert_allclose(logsumexp(sums.log_posterior), logsumexp(direct), atol=1e-6)
     assert sorted(set(fast)) == [False, True] and fast == sorted(fast)  # both were seen, and one limit parts them
