@@ -32,6 +32,11 @@ CHUNK = 25
 DISPERSION = 2.0
 """Chains start this many times as far from the mode as the posterior is wide."""
 
+MAX_TREE_DEPTH = 3
+"""Of a trajectory, 7 steps: enough to cross a whitened posterior. One that goes on comes back on the other side of the
+mode, so that draws alternate, and spreads are learnt slowly however well means are.
+"""
+
 MIN_CURVATURE = 0.25
 """Least curvature that is believed, of parameters whose priors have about unit scale."""
 
@@ -49,7 +54,7 @@ class Nuts:
     """
 
     def __init__(
-        self, model: Callable[..., None], arguments: tuple[Any, ...], *, tune: int, target_accept: float = 0.85
+        self, model: Callable[..., None], arguments: tuple[Any, ...], *, tune: int, target_accept: float = 0.8
     ):
         self.tune, self.target_accept = tune, target_accept
         with jax.enable_x64(True):
@@ -134,7 +139,13 @@ class Nuts:
 
     def _first(self, key: Array, white: Array, inputs: tuple[Any, ...]) -> Any:
         return self._init(
-            white, self.tune, target_accept_prob=self.target_accept, model_args=inputs, model_kwargs={}, rng_key=key
+            white,
+            self.tune,
+            target_accept_prob=self.target_accept,
+            max_tree_depth=MAX_TREE_DEPTH,
+            model_args=inputs,
+            model_kwargs={},
+            rng_key=key,
         )
 
     def _steps(self, state: Any, inputs: tuple[Any, ...]) -> Any:

@@ -107,7 +107,7 @@ def fit_turnover(
     seed: int,
     chains: int = 4,
     tune: int = 150,
-    draws: int = 400,
+    draws: int = 600,
     progress: Progress | None = None,
 ) -> TurnoverFit:
     """Posterior of the hyperparameters, on grids that are refined until they are fine enough where the posterior is.

@@ -30,7 +30,7 @@ PROFILE_RANGE = 6.0
 Student's t would have beyond are cut off.
 """
 
-BUCKETS = (2, 8, 32)
+BUCKETS = (2, 4, 8, 16, 32)
 """Profiles are taken together by their number of layers (up to each of these, and more): one with many layers has a
 narrower effect, which needs closer nodes.
 """

@@ -40,7 +40,7 @@ from .radiocarbon import LOG_K_RANGE, atmosphere_sd, predicted_table
 REFERENCE_DEPTH_CM = 30.0
 DEPTH_FORMS = ("log(1 + depth/10 cm)", "depth/1 m")
 N_BIOMES = len(BIOMES)
-REFINEMENT = 1.5
+REFINEMENT = 1.15
 
 PRIORS: dict[str, tuple[tuple[float, float], str, str]] = {
     "mean_log_k": ((-6.5, 1.5), "normal", "age at 30 cm between 35 and 12,500 yr (95 %)"),
