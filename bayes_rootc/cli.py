@@ -95,6 +95,13 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("--from", type=Path, dest="out", metavar="OUT", required=True, help="output folder of a fit")
     predict.add_argument("--data", type=Path, metavar="DIR", required=True, help="data folder: covariates, bomb curves")
     predict.add_argument("--to", type=Path, metavar="FILE.csv", required=True, help="file to write")
+    predict.add_argument(
+        "--nearest-km",
+        type=float,
+        metavar="KM",
+        default=100.0,
+        help="a place without a covariate takes it from so far at most, as the setting of the fit (default: 100)",
+    )
 
     check = _command(
         commands,
@@ -156,9 +163,14 @@ def _fit(arguments: argparse.Namespace) -> None:
         if value != 0 and value < least:
             raise InputError(f"--{name} {value}: expected 0 (none), or at least {least}")
     settings = _settings(arguments)
+    checks = {name: getattr(arguments, name) for name in ("folds", "simulations", "both_histories")}
+    asked = next((f"--{name.replace('_', '-')}" for name, value in checks.items() if value), None)
+    if asked and arguments.name != "turnover":
+        raise InputError(f"{asked}: a check of turnover, not of {arguments.name}")
+    if asked and settings.turnover_prior == "weak":
+        raise InputError(f'{asked}: a check of the hierarchical fit, which turnover_prior = "weak" leaves out')
     from .pipeline import fit
 
-    checks = {name: getattr(arguments, name) for name in ("folds", "simulations", "both_histories")}
     print(fit(arguments.name, settings, **checks))
 
 
@@ -169,12 +181,17 @@ def _predict(arguments: argparse.Namespace) -> None:
     from .inference.predict import COLUMNS, predict_turnover, read_sites
     from .inference.store import read_fit
 
+    if arguments.to.is_dir():
+        raise InputError("is a folder; expected a file to write", file=arguments.to)
+    if not arguments.nearest_km >= 0:
+        raise InputError(f"--nearest-km {arguments.nearest_km:g}: expected 0 or more")
     sites = read_sites(arguments.at)
     if not arguments.data.is_dir():
         raise InputError("no such data folder", file=arguments.data)
     fit = read_fit(arguments.out / "posterior" / "turnover.nc")
     covariates = CovariateStack(arguments.data / "covariates")
-    table = predict_turnover(fit, sites, covariates, Atmosphere.read(arguments.data / "atmosphere"))
+    air = Atmosphere.read(arguments.data / "atmosphere")
+    table = predict_turnover(fit, sites, covariates, air, nearest_km=arguments.nearest_km)
     write_csv(arguments.to, table, shorten=[c for c in COLUMNS if c != "reason"])
     print(f"{arguments.to}: {(table['reason'] == '').sum()} of {len(table)} rows predicted")
 

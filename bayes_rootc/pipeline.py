@@ -23,12 +23,12 @@ from .data.folder import Inputs, read_inputs
 from .data.grid import MapGrid
 from .estimates import Estimate, depth_shares, estimate_table, make_estimate, site_table
 from .files import atomic_path, write_csv, write_json
-from .inference.sampling import DO_NOT_TRUST, diagnose, sample
-from .inference.store import save_turnover, turnover_tree
+from .inference.sampling import diagnose, sample
+from .inference.store import retire_checks, save_turnover, turnover_tree
 from .inference.turnover import (
-    MAX_QUADRATURE_ERROR,
     LayerDraws,
     TurnoverFit,
+    diagnose_fit,
     draw_layers,
     extend_profiles,
     fit_turnover,
@@ -163,12 +163,14 @@ def infer_turnover(inputs: Inputs, settings: RunSettings, progress: Progress | N
         chains=settings.chains,
         tune=settings.turnover_tune,
         draws=settings.turnover_draws,
+        until_good=not settings.quick,
         progress=part_of(progress, 0, 2),
     )
     drawn = draw_layers(fit, layers, air, seed=seed, progress=part_of(progress, 1, 2))
-    log_likelihood, loo = leave_profile_out(fit, layers, air)
+    loo = leave_profile_out(fit, drawn.log_likelihood)
     prior = draw_prior(fit, layers, air, seed=seed)
-    tree = turnover_tree(layers, drawn, fit, log_likelihood=log_likelihood, prior=prior)
+    retire_checks(settings.out, fit)
+    tree = turnover_tree(layers, drawn, fit, prior=prior)
     save_turnover(settings.out / "posterior" / "turnover.nc", tree)
     tables = settings.out / "tables"
     write_csv(tables / "turnover_population.csv", population_table(tree))
@@ -176,10 +178,7 @@ def infer_turnover(inputs: Inputs, settings: RunSettings, progress: Progress | N
     observed = layers["delta14c"].to_numpy()
     write_csv(tables / "turnover_ppc.csv", score_table(predictive_scores(observed, drawn), layers))
     write_csv(tables / "turnover_misfit.csv", misfit_table(layers, drawn))
-    found = diagnose("turnover", tree) | loo | {"quadrature_error": max(fit.quadrature)}
-    if max(fit.quadrature) > MAX_QUADRATURE_ERROR:
-        found["verdict"] = DO_NOT_TRUST
-    write_diagnostics(settings, found)
+    write_diagnostics(settings, diagnose_fit("turnover", fit) | loo)
     summary = summarise_density(drawn.density, drawn.nodes)
     residual = np.abs(observed[:, None] - drawn.predicted).min(axis=1)
     sd = np.hypot(layers["sigma"].to_numpy(), fit.samples["model_sd"].mean())
@@ -210,9 +209,11 @@ def invert_alone(inputs: Inputs, settings: RunSettings) -> Turnover:
     log_k = grid_quantile(posterior["density"].values, nodes, rng.uniform(size=(settings.members, len(layers)))).T
     fitted = np.array([np.interp(k, nodes, row) for k, row in zip(log_k.T, predicted, strict=True)]).T
     replicated = fitted + np.hypot(layers["sigma"].to_numpy(), settings.model_sd) * rng.standard_normal(fitted.shape)
+    none = np.empty((0, 0))
     drawn = LayerDraws(
-        log_k.astype(np.float32), fitted, replicated, np.empty((0, 0)), nodes, posterior["density"].values, predicted
+        log_k.astype(np.float32), fitted, replicated, none, none, nodes, posterior["density"].values, predicted
     )
+    retire_checks(settings.out, None)
     save_turnover(settings.out / "posterior" / "turnover.nc", turnover_tree(layers, drawn))
     return Turnover(posterior.drop_dims("log_k"), log_k.T)
 
@@ -231,7 +232,7 @@ def infer_bulk_input(inputs: Inputs, turnover: Turnover, settings: RunSettings) 
     layers = inputs.layers
     stocks, sources = layer_stocks(layers)
     profile = layers["profile_index"].to_numpy()
-    stock = stock_draws(stocks, profile, settings.members, _rng(settings, "stock"))
+    stock = stock_draws(stocks, profile, gridded_errors(inputs, settings), _rng(settings, "stock"))
     thickness = (layers["bottom"] - layers["top"]).to_numpy()
     ibulk = stock * np.exp(turnover.log_k) * (turnover.fit.model.rate_over_median if turnover.fit else 1.0)
     write_csv(settings.out / "tables" / "layers.csv", layers_table(layers, turnover.summary, stocks, stock, ibulk))
@@ -244,6 +245,12 @@ def infer_bulk_input(inputs: Inputs, turnover: Turnover, settings: RunSettings) 
     return BulkInput(stocks, density, sources, measured, standard)
 
 
+def gridded_errors(inputs: Inputs, settings: RunSettings) -> NDArray[np.float64]:
+    """Error of each profile's gridded stock, the same wherever it is used: standard normal, (profile, draw)."""
+    profiles = int(inputs.layers["profile_index"].max()) + 1
+    return _rng(settings, "gridded stock").standard_normal((profiles, settings.members))
+
+
 def extrapolate(
     inputs: Inputs, turnover: Turnover, sources: list[StockSource], settings: RunSettings
 ) -> NDArray[np.float64]:
@@ -254,7 +261,8 @@ def extrapolate(
     layers = standard_layers(inputs.layers)
     log_k = extend_profiles(turnover.fit, turnover.effect, layers, seed=_seed(settings, "standard layers")).T
     stocks, _ = layer_stocks(layers, sources)
-    stock = stock_draws(stocks, layers["profile_index"].to_numpy(), settings.members, _rng(settings, "standard stocks"))
+    profile, rng = layers["profile_index"].to_numpy(), _rng(settings, "standard stocks")
+    stock = stock_draws(stocks, profile, gridded_errors(inputs, settings), rng)
     return (stock * np.exp(log_k) * turnover.fit.model.rate_over_median).reshape(-1, len(LAYERS), settings.members)
 
 
@@ -321,19 +329,18 @@ def train(inputs: Inputs, bulk: BulkInput, settings: RunSettings, progress: Prog
 
 def estimate(inputs: Inputs, bulk: BulkInput, learners: Learners, settings: RunSettings) -> list[Estimate]:
     """The six estimates of I_loss: observed first, predicted where missing (paper, Extended Data Table 1)."""
-    profiles = (
-        inputs.layers[inputs.layers["has_covariates"]]
-        .drop_duplicates("profile_index")
-        .assign(id=lambda t: t["profile"])
-    )
+    every = inputs.layers.drop_duplicates("profile_index").assign(id=lambda t: t["profile"])
+    known = every["has_covariates"].to_numpy()
+    profiles = every[known]
     npp, roots = inputs.npp, inputs.roots
     ibulk_npp, ibulk_roots = (learners.predict_ibulk(sites) for sites in (npp, roots))
     predicted = learners.predict_ibulk(profiles)
     here = profiles["profile_index"].to_numpy()
     ibulk_14c = np.where(np.isfinite(bulk.measured[here]), bulk.measured[here], predicted).astype(np.float32)
+    learned = np.full((len(every), *predicted.shape[1:]), np.nan, np.float32)
+    learned[known] = predicted
     write_csv(
-        settings.out / "tables" / "ibulk_profiles.csv",
-        harmonised_table(profiles, bulk.measured, bulk.standard, predicted),
+        settings.out / "tables" / "ibulk_profiles.csv", harmonised_table(every, bulk.measured, bulk.standard, learned)
     )
     shares_npp, shares_14c = depth_shares(ibulk_npp), depth_shares(ibulk_14c)
     shares_roots = root_depth.layer_fractions(roots["d50"], roots["d95"])[:, :, None]
@@ -428,15 +435,16 @@ def fit(
     if folds:
         with stages.stage(f"{folds}-fold cross-validation") as progress:
             seed = _seed(settings, "turnover folds")
-            scores = cross_validate(
+            scores, fits = cross_validate(
                 layers, inputs.groups, inputs.atmosphere, model, seed=seed, folds=folds, progress=progress
             )
             places = layers[["id", "top", "bottom", "biome"]]
             write_csv(tables / "turnover_held_out.csv", pd.concat([places, scores], axis=1))
             write_csv(tables / "turnover_cv.csv", score_table(scores, layers))
+            write_csv(tables / "turnover_folds.csv", fits)
     if simulations:
         with stages.stage("calibration") as progress:
-            ranks = calibrate(
+            ranks, fits = calibrate(
                 calibration_layers(layers),
                 inputs.atmosphere,
                 model,
@@ -445,6 +453,7 @@ def fit(
                 progress=progress,
             )
             write_csv(tables / "turnover_sbc_ranks.csv", ranks)
+            write_csv(tables / "turnover_sbc_fits.csv", fits)
             write_csv(tables / "turnover_sbc.csv", calibration_table(ranks))
     from .report.figures_turnover import save_check_figures
 

@@ -14,8 +14,12 @@ Progress = Callable[[int, int], None]
 """What long work calls: (done, total)."""
 
 
+SECONDS_BETWEEN_LINES = 60
+"""Where there is no terminal for a bar, long work says so often how far it is."""
+
+
 class Stages:
-    """Runs named stages in order, with a progress bar on a terminal and one line a stage elsewhere.
+    """Runs named stages in order, with a progress bar on a terminal and lines elsewhere.
 
     Parameters
     ----------
@@ -51,8 +55,15 @@ class Stages:
         with bar:
             task: TaskID = bar.add_task(label, total=None)
 
+            said = start
+
             def progress(done: int, total: int) -> None:
+                nonlocal said
                 bar.update(task, completed=done, total=total)
+                now = time.perf_counter()
+                if not self.console.is_terminal and now - said > SECONDS_BETWEEN_LINES:
+                    said = now
+                    self.console.print(f"{label}  {100 * done / total:.0f} % in {now - start:.0f} s")
 
             yield progress
         self.seconds[name] = time.perf_counter() - start

@@ -105,12 +105,25 @@ def test_harmonised_profiles_have_seven_layers(quick_run):
     assert (profiles["ibulk_median"] > 0).all() and (profiles["learner_median"] > 0).all()
 
 
-def test_fit_alone_writes_what_a_run_writes(quick_settings, quick_run, tmp_path):
-    arguments = ["fit", "turnover", "--data", str(quick_settings.data), "--out", str(tmp_path), "--quick"]
-    assert main(arguments) == 0
+@pytest.mark.slow
+def test_fit_alone_writes_what_a_run_writes_and_its_checks(quick_settings, quick_run, tmp_path):
+    common = ["--data", str(quick_settings.data), "--out", str(tmp_path), "--quick"]
+    assert main(["fit", "turnover", *common, "--folds", "2", "--simulations", "2", "--both-histories"]) == 0
     for name in ("turnover_population", "turnover_ages", "turnover_misfit"):
         assert table(tmp_path, name).equals(table(quick_run, name)), name
-    assert (tmp_path / "figures" / "turnover.png").exists()
+    for name in ("turnover", "turnover_held_out", "turnover_sbc"):
+        assert (tmp_path / "figures" / f"{name}.png").exists()
+    layers, held_out = table(tmp_path, "layers"), table(tmp_path, "turnover_held_out")
+    assert held_out["id"].tolist() == layers["id"].tolist() and set(held_out["fold"]) == {0, 1}
+    scores = table(tmp_path, "turnover_cv").iloc[0]
+    assert scores["layers"] == len(layers)
+    assert scores["coverage95"] == pytest.approx(0.95, abs=4 * scores["coverage95_se"])
+    assert table(tmp_path, "turnover_folds")["fold"].tolist() == [0, 1]
+    assert len(table(tmp_path, "turnover_sbc_ranks")) == len(table(tmp_path, "turnover_sbc_fits")) == 2
+    assert {"tau_layer", "log_k"} <= set(table(tmp_path, "turnover_sbc")["quantity"])
+    histories = table(tmp_path, "turnover_prehistory").set_index(["prehistory", "depth_cm", "quantity"])["median"]
+    steady, intcal = (histories[name]["0-200"]["carbon age"] for name in ("steady", "intcal20"))
+    assert intcal == pytest.approx(steady, rel=0.3) and intcal != steady
 
 
 def test_predictions_from_a_run(quick_run, quick_settings, tmp_path, capsys):
@@ -157,6 +170,40 @@ def test_prediction_without_depths_gives_the_seven_layers(quick_run, quick_setti
     assert found["age_median"].is_monotonic_increasing
 
 
+def test_a_users_columns_come_back_as_they_were(quick_run, quick_settings, tmp_path):
+    """Also those that are called like a covariate or like a column of ours; σ is read by the rule of the fit."""
+    layer = table(quick_run, "layers").iloc[0]
+    rows = [
+        f"{name},{layer['lat']},{layer['lon']},0,20,{year},-60,{sigma},007,x,9"
+        for name, year, sigma in (("a", 2005, 5), ("b", 2005, 0), ("c", 2005, 990), ("d", 2005, ""), ("e", 2090, 5))
+    ]
+    header = "profile,lat,lon,top,bottom,year,delta14c,sigma,plot,biome,age_mean"
+    (tmp_path / "new.csv").write_text("\n".join([header, *rows]) + "\n")
+    common = ["--from", str(quick_run), "--data", str(quick_settings.data), "--to", str(tmp_path / "out.csv")]
+    assert main(["predict", "turnover", "--at", str(tmp_path / "new.csv"), *common]) == 0
+    found = pd.read_csv(tmp_path / "out.csv", dtype={"plot": str})
+    assert found["plot"].tolist() == ["007"] * 5 and found["biome"].tolist() == ["x"] * 5
+    assert list(found).count("age_mean") == 1 and (found["age_mean"][:4] > 100).all()
+    assert found["reason"][4].startswith("year is not in 1950")
+    age = np.log(found["age_median"][:4])
+    assert age.max() - age.min() < 0.1  # 0, 990 and none are 5 ‰: only the Monte Carlo error is left
+
+
+def test_fits_of_another_version_are_refused(quick_run, quick_settings, tmp_path, capsys):
+    with xr.open_datatree(quick_run / "posterior" / "turnover.nc") as tree:
+        older = tree.load()
+    older["posterior"] = xr.DataTree(older["posterior"].to_dataset().drop_vars("nu_profile"))
+    (tmp_path / "posterior").mkdir()
+    older.to_netcdf(tmp_path / "posterior" / "turnover.nc")
+    (tmp_path / "new.csv").write_text("lat,lon,year\n10,10,2010\n")
+    common = ["--from", str(tmp_path), "--data", str(quick_settings.data)]
+    sites = ["predict", "turnover", "--at", str(tmp_path / "new.csv"), *common]
+    assert main([*sites, "--to", str(tmp_path / "out.csv")]) == 2
+    assert "lacks nu_profile: made by another version" in capsys.readouterr().err
+    assert main([*sites, "--to", str(tmp_path)]) == 2
+    assert "is a folder; expected a file" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
@@ -165,6 +212,8 @@ def test_prediction_without_depths_gives_the_seven_layers(quick_run, quick_setti
         ("lat,lon,top,year\n1,2,0,2000\n", "expected both top and bottom, or neither"),
         ("lat,lon,top,bottom,year\n", "expected at least one row"),
         ("lat,lon,year,delta14c\n1,2,2000,5\n", "a delta14c needs the top and bottom of its layer"),
+        ("lat,lon,year\n1,2,2000,5\n", "rows have more fields than the header has names"),
+        ("lat,lon,year\n1,2,2000\n1,2,2000,5\n", "Expected 3 fields in line 3, saw 4"),
     ],
 )
 def test_sites_that_cannot_be_read_are_one_line(text, says, quick_run, quick_settings, tmp_path, capsys):
@@ -186,6 +235,9 @@ def test_the_weak_prior_runs_and_says_that_it_predicts_nothing(quick_settings, t
     common = ["--from", str(tmp_path), "--data", str(quick_settings.data), "--to", str(tmp_path / "out.csv")]
     assert main(["predict", "turnover", "--at", str(tmp_path / "new.csv"), *common]) == 2
     assert "holds no hierarchical fit" in capsys.readouterr().err
+    (tmp_path / "weak.toml").write_text('turnover_prior = "weak"\n')
+    assert main(["fit", "turnover", str(tmp_path / "weak.toml"), "--both-histories"]) == 2
+    assert "--both-histories: a check of the hierarchical fit" in capsys.readouterr().err
 
 
 def test_totals_of_the_map_hold_the_truth(quick_run, demo_world, quick_settings):

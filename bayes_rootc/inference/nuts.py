@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import jax
@@ -36,6 +37,9 @@ MAX_TREE_DEPTH = 3
 """Of a trajectory, 7 steps: enough to cross a whitened posterior. One that goes on comes back on the other side of the
 mode, so that draws alternate, and spreads are learnt slowly however well means are.
 """
+
+MAX_ROUNDS = 4
+"""Times that as many draws again are made, while they are not enough."""
 
 MIN_CURVATURE = 0.25
 """Least curvature that is believed, of parameters whose priors have about unit scale."""
@@ -91,11 +95,13 @@ class Nuts:
         seed: int,
         chains: int = 4,
         draws: int = 300,
+        enough: Callable[[dict[str, NDArray]], bool] | None = None,
         progress: Progress | None = None,
     ) -> tuple[dict[str, NDArray], dict[str, NDArray]]:
         """Draws of the model's parameters and deterministic quantities, in double precision.
 
-        place : from `locate`, if that was asked before.
+        place : from `locate`, if that was asked before. enough : judges the samples; while it finds them too few, as
+            many again are drawn, up to `MAX_ROUNDS` times `draws`.
 
         Returns
         -------
@@ -108,26 +114,30 @@ class Nuts:
             keys = jax.random.split(jax.random.key(seed), chains)
             states = [self._begin(key, jnp.asarray(x), inputs) for key, x in zip(keys, starts, strict=True)]
             jax.block_until_ready(self._advance(states[0], inputs))  # compiles, once for all threads
-        chunks = -(-(self.tune + draws) // CHUNK)
-        done = [0] * chains
 
-        def chain(number: int) -> Any:
-            state, kept = states[number], []
+        def chain(number: int, tune: int, done: list[int]) -> Any:
+            chunks, kept = -(-(tune + draws) // CHUNK), []
             with jax.enable_x64(True):  # the setting belongs to a thread
                 for i in range(chunks):
-                    state, drawn = jax.block_until_ready(self._advance(state, inputs))
-                    first = max(self.tune - i * CHUNK, 0)
+                    states[number], drawn = jax.block_until_ready(self._advance(states[number], inputs))
+                    first = max(tune - i * CHUNK, 0)
                     kept.append(jax.tree.map(lambda a, first=first: np.asarray(a[first:]), drawn))
                     done[number] = i + 1
                     if progress:
                         progress(sum(done), chains * chunks)
             return jax.tree.map(lambda *parts: np.concatenate(parts)[:draws], *kept)
 
+        rounds: list[Any] = []
         with jax.enable_x64(True), ThreadPoolExecutor(min(chains, os.cpu_count() or 1)) as pool:
-            white, diverging, energy, steps, accepted = jax.tree.map(
-                lambda *parts: np.stack(parts), *pool.map(chain, range(chains))
-            )
-            samples = {name: np.asarray(value) for name, value in self._constrain(white, inputs).items()}
+            while True:
+                work = partial(chain, tune=0 if rounds else self.tune, done=[0] * chains)
+                rounds.append(jax.tree.map(lambda *parts: np.stack(parts), *pool.map(work, range(chains))))
+                white, diverging, energy, steps, accepted = jax.tree.map(
+                    lambda *parts: np.concatenate(parts, axis=1), *rounds
+                )
+                samples = {name: np.asarray(value) for name, value in self._constrain(white, inputs).items()}
+                if enough is None or len(rounds) == MAX_ROUNDS or enough(samples):
+                    break
         stats = {"diverging": diverging, "energy": energy, "n_steps": steps, "acceptance_rate": accepted}
         return samples, stats
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -43,9 +44,13 @@ def read_sites(path: Path) -> pd.DataFrame:
     if checked.empty:
         raise InputError("expected at least one row", file=path)
     try:
-        sites = pd.read_csv(path, dtype=str, index_col=False)  # what is not ours goes back as it came
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # rows longer than the header: columns would shift
+            sites = pd.read_csv(path, dtype=str, index_col=False)  # what is not ours goes back as it came
+    except pd.errors.ParserWarning:
+        raise InputError("rows have more fields than the header has names", file=path) from None
     except pd.errors.ParserError as error:
-        raise InputError(f"not a readable CSV table ({error})", file=path) from None
+        raise InputError(f"not a readable CSV table ({error})".replace("\n", ""), file=path) from None
     given = sites.columns
     sites = sites.assign(**{str(c): checked[c] for c in checked if c in given})
     if ("top" in given) != ("bottom" in given):

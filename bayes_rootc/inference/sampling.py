@@ -71,29 +71,32 @@ def _quiet(name: str) -> Iterator[None]:
         logger.setLevel(level)
 
 
-def diagnose(name: str, tree: xr.DataTree) -> dict[str, object]:
-    """One row of `tables/diagnostics.csv`: worst R-hat and ESS, divergences, E-BFMI, and a verdict."""
+def convergence(posterior: xr.Dataset) -> dict[str, float]:
+    """Worst R-hat and effective sample sizes of a posterior's variables, (chain, draw, …)."""
     import arviz as az
 
+    return {
+        "r_hat_max": _extreme(az.rhat(posterior), np.nanmax),
+        "ess_bulk_min": _extreme(az.ess(posterior, method="bulk"), np.nanmin),
+        "ess_tail_min": _extreme(az.ess(posterior, method="tail"), np.nanmin),
+    }
+
+
+def converged(found: dict[str, float]) -> bool:
+    """Whether `convergence` found what we ask for."""
+    return found["r_hat_max"] < MAX_R_HAT and min(found["ess_bulk_min"], found["ess_tail_min"]) >= MIN_ESS
+
+
+def diagnose(name: str, tree: xr.DataTree) -> dict[str, object]:
+    """One row of `tables/diagnostics.csv`: worst R-hat and ESS, divergences, E-BFMI, and a verdict."""
     posterior = tree["posterior"].to_dataset()
     # the diagonal of a correlation is 1 in every draw; log k of layers is drawn given the rest, not sampled
-    posterior = posterior.drop_vars([v for v in posterior if str(v).endswith("_corr") or v == "log_k"])
-    r_hat = _extreme(az.rhat(posterior), np.nanmax)
-    ess_bulk = _extreme(az.ess(posterior, method="bulk"), np.nanmin)
-    ess_tail = _extreme(az.ess(posterior, method="tail"), np.nanmin)
+    found = convergence(posterior.drop_vars([v for v in posterior if str(v).endswith("_corr") or v == "log_k"]))
     energy = np.asarray(tree["sample_stats"].to_dataset()["energy"])
     e_bfmi = float((np.square(np.diff(energy, axis=1)).mean(axis=1) / energy.var(axis=1)).min())
     divergences = int(tree["sample_stats"]["diverging"].sum())
-    good = r_hat < MAX_R_HAT and min(ess_bulk, ess_tail) >= MIN_ESS and divergences == 0 and e_bfmi > MIN_E_BFMI
-    return {
-        "fit": name,
-        "r_hat_max": r_hat,
-        "ess_bulk_min": ess_bulk,
-        "ess_tail_min": ess_tail,
-        "divergences": divergences,
-        "e_bfmi_min": e_bfmi,
-        "verdict": "good" if good else DO_NOT_TRUST,
-    }
+    verdict = "good" if converged(found) and divergences == 0 and e_bfmi > MIN_E_BFMI else DO_NOT_TRUST
+    return {"fit": name, **found, "divergences": divergences, "e_bfmi_min": e_bfmi, "verdict": verdict}
 
 
 def _extreme(values: xr.Dataset | xr.DataTree, which: Callable[..., Any]) -> float:

@@ -37,13 +37,15 @@ PACKED = {"dtype": "int16", "scale_factor": 2.5e-4, "add_offset": -6.5, "_FillVa
 
 MAX_REPLICATES = 500
 
+CHECKS = ("cv", "folds", "held_out", "prehistory", "sbc", "sbc_fits", "sbc_ranks")
+"""What the dearer checks of a fit write: `turnover_NAME`, as tables, and some as figures."""
+
 
 def turnover_tree(
     layers: pd.DataFrame,
     draws: LayerDraws,
     fit: TurnoverFit | None = None,
     *,
-    log_likelihood: NDArray | None = None,
     prior: tuple[dict[str, NDArray], LayerDraws] | None = None,
 ) -> xr.DataTree:
     """Everything a fit has found, by name.
@@ -56,7 +58,7 @@ def turnover_tree(
     ----------
     layers : `id`, `profile`, `delta14c` and `CONSTANTS`. draws : of these layers. fit : none: independent draws, one
         chain.
-    log_likelihood : (draw, profile). prior : hyperparameters (draw, …), and the layers that follow from them.
+    prior : hyperparameters (draw, …), and the layers that follow from them.
     """
     import arviz as az
 
@@ -75,18 +77,19 @@ def turnover_tree(
     coords: dict[str, Any] = {"layer": layers["id"].to_numpy(str)}
     if fit:
         groups["sample_stats"] = fit.stats
+        groups["log_likelihood"] = {"profiles": shaped(draws.log_likelihood)}
         coords |= {
             "biome": list(BIOMES.values()),
             "depth_form": list(DEPTH_FORMS),
             "component": list(fit.components.names),
             "profile": layers.drop_duplicates("profile_index").sort_values("profile_index")["profile"].to_numpy(str),
         }
-    if log_likelihood is not None:
-        groups["log_likelihood"] = {"profiles": shaped(log_likelihood)}
     if prior is not None:
         groups["prior"] = {k: v[None] for k, v in prior[0].items() if k in sampled}
         groups["prior_predictive"] = {"delta14c": prior[1].replicated[None]}
     tree = az.from_dict(groups, coords=coords, dims=DIMS)
+    kept = tree["posterior"]["draw"].values[:: _thin(draws.replicated)]
+    tree["posterior_predictive"] = xr.DataTree(tree["posterior_predictive"].to_dataset().assign_coords(draw=kept))
     if fit:
         tree["components"] = xr.DataTree(fit.components.to_dataset())
         tree.attrs["model"] = json.dumps(asdict(fit.model))
@@ -106,6 +109,23 @@ def save_turnover(path: Path, tree: xr.DataTree) -> None:
     encoding = {"/posterior": {"log_k": PACKED}} | {f"/{g}": {"delta14c": _small(tree[g]["delta14c"])} for g in names}
     with atomic_path(path) as temporary:
         tree.to_netcdf(temporary, engine="h5netcdf", encoding=encoding)
+
+
+def retire_checks(out: Path, fit: TurnoverFit | None) -> None:
+    """Removes the checks of the fit in an output folder that is about to be replaced, unless this one is the same: they
+    would be taken for its own.
+    """
+    path = out / "posterior" / "turnover.nc"
+    if fit is not None and path.exists():
+        try:
+            before = read_fit(path).samples["tau_layer"]
+        except InputError:
+            before = np.empty(0)
+        if np.array_equal(before, fit.samples["tau_layer"]):
+            return
+    for name in CHECKS:
+        (out / "tables" / f"turnover_{name}.csv").unlink(missing_ok=True)
+        (out / "figures" / f"turnover_{name}.png").unlink(missing_ok=True)
 
 
 def _small(values: Any) -> dict[str, Any]:

@@ -33,6 +33,7 @@ from ..models.turnover import (
 )
 from ..progress import Progress
 from .nuts import Nuts
+from .sampling import DO_NOT_TRUST, converged, convergence, diagnose
 
 MIN_LAYERS = 20
 """Layers below which a population says nothing."""
@@ -52,6 +53,9 @@ MAX_REPETITIONS = 2
 
 LAYER_GRID = 384
 """Nodes of log k from which layers are drawn: 0.04 apart, finer than any layer's posterior is wide."""
+
+RUN = 16
+"""Nodes that are drawn from together, at first; divides LAYER_GRID."""
 
 MIN_DELTA = -1000.0
 """‰; no replicate has less radiocarbon than none."""
@@ -85,14 +89,15 @@ class LayerDraws:
     """Exact draws of layers given hyperparameters and, where it was measured, Δ14C; (draw, layer), and on a grid.
 
     fitted : Δ14C of the model, ‰. replicated : a new measurement of it, ‰. effect : of each profile, in the order of
-    `profile_index`, (draw, profile). density : of log k on `nodes`, averaged over
-    the draws, (layer, G). predicted : Δ14C at the nodes, (layer, G), ‰.
+    `profile_index`, (draw, profile). log_likelihood : of each profile, effect and log k summed out, (draw, profile).
+    density : of log k on `nodes`, averaged over the draws, (layer, G). predicted : Δ14C at the nodes, (layer, G), ‰.
     """
 
     log_k: NDArray[np.float32]
     fitted: NDArray[np.float32]
     replicated: NDArray[np.float32]
     effect: NDArray[np.float64]
+    log_likelihood: NDArray[np.float64]
     nodes: NDArray[np.float64]
     density: NDArray[np.float64]
     predicted: NDArray[np.float64]
@@ -108,6 +113,7 @@ def fit_turnover(
     chains: int = 4,
     tune: int = 150,
     draws: int = 600,
+    until_good: bool = True,
     progress: Progress | None = None,
 ) -> TurnoverFit:
     """Posterior of the hyperparameters, on grids that are refined until they are fine enough where the posterior is.
@@ -117,14 +123,16 @@ def fit_turnover(
     layers : `delta14c` (‰; NaN: left out, as in cross-validation), `sigma` (‰), `year`, `zone`, `biome` (1–9), `top`,
         `bottom` (cm), `profile_index`, and the covariates (NaN where unknown).
     groups : names of the covariates, by group.
+    draws : kept of each chain; `until_good`: or as many more as R-hat and effective sample sizes ask for.
 
     Raises
     ------
     InputError : too few layers.
     """
-    if layers["delta14c"].notna().sum() < MIN_LAYERS:
+    measured = int(layers["delta14c"].notna().sum())
+    if measured < MIN_LAYERS:
         raise InputError(
-            f"{len(layers)} radiocarbon layers are too few to learn how age changes with depth "
+            f"{measured} radiocarbon layers are too few to learn how age changes with depth "
             f'(at least {MIN_LAYERS}); set turnover_prior = "weak"'
         )
     model = model or TurnoverModel()
@@ -146,7 +154,15 @@ def fit_turnover(
             break
         model = finer
     for _ in range(MAX_REPETITIONS):
-        samples, stats = sampler.run(data(model), place, seed=seed, chains=chains, draws=draws, progress=progress)
+        samples, stats = sampler.run(
+            data(model),
+            place,
+            seed=seed,
+            chains=chains,
+            draws=draws,
+            enough=_good if until_good else None,
+            progress=progress,
+        )
         fit = TurnoverFit(model, components, complete(samples, biomes, seed), stats, (np.nan, np.nan))
         fit = replace(fit, quadrature=quadrature_error(fit, layers, atmosphere))
         finer = model.refined(fit.quadrature, MAX_QUADRATURE_ERROR)
@@ -161,6 +177,22 @@ def _sampler_for(n_components: int, biomes: tuple[int, ...], student: bool, tune
     """The sampler of a variant of the model; it stays compiled for the next fit to layers of the same shape."""
     model = partial(turnover_model, n_components=n_components, biomes=biomes, student=student)
     return Nuts(model, (None, None), tune=tune)
+
+
+def _good(samples: dict[str, NDArray]) -> bool:
+    import arviz as az
+
+    return converged(convergence(az.from_dict({"posterior": samples})["posterior"].to_dataset()))
+
+
+def diagnose_fit(name: str, fit: TurnoverFit) -> dict[str, object]:
+    """`diagnose`, and the variation of the quadrature's error, which is also to be trusted."""
+    import arviz as az
+
+    samples = {k: v for k, v in fit.samples.items() if v.size and np.isfinite(v).all()}
+    row = diagnose(name, az.from_dict({"posterior": samples, "sample_stats": fit.stats}))
+    worst = max(fit.quadrature)
+    return row | {"quadrature_error": worst} | ({} if worst <= MAX_QUADRATURE_ERROR else {"verdict": DO_NOT_TRUST})
 
 
 OF_PRESENT_BIOMES = ("biome_effect", "slope_effect", "log_profile_scale")
@@ -218,7 +250,6 @@ def draw_layers(
     *,
     seed: int,
     count: int | None = None,
-    grid: int = LAYER_GRID,
     progress: Progress | None = None,
 ) -> LayerDraws:
     """Draws log k of layers from its exact conditional: first the effect of each profile, then its layers given that.
@@ -226,38 +257,30 @@ def draw_layers(
     Layers without a Δ14C (NaN) are predicted: from the other layers of their profile where those have one, else from
     the population. Columns as `fit_turnover`; `count` thins the hyperparameters' draws.
     """
-    fine = replace(fit.model, grid=grid)
+    fine = replace(fit.model, grid=LAYER_GRID)
     nodes, step = fine.log_k, fine.log_k[1] - fine.log_k[0]
+    n, total = len(layers), len(fit.draws(count)["tau_layer"])
     predicted = fine.predicted(layers, atmosphere)
-    sample = _sampler(fit, fine, layers, atmosphere)
-    every = list(_each(fit.draws(count)))
-    n, total = len(layers), len(every)
+    samplers = _samplers(fit, fine, layers, atmosphere, count)
+    nu = fit.draws(count)["nu"]
     log_k, fitted, replicated = (np.empty((total, n), np.float32) for _ in range(3))
-    effect = np.empty((total, layers["profile_index"].nunique()))
+    effect, log_likelihood = (np.empty((total, layers["profile_index"].nunique())) for _ in range(2))
     parts = np.array_split(np.arange(total), min(total, 8))  # fixed, so that sums do not depend on the threads
 
-    def work(part: NDArray[np.int64]) -> NDArray[np.float32]:
-        density = np.zeros((n, grid), np.float32)
+    def work(part: NDArray[np.int64]) -> list[NDArray[np.float32]]:
+        density = [np.zeros((len(rows), LAYER_GRID), np.float32) for rows, _, _ in samplers]
         for m in part:
             rng = np.random.default_rng([seed, m])
-            effect[m], weight, sd = sample(every[m], rng)
-            cumulative = np.cumsum(weight, axis=1)
-            u = rng.uniform(size=(n, 1)).astype(np.float32) * cumulative[:, -1:]
-            node = np.minimum((cumulative < u).sum(axis=1), grid - 1)
-            own = np.take_along_axis(weight, node[:, None], 1)[:, 0]
-            below = np.take_along_axis(cumulative, node[:, None], 1)[:, 0] - own
-            # Each node stands for a cell around it.
-            position = np.clip(
-                node + np.divide(u[:, 0] - below, own, where=own > 0, out=np.full(n, 0.5)) - 0.5, 0, grid - 1
-            )
-            log_k[m] = nodes[0] + step * position
-            left = np.minimum(position.astype(int), grid - 2)
-            low, high = (np.take_along_axis(predicted, (left + i)[:, None], 1)[:, 0] for i in (0, 1))
-            fitted[m] = low + (position - left) * (high - low)
-            nu = every[m]["nu"]
-            noise = rng.standard_t(nu, n) if np.isfinite(nu) else rng.standard_normal(n)
-            replicated[m] = np.maximum(fitted[m] + sd * noise, MIN_DELTA)
-            density += weight / (cumulative[:, -1:] * step)
+            for (rows, profiles, sample), summed in zip(samplers, density, strict=True):
+                effect[m, profiles], log_likelihood[m, profiles], weight, sd = sample(m, rng)
+                position, mass = _draw_positions(weight, rng)
+                log_k[m, rows] = nodes[0] + step * position
+                left = np.minimum(position.astype(int), LAYER_GRID - 2)
+                low, high = predicted[rows, left], predicted[rows, left + 1]
+                fitted[m, rows] = low + (position - left) * (high - low)
+                noise = rng.standard_t(nu[m], len(rows)) if np.isfinite(nu[m]) else rng.standard_normal(len(rows))
+                replicated[m, rows] = np.maximum(fitted[m, rows] + sd * noise, MIN_DELTA)
+                summed += weight * (1 / (mass * step))[:, None].astype(np.float32)
             done[0] += 1
             if progress:
                 progress(done[0], total)
@@ -265,9 +288,40 @@ def draw_layers(
 
     done = [0]
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        density = np.sum(list(pool.map(work, parts)), axis=0, dtype=float)
+        by_part = list(pool.map(work, parts))
+    density = np.empty((n, LAYER_GRID))
+    for (rows, _, _), *sums in zip(samplers, *by_part, strict=True):
+        density[rows] = np.sum(sums, axis=0, dtype=float)
     density /= density.sum(axis=1, keepdims=True) * step
-    return LayerDraws(log_k, fitted, replicated, effect, nodes, density, predicted)
+    return LayerDraws(log_k, fitted, replicated, effect, log_likelihood, nodes, density, predicted)
+
+
+def _draw_positions(
+    weight: NDArray[np.float32], rng: np.random.Generator
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """One draw of each row of weights (n, G), as a place among the nodes, 0 … G - 1, and the sum of the row.
+
+    Each node stands for a cell around it. First a run of nodes is drawn, then one of its nodes: a cumulative sum of the
+    whole row would take three times as long.
+    """
+    runs = weight.reshape(len(weight), -1, RUN)
+    run, rest, mass = _draw_index(runs @ np.ones(RUN, np.float32), rng.uniform(size=len(weight)))
+    inside, rest, _ = _draw_index(runs[np.arange(len(runs)), run], rest)
+    return np.clip(run * RUN + inside + rest - 0.5, 0, weight.shape[1] - 1), mass
+
+
+def _draw_index(weight: NDArray, u: NDArray) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+    """Column of each row where the cumulative weight passes the share `u` of its sum, how far into the column's own
+    weight that is (0 … 1), and the sum.
+    """
+    cumulative = np.cumsum(weight, axis=1, dtype=float)
+    target = u[:, None] * cumulative[:, -1:]
+    index = np.minimum((cumulative < target).sum(axis=1), weight.shape[1] - 1)
+    at = index[:, None]
+    own = np.take_along_axis(weight, at, 1)[:, 0].astype(float)
+    into = target[:, 0] - (np.take_along_axis(cumulative, at, 1)[:, 0] - own)
+    share = np.divide(into, own, where=own > 0, out=np.full(len(u), 0.5))
+    return index, np.clip(share, 0, 1), cumulative[:, -1]
 
 
 def extend_profiles(
@@ -288,47 +342,49 @@ def extend_profiles(
     return np.clip(out, *LOG_K_RANGE)
 
 
-def _sampler(
-    fit: TurnoverFit, fine: TurnoverModel, layers: pd.DataFrame, atmosphere: Atmosphere
-) -> Callable[[dict[str, NDArray], np.random.Generator], tuple[NDArray, NDArray, NDArray]]:
-    """A function of one draw of hyperparameters: draws the profiles' effects, and gives these, the density of each
-    layer's log k at the fine nodes given them (not normalised), and the scale of its measurement's error, ‰.
+type _Sampler = Callable[[int, np.random.Generator], tuple[NDArray, NDArray, NDArray, NDArray]]
+
+
+def _samplers(
+    fit: TurnoverFit, fine: TurnoverModel, layers: pd.DataFrame, atmosphere: Atmosphere, count: int | None
+) -> list[tuple[NDArray[np.int64], NDArray[np.int64], _Sampler]]:
+    """Of each block its layers, its profiles, and a function of the number of a draw of hyperparameters: draws the
+    profiles' effects, and gives these, the profiles' log likelihoods, the density of each layer's log k at the fine
+    nodes given the effects (not normalised), and the scale of its measurement's error, ‰.
     """
     student = fit.model.student
     with jax.enable_x64(True):
+        draws = {k: jnp.asarray(v) for k, v in fit.draws(count).items()}
         coarse_nodes, nodes = jnp.asarray(fit.model.log_k), jnp.asarray(fine.log_k)
         coarse, blocks = (m.blocks(layers, fit.components, atmosphere) for m in (fit.model, fine))
         # Single precision is ample for drawing, and there are many nodes.
-        nodes, blocks = jax.tree.map(lambda a: a.astype(jnp.float32) if a.dtype == float else a, (nodes, blocks))
+        single = jax.tree.map(lambda a: a.astype(jnp.float32) if a.dtype == float else a, (nodes, blocks, draws))
+        nodes, blocks, single_draws = single
 
-    profiles = sum(len(b.profile_order) for b in blocks)
+    def sampler(first: Block, second: Block) -> _Sampler:
+        def sample(m: int, rng: np.random.Generator) -> tuple[NDArray, NDArray, NDArray, NDArray]:
+            with jax.enable_x64(True):
+                log_posterior = np.asarray(_effects(first, coarse_nodes, draws, m, student=student))
+                top = log_posterior.max(axis=1)
+                node, _, mass = _draw_index(np.exp(log_posterior - top[:, None]), rng.uniform(size=len(top)))
+                effect = tau_profile[m] * np.asarray(first.z)[node]
+                given = jnp.asarray(effect, jnp.float32)
+                density, sd = _densities(second, nodes, single_draws, m, given, student=student)
+                return effect, top + np.log(mass), np.asarray(density), np.asarray(sd)
 
-    def draw(sample: dict[str, NDArray], rng: np.random.Generator) -> tuple[NDArray, NDArray, NDArray]:
-        weight, sd = np.empty((len(layers), fine.grid), np.float32), np.empty(len(layers))
-        drawn = np.empty(profiles)
-        with jax.enable_x64(True):
-            traced = {k: jnp.asarray(v) for k, v in sample.items()}
-            single = {k: v.astype(jnp.float32) for k, v in traced.items()}
-            for first, second in zip(coarse, blocks, strict=True):
-                log_posterior = np.asarray(_effects(first, coarse_nodes, traced, student=student))
-                mass = np.cumsum(np.exp(log_posterior - log_posterior.max(axis=1, keepdims=True)), axis=1)
-                u = rng.uniform(size=(len(mass), 1)) * mass[:, -1:]
-                node = np.minimum((mass < u).sum(axis=1), mass.shape[1] - 1)
-                effect = sample["tau_profile"] * np.asarray(first.z)[node]
-                drawn[np.asarray(first.profile_order)] = effect
-                weight_here, sd_here = _densities(
-                    second, nodes, single, jnp.asarray(effect, jnp.float32), student=student
-                )
-                weight[np.asarray(second.layer_order)] = weight_here
-                sd[np.asarray(second.layer_order)] = sd_here
-        return drawn, weight, sd
+        return sample
 
-    return draw
+    tau_profile = np.asarray(draws["tau_profile"])
+    return [
+        (np.asarray(a.layer_order), np.asarray(a.profile_order), sampler(a, b))
+        for a, b in zip(coarse, blocks, strict=True)
+    ]
 
 
 @partial(jax.jit, static_argnames="student")
-def _effects(block: Block, log_k: Array, sample: dict[str, Array], *, student: bool) -> Array:
-    """Log posterior of the effect of each profile at its nodes, (profile, Q)."""
+def _effects(block: Block, log_k: Array, draws: dict[str, Array], m: int, *, student: bool) -> Array:
+    """Log posterior of the effect of each profile at its nodes, (profile, Q), under draw m."""
+    sample = {name: value[m] for name, value in draws.items()}
     centre = block.design @ regression_vector(sample)
     weight = effect_log_weight(sample, block)
     return effect_log_posterior(block, log_k, centre, scales(sample), weight, student=student)
@@ -336,9 +392,12 @@ def _effects(block: Block, log_k: Array, sample: dict[str, Array], *, student: b
 
 @partial(jax.jit, static_argnames="student")
 def _densities(
-    block: Block, log_k: Array, sample: dict[str, Array], effect: Array, *, student: bool
+    block: Block, log_k: Array, draws: dict[str, Array], m: int, effect: Array, *, student: bool
 ) -> tuple[Array, Array]:
-    """Density of log k of each layer given its profile's effect, 1 at its highest, (layer, G); scale of its error."""
+    """Density of log k of each layer given its profile's effect, 1 at its highest, (layer, G); scale of its error;
+    under draw m.
+    """
+    sample = {name: value[m] for name, value in draws.items()}
     centre = block.design @ regression_vector(sample) + effect[block.profile]
     spread = scales(sample)
     _, slope, penalty = log_error_density(block.residual, block.known_variance, spread, student=student)

@@ -17,7 +17,7 @@ from ..data.atmosphere import Atmosphere
 from ..models.components import Components
 from ..models.turnover import TurnoverModel, turnover_model
 from ..progress import Progress, part_of
-from .turnover import LayerDraws, TurnoverFit, complete, draw_layers, fit_turnover, profile_log_likelihoods
+from .turnover import LayerDraws, TurnoverFit, complete, diagnose_fit, draw_layers, fit_turnover
 
 DEPTH_CLASSES = ((0, 10), (10, 30), (30, 60), (60, 100), (100, 200))
 """Depths (cm, by the middle of a layer) in which predictions are scored."""
@@ -45,29 +45,32 @@ def draw_prior(
     return samples, draw_layers(prior, layers.assign(delta14c=np.nan), atmosphere, seed=seed)
 
 
-def leave_profile_out(fit: TurnoverFit, layers: pd.DataFrame, atmosphere: Atmosphere) -> tuple[NDArray, dict[str, Any]]:
+def leave_profile_out(fit: TurnoverFit, log_likelihood: NDArray[np.float64]) -> dict[str, Any]:
     """PSIS-LOO by profile. A profile's own effect is summed out of its likelihood, so leaving it out changes little but
     the hyperparameters, and importance sampling is safe.
 
+    Parameters
+    ----------
+    log_likelihood : of all draws of the fit, (draw, profile), as `draw_layers` gives it.
+
     Returns
     -------
-    log likelihood (draw, profile), and `elpd_loo`, `elpd_se`, `p_loo`, `pareto_k_bad` (share of profiles above 0.7).
+    `elpd_loo`, `elpd_se`, `p_loo`, `pareto_k_bad` (share of profiles above 0.7).
     """
     import warnings
 
-    values = profile_log_likelihoods(fit, layers, atmosphere)
     chains = len(fit.samples["tau_layer"])
     tree = az.from_dict(
         {
             "posterior": {"tau_layer": fit.samples["tau_layer"]},
-            "log_likelihood": {"profiles": values.reshape(chains, -1, values.shape[1])},
+            "log_likelihood": {"profiles": log_likelihood.reshape(chains, -1, log_likelihood.shape[1])},
         }
     )
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Estimated shape parameter")  # it is in the table
         loo = az.loo(tree, pointwise=True)
     bad = float((np.asarray(loo.pareto_k) > PARETO_K_GOOD).mean())
-    return values, {"elpd_loo": float(loo.elpd), "elpd_se": float(loo.se), "p_loo": float(loo.p), "pareto_k_bad": bad}
+    return {"elpd_loo": float(loo.elpd), "elpd_se": float(loo.se), "p_loo": float(loo.p), "pareto_k_bad": bad}
 
 
 def cross_validate(
@@ -79,17 +82,18 @@ def cross_validate(
     seed: int,
     folds: int = 10,
     progress: Progress | None = None,
-) -> pd.DataFrame:
-    """Predicts each profile from a fit to the others: one row a layer, in the order of `layers`.
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Predicts each profile from a fit to the others.
 
     Returns
     -------
-    `fold`, `observed`, `mean`, `p025`, `p975` (‰), `pit` (share of the predictive below the observation), `crps` (‰).
+    scores : one row a layer, in the order of `layers`: `fold`, `observed`, `mean`, `p025`, `p975` (‰), `pit` (share of
+        the predictive below the observation), `crps` (‰). fits : the diagnostics of each fold's fit.
     """
     rng = np.random.default_rng(seed)
     profiles = layers["profile_index"].unique()
     fold = pd.Series(rng.permutation(len(profiles)) % folds, profiles)[layers["profile_index"]].to_numpy()
-    parts = []
+    parts, fits = [], []
     for number in range(folds):
         held = fold == number
         blank = layers.assign(delta14c=layers["delta14c"].where(~held))  # of one shape: compiled once
@@ -101,15 +105,24 @@ def cross_validate(
             seed=seed + number,
             chains=2,
             tune=150,
-            draws=150,
+            draws=250,
+            until_good=False,
             progress=part_of(progress, number, folds),
         )
+        fits.append(_short_fit("fold", number, fit))
         drawn = draw_layers(fit, blank[held], atmosphere, seed=seed)
         observed = layers.loc[held, "delta14c"].to_numpy()
         parts.append(
             pd.DataFrame(_scores(observed, drawn), index=np.flatnonzero(held)).assign(observed=observed, fold=number)
         )
-    return pd.concat(parts).sort_index()[["fold", "observed", "mean", "p025", "p975", "pit", "crps"]]
+    scores = pd.concat(parts).sort_index()[["fold", "observed", "mean", "p025", "p975", "pit", "crps"]]
+    return scores, pd.DataFrame(fits)
+
+
+def _short_fit(kind: str, number: int, fit: TurnoverFit) -> dict[str, object]:
+    """Diagnostics of one of many fits; too short, each by itself, for the verdict of a fit that is to be used."""
+    row = diagnose_fit(str(number), fit)
+    return {kind: number} | {name: value for name, value in row.items() if name not in ("fit", "verdict")}
 
 
 def _scores(observed: NDArray, drawn: LayerDraws) -> dict[str, NDArray]:
@@ -198,7 +211,7 @@ def calibrate(
     simulations: int,
     draws: int = 100,
     progress: Progress | None = None,
-) -> pd.DataFrame:
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Simulation-based calibration (Talts et al. 2018): truth from the prior, data from the truth, a fit to the data.
 
     Where everything is right, the rank of the truth among thinned posterior draws is uniform; so is that of one layer's
@@ -206,10 +219,11 @@ def calibrate(
 
     Returns
     -------
-    One row a simulation: the rank, in 0 … 1, of each of `RANKED` and of the `log_k` of the first layer.
+    ranks : one row a simulation: the rank, in 0 … 1, of each of `RANKED` and of the `log_k` of the first layer.
+    fits : the diagnostics of each fit.
     """
     none = Components.fit(layers, {})
-    rows = []
+    rows, fits = [], []
     names = [n for n in RANKED if n != "nu" or model.student]
     for number in range(simulations):
         truth = {k: v[None] for k, v in sample_prior(model, 0, 1, seed + number).items()}
@@ -220,13 +234,14 @@ def calibrate(
         fit = fit_turnover(
             data, {}, atmosphere, model, seed=seed + number, chains=2, tune=200, draws=2 * draws, progress=None
         )
+        fits.append(_short_fit("simulation", number, fit))
         posterior = fit.draws(draws)
         layer = draw_layers(fit, data, atmosphere, seed=seed + number + simulations, count=draws).log_k[:, 0]
         ranks = {name: float((posterior[name] < truth[name][0, 0]).mean()) for name in names}
         rows.append(ranks | {"log_k": float((layer < world.log_k[0, 0]).mean())})
         if progress:
             progress(number + 1, simulations)
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows), pd.DataFrame(fits)
 
 
 def calibration_table(ranks: pd.DataFrame) -> pd.DataFrame:

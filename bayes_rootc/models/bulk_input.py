@@ -128,15 +128,15 @@ def standard_layers(layers: pd.DataFrame) -> pd.DataFrame:
 
 
 def stock_draws(
-    stocks: pd.DataFrame, profile: NDArray[np.int64], draws: int, rng: np.random.Generator
+    stocks: pd.DataFrame, profile: NDArray[np.int64], gridded: NDArray[np.float64], rng: np.random.Generator
 ) -> NDArray[np.float64]:
     """Draws of the stock, (layer, draw), Mg C ha⁻¹: log-normal about the median.
 
-    A measured layer errs by itself; a gridded profile errs as a whole, so its layers share the draw.
+    A measured layer errs by itself; a gridded profile errs as a whole: all its layers take the draws of its row of
+    `gridded`, standard normal, (profile, draw).
     """
-    own = rng.standard_normal((len(stocks), draws))
-    shared = rng.standard_normal((int(profile.max()) + 1, draws))[profile]
-    z = np.where((stocks["stock_source"] == "measured").to_numpy()[:, None], own, shared)
+    own = rng.standard_normal((len(stocks), gridded.shape[1]))
+    z = np.where((stocks["stock_source"] == "measured").to_numpy()[:, None], own, gridded[profile])
     return stocks["stock"].to_numpy()[:, None] * np.exp(stocks["stock_log_sd"].to_numpy()[:, None] * z)
 
 

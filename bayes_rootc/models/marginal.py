@@ -30,6 +30,9 @@ PROFILE_RANGE = 6.0
 Student's t would have beyond are cut off.
 """
 
+GREGORY = (251 / 720, 299 / 240, 211 / 240, 739 / 720)
+"""Weights of the first and the last nodes: the trapezoid rule, corrected at ends where a function does not vanish."""
+
 BUCKETS = (2, 4, 8, 16, 32)
 """Profiles are taken together by their number of layers (up to each of these, and more): one with many layers has a
 narrower effect, which needs closer nodes.
@@ -45,8 +48,8 @@ NEGLIGIBLE = 1e-20
 class Block(NamedTuple):
     """Layers of profiles of similar size; all arrays, so that it passes through JAX.
 
-    residual : observed minus predicted Δ14C, ‰, (layer, G); 0 where nothing was measured. measured : 1 or 0, (layer,).
-    known_variance : laboratory ⊕ atmosphere, ‰², (layer,). design : of the regression, (layer, p).
+    residual : observed minus predicted Δ14C, ‰, (layer, G). measured : 1, or 0 where the residual has no meaning,
+    (layer,). known_variance : laboratory ⊕ atmosphere, ‰², (layer,). design : of the regression, (layer, p).
     profile : number of the layer's profile within the block, (layer,). order : places of layers and profiles in the
     tables that they came from. group : of each profile, (P,). z : nodes of the profile effect over its scale, (Q,).
     """
@@ -111,17 +114,18 @@ def make_blocks(
 def profile_nodes(layers: int, refine: float = 1.0) -> NDArray[np.float64]:
     """Nodes over the scale of the effect, close enough for that of a profile with so many layers.
 
-    With τ_layer = 0.6 s the effect given its layers has a standard deviation of s/√(1 + 3 layers); nodes that far apart
-    leave an error of exp(-2π²).
+    With τ_layer = 0.47 s the effect given its layers has a standard deviation of s/√(1 + 4.5 layers); nodes that far
+    apart leave an error of exp(-2π²).
     """
-    spacing = 1 / np.sqrt(1 + 3 * max(layers, 1)) / refine
+    spacing = 1 / np.sqrt(1 + 4.5 * max(layers, 1)) / refine
     return np.linspace(-PROFILE_RANGE, PROFILE_RANGE, 2 * int(np.ceil(PROFILE_RANGE / spacing)) + 1)
 
 
 def student_log_weight(z: Array, scale: Array, nu: Array) -> Array:
     """Log weights of the nodes z (Q,) of Student's t of each scale (P,), shape (P, Q); they sum to 1."""
-    ends = jnp.log(jnp.ones_like(z).at[jnp.array([0, -1])].set(0.5))  # of the trapezoid rule: the density is cut there
-    density = ends - 0.5 * (nu + 1) * jnp.log1p((z / scale[:, None]) ** 2 / nu)
+    ends = jnp.log(jnp.array(GREGORY))
+    rule = jnp.zeros_like(z).at[: len(ends)].set(ends).at[-len(ends) :].set(ends[::-1])
+    density = rule - 0.5 * (nu + 1) * jnp.log1p((z / scale[:, None]) ** 2 / nu)
     return density - logsumexp(density, axis=1, keepdims=True)
 
 

@@ -129,7 +129,7 @@ def harmonised_table(
     Parameters
     ----------
     profiles : `profile`, `profile_index`, `lat`, `lon`, `biome`. measured, standard : (profile_index, 7, draw), NaN
-    where unknown. learner : (row of profiles, 7, draw).
+    where unknown. learner : (row of profiles, 7, draw), NaN where a covariate is missing.
     """
     index = profiles["profile_index"].to_numpy()
     flat = standard[index].reshape(-1, standard.shape[2])
@@ -169,7 +169,7 @@ def history_table(layers: pd.DataFrame, posteriors: dict[str, tuple[NDArray, NDA
 
 def harmonisation_score(table: pd.DataFrame) -> dict[str, object]:
     """Row of `paper_comparison.csv`: R² (log scale) of the forest that harmonises, on the layers that taught it."""
-    covered = table[table["source"] == "measured layers"]
+    covered = table[(table["source"] == "measured layers") & table["learner_median"].notna()]
     y, x = (np.log(covered[f"{c}_median"]) for c in ("ibulk", "learner"))
     r2 = float(1 - ((y - x) ** 2).sum() / ((y - y.mean()) ** 2).sum())
     note = f"{len(covered)} standard layers that measurements cover; not held out, log scale"

@@ -10,7 +10,7 @@ import numpyro
 import numpyro.distributions as dist
 import pytest
 
-from bayes_rootc.inference.nuts import Nuts
+from bayes_rootc.inference.nuts import MAX_ROUNDS, Nuts
 
 
 def conjugate(y) -> None:
@@ -42,6 +42,21 @@ def test_moments_are_those_of_the_conjugate_posterior(run):
     assert size.mean() == pytest.approx(1.0, abs=4 * 0.5 / np.sqrt(float(az.ess(size, method="bulk"))))
     np.testing.assert_allclose(samples["twice"], 2 * draws)
     assert not stats["diverging"].any() and draws.shape == (4, 500)
+
+
+def test_more_is_drawn_while_it_is_not_enough(run):
+    _, sampler, data, (first, _) = run
+    seen = []
+
+    def enough(samples) -> bool:
+        seen.append(samples["mean"].shape[1])
+        return len(seen) == 2
+
+    samples, stats = sampler.run(data, seed=1, draws=500, enough=enough)
+    assert seen == [500, 1000] and samples["mean"].shape == stats["diverging"].shape == (4, 1000)
+    np.testing.assert_array_equal(samples["mean"][:, :500], first["mean"])
+    assert not np.isin(samples["mean"][:, 500:], first["mean"]).any()  # the chains went on
+    assert sampler.run(data, seed=1, draws=25, enough=lambda _: False)[0]["mean"].shape == (4, 25 * MAX_ROUNDS)
 
 
 def test_it_serves_other_data_of_the_shape_without_compiling_again(run):

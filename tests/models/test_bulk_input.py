@@ -75,7 +75,8 @@ def test_layers_of_a_gridded_profile_err_together_and_measured_ones_alone():
             "stock_source": ["measured", "measured", "gridded profile", "gridded profile"],
         }
     )
-    draws = np.log(stock_draws(stocks, np.array([0, 0, 1, 1]), 4000, np.random.default_rng(1)))
+    rng = np.random.default_rng(1)
+    draws = np.log(stock_draws(stocks, np.array([0, 0, 1, 1]), rng.standard_normal((2, 4000)), rng))
     correlation = np.corrcoef(draws)
     assert abs(correlation[0, 1]) < 4 / np.sqrt(4000)
     assert correlation[2, 3] == pytest.approx(1)
