@@ -1,15 +1,15 @@
 """NUTS over a NumPyro model whose gradient is dear: few, well-placed steps, and all cores.
 
 Warm-up is where a sampler spends its time when it knows nothing of the shape of a posterior. Here the space is first
-whitened by the curvature at the posterior's mode; chains start dispersed about it, at twice its width. One compiled
-step serves all chains, and later fits to data of the same shape; threads run the chains side by side, because JAX
-releases the interpreter while it computes.
+whitened by the curvature where the posterior has its mass; chains start dispersed about that place, at twice its width.
+One compiled step serves all chains, and later fits to data of the same shape; threads run the chains side by side,
+because JAX releases the interpreter while it computes.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -31,18 +31,17 @@ CHUNK = 25
 """Steps between two reports of progress."""
 
 DISPERSION = 2.0
-"""Chains start this many times as far from the mode as the posterior is wide."""
-
-MAX_TREE_DEPTH = 3
-"""Of a trajectory, 7 steps: enough to cross a whitened posterior. One that goes on comes back on the other side of the
-mode, so that draws alternate, and spreads are learnt slowly however well means are.
-"""
+"""Chains start this many times as far from its middle as the posterior is wide."""
 
 MAX_ROUNDS = 4
 """Times that as many draws again are made, while they are not enough."""
 
 MIN_CURVATURE = 0.25
 """Least curvature that is believed, of parameters whose priors have about unit scale."""
+
+LOCATE_ROUNDS = 3
+DIFFERENCE = 1e-3
+"""Step of the finite differences of the gradient, of parameters of about unit scale."""
 
 
 type Place = tuple[Array, Array]
@@ -55,12 +54,23 @@ class Nuts:
     ----------
     model : NumPyro model of continuous parameters. arguments : an example of its positional arguments.
     tune : warm-up steps (step size; diagonal mass matrix in the whitened space). target_accept : of the step size.
+    max_tree_depth : of a trajectory. A depth of 3, 7 steps, crosses a posterior that is well whitened. There, one that
+        goes on comes back on the other side of the middle, so that draws alternate, and spreads are learnt slowly
+        however well means are.
+    spreads : of effects that are Normal(0, spread), by the name of the effects: the name of the spread, log-normal.
     """
 
     def __init__(
-        self, model: Callable[..., None], arguments: tuple[Any, ...], *, tune: int, target_accept: float = 0.8
+        self,
+        model: Callable[..., None],
+        arguments: tuple[Any, ...],
+        *,
+        tune: int,
+        target_accept: float = 0.8,
+        max_tree_depth: int = 3,
+        spreads: Mapping[str, str] | None = None,
     ):
-        self.tune, self.target_accept = tune, target_accept
+        self.tune, self.target_accept, self.max_tree_depth = tune, target_accept, max_tree_depth
         with jax.enable_x64(True):
             self._info = initialize_model(
                 jax.random.key(0),
@@ -71,17 +81,33 @@ class Nuts:
                 validate_grad=False,
             )
             self._start, self._unravel = ravel_pytree(self._info.param_info.z)
+            self._effects, self._spreads = self._places(spreads or {})
         self._init, self._sample = hmc(potential_fn_gen=self._whitened, algo="NUTS")
         self._value_and_gradient = jax.jit(jax.value_and_grad(self._potential))
         self._begin, self._advance, self._constrain = (jax.jit(f) for f in (self._first, self._steps, self._parameters))
 
-    def locate(self, arguments: tuple[Any, ...]) -> Place:
-        """Mode of the posterior, and a factor L of the inverse curvature there: L Lᵀ = H⁻¹."""
+    def lowered(self, arguments: tuple[Any, ...]) -> list[Any]:
+        """The parts of `run` for data of this shape, traced: each has a `compile()`, which takes long the first time,
+        and may be called in another thread, beside `locate`. Tracing may not: NumPyro's handlers are one stack.
+        """
         with jax.enable_x64(True):
-            return self._laplace(arguments)
+            n = len(self._start)
+            first = (jax.random.key(0), jnp.zeros(n), (jnp.zeros(n), jnp.eye(n), arguments))
+            state = jax.eval_shape(self._begin, *first)
+            return [self._begin.lower(*first), self._advance.lower(state, first[-1])]
+
+    def locate(self, arguments: tuple[Any, ...]) -> Place:
+        """Middle of the posterior, and a factor L of the inverse curvature there: L Lᵀ = H⁻¹.
+
+        Where effects and their spread are sampled together, the mode is no such place: all of them shrink to 0 there,
+        and the curvature is that of a needle. So the variances of the effects are added to their squares, which makes
+        it the mode of the spread with the effects integrated out (EM: variances from the curvature at the last mode).
+        """
+        with jax.enable_x64(True):
+            return self._whiten(arguments)
 
     def sketch(self, arguments: tuple[Any, ...], place: Place, *, seed: int, count: int) -> dict[str, NDArray]:
-        """Draws of the normal approximation at the mode, as `run` gives them, of one chain: where the posterior is."""
+        """Draws of the normal approximation there, as `run` gives them, of one chain."""
         with jax.enable_x64(True):
             white = np.random.default_rng(seed).standard_normal((1, count, len(self._start)))
             samples = self._constrain(jnp.asarray(white), (*place, arguments))
@@ -108,12 +134,13 @@ class Nuts:
         samples : by name, (chain, draw, …).
         stats : `diverging`, `energy`, `n_steps`, `acceptance_rate`, (chain, draw).
         """
+        for part in self.lowered(arguments):
+            part.compile()  # here, not in each thread
         with jax.enable_x64(True):
-            inputs = (*(place or self._laplace(arguments)), arguments)
+            inputs = (*(place or self._whiten(arguments)), arguments)
             starts = DISPERSION * np.random.default_rng(seed).standard_normal((chains, len(self._start)))
             keys = jax.random.split(jax.random.key(seed), chains)
             states = [self._begin(key, jnp.asarray(x), inputs) for key, x in zip(keys, starts, strict=True)]
-            jax.block_until_ready(self._advance(states[0], inputs))  # compiles, once for all threads
 
         def chain(number: int, tune: int, done: list[int]) -> Any:
             chunks, kept = -(-(tune + draws) // CHUNK), []
@@ -152,7 +179,7 @@ class Nuts:
             white,
             self.tune,
             target_accept_prob=self.target_accept,
-            max_tree_depth=MAX_TREE_DEPTH,
+            max_tree_depth=self.max_tree_depth,
             model_args=inputs,
             model_kwargs={},
             rng_key=key,
@@ -173,15 +200,41 @@ class Nuts:
 
         return jax.vmap(jax.vmap(one))(white)
 
-    def _laplace(self, arguments: tuple[Any, ...]) -> Place:
+    def _places(self, spreads: Mapping[str, str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Places of all effects in the vector of parameters, and for each the place of its spread."""
+        at = {name: np.asarray(i, int) for name, i in self._unravel(jnp.arange(float(len(self._start)))).items()}
+        pairs = [(at[effect], at[spread]) for effect, spread in spreads.items() if effect in at]
+        of = [np.broadcast_to(s.reshape(s.shape + (1,) * (e.ndim - s.ndim)), e.shape) for e, s in pairs]
+        none = [np.empty(0, int)]
+        return np.concatenate([e.ravel() for e, _ in pairs] or none), np.concatenate([s.ravel() for s in of] or none)
+
+    def _whiten(self, arguments: tuple[Any, ...]) -> Place:
+        effects, spreads = self._effects, self._spreads
+        z = np.asarray(self._start)
+        variance = np.exp(2 * z[spreads])  # more than they have: from too small a spread EM gets away but slowly
+        others = np.setdiff1d(np.arange(len(z)), spreads)
+
+        def potential(z: NDArray) -> tuple[float, NDArray]:
+            value, gradient = self._value_and_gradient(jnp.asarray(z), arguments)
+            return float(value), np.array(gradient)
 
         def objective(z: NDArray) -> tuple[float, NDArray]:
-            value, gradient = self._value_and_gradient(jnp.asarray(z), arguments)
-            return float(value), np.asarray(gradient)
+            value, gradient = potential(z)
+            added = 0.5 * variance * np.exp(-2 * z[spreads])
+            np.add.at(gradient, spreads, -2 * added)
+            return value + added.sum(), gradient
 
-        mode = minimize(objective, np.asarray(self._start), jac=True, method="L-BFGS-B", options={"maxiter": 300}).x
-        step = 1e-3
-        rows = [(objective(mode + e)[1] - objective(mode - e)[1]) / (2 * step) for e in step * np.eye(len(mode))]
-        curvature = np.array(rows)
-        values, vectors = np.linalg.eigh((curvature + curvature.T) / 2)
-        return jnp.asarray(mode), jnp.asarray(vectors / np.sqrt(np.maximum(values, MIN_CURVATURE)))
+        for _ in range(LOCATE_ROUNDS if len(effects) else 1):
+            z = minimize(objective, z, jac=True, method="L-BFGS-B", options={"maxiter": 300}).x
+            here = potential(z)[1]
+            rows = [(potential(z + e)[1] - here) / DIFFERENCE for e in DIFFERENCE * np.eye(len(z))]
+            curvature = (np.array(rows) + np.array(rows).T) / 2
+            given = _factor(curvature[np.ix_(others, others)])
+            variance = (given**2).sum(axis=1)[np.searchsorted(others, effects)]
+        return jnp.asarray(z), jnp.asarray(_factor(curvature))
+
+
+def _factor(curvature: NDArray) -> NDArray:
+    """L with L Lᵀ = the inverse of a curvature, of which no less is believed than `MIN_CURVATURE`."""
+    values, vectors = np.linalg.eigh(curvature)
+    return vectors / np.sqrt(np.maximum(values, MIN_CURVATURE))

@@ -23,6 +23,7 @@ from ..models.marginal import Block, effect_log_posterior, log_error_density
 from ..models.radiocarbon import LOG_K_RANGE
 from ..models.turnover import (
     PRIORS,
+    SPREADS,
     TurnoverModel,
     design,
     effect_log_weight,
@@ -37,6 +38,11 @@ from .sampling import DO_NOT_TRUST, converged, convergence, diagnose
 
 MIN_LAYERS = 20
 """Layers below which a population says nothing."""
+
+FEW_LAYERS = 1000
+"""With fewer, effects are not known much better than their spreads tell: funnels, which want smaller steps and longer
+trajectories. They cost little then.
+"""
 
 MAX_QUADRATURE_ERROR = 0.05
 """The log likelihood of all layers may differ from a finer grid's by a constant; this much variation between draws is
@@ -112,7 +118,7 @@ def fit_turnover(
     seed: int,
     chains: int = 4,
     tune: int = 150,
-    draws: int = 600,
+    draws: int = 500,
     until_good: bool = True,
     progress: Progress | None = None,
 ) -> TurnoverFit:
@@ -138,21 +144,25 @@ def fit_turnover(
     model = model or TurnoverModel()
     components = Components.fit(layers.drop_duplicates("profile_index"), groups)
     biomes = tuple(int(b) for b in np.unique(layers["biome"]))
-    sampler = _sampler_for(len(components.names), biomes, model.student, tune)
+    sampler = _sampler_for(len(components.names), biomes, model.student, tune, measured < FEW_LAYERS)
 
     def data(model: TurnoverModel) -> tuple[tuple[Block, ...], Array]:
         with jax.enable_x64(True):
             return model.blocks(layers, components, atmosphere), jnp.asarray(model.log_k)
 
-    # The grid is settled before the dear part, by draws of the normal approximation at the mode.
-    place = sampler.locate(data(model))
-    pilot = complete(sampler.sketch(data(model), place, seed=seed, count=CHECK_DRAWS), biomes, seed)
-    for _ in range(MAX_REFINEMENTS):
-        rough = TurnoverFit(model, components, pilot, {}, (np.nan, np.nan))
-        finer = model.refined(quadrature_error(rough, layers, atmosphere), PILOT_MARGIN * MAX_QUADRATURE_ERROR)
-        if finer == model:
-            break
-        model = finer
+    # The grid is settled before the dear part, by draws of the normal approximation of the posterior.
+    with ThreadPoolExecutor(1) as pool:
+        compiling = [pool.submit(part.compile) for part in sampler.lowered(data(model))]
+        place = sampler.locate(data(model))
+        pilot = complete(sampler.sketch(data(model), place, seed=seed, count=CHECK_DRAWS), biomes, seed)
+        for _ in range(MAX_REFINEMENTS):
+            rough = TurnoverFit(model, components, pilot, {}, (np.nan, np.nan))
+            finer = model.refined(quadrature_error(rough, layers, atmosphere), PILOT_MARGIN * MAX_QUADRATURE_ERROR)
+            if finer == model:
+                break
+            model = finer
+        for part in compiling:
+            part.result()
     for _ in range(MAX_REPETITIONS):
         samples, stats = sampler.run(
             data(model),
@@ -173,10 +183,11 @@ def fit_turnover(
 
 
 @cache
-def _sampler_for(n_components: int, biomes: tuple[int, ...], student: bool, tune: int) -> Nuts:
+def _sampler_for(n_components: int, biomes: tuple[int, ...], student: bool, tune: int, few: bool) -> Nuts:
     """The sampler of a variant of the model; it stays compiled for the next fit to layers of the same shape."""
     model = partial(turnover_model, n_components=n_components, biomes=biomes, student=student)
-    return Nuts(model, (None, None), tune=tune)
+    accept, depth = (0.9, 5) if few else (0.7, 3)
+    return Nuts(model, (None, None), tune=tune, target_accept=accept, max_tree_depth=depth, spreads=SPREADS)
 
 
 def _good(samples: dict[str, NDArray]) -> bool:
@@ -354,27 +365,25 @@ def _samplers(
     """
     student = fit.model.student
     with jax.enable_x64(True):
-        draws = {k: jnp.asarray(v) for k, v in fit.draws(count).items()}
         coarse_nodes, nodes = jnp.asarray(fit.model.log_k), jnp.asarray(fine.log_k)
         coarse, blocks = (m.blocks(layers, fit.components, atmosphere) for m in (fit.model, fine))
         # Single precision is ample for drawing, and there are many nodes.
-        single = jax.tree.map(lambda a: a.astype(jnp.float32) if a.dtype == float else a, (nodes, blocks, draws))
-        nodes, blocks, single_draws = single
+        nodes, blocks = jax.tree.map(lambda a: a.astype(jnp.float32) if a.dtype == float else a, (nodes, blocks))
+    draws = _each(fit.draws(count))
 
     def sampler(first: Block, second: Block) -> _Sampler:
         def sample(m: int, rng: np.random.Generator) -> tuple[NDArray, NDArray, NDArray, NDArray]:
             with jax.enable_x64(True):
-                log_posterior = np.asarray(_effects(first, coarse_nodes, draws, m, student=student))
+                log_posterior = np.asarray(_effects(first, coarse_nodes, draws[m], student=student))
                 top = log_posterior.max(axis=1)
                 node, _, mass = _draw_index(np.exp(log_posterior - top[:, None]), rng.uniform(size=len(top)))
-                effect = tau_profile[m] * np.asarray(first.z)[node]
-                given = jnp.asarray(effect, jnp.float32)
-                density, sd = _densities(second, nodes, single_draws, m, given, student=student)
+                effect = draws[m]["tau_profile"] * np.asarray(first.z)[node]
+                single = {name: np.float32(value) for name, value in draws[m].items()}
+                density, sd = _densities(second, nodes, single, np.float32(effect), student=student)
                 return effect, top + np.log(mass), np.asarray(density), np.asarray(sd)
 
         return sample
 
-    tau_profile = np.asarray(draws["tau_profile"])
     return [
         (np.asarray(a.layer_order), np.asarray(a.profile_order), sampler(a, b))
         for a, b in zip(coarse, blocks, strict=True)
@@ -382,9 +391,8 @@ def _samplers(
 
 
 @partial(jax.jit, static_argnames="student")
-def _effects(block: Block, log_k: Array, draws: dict[str, Array], m: int, *, student: bool) -> Array:
-    """Log posterior of the effect of each profile at its nodes, (profile, Q), under draw m."""
-    sample = {name: value[m] for name, value in draws.items()}
+def _effects(block: Block, log_k: Array, sample: dict[str, Array], *, student: bool) -> Array:
+    """Log posterior of the effect of each profile at its nodes, (profile, Q), under one draw of hyperparameters."""
     centre = block.design @ regression_vector(sample)
     weight = effect_log_weight(sample, block)
     return effect_log_posterior(block, log_k, centre, scales(sample), weight, student=student)
@@ -392,12 +400,9 @@ def _effects(block: Block, log_k: Array, draws: dict[str, Array], m: int, *, stu
 
 @partial(jax.jit, static_argnames="student")
 def _densities(
-    block: Block, log_k: Array, draws: dict[str, Array], m: int, effect: Array, *, student: bool
+    block: Block, log_k: Array, sample: dict[str, Array], effect: Array, *, student: bool
 ) -> tuple[Array, Array]:
-    """Density of log k of each layer given its profile's effect, 1 at its highest, (layer, G); scale of its error;
-    under draw m.
-    """
-    sample = {name: value[m] for name, value in draws.items()}
+    """Density of log k of each layer given its profile's effect, 1 at its highest, (layer, G); scale of its error."""
     centre = block.design @ regression_vector(sample) + effect[block.profile]
     spread = scales(sample)
     _, slope, penalty = log_error_density(block.residual, block.known_variance, spread, student=student)

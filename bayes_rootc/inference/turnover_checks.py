@@ -231,9 +231,7 @@ def calibrate(
         true_fit = TurnoverFit(model, none, truth, {}, (0.0, 0.0))
         world = draw_layers(true_fit, blank, atmosphere, seed=seed + number)
         data = layers.assign(delta14c=world.replicated[0].astype(float))
-        fit = fit_turnover(
-            data, {}, atmosphere, model, seed=seed + number, chains=2, tune=200, draws=2 * draws, progress=None
-        )
+        fit = fit_turnover(data, {}, atmosphere, model, seed=seed + number, chains=2, tune=200, draws=2 * draws)
         fits.append(_short_fit("simulation", number, fit))
         posterior = fit.draws(draws)
         layer = draw_layers(fit, data, atmosphere, seed=seed + number + simulations, count=draws).log_k[:, 0]

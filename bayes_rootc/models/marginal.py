@@ -203,7 +203,8 @@ def _sum_out(block: Block, log_k: Array, centre: Array, scales: Scales, log_weig
     weight = jnp.where(weight > NEGLIGIBLE, weight, 0.0)
     # TINY can only raise a sum: what it spoils has weight, and is out of range by itself, or has none in truth.
     reach = jnp.maximum(shared_exponent.max(axis=0), MARGIN) - jnp.minimum(log_product, 0.0)
-    in_range = jnp.all((weight[block.profile] == 0) | (reach < MAX_EXPONENT))
+    free = (block.measured[:, None] == 0) | (weight[block.profile] == 0)
+    in_range = jnp.all(free | (reach < MAX_EXPONENT))
     return _Sums(penalty, layers, shared, product, effect, log_posterior, weight, in_range)
 
 

@@ -59,6 +59,10 @@ PRIORS: dict[str, tuple[tuple[float, float], str, str]] = {
 """Location and scale, family, and reason of each prior."""
 
 
+SPREADS = {"biome_effect": "biome_sd", "slope_effect": "slope_sd", "coefficient": "coefficient_sd"}
+"""Effects that are Normal about 0, and their spreads."""
+
+
 @dataclass(frozen=True)
 class TurnoverModel:
     """What may be chosen of the model.

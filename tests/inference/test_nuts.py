@@ -9,6 +9,8 @@ import numpy as np
 import numpyro
 import numpyro.distributions as dist
 import pytest
+from scipy.optimize import minimize_scalar
+from scipy.stats import norm
 
 from bayes_rootc.inference.nuts import MAX_ROUNDS, Nuts
 
@@ -67,6 +69,37 @@ def test_it_serves_other_data_of_the_shape_without_compiling_again(run):
     samples, _ = sampler.run(other, seed=2, draws=100)
     assert sampler._advance._cache_size() == compiled
     assert samples["mean"].mean() > 8
+
+
+def hierarchy(y) -> None:
+    """Centred effects that are known less well than their spread lets them vary."""
+    spread = numpyro.sample("spread", dist.LogNormal(np.log(0.3), 0.6))
+    effect = numpyro.sample("effect", dist.Normal(0.0, spread).expand([len(y)]).to_event(1))
+    numpyro.factor("data", dist.Normal(effect, 1.0).log_prob(y).sum())
+
+
+def test_effects_and_their_spread_are_whitened_where_they_have_their_mass():
+    """At the joint mode log spread is -4.1: the prior's -1.2, less 8 x 0.6². Its marginal has a closed form."""
+    y = np.array([1.1, -0.9, 0.4, -0.3, 0.8, -1.2, 0.2, 0.5])
+    with jax.enable_x64(True):
+        data = (jnp.asarray(y),)
+    sampler = Nuts(hierarchy, data, tune=200, max_tree_depth=5, target_accept=0.9, spreads={"effect": "spread"})
+    middle, factor = sampler.locate(data)
+    at = sampler._unravel(jnp.arange(9.0))
+    place = int(at["spread"])
+
+    def minus_log_marginal(log_spread: float) -> float:
+        data = norm.logpdf(y, scale=np.hypot(1, np.exp(log_spread))).sum()
+        return -data - norm.logpdf(log_spread, np.log(0.3), 0.6)
+
+    mode = minimize_scalar(minus_log_marginal, bounds=(-5, 2), method="bounded").x
+    assert middle[place] == pytest.approx(mode, abs=0.3)  # half of its posterior standard deviation
+    samples, stats = sampler.run(data, (middle, factor), seed=1, draws=500)
+    width = np.sqrt((np.asarray(factor) ** 2).sum(axis=1))
+    effects = np.asarray(at["effect"], int)
+    np.testing.assert_allclose(width[effects], samples["effect"].std(axis=(0, 1)), rtol=0.5)
+    assert width[place] == pytest.approx(np.log(samples["spread"]).std(), rel=0.5)
+    assert float(az.rhat(np.log(samples["spread"]))) < 1.02 and stats["diverging"].mean() < 0.01
 
 
 def test_the_global_precision_stays_as_it_was(run):
