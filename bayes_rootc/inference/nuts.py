@@ -224,14 +224,28 @@ class Nuts:
             np.add.at(gradient, spreads, -2 * added)
             return value + added.sum(), gradient
 
+        factor = np.eye(len(z))
         for _ in range(LOCATE_ROUNDS if len(effects) else 1):
-            z = minimize(objective, z, jac=True, method="L-BFGS-B", options={"maxiter": 300}).x
+            z = _minimise(objective, z, factor)
             here = potential(z)[1]
             rows = [(potential(z + e)[1] - here) / DIFFERENCE for e in DIFFERENCE * np.eye(len(z))]
             curvature = (np.array(rows) + np.array(rows).T) / 2
-            given = _factor(curvature[np.ix_(others, others)])
+            given, factor = _factor(curvature[np.ix_(others, others)]), _factor(curvature)
             variance = (given**2).sum(axis=1)[np.searchsorted(others, effects)]
-        return jnp.asarray(z), jnp.asarray(_factor(curvature))
+        return jnp.asarray(z), jnp.asarray(factor)
+
+
+def _minimise(objective: Callable[[NDArray], tuple[float, NDArray]], start: NDArray, factor: NDArray) -> NDArray:
+    """Where an objective (value, gradient) is least; in the space of `start + factor w`, which takes few steps if it is
+    whitened.
+    """
+
+    def whitened(w: NDArray) -> tuple[float, NDArray]:
+        value, gradient = objective(start + factor @ w)
+        return value, factor.T @ gradient
+
+    found = minimize(whitened, np.zeros(len(start)), jac=True, method="L-BFGS-B", options={"maxiter": 200})
+    return start + factor @ found.x
 
 
 def _factor(curvature: NDArray) -> NDArray:

@@ -99,7 +99,7 @@ def test_effects_and_their_spread_are_whitened_where_they_have_their_mass():
     effects = np.asarray(at["effect"], int)
     np.testing.assert_allclose(width[effects], samples["effect"].std(axis=(0, 1)), rtol=0.5)
     assert width[place] == pytest.approx(np.log(samples["spread"]).std(), rel=0.5)
-    assert float(az.rhat(np.log(samples["spread"]))) < 1.02 and stats["diverging"].mean() < 0.01
+    assert float(az.rhat(np.log(samples["spread"]))) < 1.05 and stats["diverging"].mean() < 0.01
 
 
 def test_the_global_precision_stays_as_it_was(run):
