@@ -169,7 +169,7 @@ def _fit(arguments: argparse.Namespace) -> None:
         raise InputError(f"{asked}: a check of turnover, not of {arguments.name}")
     if asked and settings.turnover_prior == "weak":
         raise InputError(f'{asked}: a check of the hierarchical fit, which turnover_prior = "weak" leaves out')
-    from .pipeline import fit
+    from .single_fit import fit
 
     print(fit(arguments.name, settings, **checks))
 

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from . import demo
 from .constants import LAYERS
-from .data.atmosphere import Prehistory
 from .data.folder import Inputs, read_inputs
 from .data.grid import MapGrid
 from .estimates import Estimate, depth_shares, estimate_table, make_estimate, site_table
@@ -34,10 +33,6 @@ from .inference.turnover import (
     fit_turnover,
 )
 from .inference.turnover_checks import (
-    calibrate,
-    calibration_layers,
-    calibration_table,
-    cross_validate,
     draw_prior,
     leave_profile_out,
     predictive_scores,
@@ -63,7 +58,6 @@ from .report.tables import (
 from .report.turnover_tables import (
     harmonisation_score,
     harmonised_table,
-    history_table,
     median_ages,
     misfit_table,
     population_table,
@@ -153,7 +147,7 @@ def infer_turnover(inputs: Inputs, settings: RunSettings, progress: Progress | N
     if settings.turnover_prior == "weak":
         return invert_alone(inputs, settings)
     layers, air = inputs.layers, inputs.atmosphere
-    seed = _seed(settings, "turnover")
+    seed = step_seed(settings, "turnover")
     fit = fit_turnover(
         layers,
         inputs.groups,
@@ -259,7 +253,7 @@ def extrapolate(
     """
     assert turnover.fit is not None and turnover.effect is not None
     layers = standard_layers(inputs.layers)
-    log_k = extend_profiles(turnover.fit, turnover.effect, layers, seed=_seed(settings, "standard layers")).T
+    log_k = extend_profiles(turnover.fit, turnover.effect, layers, seed=step_seed(settings, "standard layers")).T
     stocks, _ = layer_stocks(layers, sources)
     profile, rng = layers["profile_index"].to_numpy(), _rng(settings, "standard stocks")
     stock = stock_draws(stocks, profile, gridded_errors(inputs, settings), rng)
@@ -268,7 +262,7 @@ def extrapolate(
 
 def infer_root_depth(inputs: Inputs, settings: RunSettings) -> xr.Dataset:
     """Shares of the seven layers in root carbon, by biome: hierarchical D50 and D95."""
-    seed = _seed(settings, "root depth")
+    seed = step_seed(settings, "root depth")
     tree = sample(
         root_depth.build(inputs.roots),
         seed=seed,
@@ -300,7 +294,7 @@ def train(inputs: Inputs, bulk: BulkInput, settings: RunSettings, progress: Prog
     models, scores, predictions = {}, [], {}
     for i, (target, (table, y, site, depth)) in enumerate(tasks.items()):
         X, _ = design_matrix(table, inputs.features, depth)
-        forest = PosteriorForest(settings.members, random_state=_seed(settings, f"forest {target}"))
+        forest = PosteriorForest(settings.members, random_state=step_seed(settings, f"forest {target}"))
         block = spatial_blocks(table["lat"], table["lon"], settings.block_degrees)
         calibration, score, predicted = validate(
             forest,
@@ -309,7 +303,7 @@ def train(inputs: Inputs, bulk: BulkInput, settings: RunSettings, progress: Prog
             site.to_numpy(str),
             block,
             splits=settings.validation_splits,
-            seed=_seed(settings, f"validation {target}"),
+            seed=step_seed(settings, f"validation {target}"),
             progress=part_of(progress, i, len(tasks)),
         )
         models[target] = FluxModel(forest.fit(X, y, site), calibration)
@@ -377,7 +371,7 @@ def draw_maps(
         fields,
         fractions["predictive"].values,
         members=settings.members,
-        seed=_seed(settings, "maps"),
+        seed=step_seed(settings, "maps"),
         profile_correlation=learners.ibulk.calibration.profile_correlation,
     )
     write_cogs(settings.out / "maps", maps, grid)
@@ -395,85 +389,6 @@ def draw_maps(
     )
     write_csv(settings.out / "tables" / "map_totals.csv", totals)
     return totals
-
-
-def fit(
-    name: str,
-    settings: RunSettings,
-    *,
-    folds: int = 0,
-    simulations: int = 0,
-    both_histories: bool = False,
-    quiet: bool = False,
-) -> Path:
-    """One inference by itself: its posterior and tables; of turnover, on demand also the dearer checks.
-
-    Parameters
-    ----------
-    name : `turnover` or `root-depth`.
-    folds : of a cross-validation by profile. simulations : of a simulation-based calibration. both_histories : fits
-        under the other state in 1950 too, and compares.
-
-    Returns
-    -------
-    Path of the posterior.
-    """
-    stages = Stages(2 + (folds > 0) + (simulations > 0) + both_histories, quiet=quiet)
-    with stages.stage("check"):
-        inputs = check(settings)
-    with stages.stage(name) as progress:
-        if name == "root-depth":
-            infer_root_depth(inputs, settings)
-            return settings.out / "posterior" / "root_depth.nc"
-        turnover = infer_turnover(inputs, settings, progress)
-        bulk = infer_bulk_input(inputs, turnover, settings)
-    tables, layers = settings.out / "tables", inputs.layers
-    model = turnover.fit.model if turnover.fit else turnover_model_of(settings)  # with its refined grid
-    if both_histories:
-        with stages.stage("the other history") as progress:
-            write_csv(tables / "turnover_prehistory.csv", compare_histories(inputs, turnover, bulk, settings, progress))
-    if folds:
-        with stages.stage(f"{folds}-fold cross-validation") as progress:
-            seed = _seed(settings, "turnover folds")
-            scores, fits = cross_validate(
-                layers, inputs.groups, inputs.atmosphere, model, seed=seed, folds=folds, progress=progress
-            )
-            places = layers[["id", "top", "bottom", "biome"]]
-            write_csv(tables / "turnover_held_out.csv", pd.concat([places, scores], axis=1))
-            write_csv(tables / "turnover_cv.csv", score_table(scores, layers))
-            write_csv(tables / "turnover_folds.csv", fits)
-    if simulations:
-        with stages.stage("calibration") as progress:
-            ranks, fits = calibrate(
-                calibration_layers(layers),
-                inputs.atmosphere,
-                model,
-                seed=_seed(settings, "turnover calibration"),
-                simulations=simulations,
-                progress=progress,
-            )
-            write_csv(tables / "turnover_sbc_ranks.csv", ranks)
-            write_csv(tables / "turnover_sbc_fits.csv", fits)
-            write_csv(tables / "turnover_sbc.csv", calibration_table(ranks))
-    from .report.figures_turnover import save_check_figures
-
-    save_check_figures(settings.out)
-    return settings.out / "posterior" / "turnover.nc"
-
-
-def compare_histories(
-    inputs: Inputs, turnover: Turnover, bulk: BulkInput, settings: RunSettings, progress: Progress | None = None
-) -> pd.DataFrame:
-    """Ages and I_bulk with the pool steady in 1950 and with the history since 55 kyr BP, side by side."""
-    prehistory: Prehistory = "intcal20" if settings.prehistory == "steady" else "steady"
-    other = settings.model_copy(update={"prehistory": prehistory, "out": settings.out / "other-history"})
-    refitted = infer_turnover(inputs, other, progress)
-    density = infer_bulk_input(inputs, refitted, other).density
-    posteriors: dict[str, tuple[NDArray, NDArray]] = {
-        settings.prehistory: (turnover.log_k, bulk.density),
-        prehistory: (refitted.log_k, density),
-    }
-    return history_table(inputs.layers, posteriors)
 
 
 def summarise_run(
@@ -518,13 +433,13 @@ def record_run(inputs: Inputs, settings: RunSettings, seconds: dict[str, float])
     )
 
 
-def _seed(settings: RunSettings, step: str) -> int:
+def step_seed(settings: RunSettings, step: str) -> int:
     """A seed of its own for each step, from the run's one seed: adding a step changes no other."""
     return int(np.random.SeedSequence([settings.seed, zlib.crc32(step.encode())]).generate_state(1)[0] >> 1)
 
 
 def _rng(settings: RunSettings, step: str) -> np.random.Generator:
-    return np.random.default_rng(_seed(settings, step))
+    return np.random.default_rng(step_seed(settings, step))
 
 
 def _peak_memory_gib() -> float:

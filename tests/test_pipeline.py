@@ -229,7 +229,7 @@ def test_sites_that_cannot_be_read_are_one_line(text, says, quick_run, quick_set
 
 
 def test_the_weak_prior_runs_and_says_that_it_predicts_nothing(quick_settings, tmp_path, capsys):
-    from bayes_rootc.pipeline import fit
+    from bayes_rootc.single_fit import fit
 
     fit("turnover", quick_settings.model_copy(update={"turnover_prior": "weak", "out": tmp_path}), quiet=True)
     layers = table(tmp_path, "layers")
