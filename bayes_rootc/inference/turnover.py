@@ -186,7 +186,7 @@ def fit_turnover(
 def _sampler_for(n_components: int, biomes: tuple[int, ...], student: bool, tune: int, few: bool) -> Nuts:
     """The sampler of a variant of the model; it stays compiled for the next fit to layers of the same shape."""
     model = partial(turnover_model, n_components=n_components, biomes=biomes, student=student)
-    accept, depth = (0.9, 5) if few else (0.7, 3)
+    accept, depth = (0.97, 6) if few else (0.7, 3)
     return Nuts(model, (None, None), tune=tune, target_accept=accept, max_tree_depth=depth, spreads=SPREADS)
 
 

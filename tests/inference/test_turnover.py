@@ -10,10 +10,8 @@ import pytest
 
 from bayes_rootc.data.atmosphere import Atmosphere
 from bayes_rootc.errors import InputError
-from bayes_rootc.inference.sampling import MIN_E_BFMI, converged
 from bayes_rootc.inference.store import CHECKS, read_fit, retire_checks, save_turnover, turnover_tree
 from bayes_rootc.inference.turnover import (
-    MAX_QUADRATURE_ERROR,
     TurnoverFit,
     diagnose_fit,
     draw_layers,
@@ -93,12 +91,8 @@ def shortened(fit: TurnoverFit, draws: int) -> TurnoverFit:
 
 
 def test_the_fit_is_to_be_trusted(fitted):
-    """But for divergences, which the product's verdict forbids: with three biomes a spread has a funnel, and a few of
-    thousands of draws meet its neck.
-    """
     row = diagnose_fit("turnover", fitted)
-    assert converged(row) and row["quadrature_error"] <= MAX_QUADRATURE_ERROR and row["e_bfmi_min"] > MIN_E_BFMI, row
-    assert fitted.stats["diverging"].mean() < 0.005, row
+    assert row["verdict"] == "good", row
 
 
 def test_the_truth_is_among_the_draws(fitted):
