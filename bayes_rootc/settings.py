@@ -40,7 +40,7 @@ class RunSettings(pydantic.BaseModel):
     pool_spread: float = pydantic.Field(0.0, ge=0, le=3)
     """Hierarchical: standard deviation of log k within a layer; 0 is the paper's one homogeneous pool."""
     turnover_tune: int = pydantic.Field(150, ge=100)
-    turnover_draws: int = pydantic.Field(500, ge=100)
+    turnover_draws: int = pydantic.Field(400, ge=100)
     """Warm-up and kept draws a chain of the hierarchical fit; up to four times as many are made if they are too few."""
     prior_median_age: float = pydantic.Field(400.0, gt=0)
     """Weak prior: median carbon age, yr."""

@@ -33,8 +33,8 @@ CHUNK = 25
 DISPERSION = 2.0
 """Chains start this many times as far from its middle as the posterior is wide."""
 
-MAX_ROUNDS = 4
-"""Times that as many draws again are made, while they are not enough."""
+MORE_DRAWS, MAX_ROUNDS = 100, 16
+"""Draws that are added to each chain, and how often, while they are not enough."""
 
 MIN_CURVATURE = 0.25
 """Least curvature that is believed, of parameters whose priors have about unit scale."""
@@ -126,8 +126,8 @@ class Nuts:
     ) -> tuple[dict[str, NDArray], dict[str, NDArray]]:
         """Draws of the model's parameters and deterministic quantities, in double precision.
 
-        place : from `locate`, if that was asked before. enough : judges the samples; while it finds them too few, as
-            many again are drawn, up to `MAX_ROUNDS` times `draws`.
+        place : from `locate`, if that was asked before. enough : judges the samples; while it finds them too few,
+            `MORE_DRAWS` are added, up to `MAX_ROUNDS` times.
 
         Returns
         -------
@@ -142,7 +142,7 @@ class Nuts:
             keys = jax.random.split(jax.random.key(seed), chains)
             states = [self._begin(key, jnp.asarray(x), inputs) for key, x in zip(keys, starts, strict=True)]
 
-        def chain(number: int, tune: int, done: list[int]) -> Any:
+        def chain(number: int, tune: int, draws: int, done: list[int]) -> Any:
             chunks, kept = -(-(tune + draws) // CHUNK), []
             with jax.enable_x64(True):  # the setting belongs to a thread
                 for i in range(chunks):
@@ -157,15 +157,16 @@ class Nuts:
         rounds: list[Any] = []
         with jax.enable_x64(True), ThreadPoolExecutor(min(chains, os.cpu_count() or 1)) as pool:
             while True:
-                work = partial(chain, tune=0 if rounds else self.tune, done=[0] * chains)
+                steps = {"tune": 0, "draws": MORE_DRAWS} if rounds else {"tune": self.tune, "draws": draws}
+                work = partial(chain, **steps, done=[0] * chains)
                 rounds.append(jax.tree.map(lambda *parts: np.stack(parts), *pool.map(work, range(chains))))
-                white, diverging, energy, steps, accepted = jax.tree.map(
+                white, diverging, energy, n_steps, accepted = jax.tree.map(
                     lambda *parts: np.concatenate(parts, axis=1), *rounds
                 )
                 samples = {name: np.asarray(value) for name, value in self._constrain(white, inputs).items()}
-                if enough is None or len(rounds) == MAX_ROUNDS or enough(samples):
+                if enough is None or len(rounds) > MAX_ROUNDS or enough(samples):
                     break
-        stats = {"diverging": diverging, "energy": energy, "n_steps": steps, "acceptance_rate": accepted}
+        stats = {"diverging": diverging, "energy": energy, "n_steps": n_steps, "acceptance_rate": accepted}
         return samples, stats
 
     def _potential(self, z: Array, arguments: tuple[Any, ...]) -> Array:

@@ -26,7 +26,6 @@ from ..models.turnover import (
     SPREADS,
     TurnoverModel,
     design,
-    effect_log_weight,
     log_likelihood,
     regression_vector,
     scales,
@@ -39,9 +38,9 @@ from .sampling import DO_NOT_TRUST, converged, convergence, diagnose
 MIN_LAYERS = 20
 """Layers below which a population says nothing."""
 
-FEW_LAYERS = 1000
-"""With fewer, effects are not known much better than their spreads tell: funnels, which want smaller steps and longer
-trajectories. They cost little then.
+FEW_LAYERS, REFINE_FEW = 1000, 2.0
+"""With fewer, effects are not known much better than their spreads tell: funnels, which want smaller steps, longer
+trajectories, and nodes for small spreads. They cost little then.
 """
 
 MAX_QUADRATURE_ERROR = 0.05
@@ -53,7 +52,7 @@ PILOT_MARGIN = 0.6
 """The normal approximation is narrower than the posterior: its draws must do better by so much."""
 
 CHECK_DRAWS = 16
-MAX_REFINEMENTS = 4
+MAX_REFINEMENTS = 6
 MAX_REPETITIONS = 2
 """Times that sampling may be done, where draws find the grid too coarse that the pilot had found fine enough."""
 
@@ -118,7 +117,7 @@ def fit_turnover(
     seed: int,
     chains: int = 4,
     tune: int = 150,
-    draws: int = 500,
+    draws: int = 400,
     until_good: bool = True,
     progress: Progress | None = None,
 ) -> TurnoverFit:
@@ -142,6 +141,8 @@ def fit_turnover(
             f'(at least {MIN_LAYERS}); set turnover_prior = "weak"'
         )
     model = model or TurnoverModel()
+    if measured < FEW_LAYERS:
+        model = replace(model, refine=max(model.refine, REFINE_FEW))
     components = Components.fit(layers.drop_duplicates("profile_index"), groups)
     biomes = tuple(int(b) for b in np.unique(layers["biome"]))
     sampler = _sampler_for(len(components.names), biomes, model.student, tune, measured < FEW_LAYERS)
@@ -186,7 +187,7 @@ def fit_turnover(
 def _sampler_for(n_components: int, biomes: tuple[int, ...], student: bool, tune: int, few: bool) -> Nuts:
     """The sampler of a variant of the model; it stays compiled for the next fit to layers of the same shape."""
     model = partial(turnover_model, n_components=n_components, biomes=biomes, student=student)
-    accept, depth = (0.97, 6) if few else (0.7, 3)
+    accept, depth = (0.99, 6) if few else (0.7, 3)
     return Nuts(model, (None, None), tune=tune, target_accept=accept, max_tree_depth=depth, spreads=SPREADS)
 
 
@@ -377,7 +378,7 @@ def _samplers(
                 log_posterior = np.asarray(_effects(first, coarse_nodes, draws[m], student=student))
                 top = log_posterior.max(axis=1)
                 node, _, mass = _draw_index(np.exp(log_posterior - top[:, None]), rng.uniform(size=len(top)))
-                effect = draws[m]["tau_profile"] * np.asarray(first.z)[node]
+                effect = np.asarray(first.effect)[node]
                 single = {name: np.float32(value) for name, value in draws[m].items()}
                 density, sd = _densities(second, nodes, single, np.float32(effect), student=student)
                 return effect, top + np.log(mass), np.asarray(density), np.asarray(sd)
@@ -394,8 +395,7 @@ def _samplers(
 def _effects(block: Block, log_k: Array, sample: dict[str, Array], *, student: bool) -> Array:
     """Log posterior of the effect of each profile at its nodes, (profile, Q), under one draw of hyperparameters."""
     centre = block.design @ regression_vector(sample)
-    weight = effect_log_weight(sample, block)
-    return effect_log_posterior(block, log_k, centre, scales(sample), weight, student=student)
+    return effect_log_posterior(block, log_k, centre, scales(sample, student=student), student=student)
 
 
 @partial(jax.jit, static_argnames="student")
@@ -404,7 +404,7 @@ def _densities(
 ) -> tuple[Array, Array]:
     """Density of log k of each layer given its profile's effect, 1 at its highest, (layer, G); scale of its error."""
     centre = block.design @ regression_vector(sample) + effect[block.profile]
-    spread = scales(sample)
+    spread = scales(sample, student=student)
     _, slope, penalty = log_error_density(block.residual, block.known_variance, spread, student=student)
     z = (log_k - centre[:, None]) / spread.tau_layer
     exponent = (slope * block.measured)[:, None] * penalty - 0.5 * z**2

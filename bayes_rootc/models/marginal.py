@@ -1,15 +1,19 @@
 r"""The marginal likelihood of a profile: log k of every layer and the profile's own effect, both summed out on grids.
 
-A layer's log k is Normal(c + a, τ), where c is what the regression says and a, of scale s, is common to the layers of a
-profile; a may have any distribution, which is but a weight on its nodes (`student_log_weight`). Both sums are trapezoid
-rules on smooth functions that vanish at the ends, so they converge faster than any power of the spacing. With nodes
-a_q = s z_q the inner sum over log k = x_g needs no n x G x Q exponentials, because a Gaussian
-splits into factors of (layer, node of log k), (node of log k, node of a) and (layer, node of a):
+A layer's log k is Normal(c + a, τ), where c is what the regression says and a is common to the layers of a profile; a
+may have any distribution, which is but a weight on its nodes (here Student's t). Both sums are trapezoid rules on
+smooth functions that vanish at the ends, so they converge faster than any power of the spacing.
 
-.. math:: (x_g - c - a_q)^2 = (x_g - c)^2 - 2 (x_g - \bar x) a_q - 2 (\bar x - c) a_q + a_q^2
+The inner sum, over nodes x_g of log k, is the likelihood of a layer blurred by τ. It is wanted at c + a_q, at another
+place for each layer. So c is split into a multiple of the spacing of a_q and a remainder δ: then c + a_q = t_l + δ,
+with t_l on one lattice for all layers, and
 
-and the middle factor is one matrix for all layers: the sum is a matrix product. Where τ is so small beside s that its
-factors leave the range of double precision, which a sampler may touch in passing, the sum is taken term by term.
+.. math:: (x_g - t_l - \delta)^2 = (x_g - t_l)^2 - 2 (x_g - t_l)\,\delta + \delta^2
+
+of which the first term is one matrix for all layers and the others are factors of (layer, x_g) and (layer, t_l). The
+sum is a matrix product, from which each layer takes the stretch of the lattice that its profile's effect means to it.
+No factor is large, because δ is small; so single precision is enough, where the error has no narrower tail than
+Student's t, and sums over layers are taken in double precision.
 """
 
 from __future__ import annotations
@@ -22,12 +26,23 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 from jax.nn import softmax
-from jax.scipy.special import digamma, gammaln, logsumexp
+from jax.scipy.special import gammaln, logsumexp
 from numpy.typing import NDArray
 
-PROFILE_RANGE = 6.0
-"""The profile effect is summed over ± this many times its scale, and the weights are normalised there: the tails that
-Student's t would have beyond are cut off.
+from .radiocarbon import LOG_K_RANGE
+
+EFFECT_RANGE = 6.0
+"""The profile effect is summed over ± this much of log k (a factor of 400), and its weights are normalised there: the
+tails that Student's t has beyond are cut off.
+"""
+
+LATTICE_RANGE = 0.4
+"""The lattice goes beyond the range of log k by this much of EFFECT_RANGE; farther out nothing is likely."""
+
+SPACING = 0.95
+"""Spacing of the nodes of the effect, times √(1 + 4.5 layers). With τ_layer = 0.47 s, where s is its scale, the effect
+of a profile of so many layers has a standard deviation of s/√(1 + 4.5 layers); nodes h apart leave an error of
+exp(-2π² sd²/h²).
 """
 
 GREGORY = (251 / 720, 299 / 240, 211 / 240, 739 / 720)
@@ -38,23 +53,32 @@ BUCKETS = (2, 4, 8, 16, 32)
 narrower effect, which needs closer nodes.
 """
 
-MAX_EXPONENT, TINY, MARGIN = 690.0, 1e-300, 20.0
-"""Double precision ends at exp(±709); a sum must exceed TINY by exp(MARGIN) to be free of it."""
 
-NEGLIGIBLE = 1e-20
-"""Posterior weight of a node of the profile effect that changes no sum."""
+class Limits(NamedTuple):
+    """What a precision can hold: a likelihood is not below exp(-floor) of its highest, the tilt by δ not above
+    exp(tilt), and a sum not below `tiny`.
+    """
+
+    floor: float
+    tilt: float
+    tiny: float
+
+
+SINGLE, DOUBLE = Limits(50.0, 25.0, 1e-37), Limits(500.0, 100.0, 1e-300)
 
 
 class Block(NamedTuple):
     """Layers of profiles of similar size; all arrays, so that it passes through JAX.
 
-    residual : observed minus predicted Δ14C, ‰, (layer, G). measured : 1, or 0 where the residual has no meaning,
-    (layer,). known_variance : laboratory ⊕ atmosphere, ‰², (layer,). design : of the regression, (layer, p).
-    profile : number of the layer's profile within the block, (layer,). order : places of layers and profiles in the
-    tables that they came from. group : of each profile, (P,). z : nodes of the profile effect over its scale, (Q,).
+    residual : observed minus predicted Δ14C, ‰, (layer, G). least : the square of the least of them, (layer,).
+    measured : 1, or 0 where the residual has no meaning, (layer,). known_variance : laboratory ⊕ atmosphere, ‰²,
+    (layer,). design : of the regression, (layer, p). profile : number of the layer's profile in the block, (layer,).
+    order : places of layers and profiles in the tables that they came from. group : of each profile, (P,). effect :
+    nodes of the profile effect, (Q,). lattice : nodes of log k with the same spacing, (T,).
     """
 
     residual: Any
+    least: Any
     measured: Any
     known_variance: Any
     design: Any
@@ -62,16 +86,21 @@ class Block(NamedTuple):
     layer_order: Any
     profile_order: Any
     group: Any
-    z: Any
+    effect: Any
+    lattice: Any
 
 
 class Scales(NamedTuple):
-    """Spreads of the model: of profiles and layers in log k, misfit (‰), degrees of freedom (inf: Normal)."""
+    """Spread of layers in log k; misfit (‰), degrees of freedom (inf: Normal), and log of the density at 0 of an error
+    of unit scale. Of the effects of profiles, which are Student's t: scale by group, and degrees of freedom.
+    """
 
-    tau_profile: Array
     tau_layer: Array
     model_sd: Array
     nu: Array
+    log_density: Array
+    profile: Array
+    nu_profile: Array
 
 
 def make_blocks(
@@ -95,9 +124,11 @@ def make_blocks(
         profiles = np.flatnonzero(bucket == b)
         layers = np.flatnonzero(bucket[profile] == b)
         layers = layers[np.argsort(profile[layers], kind="stable")]
+        effect, lattice = effect_nodes(int(size[profiles].max()), refine)
         blocks.append(
             Block(
-                residual=residual[layers],
+                residual=residual[layers].astype(np.float32),
+                least=(residual[layers] ** 2).min(axis=1),
                 measured=measured[layers].astype(float),
                 known_variance=known_variance[layers],
                 design=design[layers],
@@ -105,204 +136,193 @@ def make_blocks(
                 layer_order=layers,
                 profile_order=profiles,
                 group=group[profiles],
-                z=profile_nodes(int(size[profiles].max()), refine),
+                effect=effect,
+                lattice=lattice,
             )
         )
     return tuple(jax.tree.map(jnp.asarray, blocks))
 
 
-def profile_nodes(layers: int, refine: float = 1.0) -> NDArray[np.float64]:
-    """Nodes over the scale of the effect, close enough for that of a profile with so many layers.
+def effect_nodes(layers: int, refine: float = 1.0) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Nodes of the effect, close enough for that of a profile with so many layers, and the lattice of log k."""
+    half = int(np.ceil(EFFECT_RANGE / SPACING * np.sqrt(1 + 4.5 * max(layers, 1)) * refine))
+    spacing, (low, high) = EFFECT_RANGE / half, LOG_K_RANGE
+    count = 2 * _beyond(half) + int(np.ceil((high - low) / spacing)) + 1
+    effect, lattice = np.arange(-half, half + 1, dtype=float), np.arange(count, dtype=float) - _beyond(half)
+    return spacing * effect, low + spacing * lattice
 
-    With τ_layer = 0.47 s the effect given its layers has a standard deviation of s/√(1 + 4.5 layers); nodes that far
-    apart leave an error of exp(-2π²).
-    """
-    spacing = 1 / np.sqrt(1 + 4.5 * max(layers, 1)) / refine
-    return np.linspace(-PROFILE_RANGE, PROFILE_RANGE, 2 * int(np.ceil(PROFILE_RANGE / spacing)) + 1)
+
+def _beyond(half: int) -> int:
+    """Nodes of the lattice on either side of the range of log k, where the effect has `half` on either side of 0."""
+    return int(LATTICE_RANGE * half)
 
 
-def student_log_weight(z: Array, scale: Array, nu: Array) -> Array:
-    """Log weights of the nodes z (Q,) of Student's t of each scale (P,), shape (P, Q); they sum to 1."""
+def log_density_at_zero(nu: Array, *, student: bool) -> Array:
+    """Log density at 0 of a standard Student's t, or Normal."""
+    if not student:
+        return -0.5 * jnp.log(2 * jnp.pi)
+    return gammaln((nu + 1) / 2) - gammaln(nu / 2) - 0.5 * jnp.log(nu * jnp.pi)
+
+
+def student_log_weight(nodes: Array, scale: Array, nu: Array) -> Array:
+    """Log weights of the nodes (Q,) of Student's t of each scale (g,), shape (g, Q); they sum to 1."""
     ends = jnp.log(jnp.array(GREGORY))
-    rule = jnp.zeros_like(z).at[: len(ends)].set(ends).at[-len(ends) :].set(ends[::-1])
-    density = rule - 0.5 * (nu + 1) * jnp.log1p((z / scale[:, None]) ** 2 / nu)
+    rule = jnp.zeros_like(nodes).at[: len(ends)].set(ends).at[-len(ends) :].set(ends[::-1])
+    density = rule - 0.5 * (nu + 1) * jnp.log1p((nodes / scale[:, None]) ** 2 / nu)
     return density - logsumexp(density, axis=1, keepdims=True)
 
 
 def log_error_density(
     residual: Array, known_variance: Array, scales: Scales, *, student: bool
 ) -> tuple[Array, Array, Array]:
-    """Log density of a measurement at every node of log k: constant (layer,) + slope x penalty (layer, G), where the
-    penalty is 0 where the model meets the measurement: half the squared standardised residual of a Normal, or
-    log(1 + r²/ν) of Student's t.
+    """Log density of a measurement at every node of log k: constant (layer,) + slope x penalty, where the penalty is 0
+    where the model meets the measurement: half the squared standardised residual of a Normal, or log(1 + r²/ν) of
+    Student's t; (layer, G) in the precision of the residual.
     """
     variance = known_variance + scales.model_sd**2
-    if not student:
-        penalty = residual**2 * (0.5 / variance)[:, None]
-        return -0.5 * jnp.log(2 * jnp.pi * variance), -jnp.ones(()), penalty
-    nu = scales.nu
-    constant = gammaln((nu + 1) / 2) - gammaln(nu / 2) - 0.5 * jnp.log(nu * jnp.pi * variance)
-    ratio = residual**2 * (1 / (nu * variance))[:, None]
-    # The logarithm is the dearest step. In single precision it is six times cheaper, and 1e-6 off at most.
-    return constant, -(nu + 1) / 2, jnp.log1p(ratio.astype(jnp.float32)).astype(ratio.dtype)
+    return *_constant_and_slope(variance, scales, student=student), _penalty(residual**2, variance, scales, student)
 
 
-def effect_log_posterior(
-    block: Block, log_k: Array, centre: Array, scales: Scales, log_weight: Array, *, student: bool
-) -> Array:
-    """Log of (likelihood x weight) of each profile's effect at each node, not normalised: shape (profile, Q).
+def _constant_and_slope(variance: Array, scales: Scales, *, student: bool) -> tuple[Array, Array]:
+    return scales.log_density - 0.5 * jnp.log(variance), -(scales.nu + 1) / 2 if student else -jnp.ones(())
 
-    centre : what the regression says of log k, (layer,). log_weight : of the effect's nodes, (profile, Q).
+
+def _penalty(squared: Array, variance: Array, scales: Scales, student: bool) -> Array:
+    """Of squared residuals, (layer,) or (layer, G)."""
+    factor = 1 / (scales.nu * variance) if student else 0.5 / variance
+    ratio = squared * factor.reshape(-1, *(1,) * (squared.ndim - 1)).astype(squared.dtype)
+    return jnp.log1p(ratio) if student else ratio
+
+
+def effect_log_posterior(block: Block, log_k: Array, centre: Array, scales: Scales, *, student: bool) -> Array:
+    """Log of (likelihood x prior) of each profile's effect at each node, not normalised: shape (profile, Q).
+
+    centre : what the regression says of log k, (layer,).
     """
-    sums = _sum_out(block, log_k, centre, scales, log_weight, student=student)
-    return lax.cond(
-        sums.in_range, lambda: sums.log_posterior, lambda: _direct(student, block, log_k, centre, scales, log_weight)
-    )
+    return _sum_out(block, log_k, centre, scales, student=student).log_posterior
 
 
-def profile_log_likelihood(
-    block: Block, log_k: Array, centre: Array, scales: Scales, log_weight: Array, *, student: bool
-) -> Array:
+def profile_log_likelihood(block: Block, log_k: Array, centre: Array, scales: Scales, *, student: bool) -> Array:
     """Log marginal likelihood of each profile of the block: shape (profile,). Its gradient is written out below."""
-    return _profile_log_likelihood(student, block, log_k, centre, scales, log_weight)
+    return _profile_log_likelihood(student, block, log_k, centre, scales)
 
 
 class _Sums(NamedTuple):
-    """What both the value and its gradient need: the penalty and exp(exponents) of layers at nodes (n, G), the shared
-    factor (G, Q), their product, the effect at its nodes (Q,), its log posterior and the weights thereof (P, Q), and
-    whether the factors were within the range of double precision wherever there is weight.
+    """What both the value and its gradient need: squared residuals, penalty, and tilted likelihood of layers at nodes
+    (n, G), the blur (G, T), the blurred likelihood on the layer's stretch (n, Q), where that begins and δ, (n,), and
+    the log posterior of the effect (P, Q).
     """
 
+    squared: Array
     penalty: Array
-    layers: Array
-    shared: Array
-    product: Array
-    effect: Array
+    tilted: Array
+    blur: Array
+    blurred: Array
+    start: Array
+    delta: Array
     log_posterior: Array
-    weight: Array
-    in_range: Array
 
 
-def _sum_out(block: Block, log_k: Array, centre: Array, scales: Scales, log_weight: Array, *, student: bool) -> _Sums:
-    constant, slope, penalty = log_error_density(block.residual, block.known_variance, scales, student=student)
-    tau, step = scales.tau_layer, log_k[1] - log_k[0]
-    exponent = (slope * block.measured)[:, None] * penalty - (log_k - centre[:, None]) ** 2 * (0.5 / tau**2)
-    top = exponent.max(axis=1, keepdims=True)
-    layers = jnp.exp(exponent - top)
-    middle, effect = log_k.mean(), scales.tau_profile * block.z
-    # Measured from middle + effect: where a layer with centre c needs it, at c + effect, it is then near (c - middle).
-    shared_exponent = (log_k[:, None] - middle - effect) * (effect / tau**2)
-    shared = jnp.exp(jnp.minimum(shared_exponent, MAX_EXPONENT))
-    product = layers @ shared + TINY
-    log_product = jnp.log(product)
-    rest = constant * block.measured + top[:, 0] + jnp.log(step / (tau * jnp.sqrt(2 * jnp.pi)))
-    rest = rest[:, None] + (middle - centre)[:, None] * (effect / tau**2) + 0.5 * (effect / tau) ** 2
-    by_layer = jnp.where(block.measured[:, None] > 0, log_product + rest, 0.0)  # no measurement: a sum of 1
-    log_posterior = _by_profile(block, by_layer, log_weight)
-    weight = softmax(log_posterior, axis=1)
-    weight = jnp.where(weight > NEGLIGIBLE, weight, 0.0)
-    # TINY can only raise a sum: what it spoils has weight, and is out of range by itself, or has none in truth.
-    reach = jnp.maximum(shared_exponent.max(axis=0), MARGIN) - jnp.minimum(log_product, 0.0)
-    free = (block.measured[:, None] == 0) | (weight[block.profile] == 0)
-    in_range = jnp.all(free | (reach < MAX_EXPONENT))
-    return _Sums(penalty, layers, shared, product, effect, log_posterior, weight, in_range)
+def _sum_out(block: Block, log_k: Array, centre: Array, scales: Scales, *, student: bool) -> _Sums:
+    real, limits = (jnp.float32, SINGLE) if student else (jnp.float64, DOUBLE)
+    squared = block.residual.astype(real) ** 2
+    variance = block.known_variance + scales.model_sd**2
+    constant, slope = _constant_and_slope(variance, scales, student=student)
+    penalty, least = (_penalty(r, variance, scales, student) for r in (squared, block.least))
+    middle, spacing, step = log_k.mean(), block.effect[1] - block.effect[0], log_k[1] - log_k[0]
+    centre, tau = jnp.clip(centre, log_k[0], log_k[-1]), _resolved(block, log_k, scales, limits)
+
+    # The centre plus the first node of the effect is node `start` of the lattice, which is padded, plus δ.
+    pad = _padding(block)
+    place = (centre + block.effect[0] - block.lattice[0]) / spacing
+    delta = (place - jnp.round(place)) * spacing
+    start = jnp.round(place).astype(int) + pad
+    tilt = delta / tau**2
+
+    depth = jnp.maximum(slope.astype(real) * (penalty - least.astype(real)[:, None]), -limits.floor)
+    tilted = jnp.exp(depth + jnp.outer(tilt.astype(real), (log_k - middle).astype(real)))
+    blur = jnp.exp(-0.5 * ((log_k[:, None] - block.lattice) / tau) ** 2).astype(real)
+    blur = blur.at[np.array([0, -1])].multiply(0.5)  # the trapezoid rule: a likelihood does not vanish at the ends
+    product = jnp.pad(tilted @ blur, ((0, 0), (pad, pad))) + limits.tiny
+    blurred = jax.vmap(lambda row, at: lax.dynamic_slice(row, (at,), block.effect.shape))(product, start)
+
+    constant += slope * least + jnp.log(step / (tau * jnp.sqrt(2 * jnp.pi)))
+    rest = constant + tilt * (delta / 2 + middle - centre)
+    by_layer = jnp.log(blurred) + rest[:, None] - jnp.outer(tilt, block.effect)
+    by_layer = jnp.where(block.measured[:, None] > 0, by_layer, 0.0)  # no measurement: a sum of 1
+    by_profile = jax.ops.segment_sum(by_layer, block.profile, len(block.profile_order), indices_are_sorted=True)
+    log_posterior = by_profile + _log_weight(block, scales)[block.group]
+    return _Sums(squared, penalty, tilted, blur, blurred, start, delta, log_posterior)
 
 
-def _by_profile(block: Block, by_layer: Array, log_weight: Array) -> Array:
-    """Log posterior of the effect from the log likelihood of each layer, (n, Q) to (P, Q)."""
-    count = len(block.profile_order)
-    return jax.ops.segment_sum(by_layer, block.profile, count, indices_are_sorted=True) + log_weight
+def _padding(block: Block) -> int:
+    """Nodes that must be added to the lattice on either side, for any centre within the range of log k."""
+    half = len(block.effect) // 2
+    return half - _beyond(half) + 1
 
 
-def _direct(student: bool, block: Block, log_k: Array, centre: Array, scales: Scales, log_weight: Array) -> Array:
-    """The log posterior of `_sum_out`, term by term: for any spreads, and some fifty times slower."""
-    constant, slope, penalty = log_error_density(block.residual, block.known_variance, scales, student=student)
-    log_error = (slope * block.measured)[:, None] * penalty
-    constant += jnp.log((log_k[1] - log_k[0]) / (scales.tau_layer * jnp.sqrt(2 * jnp.pi)))
-
-    @jax.checkpoint
-    def at(effect: Array) -> Array:
-        z = (log_k - (centre + effect)[:, None]) / scales.tau_layer
-        return jnp.where(block.measured > 0, logsumexp(log_error - 0.5 * z**2, axis=1) + constant, 0.0)
-
-    return _by_profile(block, lax.map(at, scales.tau_profile * block.z).T, log_weight)
+def _log_weight(block: Block, scales: Scales) -> Array:
+    return student_log_weight(block.effect, scales.profile, scales.nu_profile)
 
 
-def _direct_likelihood(
-    student: bool, block: Block, log_k: Array, centre: Array, scales: Scales, log_weight: Array
-) -> Array:
-    return logsumexp(_direct(student, block, log_k, centre, scales, log_weight), axis=1)
+def _resolved(block: Block, log_k: Array, scales: Scales, limits: Limits) -> Array:
+    """τ_layer, or the least that nodes so far apart can blur by: for less they are too few, which finer nodes tell."""
+    farthest = (log_k[-1] - log_k[0]) / 2 * (block.effect[1] - block.effect[0]) / 2  # |x - its middle| times |δ|
+    return jnp.maximum(scales.tau_layer, jnp.sqrt(farthest / limits.tilt))
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _profile_log_likelihood(
-    student: bool, block: Block, log_k: Array, centre: Array, scales: Scales, log_weight: Array
-) -> Array:
-    return _forward(student, block, log_k, centre, scales, log_weight)[0]
+def _profile_log_likelihood(student: bool, block: Block, log_k: Array, centre: Array, scales: Scales) -> Array:
+    return _forward(student, block, log_k, centre, scales)[0]
 
 
-def _forward(
-    student: bool, block: Block, log_k: Array, centre: Array, scales: Scales, log_weight: Array
-) -> tuple[Array, Any]:
-    sums = _sum_out(block, log_k, centre, scales, log_weight, student=student)
-    value = lax.cond(
-        sums.in_range,
-        lambda: logsumexp(sums.log_posterior, axis=1),
-        lambda: _direct_likelihood(student, block, log_k, centre, scales, log_weight),
-    )
-    return value, (block, log_k, centre, scales, log_weight, sums)
+def _forward(student: bool, block: Block, log_k: Array, centre: Array, scales: Scales) -> tuple[Array, Any]:
+    sums = _sum_out(block, log_k, centre, scales, student=student)
+    return logsumexp(sums.log_posterior, axis=1), (block, log_k, centre, scales, sums)
 
 
 def _backward(student: bool, saved: Any, cotangent: Array) -> tuple[Any, ...]:
-    block, log_k, centre, scales, log_weight, sums = saved
-
-    def direct() -> tuple[Array, Scales, Array]:
-        _, pull_back = jax.vjp(partial(_direct_likelihood, student, block, log_k), centre, scales, log_weight)
-        return pull_back(cotangent)
-
-    gradient = lax.cond(
-        sums.in_range, lambda: _gradient(student, block, log_k, centre, scales, sums, cotangent), direct
-    )
-    return None, None, *gradient
-
-
-def _gradient(
-    student: bool, block: Block, log_k: Array, centre: Array, scales: Scales, sums: _Sums, cotangent: Array
-) -> tuple[Array, Scales, Array]:
     """Fisher's identity: the gradient of a marginal likelihood is the posterior mean of the joint one's.
 
     Written out because the compiler's own reverse pass evaluates the exponentials again for each use: 3 times slower.
     """
-    tau, s, effect = scales.tau_layer, scales.tau_profile, sums.effect
-    d_log_weight = sums.weight * cotangent[:, None]
-    weight = d_log_weight[block.profile]  # (n, Q)
-    ratio = weight / sums.product
-    mass = sums.layers * (ratio @ sums.shared.T)  # of each layer's log k, (n, G)
-    joint = sums.shared * (sums.layers.T @ ratio)  # of (log k, effect), all layers together, (G, Q)
-    total = weight.sum(axis=1)
-    from_centre = log_k - centre[:, None]
-    mean_effect = weight @ effect
-    first = (mass * from_centre).sum(axis=1)
-    d_centre = (first - mean_effect) / tau**2
-    cross = log_k @ joint @ effect - centre @ mean_effect  # of (log k - centre) and the effect
-    squares = (mass * from_centre**2).sum() - 2 * cross + (weight @ effect**2).sum()
-    d_tau_layer = squares / tau**3 - total.sum() / tau
-    d_tau_profile = (cross - (weight @ effect**2).sum()) / (s * tau**2)
+    block, log_k, centre, scales, sums = saved
+    limits = SINGLE if student else DOUBLE
+    tau, middle, real = _resolved(block, log_k, scales, limits), log_k.mean(), sums.tilted.dtype
+    by_profile = softmax(sums.log_posterior, axis=1) * cotangent[:, None]
+    total, effect = (v[block.profile] * block.measured for v in (cotangent, by_profile @ block.effect))
+    ratio = (by_profile.astype(real)[block.profile] * block.measured.astype(real)[:, None]) / sums.blurred  # (n, Q)
+
+    # Posterior mass of each layer's log k, (n, G).
+    pad = _padding(block)
+    row = jnp.zeros(len(block.lattice) + 2 * pad, real)
+    onto = jax.vmap(lambda part, at: lax.dynamic_update_slice(row, part, (at,)))(ratio, sums.start)[:, pad:-pad]
+    mass = sums.tilted * (onto @ sums.blur.T)
+    log_k_mean = (mass @ (log_k - middle).astype(real)) + middle * total
+    away = log_k_mean - jnp.clip(centre, log_k[0], log_k[-1]) * total - effect  # of log k from centre + effect
+    d_centre = jnp.where((centre > log_k[0]) & (centre < log_k[-1]), away / tau**2, 0.0)
+    joint = (sums.tilted.T @ onto) * sums.blur  # of all layers' log k and place on the lattice, (G, T)
+    squares = (joint * (log_k[:, None] - block.lattice) ** 2).sum()
+    squares -= (sums.delta * (2 * away + sums.delta * total)).sum()
+    d_tau = jnp.where(scales.tau_layer < tau, 0.0, squares / tau**3 - total.sum() / tau)
 
     variance = block.known_variance + scales.model_sd**2
-    mass, total = mass * block.measured[:, None], total * block.measured
     penalty = (mass * sums.penalty).sum(axis=1)
     if student:
-        nu, squared = scales.nu, block.residual**2
-        part = (mass * (squared / (squared + (nu * variance)[:, None]))).sum(axis=1)
+        nu = scales.nu
+        scaled = (nu * variance).astype(real)[:, None]
+        part = (mass * (sums.squared / (sums.squared + scaled))).sum(axis=1)
         d_variance = (-0.5 * total + (nu + 1) / 2 * part) / variance
-        d_constant = total.sum() * (digamma((nu + 1) / 2) - digamma(nu / 2) - 1 / nu)
-        d_nu = 0.5 * (d_constant - penalty.sum() + (nu + 1) / nu * part.sum())
+        d_nu = 0.5 * ((nu + 1) / nu * part - penalty).astype(float).sum()
     else:
         d_variance = (-0.5 * total + penalty) / variance
         d_nu = jnp.zeros_like(scales.nu)
     d_model_sd = (d_variance * 2 * scales.model_sd).sum()
-    return d_centre, Scales(d_tau_profile, d_tau_layer, d_model_sd, d_nu), d_log_weight
+    by_group = jnp.zeros((len(scales.profile), len(block.effect))).at[block.group].add(by_profile)
+    _, pull_back = jax.vjp(partial(_log_weight, block), scales)
+    (by_weight,) = pull_back(by_group)
+    direct = by_weight._replace(tau_layer=d_tau, model_sd=d_model_sd, nu=d_nu, log_density=total.sum())
+    return None, None, d_centre, direct
 
 
 _profile_log_likelihood.defvjp(_forward, _backward)

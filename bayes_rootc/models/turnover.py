@@ -34,13 +34,13 @@ from numpy.typing import NDArray
 from ..constants import BIOMES
 from ..data.atmosphere import Atmosphere, Prehistory
 from .components import Components
-from .marginal import Block, Scales, make_blocks, profile_log_likelihood, student_log_weight
+from .marginal import Block, Scales, log_density_at_zero, make_blocks, profile_log_likelihood
 from .radiocarbon import LOG_K_RANGE, atmosphere_sd, predicted_table
 
 REFERENCE_DEPTH_CM = 30.0
 DEPTH_FORMS = ("log(1 + depth/10 cm)", "depth/1 m")
 N_BIOMES = len(BIOMES)
-REFINEMENT = 1.15
+REFINEMENT = 1.25
 
 PRIORS: dict[str, tuple[tuple[float, float], str, str]] = {
     "mean_log_k": ((-6.5, 1.5), "normal", "age at 30 cm between 35 and 12,500 yr (95 %)"),
@@ -149,23 +149,22 @@ def regression_vector(sample: Mapping[str, Any]) -> Array:
     return jnp.concatenate([fixed, v["biome_offset"], v["slope_offset"].ravel(), v["coefficient"]])
 
 
-def scales(sample: dict[str, Array]) -> Scales:
+def scales(sample: Mapping[str, Any], *, student: bool) -> Scales:
     """Spreads from one draw of the hyperparameters."""
-    return Scales(sample["tau_profile"], sample["tau_layer"], sample["model_sd"], sample["nu"])
-
-
-def effect_log_weight(sample: Mapping[str, Any], block: Block) -> Array:
-    """Log weights of the nodes of the effects of a block's profiles, from one draw of the hyperparameters."""
-    return student_log_weight(block.z, sample["profile_scale"][block.group], sample["nu_profile"])
+    return Scales(
+        sample["tau_layer"],
+        sample["model_sd"],
+        sample["nu"],
+        log_density_at_zero(sample["nu"], student=student),
+        sample["tau_profile"] * sample["profile_scale"],
+        sample["nu_profile"],
+    )
 
 
 def log_likelihood(sample: dict[str, Array], blocks: tuple[Block, ...], log_k: Array, *, student: bool) -> list[Array]:
     """Log marginal likelihood of the profiles of each block."""
-    beta, spread = regression_vector(sample), scales(sample)
-    return [
-        profile_log_likelihood(b, log_k, b.design @ beta, spread, effect_log_weight(sample, b), student=student)
-        for b in blocks
-    ]
+    beta, spread = regression_vector(sample), scales(sample, student=student)
+    return [profile_log_likelihood(b, log_k, b.design @ beta, spread, student=student) for b in blocks]
 
 
 def turnover_model(

@@ -12,7 +12,7 @@ import pytest
 from scipy.optimize import minimize_scalar
 from scipy.stats import norm
 
-from bayes_rootc.inference.nuts import MAX_ROUNDS, Nuts
+from bayes_rootc.inference.nuts import MAX_ROUNDS, MORE_DRAWS, Nuts
 
 
 def conjugate(y) -> None:
@@ -55,10 +55,12 @@ def test_more_is_drawn_while_it_is_not_enough(run):
         return len(seen) == 2
 
     samples, stats = sampler.run(data, seed=1, draws=500, enough=enough)
-    assert seen == [500, 1000] and samples["mean"].shape == stats["diverging"].shape == (4, 1000)
+    both = 500 + MORE_DRAWS
+    assert seen == [500, both] and samples["mean"].shape == stats["diverging"].shape == (4, both)
     np.testing.assert_array_equal(samples["mean"][:, :500], first["mean"])
     assert not np.isin(samples["mean"][:, 500:], first["mean"]).any()  # the chains went on
-    assert sampler.run(data, seed=1, draws=25, enough=lambda _: False)[0]["mean"].shape == (4, 25 * MAX_ROUNDS)
+    never = sampler.run(data, seed=1, draws=25, enough=lambda _: False)[0]
+    assert never["mean"].shape == (4, 25 + MORE_DRAWS * MAX_ROUNDS)
 
 
 def test_it_serves_other_data_of_the_shape_without_compiling_again(run):
