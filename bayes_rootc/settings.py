@@ -41,7 +41,7 @@ class RunSettings(pydantic.BaseModel):
     """Hierarchical: standard deviation of log k within a layer; 0 is the paper's one homogeneous pool."""
     turnover_tune: int = pydantic.Field(150, ge=100)
     turnover_draws: int = pydantic.Field(400, ge=100)
-    """Warm-up and kept draws a chain of the hierarchical fit; while they are too few, 100 a chain are added, up to 16 times."""
+    """Warm-up and kept draws a chain of the hierarchical fit; while too few, 100 more are made, at most 16 times."""
     prior_median_age: float = pydantic.Field(400.0, gt=0)
     """Weak prior: median carbon age, yr."""
     prior_log_sd: float = pydantic.Field(2.0, gt=0)

@@ -311,7 +311,8 @@ def _layer_of(depth: pd.Series) -> pd.Series:
 def _step_by_depth(
     ax: Axes, values: pd.Series, colour: str, *, line: str = "-", width: float = 1.2, label: str = ""
 ) -> None:
-    """A value a standard layer, drawn over the layer's thickness."""
+    """A value a standard layer, drawn over the layer's thickness; a layer without one is a gap."""
+    values = values.reindex(range(len(LAYERS)))
     x = [v for number, v in values.items() for _ in (0, 1)]
     y = [edge for number in values.index for edge in LAYERS[int(number)]]
     ax.plot(x, y, color=colour, ls=line, lw=width, label=label)

@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
+from bayes_rootc.constants import LAYERS
 from bayes_rootc.report.captions import caption, number
-from bayes_rootc.report.figures import World, catalogue
+from bayes_rootc.report.figures import World, _step_by_depth, catalogue
 from bayes_rootc.report.results import Results
 from bayes_rootc.report.style import mark_simulated, new_figure
 
@@ -108,3 +109,11 @@ def test_figures_belong_to_no_window():
 @pytest.mark.parametrize(("value", "text"), [(np.nan, "–"), ("", "–"), (0, "0"), (0.99999, "1.00"), (1e-4, "0.000100")])
 def test_numbers_at_the_edges(value, text):
     assert number(value) == text
+
+
+def test_a_layer_without_a_value_is_a_gap():
+    ax = new_figure(1.0).subplots()
+    _step_by_depth(ax, pd.Series({0: 5.0, 2: 7.0}), "black")
+    x, y = ax.lines[0].get_data()
+    np.testing.assert_array_equal(x[:6], [5, 5, np.nan, np.nan, 7, 7])
+    assert list(y[:6]) == [edge for layer in LAYERS[:3] for edge in layer]
