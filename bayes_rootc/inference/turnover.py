@@ -14,12 +14,14 @@ import numpy as np
 import pandas as pd
 from jax import Array
 from numpy.typing import NDArray
+from numpyro.handlers import reparam
+from numpyro.infer.reparam import LocScaleReparam
 
 from ..constants import BIOMES
 from ..data.atmosphere import Atmosphere
 from ..errors import InputError
 from ..models.components import Components
-from ..models.marginal import Block, effect_log_posterior, log_error_density
+from ..models.marginal import Block, effect_log_posterior, log_error_density, product
 from ..models.radiocarbon import LOG_K_RANGE
 from ..models.turnover import (
     PRIORS,
@@ -38,9 +40,9 @@ from .sampling import DO_NOT_TRUST, converged, convergence, diagnose
 MIN_LAYERS = 20
 """Layers below which a population says nothing."""
 
-FEW_LAYERS, REFINE_FEW = 1000, 2.0
-"""With fewer, effects are not known much better than their spreads tell: funnels, which want smaller steps, longer
-trajectories, and nodes for small spreads. They cost little then.
+FEW_LAYERS = 1000
+"""With fewer, effects are not known much better than their spreads tell, and the posterior is a funnel; so effects are
+sampled in units of their spreads (not centred), and trajectories may be longer, which cost little then.
 """
 
 MAX_QUADRATURE_ERROR = 0.05
@@ -141,8 +143,6 @@ def fit_turnover(
             f'(at least {MIN_LAYERS}); set turnover_prior = "weak"'
         )
     model = model or TurnoverModel()
-    if measured < FEW_LAYERS:
-        model = replace(model, refine=max(model.refine, REFINE_FEW))
     components = Components.fit(layers.drop_duplicates("profile_index"), groups)
     biomes = tuple(int(b) for b in np.unique(layers["biome"]))
     sampler = _sampler_for(len(components.names), biomes, model.student, tune, measured < FEW_LAYERS)
@@ -187,7 +187,9 @@ def fit_turnover(
 def _sampler_for(n_components: int, biomes: tuple[int, ...], student: bool, tune: int, few: bool) -> Nuts:
     """The sampler of a variant of the model; it stays compiled for the next fit to layers of the same shape."""
     model = partial(turnover_model, n_components=n_components, biomes=biomes, student=student)
-    accept, depth = (0.99, 6) if few else (0.7, 3)
+    if few:
+        model = reparam(model, config=dict.fromkeys(SPREADS, LocScaleReparam(centered=0)))
+    accept, depth = (0.8, 5) if few else (0.7, 3)
     return Nuts(model, (None, None), tune=tune, target_accept=accept, max_tree_depth=depth, spreads=SPREADS)
 
 
@@ -207,7 +209,8 @@ def diagnose_fit(name: str, fit: TurnoverFit) -> dict[str, object]:
     return row | {"quadrature_error": worst} | ({} if worst <= MAX_QUADRATURE_ERROR else {"verdict": DO_NOT_TRUST})
 
 
-OF_PRESENT_BIOMES = ("biome_effect", "slope_effect", "log_profile_scale")
+INTERNAL = ("biome_effect", "slope_effect", "log_profile_scale", "_decentered")
+"""Ends of the names of samples that others are made of."""
 
 
 def complete(samples: dict[str, NDArray], biomes: tuple[int, ...], seed: int) -> dict[str, NDArray]:
@@ -217,7 +220,7 @@ def complete(samples: dict[str, NDArray], biomes: tuple[int, ...], seed: int) ->
     components, or with Normal errors, what stands for them is added.
     """
     rng = np.random.default_rng(seed)
-    out = {name: np.array(v) for name, v in samples.items() if name not in OF_PRESENT_BIOMES}
+    out = {name: np.array(v) for name, v in samples.items() if not name.endswith(INTERNAL)}
     absent = np.setdiff1d(list(BIOMES), biomes) - 1
     shape = out["tau_layer"].shape
     out["biome_offset"][..., absent] = out["biome_sd"][..., None] * rng.standard_normal((*shape, len(absent)))
@@ -403,7 +406,7 @@ def _densities(
     block: Block, log_k: Array, sample: dict[str, Array], effect: Array, *, student: bool
 ) -> tuple[Array, Array]:
     """Density of log k of each layer given its profile's effect, 1 at its highest, (layer, G); scale of its error."""
-    centre = block.design @ regression_vector(sample) + effect[block.profile]
+    centre = product(block.design, regression_vector(sample)) + effect[block.profile]
     spread = scales(sample, student=student)
     _, slope, penalty = log_error_density(block.residual, block.known_variance, spread, student=student)
     z = (log_k - centre[:, None]) / spread.tau_layer

@@ -128,7 +128,7 @@ def figure_held_out_profiles(held_out: pd.DataFrame, scores: pd.DataFrame) -> Fi
     a.stairs(100 * counts / len(held_out), edges, fill=True, color=BLUE, alpha=0.5)
     a.axhline(5, color="black", lw=0.7, ls="--")
     a.set(xlabel="share of the predictive below the observation", ylabel="layers (%)", xlim=(0, 1))
-    letter(b, "b", "coverage of the 95 % predictive interval")
+    letter(b, "b", "coverage of 95 % intervals")
     rows = scores[scores["group"].isin(["all", "depth, cm", "biome"])].reset_index(drop=True)
     middle, error = 100 * rows["coverage95"], 196 * rows["coverage95_se"]
     b.axvspan(93, 97, color="#eeeeee", lw=0)
