@@ -72,15 +72,22 @@ def _parser() -> argparse.ArgumentParser:
         "one inference: its posterior (posterior/NAME.nc) and summary tables",
         "bayes-rootc fit turnover --data my-data --out out --folds 10",
     )
-    fit.add_argument("name", choices=("turnover", "root-depth"), help="which inference")
+    fit.add_argument("name", choices=("turnover", "drivers", "root-depth", "allocation"), help="which inference")
     _add_settings(fit)
-    checks = fit.add_argument_group("checks of turnover (each takes longer than the fit)")
-    checks.add_argument("--folds", type=int, default=0, metavar="K", help="K-fold cross-validation by profile")
+    checks = fit.add_argument_group("checks (each takes longer than the fit)")
+    checks.add_argument("--folds", type=int, default=0, metavar="K", help="K-fold cross-validation by profile or site")
     checks.add_argument(
         "--simulations", type=int, default=0, metavar="N", help="simulation-based calibration with N data sets"
     )
     checks.add_argument(
-        "--both-histories", action="store_true", help="fits steady and IntCal20 histories before 1950, and compares"
+        "--both-histories",
+        action="store_true",
+        help="turnover: fits steady and IntCal20 histories before 1950, and compares",
+    )
+    fit.add_argument(
+        "--sampler",
+        choices=("pymc", "nutpie", "numpyro", "blackjax"),
+        help="of drivers, root-depth and allocation (default: pymc)",
     )
 
     predict = _command(
@@ -165,9 +172,9 @@ def _fit(arguments: argparse.Namespace) -> None:
     settings = _settings(arguments)
     checks = {name: getattr(arguments, name) for name in ("folds", "simulations", "both_histories")}
     asked = next((f"--{name.replace('_', '-')}" for name, value in checks.items() if value), None)
-    if asked and arguments.name != "turnover":
-        raise InputError(f"{asked}: a check of turnover, not of {arguments.name}")
-    if asked and settings.turnover_prior == "weak":
+    if asked and (arguments.name == "root-depth" or (checks["both_histories"] and arguments.name != "turnover")):
+        raise InputError(f"{asked}: not a check of {arguments.name}")
+    if asked and arguments.name == "turnover" and settings.turnover_prior == "weak":
         raise InputError(f'{asked}: a check of the hierarchical fit, which turnover_prior = "weak" leaves out')
     from .single_fit import fit
 
@@ -199,8 +206,8 @@ def _predict(arguments: argparse.Namespace) -> None:
 def _settings(arguments: argparse.Namespace) -> RunSettings:
     from .settings import RunSettings
 
-    names = ("data", "out", "quick", "seed")
-    return RunSettings.read(arguments.settings, **{name: getattr(arguments, name) for name in names})
+    names = ("data", "out", "quick", "seed", "sampler")
+    return RunSettings.read(arguments.settings, **{name: getattr(arguments, name, None) for name in names})
 
 
 def _check(arguments: argparse.Namespace) -> None:

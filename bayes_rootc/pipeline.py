@@ -22,6 +22,7 @@ from .data.folder import Inputs, read_inputs
 from .data.grid import MapGrid
 from .estimates import Estimate, depth_shares, estimate_table, make_estimate, site_table
 from .files import atomic_path, write_csv, write_json
+from .inference.checks import leave_one_out
 from .inference.sampling import diagnose, sample
 from .inference.store import retire_checks, save_turnover, turnover_tree
 from .inference.turnover import (
@@ -32,12 +33,7 @@ from .inference.turnover import (
     extend_profiles,
     fit_turnover,
 )
-from .inference.turnover_checks import (
-    draw_prior,
-    leave_profile_out,
-    predictive_scores,
-    score_table,
-)
+from .inference.turnover_checks import draw_prior, ppc_scores, score_table
 from .mapping.learners import FluxModel, Learners, PosteriorForest, design_matrix, spatial_blocks, validate
 from .mapping.maps import land_cells, make_maps, member_totals, predict_fields, totals_table
 from .mapping.writers import write_cogs, write_netcdf
@@ -161,7 +157,7 @@ def infer_turnover(inputs: Inputs, settings: RunSettings, progress: Progress | N
         progress=part_of(progress, 0, 2),
     )
     drawn = draw_layers(fit, layers, air, seed=seed, progress=part_of(progress, 1, 2))
-    loo = leave_profile_out(fit, drawn.log_likelihood)
+    loo = leave_one_out(drawn.log_likelihood, settings.chains)
     prior = draw_prior(fit, layers, air, seed=seed)
     retire_checks(settings.out, fit)
     tree = turnover_tree(layers, drawn, fit, prior=prior)
@@ -170,7 +166,7 @@ def infer_turnover(inputs: Inputs, settings: RunSettings, progress: Progress | N
     write_csv(tables / "turnover_population.csv", population_table(tree))
     write_csv(tables / "turnover_ages.csv", median_ages(fit))
     observed = layers["delta14c"].to_numpy()
-    write_csv(tables / "turnover_ppc.csv", score_table(predictive_scores(observed, drawn), layers))
+    write_csv(tables / "turnover_ppc.csv", score_table(ppc_scores(layers, drawn), layers))
     write_csv(tables / "turnover_misfit.csv", misfit_table(layers, drawn))
     write_diagnostics(settings, diagnose_fit("turnover", fit) | loo)
     summary = summarise_density(drawn.density, drawn.nodes)
@@ -223,10 +219,9 @@ def write_diagnostics(settings: RunSettings, row: dict[str, object]) -> None:
 
 def infer_bulk_input(inputs: Inputs, turnover: Turnover, settings: RunSettings) -> BulkInput:
     """I_bulk = C_stock x k (paper, eq. 6), the error of the stock included; writes `tables/layers.csv`."""
-    layers = inputs.layers
+    layers, profile = inputs.layers, inputs.layers["profile_index"].to_numpy()
     stocks, sources = layer_stocks(layers)
-    profile = layers["profile_index"].to_numpy()
-    stock = stock_draws(stocks, profile, gridded_errors(inputs, settings), _rng(settings, "stock"))
+    stock = measured_stock_draws(inputs, stocks, settings)
     thickness = (layers["bottom"] - layers["top"]).to_numpy()
     ibulk = stock * np.exp(turnover.log_k) * (turnover.fit.model.rate_over_median if turnover.fit else 1.0)
     write_csv(settings.out / "tables" / "layers.csv", layers_table(layers, turnover.summary, stocks, stock, ibulk))
@@ -237,6 +232,12 @@ def infer_bulk_input(inputs: Inputs, turnover: Turnover, settings: RunSettings) 
     if turnover.fit is not None and turnover.effect is not None:
         standard = np.where(np.isfinite(measured), measured, extrapolate(inputs, turnover, sources, settings))
     return BulkInput(stocks, density, sources, measured, standard)
+
+
+def measured_stock_draws(inputs: Inputs, stocks: pd.DataFrame, settings: RunSettings) -> NDArray[np.float64]:
+    """Draws of the stock of each radiocarbon layer, (layer, draw), Mg C ha⁻¹."""
+    profile = inputs.layers["profile_index"].to_numpy()
+    return stock_draws(stocks, profile, gridded_errors(inputs, settings), _rng(settings, "stock"))
 
 
 def gridded_errors(inputs: Inputs, settings: RunSettings) -> NDArray[np.float64]:

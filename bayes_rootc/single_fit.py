@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+import xarray as xr
 from numpy.typing import NDArray
 
 from .data.atmosphere import Prehistory
 from .data.folder import Inputs
-from .files import write_csv
-from .inference.turnover_checks import (
-    calibrate,
-    calibration_layers,
-    calibration_table,
-    cross_validate,
-    score_table,
+from .files import atomic_path, write_csv
+from .inference.checks import calibration_table
+from .inference.regressions import (
+    allocation_records,
+    fit_regression,
+    ibulk_records,
+    iroot_records,
+    posterior_scores,
 )
+from .inference.regressions import calibrate as calibrate_regression
+from .inference.regressions import cross_validate as cross_validate_regression
+from .inference.regressions import score_table as score_records
+from .inference.turnover_checks import calibrate, calibration_layers, cross_validate, score_table
+from .models.bulk_input import layer_stocks
+from .models.components import Components
+from .models.regression import Records
 from .pipeline import (
     BulkInput,
     Turnover,
@@ -24,10 +35,21 @@ from .pipeline import (
     infer_bulk_input,
     infer_root_depth,
     infer_turnover,
+    measured_stock_draws,
     step_seed,
     turnover_model_of,
+    write_diagnostics,
 )
 from .progress import Progress, Stages
+from .report.figures_drivers import save_drivers_figure
+from .report.regression_tables import (
+    PAPER_ALLOCATION,
+    coefficient_table,
+    explained_table,
+    loadings_table,
+    logistic,
+    site_means_table,
+)
 from .report.turnover_tables import history_table
 from .settings import RunSettings
 
@@ -41,21 +63,27 @@ def fit(
     both_histories: bool = False,
     quiet: bool = False,
 ) -> Path:
-    """One inference by itself: its posterior and tables; of turnover, on demand also the dearer checks.
+    """One inference by itself: its posterior and tables; of all but root depth, on demand also the dearer checks.
 
     Parameters
     ----------
-    name : `turnover` or `root-depth`.
-    folds : of a cross-validation by profile. simulations : of a simulation-based calibration. both_histories : fits
-        under the other state in 1950 too, and compares.
+    name : `turnover`, `drivers`, `root-depth` or `allocation`.
+    folds : of a cross-validation by profile or site. simulations : of a simulation-based calibration. both_histories :
+        fits under the other state in 1950 too, and compares.
 
     Returns
     -------
     Path of the posterior.
     """
-    stages = Stages(2 + (folds > 0) + (simulations > 0) + both_histories, quiet=quiet)
+    regressions = REGRESSIONS.get(name, ())
+    each = max(len(regressions), 1)
+    stages = Stages(1 + each * (1 + (folds > 0) + (simulations > 0)) + both_histories, quiet=quiet)
     with stages.stage("check"):
         inputs = check(settings)
+    if regressions:
+        for regression in regressions:
+            path = fit_one_regression(regression, inputs, settings, stages, folds=folds, simulations=simulations)
+        return path
     with stages.stage(name) as progress:
         if name == "root-depth":
             infer_root_depth(inputs, settings)
@@ -109,3 +137,91 @@ def compare_histories(
         prehistory: (refitted.log_k, density),
     }
     return history_table(inputs.layers, posteriors)
+
+
+REGRESSIONS = {"drivers": ("drivers_iroot", "drivers_ibulk"), "allocation": ("allocation",)}
+"""What each regression command fits."""
+
+
+def fit_one_regression(
+    name: str, inputs: Inputs, settings: RunSettings, stages: Stages, *, folds: int, simulations: int
+) -> Path:
+    """A regression's posterior, tables and figure, and the checks that were asked for. Returns the posterior's path."""
+    with stages.stage(name.replace("_", " of ")) as progress:
+        records, components = regression_records(name, inputs, settings, progress)
+        path, seed = settings.out / "posterior" / f"{name}.nc", step_seed(settings, name)
+        fit, row = fit_regression(
+            name,
+            records,
+            components,
+            seed=seed,
+            chains=settings.chains,
+            tune=settings.tune,
+            draws=settings.sampler_draws,
+            sampler=settings.sampler,
+        )
+        with atomic_path(path) as temporary:
+            fit.tree.to_netcdf(temporary, engine="h5netcdf")
+        write_diagnostics(settings, row)
+        tables = settings.out / "tables"
+        write_csv(tables / f"{name}.csv", coefficient_table(fit))
+        write_csv(tables / f"{name}_summary.csv", explained_table(fit))
+        write_csv(tables / f"{name}_loadings.csv", loadings_table(components))
+        write_csv(tables / f"{name}_ppc.csv", score_records(posterior_scores(fit, seed), records))
+        if name in SITE_MEANS:
+            write_csv(tables / f"{name}_biome.csv", site_means_table(fit, *SITE_MEANS[name]))
+        save_drivers_figure(settings.out)
+    if folds:
+        with stages.stage(f"{folds}-fold cross-validation") as progress:
+            scores, fits = cross_validate_regression(
+                records, seed=seed, folds=folds, sampler=settings.sampler, progress=progress
+            )
+            write_csv(tables / f"{name}_held_out.csv", scores.assign(unit=np.array(records.unit_ids)[records.unit]))
+            write_csv(tables / f"{name}_cv.csv", score_records(scores, records))
+            write_csv(tables / f"{name}_folds.csv", fits)
+    if simulations:
+        with stages.stage("calibration") as progress:
+            ranks, fits = calibrate_regression(
+                records, seed=seed, simulations=simulations, sampler=settings.sampler, progress=progress
+            )
+            write_csv(tables / f"{name}_sbc_ranks.csv", ranks)
+            write_csv(tables / f"{name}_sbc_fits.csv", fits)
+            write_csv(tables / f"{name}_sbc.csv", calibration_table(ranks))
+    return path
+
+
+SITE_MEANS: dict[str, tuple[Callable[[NDArray], NDArray], float | None]] = {
+    "drivers_iroot": (np.exp, None),
+    "allocation": (logistic, PAPER_ALLOCATION),
+}
+"""Of which means by biome are told: from the regression's scale to the flux or share, and the paper's mean."""
+
+
+def regression_records(
+    name: str, inputs: Inputs, settings: RunSettings, progress: Progress | None
+) -> tuple[Records, Components]:
+    """What a regression is fitted to."""
+    if name == "drivers_ibulk":
+        layers = inputs.layers
+        stocks, _ = layer_stocks(layers)
+        log_k = stored_log_k(inputs, settings)
+        if log_k is None:
+            log_k = infer_turnover(inputs, settings, progress).log_k
+        thickness = (layers["bottom"] - layers["top"]).to_numpy(float)
+        density = measured_stock_draws(inputs, stocks, settings) * np.exp(log_k) / thickness[:, None]
+        return ibulk_records(layers, density, inputs.groups)
+    of_sites = iroot_records if name == "drivers_iroot" else allocation_records
+    return of_sites(inputs.npp, inputs.npp_records, inputs.groups)
+
+
+def stored_log_k(inputs: Inputs, settings: RunSettings) -> NDArray[np.float64] | None:
+    """log k of the layers, (layer, draw), from the output folder's turnover posterior, if it is of the same layers."""
+    path = settings.out / "posterior" / "turnover.nc"
+    if not path.exists():
+        return None
+    with xr.open_datatree(path, engine="h5netcdf") as tree:
+        log_k = tree["posterior"]["log_k"].stack(sample=("chain", "draw")).transpose("layer", "sample")
+        if log_k["layer"].values.astype(str).tolist() != inputs.layers["id"].astype(str).tolist():
+            return None
+        few = np.arange(settings.members) * log_k.sizes["sample"] // settings.members
+        return log_k.values[:, few].astype(float)

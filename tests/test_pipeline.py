@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ import rasterio
 import xarray as xr
 
 from bayes_rootc.cli import main
-from bayes_rootc.constants import LAYER_NAMES
+from bayes_rootc.constants import BIOMES, LAYER_NAMES
 from bayes_rootc.data.grid import MapGrid
 
 TABLES = (
@@ -301,3 +302,27 @@ def test_quick_run_on_the_real_data(real_data, tmp_path):
     measured, own = (profiles[profiles["source"] == s] for s in ("measured layers", "posterior of the profile"))
     width = [np.log(t["ibulk_p975"] / t["ibulk_p025"]).median() for t in (measured, own)]
     assert 0 < width[0] < width[1]  # what was not measured is less certain
+
+
+def test_regressions_recover_allocation_and_find_depth(quick_run, quick_settings, demo_world, tmp_path):
+    """On the turnover posterior of a run, in a folder of its own: I_root, I_bulk and f_BNPP."""
+    out = tmp_path / "out"
+    (out / "posterior").mkdir(parents=True)
+    shutil.copy(quick_run / "posterior" / "turnover.nc", out / "posterior")
+    for name in ("drivers", "allocation"):
+        assert main(["fit", name, "--data", str(quick_settings.data), "--out", str(out), "--quick"]) == 0
+    assert (out / "figures" / "drivers.png").stat().st_size > 20_000
+    drivers = table(out, "drivers_ibulk").set_index(["coefficient", "biome"])
+    assert drivers.loc[("layer bottom", "all"), "p975"] < 0  # less carbon arrives per cm further down
+    assert table(out, "drivers_ibulk_summary").iloc[0]["p025"] > 0.3
+    found = table(out, "allocation_biome").set_index("biome")
+    truth = demo_world.npp_sites.groupby("biome")["f_bnpp"].agg(["mean", "size", "std"])
+    for biome, row in truth[truth["size"] >= 10].iterrows():
+        got = found.loc[BIOMES[int(biome)]]
+        # the 95 % interval is of the same sites' mean, which measurement blurs little
+        assert abs(got["median"] - row["mean"]) < (got["p975"] - got["p025"]) + 0.01
+    with xr.open_datatree(out / "posterior" / "allocation.nc", engine="h5netcdf") as tree:
+        assert {"posterior", "prior", "log_likelihood", "components"} <= set(tree.children)
+    diagnostics = table(out, "diagnostics").set_index("fit")
+    assert {"drivers_iroot", "drivers_ibulk", "allocation"} <= set(diagnostics.index)
+    assert diagnostics["r_hat_max"].max() < 1.1

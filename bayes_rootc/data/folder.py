@@ -36,7 +36,7 @@ class Inputs:
     Mg C ha⁻¹ yr⁻¹).
     layers : radiocarbon layers (`israd.read_layers`), with `zone`, `profile_index`, `stock_metre` (Mg C ha⁻¹), and
         `has_covariates`: a layer needs none for its age,
-        only to train and predict with. npp : NPP sites (`npp.read_npp`).
+        only to train and predict with. npp, npp_records : NPP sites and their records (`npp.read_npp`).
     roots : root profiles (`roots.read_root_profiles`). checks : what was used and dropped, a source each. files :
         checksum of every file read.
     """
@@ -46,6 +46,7 @@ class Inputs:
     covariates: CovariateStack
     layers: pd.DataFrame
     npp: pd.DataFrame
+    npp_records: pd.DataFrame
     roots: pd.DataFrame
     checks: list[SourceCheck]
     files: dict[str, str] = field(default_factory=dict)
@@ -79,7 +80,7 @@ def read_inputs(folder: str | Path, *, nearest_km: float = 100.0) -> Inputs:
     israd = _newest(folder / "israd", "ISRaD_extra_flat_layer_*.csv*")
     layers, layer_check = read_layers(israd)
     npp_folder = folder / "npp"
-    npp, npp_checks = read_npp(npp_folder)
+    npp, npp_records, npp_checks = read_npp(npp_folder)
     roots_file = folder / "roots" / "root_profiles_D50D95.csv"
     if not roots_file.exists():
         raise InputError("not found", file=roots_file)
@@ -118,6 +119,7 @@ def read_inputs(folder: str | Path, *, nearest_km: float = 100.0) -> Inputs:
         covariates,
         layers,
         npp,
+        npp_records[npp_records["id"].isin(npp["id"])].reset_index(drop=True),
         roots,
         checks,
         {str(f.relative_to(folder)): sha256(f) for f in used},

@@ -28,8 +28,8 @@ ORDINARY_MANAGEMENT = ("none", "control", "conventional tillage", "no-till", "re
 """Entries of SRDB's `Manipulation` that are how such land is kept, not an experiment on it."""
 
 
-def read_npp(folder: Path) -> tuple[pd.DataFrame, list[SourceCheck]]:
-    """Sites with belowground production, one row a site: records of one place are averaged.
+def read_npp(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, list[SourceCheck]]:
+    """Sites with belowground production, one row a site: records of one place are averaged; and the records.
 
     Parameters
     ----------
@@ -40,6 +40,7 @@ def read_npp(folder: Path) -> tuple[pd.DataFrame, list[SourceCheck]]:
     sites : `id`, `lat`, `lon` (degrees), `bnpp` (Mg C ha⁻¹ yr⁻¹), `npp` (the same; NaN where unknown), `f_bnpp` (0–1;
         NaN where
         unknown), `records` (how many were averaged).
+    records : `id` of the site, `bnpp`, `npp`, `f_bnpp`, as of sites; one row a year or study.
     checks : one for each file.
 
     Raises
@@ -63,12 +64,14 @@ def read_npp(folder: Path) -> tuple[pd.DataFrame, list[SourceCheck]]:
         raise InputError(f"expected {' or '.join(readers)} in it", file=folder)
     records = pd.concat(parts, ignore_index=True)
     records["f_bnpp"] = records["bnpp"] / records["npp"]
-    sites = records.groupby(["lat", "lon"], as_index=False, sort=True).agg(
+    records[["bnpp", "npp"]] *= G_M2_TO_MG_HA
+    place = records.groupby(["lat", "lon"], sort=True)
+    sites = place.agg(
         bnpp=("bnpp", "mean"), npp=("npp", "mean"), f_bnpp=("f_bnpp", "mean"), records=("bnpp", "size")
-    )
-    sites[["bnpp", "npp"]] *= G_M2_TO_MG_HA
+    ).reset_index()
     sites.insert(0, "id", [f"npp-{i:04d}" for i in range(1, len(sites) + 1)])
-    return sites, checks
+    records.insert(0, "id", sites["id"].to_numpy()[place.ngroup()])
+    return sites, records[["id", "bnpp", "npp", "f_bnpp"]], checks
 
 
 def _keys(records: pd.DataFrame) -> pd.Series:

@@ -6,13 +6,15 @@ import logging
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
 from ..constants import INTERVAL
+from ..errors import InputError
 
 if TYPE_CHECKING:
     import pymc as pm
@@ -22,38 +24,67 @@ MIN_ESS = 400
 MIN_E_BFMI = 0.3
 DO_NOT_TRUST = "do not trust"
 
+type Sampler = Literal["pymc", "nutpie", "numpyro", "blackjax"]
+JAX_SAMPLERS = ("numpyro", "blackjax")
+
 
 def sample(
-    model: pm.Model, *, seed: int, chains: int = 4, tune: int = 1000, draws: int = 1000, target_accept: float = 0.9
+    model: pm.Model,
+    *,
+    seed: int,
+    chains: int = 4,
+    tune: int = 1000,
+    draws: int = 1000,
+    target_accept: float = 0.9,
+    sampler: Sampler = "pymc",
 ) -> xr.DataTree:
     """NUTS draws of a model as an ArviZ DataTree, with the posterior predictive of what was observed.
 
-    Numba compiles the model: no C compiler is needed, and on these small models it starts five times sooner than
-    PyTensor's C backend
-    and, unlike PyMC's JAX samplers, leaves JAX's global precision flag alone. Chains run one after another, because
-    forking a process
-    that has started JAX may hang.
+    Numba compiles the model for PyMC and nutpie: no C compiler is needed. PyMC's chains run one after another, because
+    forking a process that has started JAX may hang.
+
+    Raises
+    ------
+    InputError : the sampler's package is not installed.
     """
     import pymc as pm
 
-    with model, _quiet("pymc"):
+    compiled = {} if sampler in JAX_SAMPLERS else {"mode": "NUMBA"}
+    if sampler not in ("pymc", "numpyro") and find_spec(sampler) is None:
+        raise InputError(f'sampler "{sampler}" is not installed; `pip install {sampler}`, or choose another')
+    with model, _quiet("pymc"), _double_precision(sampler in JAX_SAMPLERS):
         tree = pm.sample(
             draws=draws,
             tune=tune,
             chains=chains,
-            cores=1,
+            cores=1 if sampler == "pymc" else None,
             random_seed=seed,
             target_accept=target_accept,
+            nuts_sampler=sampler,
             progressbar=False,
             quiet=True,
             compute_convergence_checks=False,
-            compile_kwargs={"mode": "NUMBA"},
+            compile_kwargs=compiled,
         )
-        predictive = pm.sample_posterior_predictive(
-            tree, random_seed=seed + 1, progressbar=False, compile_kwargs={"mode": "FAST_COMPILE"}
-        )
-    tree["posterior_predictive"] = predictive["posterior_predictive"]
-    return tree
+        if model.observed_RVs:
+            predictive = pm.sample_posterior_predictive(
+                tree, random_seed=seed + 1, progressbar=False, compile_kwargs={"mode": "FAST_COMPILE"}
+            )
+            tree["posterior_predictive"] = predictive["posterior_predictive"]
+    return tree.map_over_datasets(xr.Dataset.as_numpy)  # JAX samplers leave arrays of their own
+
+
+@contextmanager
+def _double_precision(wanted: bool) -> Iterator[None]:
+    """JAX in double precision, if that is wanted; a sampler may switch it on for the whole process: it is put back."""
+    import jax
+
+    before = jax.config.jax_enable_x64
+    try:
+        with jax.enable_x64(wanted or before):
+            yield
+    finally:
+        jax.config.update("jax_enable_x64", before)
 
 
 @contextmanager

@@ -160,13 +160,13 @@ def npp(tmp_path, *changes):
     ],
 )
 def test_npp_rules(tmp_path, change, rule):
-    sites, (check,) = read_npp(npp(tmp_path, {}, change))
+    sites, _, (check,) = read_npp(npp(tmp_path, {}, change))
     assert len(sites) == 1
     assert [n for name, n in check.dropped.items() if rule in name] == [1]
 
 
 def test_npp_units_fractions_and_averages(tmp_path):
-    sites, _ = read_npp(
+    sites, records, _ = read_npp(
         npp(
             tmp_path,
             {"Quality_flag": "Q01"},
@@ -181,6 +181,9 @@ def test_npp_units_fractions_and_averages(tmp_path):
     )  # g m⁻² → Mg ha⁻¹; the first two rows are one place
     assert sites["records"].tolist() == [2, 1, 1, 1]
     np.testing.assert_allclose(sites["f_bnpp"], [(300 / 800 + 500 / 800) / 2, 300 / 800, np.nan, 300 / 800])
+    assert len(records) == 5 and sorted(records["bnpp"]) == pytest.approx([3.0, 3.0, 3.0, 3.0, 5.0])
+    first = records[records["id"] == sites["id"][0]]
+    assert sorted(first["f_bnpp"]) == pytest.approx([300 / 800, 500 / 800])
 
 
 def test_npp_of_two_compilations_counts_a_shared_record_once(tmp_path):
@@ -188,7 +191,7 @@ def test_npp_of_two_compilations_counts_a_shared_record_once(tmp_path):
     pd.DataFrame({"lat": [45.04], "lon": [5.0], "TNPP_1": [800.0], "ANPP_2": [500.0], "BNPP_1": [300.2]}).to_csv(
         tmp_path / "npp_peng2023.csv", index=False
     )
-    sites, checks = read_npp(tmp_path)
+    sites, _, checks = read_npp(tmp_path)
     assert len(sites) == 2 and "in an earlier source (same 0.1° and BNPP)" in checks[1].dropped
 
 

@@ -45,7 +45,7 @@ def assert_planted_rows_alone_are_dropped(check, planted):
 
 def test_loaders_use_every_good_row_and_drop_each_planted_one(world, layers):
     _, israd = read_layers(world.folder / "israd" / "ISRaD_extra_flat_layer_demo.csv.gz")
-    sites, (peng, srdb) = read_npp(world.folder / "npp")
+    sites, _, (peng, srdb) = read_npp(world.folder / "npp")
     roots, root_check = read_root_profiles(world.folder / "roots" / "root_profiles_D50D95.csv")
     assert_planted_rows_alone_are_dropped(israd, world.planted["israd"])
     assert_planted_rows_alone_are_dropped(peng, world.planted["npp_peng2023"])
@@ -275,7 +275,7 @@ def test_measured_stock_is_the_true_one_with_its_stated_error(world, layers):
 
 
 def test_production_is_read_with_its_stated_error(world):
-    sites, _ = read_npp(world.folder / "npp")
+    sites, _, _ = read_npp(world.folder / "npp")
     z = np.log(sites["bnpp"] / world.npp_sites["bnpp"]) / (
         world.parameters.log_npp_measured_sd / np.sqrt(sites["records"])
     )

@@ -10,6 +10,7 @@ import pytest
 
 from bayes_rootc.data.atmosphere import Atmosphere
 from bayes_rootc.errors import InputError
+from bayes_rootc.inference.checks import calibration_table, leave_one_out
 from bayes_rootc.inference.store import CHECKS, read_fit, retire_checks, save_turnover, turnover_tree
 from bayes_rootc.inference.turnover import (
     TurnoverFit,
@@ -19,13 +20,7 @@ from bayes_rootc.inference.turnover import (
     fit_turnover,
     profile_log_likelihoods,
 )
-from bayes_rootc.inference.turnover_checks import (
-    calibrate,
-    calibration_table,
-    cross_validate,
-    leave_profile_out,
-    score_table,
-)
+from bayes_rootc.inference.turnover_checks import calibrate, cross_validate, score_table
 from bayes_rootc.models.components import Components
 from bayes_rootc.models.radiocarbon import LogNormalPrior, delta14c, invert
 from bayes_rootc.models.turnover import TurnoverModel, depth_functions
@@ -199,7 +194,7 @@ def test_leaving_a_profile_out_is_safe(fitted, world):
     assert values.shape == (fitted.samples["tau_layer"].size, PROFILES)
     some = np.arange(16) * len(values) // 16
     np.testing.assert_allclose(profile_log_likelihoods(fitted, layers, AIR, 16), values[some], atol=1e-6)
-    loo = leave_profile_out(fitted, values)
+    loo = leave_one_out(values, len(fitted.samples["tau_layer"]))
     assert loo["pareto_k_bad"] < 0.02
     assert 2 < loo["p_loo"] < 40  # about as many as there are free hyperparameters
 
@@ -225,7 +220,7 @@ def test_ranks_of_the_truth_are_uniform():
     squared distance from 0.5 it is 0.075/√12, and less for the mean over quantities, of which half may tell the same.
     """
     layers, _ = simulate(12, seed=8, per_profile=3)
-    ranks, fits = calibrate(layers, AIR, TurnoverModel(), seed=3, simulations=12, draws=50)
+    ranks, fits = calibrate(layers, AIR, TurnoverModel(), seed=3, simulations=12)
     assert len(fits) == 12 and (fits["r_hat_max"] < 1.05).all()
     apart = ((ranks - 0.5) ** 2).to_numpy().mean()
     assert apart == pytest.approx(1 / 12, abs=4 * 0.075 / np.sqrt(12 * ranks.shape[1] / 2))

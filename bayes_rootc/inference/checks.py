@@ -1,0 +1,198 @@
+"""Is a posterior to be trusted? What every fit is asked: leave one unit out, predict held-out units, rank known truths.
+
+A unit is what goes together: a soil profile with its layers, a site with its records.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import arviz as az
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.stats import chisquare
+
+from ..constants import INTERVAL
+from ..progress import Progress
+
+PARETO_K_GOOD = 0.7
+CALIBRATION_DRAWS = 99
+"""Thinned draws among which a truth has its rank: one of 100 places, so that ten bins are alike."""
+
+type Draws = dict[str, NDArray[np.float64]]
+
+
+def leave_one_out(log_likelihood: NDArray[np.float64], chains: int) -> dict[str, Any]:
+    """PSIS-LOO by unit. A unit's own effect is summed out of its likelihood, so leaving it out changes little but the
+    hyperparameters, and importance sampling is safe.
+
+    Parameters
+    ----------
+    log_likelihood : of all draws of the fit, chain after chain, (draw, unit).
+
+    Returns
+    -------
+    `elpd_loo`, `elpd_se`, `p_loo`, `pareto_k_bad` (share of units above 0.7).
+    """
+    values = log_likelihood.reshape(chains, -1, log_likelihood.shape[1])
+    none = {"none": np.zeros(values.shape[:2])}  # ArviZ wants a posterior beside the likelihood
+    tree = az.from_dict({"posterior": none, "log_likelihood": {"units": values}})
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Estimated shape parameter")  # it is in the table
+        loo = az.loo(tree, pointwise=True, reff=1.0)
+    bad = float((np.asarray(loo.pareto_k) > PARETO_K_GOOD).mean())
+    return {"elpd_loo": float(loo.elpd), "elpd_se": float(loo.se), "p_loo": float(loo.p), "pareto_k_bad": bad}
+
+
+def predictive_scores(
+    observed: NDArray[np.float64], replicated: NDArray[np.floating], mean: NDArray[np.floating]
+) -> pd.DataFrame:
+    """How observations lie in their predictions, one row each.
+
+    Parameters
+    ----------
+    replicated : draws of a new measurement, (draw, n). mean : of what the model says without the measurement's error.
+
+    Returns
+    -------
+    `observed`, `mean`, `p025`, `p975`, `pit` (share of the predictive below the observation), `crps`.
+    """
+    ordered = np.sort(replicated.astype(float), axis=0)
+    n = len(ordered)
+    lower, upper = np.quantile(ordered, INTERVAL, axis=0)
+    # E|X - y| - E|X - X'|/2, the latter from the order statistics (Zamo & Naveau 2018)
+    weight = (2 * np.arange(1, n + 1) - n - 1)[:, None] / (n * (n - 1))
+    crps = np.abs(ordered - observed).mean(axis=0) - (weight * ordered).sum(axis=0)
+    pit = (ordered < observed).mean(axis=0)
+    return pd.DataFrame({"observed": observed, "mean": mean, "p025": lower, "p975": upper, "pit": pit, "crps": crps})
+
+
+def score_table(
+    scores: pd.DataFrame,
+    unit: pd.Series,
+    classes: dict[tuple[str, str], NDArray[np.bool_]],
+    names: tuple[str, str] = ("records", "units"),
+) -> pd.DataFrame:
+    """Scores by class: `group`, `class`, how many rows and units, `coverage95`, `coverage50`, `pit_mean`, `crps`,
+    `bias`, `rmse`.
+
+    Errors of one unit's rows go together, so a class of few units may miss 95 % by chance: `coverage95_se` is from the
+    spread between units.
+    """
+    rows = []
+    for (group, name), here in ({("all", "all"): np.ones(len(scores), bool)} | classes).items():
+        if not here.any():
+            continue
+        s = scores[here]
+        inside = ((s["observed"] >= s["p025"]) & (s["observed"] <= s["p975"])).to_numpy(float)
+        number = np.unique(unit[here], return_inverse=True)[1]
+        excess = np.bincount(number, inside - inside.mean())
+        error = s["observed"] - s["mean"]
+        rows.append(
+            {
+                "group": group,
+                "class": name,
+                names[0]: len(s),
+                names[1]: number.max() + 1,
+                "coverage95": inside.mean(),
+                "coverage95_se": float(np.sqrt((excess**2).sum()) / len(s)),
+                "coverage50": s["pit"].between(0.25, 0.75).mean(),
+                "pit_mean": s["pit"].mean(),
+                "crps": s["crps"].mean(),
+                "bias": error.mean(),
+                "rmse": float(np.sqrt((error**2).mean())),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def cross_validate(
+    observed: NDArray[np.float64],
+    unit: pd.Series,
+    predict: Callable[[int, NDArray[np.bool_]], tuple[NDArray, NDArray, dict[str, object]]],
+    *,
+    folds: int,
+    seed: int,
+    progress: Progress | None = None,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Predicts each unit from a fit to the others.
+
+    Parameters
+    ----------
+    predict : of a fold's number and its rows: fits the others, and gives replicates of these rows (draw, row), the mean
+        without measurement error (row,), and the row of `diagnose`.
+
+    Returns
+    -------
+    scores : `fold`, and `predictive_scores`, a row each. fits : the diagnostics of each fold's fit.
+    """
+    names = unit.unique()
+    order = np.random.default_rng(seed).permutation(len(names)) % folds
+    fold = pd.Series(order, names)[unit].to_numpy()
+    parts, fits = [], []
+    for number in range(folds):
+        held = fold == number
+        replicated, mean, row = predict(number, held)
+        fits.append(_short("fold", number, row))
+        part = predictive_scores(observed[held], replicated, mean)
+        parts.append(part.set_index(np.flatnonzero(held)).assign(fold=number))
+        if progress:
+            progress(number + 1, folds)
+    scores = pd.concat(parts).sort_index()
+    return scores[["fold", *scores.columns.drop("fold")]], pd.DataFrame(fits)
+
+
+def calibrate[Data](
+    simulate: Callable[[int], tuple[dict[str, float], Data]],
+    infer: Callable[[int, Data], tuple[Draws, dict[str, object]]],
+    *,
+    seed: int,
+    simulations: int,
+    progress: Progress | None = None,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Simulation-based calibration (Talts et al. 2018): where everything is right, the rank of a truth among thinned
+    posterior draws is uniform.
+
+    Parameters
+    ----------
+    simulate : of a seed: true values, drawn from the prior, and data that follow from them. infer : fits the data;
+        gives `CALIBRATION_DRAWS` draws of each of these values, and the row of `diagnose`.
+
+    Returns
+    -------
+    ranks : one row a simulation: the rank, in 0 … 1, of each value. fits : the diagnostics of each fit.
+    """
+    rows, fits = [], []
+    for number in range(simulations):
+        truth, data = simulate(seed + number)
+        draws, row = infer(seed + number, data)
+        rows.append({name: float((draws[name] < value).mean()) for name, value in truth.items()})
+        fits.append(_short("simulation", number, row))
+        if progress:
+            progress(number + 1, simulations)
+    return pd.DataFrame(rows), pd.DataFrame(fits)
+
+
+def calibration_table(ranks: pd.DataFrame) -> pd.DataFrame:
+    """Each quantity's ranks against uniform: mean, and the p-value of a chi-squared test on ten bins."""
+    bins = max(2, min(10, len(ranks) // 5))
+    rows = []
+    for name, values in ranks.items():
+        counts = np.histogram(values, bins, (0, 1 + 1e-9))[0]
+        rows.append(
+            {
+                "quantity": name,
+                "simulations": len(values),
+                "rank_mean": values.mean(),
+                "p_uniform": chisquare(counts).pvalue,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _short(kind: str, number: int, row: dict[str, object]) -> dict[str, object]:
+    """Diagnostics of one of many fits; too short, each by itself, for the verdict of a fit that is to be used."""
+    return {kind: number} | {name: value for name, value in row.items() if name not in ("fit", "verdict")}
