@@ -87,7 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     fit.add_argument(
         "--sampler",
         choices=("pymc", "nutpie", "numpyro", "blackjax"),
-        help="of drivers, root-depth and allocation (default: pymc)",
+        help="of drivers, root-depth and allocation (default: numpyro)",
     )
 
     predict = _command(

@@ -270,6 +270,7 @@ def infer_root_depth(inputs: Inputs, settings: RunSettings) -> xr.Dataset:
         chains=settings.chains,
         tune=settings.tune,
         draws=settings.sampler_draws,
+        sampler=settings.sampler,
     )
     with atomic_path(settings.out / "posterior" / "root_depth.nc") as path:
         tree.to_netcdf(path, engine="h5netcdf")

@@ -59,8 +59,8 @@ class RunSettings(pydantic.BaseModel):
     tune: int = pydantic.Field(1000, ge=100)
     sampler_draws: int = pydantic.Field(1000, ge=100)
     """Chains of every fit; warm-up and kept draws a chain of the regressions."""
-    sampler: Literal["pymc", "nutpie", "numpyro", "blackjax"] = "pymc"
-    """What draws them; `docs/method.md` has their speeds."""
+    sampler: Literal["pymc", "nutpie", "numpyro", "blackjax"] = "numpyro"
+    """What draws the regressions; `docs/method.md` has their speeds."""
 
     resolution: float = pydantic.Field(0.5, gt=0, le=30)
     """Cell of the maps, degrees."""

@@ -17,7 +17,7 @@ from ..models.components import Components
 from ..models.regression import Records, make_records
 from ..progress import Progress
 from . import checks
-from .sampling import Sampler, diagnose, sample
+from .sampling import Sampler, diagnose, quiet, sample
 
 NAMES = ("drivers_iroot", "drivers_ibulk", "allocation")
 DEPTH = ("layer top", "layer bottom")
@@ -142,7 +142,7 @@ def fit_regression(
     chains: int = 4,
     tune: int = 1000,
     draws: int = 1000,
-    sampler: Sampler = "pymc",
+    sampler: Sampler = "numpyro",
     correlated: bool = False,
 ) -> tuple[RegressionFit, dict[str, object]]:
     """Posterior of a regression, with its checks; and the row of `tables/diagnostics.csv`, leave-one-unit-out included.
@@ -202,7 +202,7 @@ def sample_prior(
     """Draws of `SAMPLED` from the prior, (draw, …)."""
     import pymc as pm
 
-    with regression.build(records, correlated=correlated), warnings.catch_warnings():
+    with regression.build(records, correlated=correlated), quiet("pymc"), warnings.catch_warnings():
         warnings.filterwarnings(
             "ignore", message="The effect of Potentials"
         )  # the likelihood: leaving it out is the point
@@ -231,7 +231,7 @@ def cross_validate(
     *,
     seed: int,
     folds: int = 10,
-    sampler: Sampler = "pymc",
+    sampler: Sampler = "numpyro",
     correlated: bool = False,
     progress: Progress | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -261,7 +261,7 @@ def calibrate(
     *,
     seed: int,
     simulations: int,
-    sampler: Sampler = "pymc",
+    sampler: Sampler = "numpyro",
     correlated: bool = False,
     progress: Progress | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -36,7 +36,7 @@ def sample(
     tune: int = 1000,
     draws: int = 1000,
     target_accept: float = 0.9,
-    sampler: Sampler = "pymc",
+    sampler: Sampler = "numpyro",
 ) -> xr.DataTree:
     """NUTS draws of a model as an ArviZ DataTree, with the posterior predictive of what was observed.
 
@@ -52,7 +52,7 @@ def sample(
     compiled = {} if sampler in JAX_SAMPLERS else {"mode": "NUMBA"}
     if sampler not in ("pymc", "numpyro") and find_spec(sampler) is None:
         raise InputError(f'sampler "{sampler}" is not installed; `pip install {sampler}`, or choose another')
-    with model, _quiet("pymc"), _double_precision(sampler in JAX_SAMPLERS):
+    with model, quiet("pymc"), _double_precision(sampler in JAX_SAMPLERS):
         tree = pm.sample(
             draws=draws,
             tune=tune,
@@ -88,7 +88,7 @@ def _double_precision(wanted: bool) -> Iterator[None]:
 
 
 @contextmanager
-def _quiet(name: str) -> Iterator[None]:
+def quiet(name: str) -> Iterator[None]:
     """Lets a library's log through only from warnings up: the run has its own progress."""
     logger = logging.getLogger(name)
     level = logger.level

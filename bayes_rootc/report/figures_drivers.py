@@ -59,7 +59,7 @@ def _draw_grid(ax: Axes, table: pd.DataFrame) -> None:
     for i, j in np.argwhere(records > 0):
         strong = clear[i, j] and abs(median[i, j]) > 0.6 * limit
         colour = "white" if strong else "black" if clear[i, j] else "#777777"
-        ax.text(j, i, f"{median[i, j]:.2f}", ha="center", va="center", fontsize=5.5, color=colour)
+        ax.text(j, i, f"{round(median[i, j], 2) + 0.0:.2f}", ha="center", va="center", fontsize=5.5, color=colour)
     ax.set_xticks(range(len(columns)), columns, rotation=35, ha="right", fontsize=6.5)
     counts = records.max(axis=1).astype(int)
     labels = ["mean of biomes", *(BIOME_LABELS[b] for b in BIOMES)]
