@@ -159,7 +159,7 @@ def infer_turnover(inputs: Inputs, settings: RunSettings, progress: Progress | N
     drawn = draw_layers(fit, layers, air, seed=seed, progress=part_of(progress, 1, 2))
     loo = leave_one_out(drawn.log_likelihood, settings.chains)
     prior = draw_prior(fit, layers, air, seed=seed)
-    retire_checks(settings.out, fit)
+    retire_checks(settings.out, "turnover", "tau_layer", fit.samples["tau_layer"])
     tree = turnover_tree(layers, drawn, fit, prior=prior)
     save_turnover(settings.out / "posterior" / "turnover.nc", tree)
     tables = settings.out / "tables"
@@ -203,7 +203,7 @@ def invert_alone(inputs: Inputs, settings: RunSettings) -> Turnover:
     drawn = LayerDraws(
         log_k.astype(np.float32), fitted, replicated, none, none, nodes, posterior["density"].values, predicted
     )
-    retire_checks(settings.out, None)
+    retire_checks(settings.out, "turnover")
     save_turnover(settings.out / "posterior" / "turnover.nc", turnover_tree(layers, drawn))
     return Turnover(posterior.drop_dims("log_k"), log_k.T)
 

@@ -1,8 +1,10 @@
-"""One inference by itself, and the dearer checks of turnover that `bayes-rootc fit` offers."""
+"""One inference by itself, and the dearer checks that `bayes-rootc fit` offers."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +26,7 @@ from .inference.regressions import (
 from .inference.regressions import calibrate as calibrate_regression
 from .inference.regressions import cross_validate as cross_validate_regression
 from .inference.regressions import score_table as score_records
+from .inference.store import retire_checks
 from .inference.turnover_checks import calibrate, calibration_layers, cross_validate, score_table
 from .models.bulk_input import layer_stocks
 from .models.components import Components
@@ -160,6 +163,7 @@ def fit_one_regression(
             draws=settings.sampler_draws,
             sampler=settings.sampler,
         )
+        retire_checks(settings.out, name, "record_sd", fit.tree["posterior"].to_dataset()["record_sd"].values)
         with atomic_path(path) as temporary:
             fit.tree.to_netcdf(temporary, engine="h5netcdf")
         write_diagnostics(settings, row)
@@ -207,21 +211,27 @@ def regression_records(
         log_k = stored_log_k(inputs, settings)
         if log_k is None:
             log_k = infer_turnover(inputs, settings, progress).log_k
+        rate = turnover_model_of(settings).rate_over_median if settings.turnover_prior == "hierarchical" else 1.0
         thickness = (layers["bottom"] - layers["top"]).to_numpy(float)
-        density = measured_stock_draws(inputs, stocks, settings) * np.exp(log_k) / thickness[:, None]
+        density = measured_stock_draws(inputs, stocks, settings) * np.exp(log_k) * rate / thickness[:, None]
         return ibulk_records(layers, density, inputs.groups)
     of_sites = iroot_records if name == "drivers_iroot" else allocation_records
     return of_sites(inputs.npp, inputs.npp_records, inputs.groups)
 
 
 def stored_log_k(inputs: Inputs, settings: RunSettings) -> NDArray[np.float64] | None:
-    """log k of the layers, (layer, draw), from the output folder's turnover posterior, if it is of the same layers."""
+    """log k of the layers, (layer, draw), from the output folder's turnover posterior, if that is of the same layers
+    and of the model that the settings choose.
+    """
     path = settings.out / "posterior" / "turnover.nc"
     if not path.exists():
         return None
+    wanted = asdict(turnover_model_of(settings)) if settings.turnover_prior == "hierarchical" else {}
     with xr.open_datatree(path, engine="h5netcdf") as tree:
+        model = json.loads(tree.attrs.get("model", "{}"))
+        same = all(model.get(name) == wanted.get(name) for name in ("prehistory", "error", "pool_spread"))
         log_k = tree["posterior"]["log_k"].stack(sample=("chain", "draw")).transpose("layer", "sample")
-        if log_k["layer"].values.astype(str).tolist() != inputs.layers["id"].astype(str).tolist():
+        if not same or log_k["layer"].values.astype(str).tolist() != inputs.layers["id"].astype(str).tolist():
             return None
         few = np.arange(settings.members) * log_k.sizes["sample"] // settings.members
         return log_k.values[:, few].astype(float)

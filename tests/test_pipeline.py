@@ -13,7 +13,9 @@ import xarray as xr
 
 from bayes_rootc.cli import main
 from bayes_rootc.constants import BIOMES, LAYER_NAMES
+from bayes_rootc.data.folder import read_inputs
 from bayes_rootc.data.grid import MapGrid
+from bayes_rootc.single_fit import stored_log_k
 
 TABLES = (
     "checks",
@@ -309,8 +311,17 @@ def test_regressions_recover_allocation_and_find_depth(quick_run, quick_settings
     out = tmp_path / "out"
     (out / "posterior").mkdir(parents=True)
     shutil.copy(quick_run / "posterior" / "turnover.nc", out / "posterior")
+    inputs, here = read_inputs(quick_settings.data), quick_settings.model_copy(update={"out": out})
+    log_k = stored_log_k(inputs, here)
+    assert log_k is not None and log_k.shape == (len(inputs.layers), here.members)
+    apart = np.log(table(quick_run, "layers")["age_median"]) + np.median(log_k, axis=1)
+    assert apart.abs().median() < 0.1  # few draws, and two ages of some layers: medians agree but roughly
+    assert stored_log_k(inputs, here.model_copy(update={"prehistory": "intcal20"})) is None  # of another model
+    (out / "tables").mkdir()
+    (out / "tables" / "allocation_cv.csv").write_text("of another fit\n")
     for name in ("drivers", "allocation"):
         assert main(["fit", name, "--data", str(quick_settings.data), "--out", str(out), "--quick"]) == 0
+    assert not (out / "tables" / "allocation_cv.csv").exists()
     assert (out / "figures" / "drivers.png").stat().st_size > 20_000
     drivers = table(out, "drivers_ibulk").set_index(["coefficient", "biome"])
     assert drivers.loc[("layer bottom", "all"), "p975"] < 0  # less carbon arrives per cm further down

@@ -50,16 +50,19 @@ def sample(
     import pymc as pm
 
     compiled = {} if sampler in JAX_SAMPLERS else {"mode": "NUMBA"}
+    nuts: dict[str, Any] = {"target_accept": target_accept}
     if sampler not in ("pymc", "numpyro") and find_spec(sampler) is None:
         raise InputError(f'sampler "{sampler}" is not installed; `pip install {sampler}`, or choose another')
     with model, quiet("pymc"), _double_precision(sampler in JAX_SAMPLERS):
+        if sampler in JAX_SAMPLERS:
+            nuts["chain_method"] = _chain_method(sampler, chains)
         tree = pm.sample(
             draws=draws,
             tune=tune,
             chains=chains,
             cores=1 if sampler == "pymc" else None,
             random_seed=seed,
-            target_accept=target_accept,
+            nuts=nuts,
             nuts_sampler=sampler,
             progressbar=False,
             quiet=True,
@@ -72,6 +75,16 @@ def sample(
             )
             tree["posterior_predictive"] = predictive["posterior_predictive"]
     return tree.map_over_datasets(xr.Dataset.as_numpy)  # JAX samplers leave arrays of their own
+
+
+def _chain_method(sampler: Sampler, chains: int) -> str:
+    """Chains side by side where JAX has a device for each, which PyMC sees to if JAX has not started before."""
+    import jax
+    import pymc.sampling.jax  # noqa: F401
+
+    if jax.local_device_count() >= chains:
+        return "parallel"
+    return "sequential" if sampler == "numpyro" else "vectorized"
 
 
 @contextmanager

@@ -38,7 +38,7 @@ PACKED = {"dtype": "int16", "scale_factor": 2.5e-4, "add_offset": -6.5, "_FillVa
 MAX_REPLICATES = 500
 
 CHECKS = ("cv", "folds", "held_out", "prehistory", "sbc", "sbc_fits", "sbc_ranks")
-"""What the dearer checks of a fit write: `turnover_NAME`, as tables, and some as figures."""
+"""What the dearer checks of a fit write: `FIT_NAME`, as tables, and some as figures."""
 
 
 def turnover_tree(
@@ -111,21 +111,24 @@ def save_turnover(path: Path, tree: xr.DataTree) -> None:
         tree.to_netcdf(temporary, engine="h5netcdf", encoding=encoding)
 
 
-def retire_checks(out: Path, fit: TurnoverFit | None) -> None:
+def retire_checks(out: Path, name: str, variable: str = "", values: NDArray[np.float64] | None = None) -> None:
     """Removes the checks of the fit in an output folder that is about to be replaced, unless this one is the same: they
     would be taken for its own.
+
+    name : of the fit. variable, values : of its posterior, by which it is known; none: it is another in any case.
     """
-    path = out / "posterior" / "turnover.nc"
-    if fit is not None and path.exists():
+    path = out / "posterior" / f"{name}.nc"
+    if values is not None and path.exists():
         try:
-            before = read_fit(path).samples["tau_layer"]
-        except InputError:
+            with xr.open_datatree(path, engine="h5netcdf") as tree:
+                before = tree["posterior"].to_dataset()[variable].values
+        except (OSError, ValueError, KeyError):
             before = np.empty(0)
-        if np.array_equal(before, fit.samples["tau_layer"]):
+        if np.array_equal(before, values):
             return
-    for name in CHECKS:
-        (out / "tables" / f"turnover_{name}.csv").unlink(missing_ok=True)
-        (out / "figures" / f"turnover_{name}.png").unlink(missing_ok=True)
+    for check in CHECKS:
+        (out / "tables" / f"{name}_{check}.csv").unlink(missing_ok=True)
+        (out / "figures" / f"{name}_{check}.png").unlink(missing_ok=True)
 
 
 def _small(values: Any) -> dict[str, Any]:

@@ -147,6 +147,7 @@ def test_samplers_agree(name):
     with pm.Model() as model:
         pm.Normal("y", pm.Normal("mean", 0, 10), 1.0, observed=np.full(25, 2.0))
     before = jax.config.jax_enable_x64
+    jax.devices()  # JAX has started, as after a fit of turnover
     tree = sample(model, seed=1, chains=2, tune=300, draws=500, sampler=name)
     assert jax.config.jax_enable_x64 == before
     assert float(tree["posterior"]["mean"].mean()) == pytest.approx(2.0, abs=4 * 0.2 / np.sqrt(200))

@@ -182,9 +182,9 @@ def test_checks_of_another_fit_do_not_stay(fitted, world, tmp_path):
     files = [tmp_path / "tables" / f"turnover_{name}.csv" for name in CHECKS]
     for file in files:
         file.write_text("a check\n")
-    retire_checks(tmp_path, few)
+    retire_checks(tmp_path, "turnover", "tau_layer", few.samples["tau_layer"])
     assert all(file.exists() for file in files)
-    retire_checks(tmp_path, other)
+    retire_checks(tmp_path, "turnover", "tau_layer", other.samples["tau_layer"])
     assert not any(file.exists() for file in files)
 
 
