@@ -61,6 +61,11 @@ class Records:
     centre: float
 
     @property
+    def design(self) -> NDArray[np.float64]:
+        """Intercept and predictors, (n, 1 + p)."""
+        return np.column_stack([np.ones(len(self.y)), self.X])
+
+    @property
     def first(self) -> NDArray[np.int64]:
         """First record of each unit."""
         return np.searchsorted(self.unit, np.arange(len(self.unit_ids)))
@@ -113,7 +118,7 @@ def build(records: Records, *, correlated: bool = False) -> pm.Model:
     scale = {name: s for name, (s, _) in PRIORS.items()}
     mean_scale = np.array([scale["mean_intercept"], *[scale["mean_slope"]] * len(records.predictors)])
     sd_scale = np.array([scale["biome_sd_intercept"], *[scale["biome_sd_slope"]] * len(records.predictors)])
-    X = np.column_stack([np.ones(len(records.y)), records.X])
+    X = records.design
     coords = {"coefficient": coefficients, "biome": list(BIOMES.values())}
     with pm.Model(coords=coords) as model:
         mean = pm.Normal("mean", 0.0, mean_scale, dims="coefficient")
@@ -149,11 +154,15 @@ def _unit_terms(residual: Any, variance: Any, shared: Any, by_unit: Any, log: An
 
 def expected(draws: dict[str, NDArray], records: Records) -> NDArray[np.float64]:
     """What the regression says of each record, (draw, n), less `centre`. draws : by name, (draw, …)."""
-    X = np.column_stack([np.ones(len(records.y)), records.X])
-    out = np.empty((len(draws["by_biome"]), len(records.y)))
-    for b in np.unique(records.biome):
-        here = records.biome == b
-        out[:, here] = draws["by_biome"][:, b - 1] @ X[here].T
+    return _by_biome(draws["by_biome"], records.design, records.biome)
+
+
+def _by_biome(coefficients: NDArray, X: NDArray, biome: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Each row of X (n, p) times the coefficients of its biome (draw, biome, p): (draw, n)."""
+    out = np.empty((len(coefficients), len(X)))
+    for b in np.unique(biome):
+        here = biome == b
+        out[:, here] = coefficients[:, b - 1] @ X[here].T
     return out
 
 
@@ -191,8 +200,7 @@ def r_squared(draws: dict[str, NDArray], records: Records) -> dict[str, NDArray[
     left out of both. `marginal`: by the mean coefficients of all biomes; `conditional`: by each biome's own.
     """
     unexplained = draws["record_sd"] ** 2 + draws["unit_sd"] ** 2
-    X = np.column_stack([np.ones(len(records.y)), records.X])
-    conditional, marginal = expected(draws, records).var(axis=1), (draws["mean"] @ X.T).var(axis=1)
+    conditional, marginal = expected(draws, records).var(axis=1), (draws["mean"] @ records.design.T).var(axis=1)
     total = conditional + unexplained
     return {"marginal": np.minimum(marginal / total, 1.0), "conditional": conditional / total}
 
@@ -204,10 +212,7 @@ def group_shares(draws: dict[str, NDArray], records: Records) -> dict[str, NDArr
     variance = {"biome": draws["by_biome"][:, records.biome - 1, 0].var(axis=1)}
     for group in dict.fromkeys(records.groups):
         columns = np.flatnonzero(np.array(records.groups) == group)
-        part = np.zeros((len(draws["mean"]), len(records.y)))
-        for b in np.unique(records.biome):
-            here = records.biome == b
-            part[:, here] = draws["by_biome"][:, b - 1][:, columns + 1] @ records.X[np.ix_(here, columns)].T
+        part = _by_biome(draws["by_biome"][..., columns + 1], records.X[:, columns], records.biome)
         variance[group] = part.var(axis=1)
     total = np.sum(list(variance.values()), axis=0)
     return {name: v / total for name, v in variance.items()}
@@ -221,19 +226,9 @@ def site_means(
     What varies between units beside the predictors is averaged over, as the mean of a curved response needs.
     response : from the regression's scale to that of the flux or share, such as `exp`.
     """
-    first = records.first
-    units = Records(
-        records.y[first],
-        records.sd[first],
-        records.X[first],
-        records.predictors,
-        records.groups,
-        records.biome[first],
-        np.arange(len(first)),
-        records.unit_sd,
-        records.unit_ids,
-        records.centre,
-    )
+    one = np.zeros(len(records.y), bool)
+    one[records.first] = True
+    units = records.rows(one)
     nodes, weights = np.polynomial.hermite_e.hermegauss(QUADRATURE_NODES)
     mean = records.centre + expected(draws, units)
     value = sum(w * response(mean + draws["unit_sd"][:, None] * x) for x, w in zip(nodes, weights, strict=True))

@@ -37,7 +37,8 @@ def figure_modes(results: Results, world: World, *, show: int = 4) -> Figure:
     log_k = results.turnover["posterior"].to_dataset()["log_k"]
     model_sd = _model_sd(results)
     prehistory = results.run["settings"]["prehistory"]
-    ages, bins = np.geomspace(*AGES, 300), np.geomspace(*AGES, 60)
+    oldest = max(AGES[1], 5 * float(doubtful[["mode1_age", "mode2_age"]].max().max()))
+    ages, bins = np.geomspace(AGES[0], oldest, 300), np.geomspace(AGES[0], oldest, 60)
     for (left, right), number in zip(axes, doubtful.index, strict=True):
         row = doubtful.loc[number]
         curve = delta14c(1 / ages, row["year"], row["zone"], prehistory, atmosphere=world.atmosphere)
@@ -61,7 +62,7 @@ def figure_modes(results: Results, world: World, *, show: int = 4) -> Figure:
             at["ha"] = "left" if beyond else "right"
             right.annotate(text, (age, 1.0), xycoords=("data", "axes fraction"), **at)
         right.set_ylabel("draws")
-    axes[0, 0].set(xscale="log", xlim=AGES)
+    axes[0, 0].set(xscale="log", xlim=(AGES[0], oldest))
     axes[0, 0].xaxis.set_major_formatter(plain_log())
     for ax in axes[-1]:
         ax.set_xlabel("carbon age (yr, log scale)")

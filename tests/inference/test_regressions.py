@@ -59,7 +59,7 @@ def test_truth_is_recovered_and_its_own_checks_agree(fit, world):
     z = (by_biome.mean(axis=0) - want) / by_biome.std(axis=0)
     assert np.abs(z).max() < 4 and (z**2).mean() < 2
     scores = regressions.score_table(regressions.posterior_scores(found, seed=1), records)
-    assert scores.iloc[0]["coverage95"] == pytest.approx(0.95, abs=4 * scores.iloc[0]["coverage95_se"] + 0.02)
+    assert scores.iloc[0]["coverage95"] == pytest.approx(0.95, abs=4 * scores.iloc[0]["coverage95_se"])
 
 
 @pytest.mark.slow
@@ -103,7 +103,7 @@ def test_held_out_sites_are_covered(world):
     every = regressions.score_table(scores, records).iloc[0]
     assert len(scores) == len(records.y) and fits["fold"].tolist() == [0, 1]
     np.testing.assert_array_equal(scores["observed"], records.y)
-    assert every["coverage95"] == pytest.approx(0.95, abs=4 * every["coverage95_se"] + 0.02)
+    assert every["coverage95"] == pytest.approx(0.95, abs=4 * every["coverage95_se"])
     assert every["rmse"] < records.y.std()  # predictors and biomes tell something
 
 

@@ -77,8 +77,15 @@ def test_pymc_sees_the_same_likelihood():
 
 
 def test_correlated_effects_have_their_spreads():
-    model = build(records(), correlated=True)
-    assert {"biome_sd", "by_biome"} <= {v.name for v in model.deterministics}
+    """Effects of biomes drawn from the prior, over their spreads, are standard normal whatever their correlation."""
+    import pymc as pm
+
+    with build(records(), correlated=True):
+        prior = pm.sample_prior_predictive(1500, var_names=["mean", "by_biome", "biome_sd"], random_seed=1)["prior"]
+    mean, by_biome, sd = (prior[v].values[0] for v in ("mean", "by_biome", "biome_sd"))
+    z = (by_biome - mean[:, None]) / sd[:, None]
+    # 1,500 independent draws of each of 9 x 3; the mean square of n standard normals is 1 ± √(2/n)
+    np.testing.assert_allclose((z**2).mean(axis=0), 1, atol=4.5 * np.sqrt(2 / 1500))
 
 
 def test_site_means_average_over_what_varies_between_sites():
