@@ -19,7 +19,10 @@ BAD_INPUT = 2
 INTERRUPTED = 130
 
 SITE_COLUMNS = """\
-columns of SITES.csv, one row a layer, or a profile:
+predict root-depth: columns lat, lon; adds d50 and d95 (cm, of a new profile there) and share_0-20 … share_150-200
+of the seven layers in its roots, each as _mean, _median, _p025 and _p975, and reason
+
+predict turnover: columns of SITES.csv, one row a layer, or a profile:
   lat, lon      degrees north and east
   year          of sampling, decimal year AD, 1950 or later
   top, bottom   of the layer, cm, 0 to 200; a file without them gives each row's seven standard layers
@@ -97,8 +100,8 @@ def _parser() -> argparse.ArgumentParser:
         "posterior predictions at new sites or layers, from a finished output folder",
         "bayes-rootc predict turnover --at SITES.csv --from out --data my-data --to predicted.csv\n\n" + SITE_COLUMNS,
     )
-    predict.add_argument("name", choices=("turnover",), help="what to predict")
-    predict.add_argument("--at", type=Path, metavar="SITES.csv", required=True, help="new layers; columns below")
+    predict.add_argument("name", choices=("turnover", "root-depth"), help="what to predict")
+    predict.add_argument("--at", type=Path, metavar="SITES.csv", required=True, help="new sites; columns below")
     predict.add_argument("--from", type=Path, dest="out", metavar="OUT", required=True, help="output folder of a fit")
     predict.add_argument("--data", type=Path, metavar="DIR", required=True, help="data folder: covariates, bomb curves")
     predict.add_argument("--to", type=Path, metavar="FILE.csv", required=True, help="file to write")
@@ -172,7 +175,7 @@ def _fit(arguments: argparse.Namespace) -> None:
     settings = _settings(arguments)
     checks = {name: getattr(arguments, name) for name in ("folds", "simulations", "both_histories")}
     asked = next((f"--{name.replace('_', '-')}" for name, value in checks.items() if value), None)
-    if asked and (arguments.name == "root-depth" or (checks["both_histories"] and arguments.name != "turnover")):
+    if asked and (checks["both_histories"] and arguments.name != "turnover"):
         raise InputError(f"{asked}: not a check of {arguments.name}")
     if asked and arguments.name == "turnover" and settings.turnover_prior == "weak":
         raise InputError(f'{asked}: a check of the hierarchical fit, which turnover_prior = "weak" leaves out')
@@ -185,21 +188,25 @@ def _predict(arguments: argparse.Namespace) -> None:
     from .data.atmosphere import Atmosphere
     from .data.covariates import CovariateStack
     from .files import write_csv
-    from .inference.predict import COLUMNS, predict_turnover, read_sites
-    from .inference.store import read_fit
+    from .inference.predict import COLUMNS, MAX_DRAWS, ROOT_COLUMNS, predict_root_depth, predict_turnover, read_sites
+    from .inference.store import read_fit, read_root_depth
 
     if arguments.to.is_dir():
         raise InputError("is a folder; expected a file to write", file=arguments.to)
     if not arguments.nearest_km >= 0:
         raise InputError(f"--nearest-km {arguments.nearest_km:g}: expected 0 or more")
-    sites = read_sites(arguments.at)
+    turnover, posterior = arguments.name == "turnover", arguments.out / "posterior"
+    sites = read_sites(arguments.at, layers=turnover)
     if not arguments.data.is_dir():
         raise InputError("no such data folder", file=arguments.data)
-    fit = read_fit(arguments.out / "posterior" / "turnover.nc")
     covariates = CovariateStack(arguments.data / "covariates")
-    air = Atmosphere.read(arguments.data / "atmosphere")
-    table = predict_turnover(fit, sites, covariates, air, nearest_km=arguments.nearest_km)
-    write_csv(arguments.to, table, shorten=[c for c in COLUMNS if c != "reason"])
+    if turnover:
+        fit, air = read_fit(posterior / "turnover.nc"), Atmosphere.read(arguments.data / "atmosphere")
+        table = predict_turnover(fit, sites, covariates, air, nearest_km=arguments.nearest_km)
+    else:
+        draws, components = read_root_depth(posterior / "root_depth.nc", MAX_DRAWS)
+        table = predict_root_depth(draws, components, sites, covariates, nearest_km=arguments.nearest_km)
+    write_csv(arguments.to, table, shorten=[c for c in (COLUMNS if turnover else ROOT_COLUMNS) if c != "reason"])
     print(f"{arguments.to}: {(table['reason'] == '').sum()} of {len(table)} rows predicted")
 
 

@@ -7,6 +7,7 @@ ends, so a later failure loses nothing.
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -23,7 +24,17 @@ from .data.grid import MapGrid
 from .estimates import Estimate, depth_shares, estimate_table, make_estimate, site_table
 from .files import atomic_path, write_csv, write_json
 from .inference.checks import leave_one_out
-from .inference.sampling import diagnose, sample
+from .inference.regressions import (
+    RegressionFit,
+    Response,
+    allocation_records,
+    fit_regression,
+    ibulk_records,
+    iroot_records,
+    posterior_scores,
+    root_records,
+)
+from .inference.regressions import score_table as score_records
 from .inference.store import retire_checks, save_turnover, turnover_tree
 from .inference.turnover import (
     LayerDraws,
@@ -37,11 +48,14 @@ from .inference.turnover_checks import draw_prior, ppc_scores, score_table
 from .mapping.learners import FluxModel, Learners, PosteriorForest, design_matrix, spatial_blocks, validate
 from .mapping.maps import land_cells, make_maps, member_totals, predict_fields, totals_table
 from .mapping.writers import write_cogs, write_netcdf
-from .models import root_depth
 from .models.bulk_input import StockSource, harmonise, layer_stocks, standard_layers, stock_draws
+from .models.components import Components
 from .models.radiocarbon import UNEXPLAINED_SD, LogNormalPrior, grid_quantile, invert, summarise_density
+from .models.regression import Records
+from .models.root_depth import RootRecords, fractions_by_biome, layer_fractions
 from .models.turnover import TurnoverModel
 from .progress import Progress, Stages, part_of
+from .report.regression_tables import explained_comparison, regression_tables, root_depth_table
 from .report.tables import (
     checks_table,
     layers_table,
@@ -60,7 +74,11 @@ from .report.turnover_tables import (
 )
 from .settings import RunSettings
 
-STAGES = ("check", "turnover", "bulk input", "root depth", "learners", "estimates", "maps", "report")
+STAGES = ("check", "turnover", "bulk input", "drivers", "root depth", "learners", "estimates", "maps", "report")
+
+
+MIN_RECORDS = 20
+"""Records below which a regression is left out of a run."""
 
 
 @dataclass(frozen=True)
@@ -105,8 +123,10 @@ def run(settings: RunSettings, *, quiet: bool = False) -> Path:
         turnover = infer_turnover(inputs, settings, progress)
     with stages.stage("bulk input"):
         bulk = infer_bulk_input(inputs, turnover, settings)
+    with stages.stage("drivers") as progress:
+        infer_drivers(inputs, bulk, settings, progress)
     with stages.stage("root depth"):
-        fractions = infer_root_depth(inputs, settings)
+        _, fractions = infer_root_depth(inputs, settings)
     with stages.stage("learners") as progress:
         learners = train(inputs, bulk, settings, progress)
     with stages.stage("estimates"):
@@ -261,23 +281,58 @@ def extrapolate(
     return (stock * np.exp(log_k) * turnover.fit.model.rate_over_median).reshape(-1, len(LAYERS), settings.members)
 
 
-def infer_root_depth(inputs: Inputs, settings: RunSettings) -> xr.Dataset:
-    """Shares of the seven layers in root carbon, by biome: hierarchical D50 and D95."""
-    seed = step_seed(settings, "root depth")
-    tree = sample(
-        root_depth.build(inputs.roots),
+def infer_drivers(inputs: Inputs, bulk: BulkInput, settings: RunSettings, progress: Progress | None = None) -> None:
+    """What drives I_root, I_bulk and allocation (paper, eq. 7–8): regressions on principal components, by biome; of
+    those with enough records.
+    """
+    sites, of_sites, groups = inputs.npp, inputs.npp_records, inputs.groups
+    stocked = np.isfinite(bulk.density[:, 0]) & inputs.layers["has_covariates"].to_numpy()
+    made: dict[str, tuple[int, Callable[[], tuple[Records, Components]]]] = {
+        "drivers_iroot": (len(of_sites), lambda: iroot_records(sites, of_sites, groups)),
+        "drivers_ibulk": (int(stocked.sum()), lambda: ibulk_records(inputs.layers, bulk.density, groups)),
+        "allocation": (int(of_sites["f_bnpp"].notna().sum()), lambda: allocation_records(sites, of_sites, groups)),
+    }
+    for i, (name, (count, records)) in enumerate(made.items()):
+        if count >= MIN_RECORDS:
+            infer_regression(name, *records(), settings)
+        if progress:
+            progress(i + 1, len(made))
+
+
+def infer_root_depth(inputs: Inputs, settings: RunSettings) -> tuple[RegressionFit[RootRecords], xr.Dataset]:
+    """Where roots are: D50 and D95 by biome and climate; and the shares of the seven layers in root carbon by biome."""
+    fit = infer_regression("root_depth", *root_records(inputs.roots, inputs.groups), settings)
+    shares = fractions_by_biome(fit.draws(), fit.records, settings.members, _rng(settings, "root shares"))
+    write_csv(settings.out / "tables" / "root_depth.csv", root_depth_table(fit))
+    write_csv(settings.out / "tables" / "root_shares.csv", root_shares_table(shares))
+    return fit, shares
+
+
+def infer_regression[R: Response](
+    name: str, records: R, components: Components, settings: RunSettings
+) -> RegressionFit[R]:
+    """Posterior of one regression, `posterior/NAME.nc`, its diagnostics, and tables of all but root depth."""
+    seed = step_seed(settings, name)
+    fit, row = fit_regression(
+        name,
+        records,
+        components,
         seed=seed,
         chains=settings.chains,
         tune=settings.tune,
         draws=settings.sampler_draws,
         sampler=settings.sampler,
     )
-    with atomic_path(settings.out / "posterior" / "root_depth.nc") as path:
-        tree.to_netcdf(path, engine="h5netcdf")
-    write_diagnostics(settings, diagnose("root_depth", tree))
-    return root_depth.fractions_by_biome(
-        tree["posterior"].to_dataset(), settings.members, _rng(settings, "root shares")
-    )
+    retire_checks(settings.out, name, "mean", fit.tree["posterior"].to_dataset()["mean"].values)
+    with atomic_path(settings.out / "posterior" / f"{name}.nc") as path:
+        fit.tree.to_netcdf(path, engine="h5netcdf")
+    write_diagnostics(settings, row)
+    tables = {"ppc": score_records(posterior_scores(fit, seed), records)}
+    if isinstance(records, Records):
+        tables |= regression_tables(fit)  # type: ignore[arg-type]
+    for kind, table in tables.items():
+        write_csv(settings.out / "tables" / (f"{name}_{kind}.csv" if kind else f"{name}.csv"), table)
+    return fit
 
 
 def train(inputs: Inputs, bulk: BulkInput, settings: RunSettings, progress: Progress | None = None) -> Learners:
@@ -339,7 +394,7 @@ def estimate(inputs: Inputs, bulk: BulkInput, learners: Learners, settings: RunS
         settings.out / "tables" / "ibulk_profiles.csv", harmonised_table(every, bulk.measured, bulk.standard, learned)
     )
     shares_npp, shares_14c = depth_shares(ibulk_npp), depth_shares(ibulk_14c)
-    shares_roots = root_depth.layer_fractions(roots["d50"], roots["d95"])[:, :, None]
+    shares_roots = layer_fractions(roots["d50"], roots["d95"])[:, :, None]
     bnpp_14c, bnpp_roots = (learners.predict_iroot(sites) for sites in (profiles, roots))
     satellite_npp, satellite_14c, satellite_roots = (
         sites[["satellite_npp"]].to_numpy() for sites in (npp, profiles, roots)
@@ -407,13 +462,14 @@ def summarise_run(
     write_csv(tables / "summary_global.csv", summary_global(inputs, turnover.log_k, estimates, totals))
     write_csv(tables / "summary_biome.csv", summary_by_biome(inputs, estimates, totals))
     write_csv(tables / "summary_depth.csv", summary_by_depth(estimates, totals))
-    write_csv(tables / "root_shares.csv", root_shares_table(fractions))
     write_csv(tables / "stock_sources.csv", pd.DataFrame([vars(s) for s in bulk.sources]))
     learners, profiles = (pd.read_csv(tables / f"{name}.csv") for name in ("learners", "ibulk_profiles"))
     beside = paper_comparison(inputs, turnover.log_k, estimates, learners, fractions)
     write_csv(
         tables / "paper_comparison.csv",
-        pd.concat([beside, pd.DataFrame([harmonisation_score(profiles)])], ignore_index=True),
+        pd.concat(
+            [beside, pd.DataFrame([harmonisation_score(profiles)]), explained_comparison(tables)], ignore_index=True
+        ),
     )
 
 

@@ -56,8 +56,8 @@ class RunSettings(pydantic.BaseModel):
     block_degrees: float = pydantic.Field(5.0, gt=0)
     """Size of the blocks of spatial validation."""
     chains: int = pydantic.Field(4, ge=2)
-    tune: int = pydantic.Field(1000, ge=100)
-    sampler_draws: int = pydantic.Field(1000, ge=100)
+    tune: int = pydantic.Field(500, ge=100)
+    sampler_draws: int = pydantic.Field(750, ge=100)
     """Chains of every fit; warm-up and kept draws a chain of the regressions."""
     sampler: Literal["pymc", "nutpie", "numpyro", "blackjax"] = "numpyro"
     """What draws the regressions; `docs/method.md` has their speeds."""
@@ -103,7 +103,7 @@ class RunSettings(pydantic.BaseModel):
             update={
                 "members": min(self.members, 60),
                 "validation_splits": min(self.validation_splits, 3),
-                "tune": min(self.tune, 500),
+                "tune": min(self.tune, 300),
                 "sampler_draws": min(self.sampler_draws, 200),
                 "turnover_tune": min(self.turnover_tune, 150),
                 "turnover_draws": min(self.turnover_draws, 150),

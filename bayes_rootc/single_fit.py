@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -14,19 +13,12 @@ from numpy.typing import NDArray
 
 from .data.atmosphere import Prehistory
 from .data.folder import Inputs
-from .files import atomic_path, write_csv
+from .files import write_csv
 from .inference.checks import calibration_table
-from .inference.regressions import (
-    allocation_records,
-    fit_regression,
-    ibulk_records,
-    iroot_records,
-    posterior_scores,
-)
+from .inference.regressions import Response, allocation_records, ibulk_records, iroot_records
 from .inference.regressions import calibrate as calibrate_regression
 from .inference.regressions import cross_validate as cross_validate_regression
 from .inference.regressions import score_table as score_records
-from .inference.store import retire_checks
 from .inference.turnover_checks import calibrate, calibration_layers, cross_validate, score_table
 from .models.bulk_input import layer_stocks
 from .models.components import Components
@@ -36,23 +28,15 @@ from .pipeline import (
     Turnover,
     check,
     infer_bulk_input,
+    infer_regression,
     infer_root_depth,
     infer_turnover,
     measured_stock_draws,
     step_seed,
     turnover_model_of,
-    write_diagnostics,
 )
 from .progress import Progress, Stages
-from .report.figures_drivers import save_drivers_figure
-from .report.regression_tables import (
-    PAPER_ALLOCATION,
-    coefficient_table,
-    explained_table,
-    loadings_table,
-    logistic,
-    site_means_table,
-)
+from .report.figures_regressions import save_regression_figures
 from .report.turnover_tables import history_table
 from .settings import RunSettings
 
@@ -66,7 +50,7 @@ def fit(
     both_histories: bool = False,
     quiet: bool = False,
 ) -> Path:
-    """One inference by itself: its posterior and tables; of all but root depth, on demand also the dearer checks.
+    """One inference by itself: its posterior and tables; on demand also the dearer checks.
 
     Parameters
     ----------
@@ -88,9 +72,6 @@ def fit(
             path = fit_one_regression(regression, inputs, settings, stages, folds=folds, simulations=simulations)
         return path
     with stages.stage(name) as progress:
-        if name == "root-depth":
-            infer_root_depth(inputs, settings)
-            return settings.out / "posterior" / "root_depth.nc"
         turnover = infer_turnover(inputs, settings, progress)
         bulk = infer_bulk_input(inputs, turnover, settings)
     tables, layers = settings.out / "tables", inputs.layers
@@ -142,45 +123,33 @@ def compare_histories(
     return history_table(inputs.layers, posteriors)
 
 
-REGRESSIONS = {"drivers": ("drivers_iroot", "drivers_ibulk"), "allocation": ("allocation",)}
+REGRESSIONS = {
+    "drivers": ("drivers_iroot", "drivers_ibulk"),
+    "allocation": ("allocation",),
+    "root-depth": ("root_depth",),
+}
 """What each regression command fits."""
 
 
 def fit_one_regression(
     name: str, inputs: Inputs, settings: RunSettings, stages: Stages, *, folds: int, simulations: int
 ) -> Path:
-    """A regression's posterior, tables and figure, and the checks that were asked for. Returns the posterior's path."""
-    with stages.stage(name.replace("_", " of ")) as progress:
-        records, components = regression_records(name, inputs, settings, progress)
-        path, seed = settings.out / "posterior" / f"{name}.nc", step_seed(settings, name)
-        fit, row = fit_regression(
-            name,
-            records,
-            components,
-            seed=seed,
-            chains=settings.chains,
-            tune=settings.tune,
-            draws=settings.sampler_draws,
-            sampler=settings.sampler,
-        )
-        retire_checks(settings.out, name, "record_sd", fit.tree["posterior"].to_dataset()["record_sd"].values)
-        with atomic_path(path) as temporary:
-            fit.tree.to_netcdf(temporary, engine="h5netcdf")
-        write_diagnostics(settings, row)
-        tables = settings.out / "tables"
-        write_csv(tables / f"{name}.csv", coefficient_table(fit))
-        write_csv(tables / f"{name}_summary.csv", explained_table(fit))
-        write_csv(tables / f"{name}_loadings.csv", loadings_table(components))
-        write_csv(tables / f"{name}_ppc.csv", score_records(posterior_scores(fit, seed), records))
-        if name in SITE_MEANS:
-            write_csv(tables / f"{name}_biome.csv", site_means_table(fit, *SITE_MEANS[name]))
-        save_drivers_figure(settings.out)
+    """A regression's posterior, tables and figures, and the checks asked for. Returns the posterior's path."""
+    tables, seed = settings.out / "tables", step_seed(settings, name)
+    with stages.stage(name.replace("_", " of " if name.startswith("drivers") else " ")) as progress:
+        records: Response
+        if name == "root_depth":
+            records = infer_root_depth(inputs, settings)[0].records
+        else:
+            records, components = regression_records(name, inputs, settings, progress)
+            infer_regression(name, records, components, settings)
+        save_regression_figures(settings.out)
     if folds:
         with stages.stage(f"{folds}-fold cross-validation") as progress:
             scores, fits = cross_validate_regression(
                 records, seed=seed, folds=folds, sampler=settings.sampler, progress=progress
             )
-            write_csv(tables / f"{name}_held_out.csv", scores.assign(unit=np.array(records.unit_ids)[records.unit]))
+            write_csv(tables / f"{name}_held_out.csv", scores)
             write_csv(tables / f"{name}_cv.csv", score_records(scores, records))
             write_csv(tables / f"{name}_folds.csv", fits)
     if simulations:
@@ -191,14 +160,7 @@ def fit_one_regression(
             write_csv(tables / f"{name}_sbc_ranks.csv", ranks)
             write_csv(tables / f"{name}_sbc_fits.csv", fits)
             write_csv(tables / f"{name}_sbc.csv", calibration_table(ranks))
-    return path
-
-
-SITE_MEANS: dict[str, tuple[Callable[[NDArray], NDArray], float | None]] = {
-    "drivers_iroot": (np.exp, None),
-    "allocation": (logistic, PAPER_ALLOCATION),
-}
-"""Of which means by biome are told: from the regression's scale to the flux or share, and the paper's mean."""
+    return settings.out / "posterior" / f"{name}.nc"
 
 
 def regression_records(

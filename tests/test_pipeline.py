@@ -33,6 +33,11 @@ TABLES = (
     "summary_biome",
     "summary_depth",
     "map_totals",
+    "drivers_iroot",
+    "drivers_ibulk",
+    "allocation",
+    "allocation_biome",
+    "root_depth",
     "root_shares",
     "stock_sources",
     "paper_comparison",
@@ -96,7 +101,8 @@ def test_turnover_file_is_an_arviz_tree_of_the_contract(quick_run):
         groups = {"posterior_predictive", "sample_stats", "prior", "prior_predictive", "log_likelihood", "components"}
         assert groups <= set(tree.children)
     fits = table(quick_run, "diagnostics").set_index("fit")
-    assert set(fits.index) == {"turnover", "root_depth"}
+    assert set(fits.index) == {"turnover", "root_depth", "drivers_iroot", "drivers_ibulk", "allocation"}
+    assert fits["r_hat_max"].max() < 1.1
     assert fits.loc["turnover", "r_hat_max"] < 1.1 and fits.loc["turnover", "divergences"] <= 6  # 1 % of a quick fit
     assert fits.loc["turnover", "quadrature_error"] < 0.05
 
@@ -306,8 +312,25 @@ def test_quick_run_on_the_real_data(real_data, tmp_path):
     assert 0 < width[0] < width[1]  # what was not measured is less certain
 
 
-def test_regressions_recover_allocation_and_find_depth(quick_run, quick_settings, demo_world, tmp_path):
-    """On the turnover posterior of a run, in a folder of its own: I_root, I_bulk and f_BNPP."""
+def test_regressions_recover_allocation_and_find_depth(quick_run, demo_world):
+    drivers = table(quick_run, "drivers_ibulk").set_index(["coefficient", "biome"])
+    assert drivers.loc[("layer bottom", "all"), "p975"] < 0  # less carbon arrives per cm further down
+    assert table(quick_run, "drivers_ibulk_summary").iloc[0]["p025"] > 0.3
+    found = table(quick_run, "allocation_biome").set_index("biome")
+    truth = demo_world.npp_sites.groupby("biome")["f_bnpp"].agg(["mean", "size", "std"])
+    for biome, row in truth[truth["size"] >= 10].iterrows():
+        got = found.loc[BIOMES[int(biome)]]
+        # the 95 % interval is of the same sites' mean, which measurement blurs little
+        assert abs(got["median"] - row["mean"]) < (got["p975"] - got["p025"]) + 0.01
+    for name in ("drivers_iroot", "drivers_ibulk", "allocation", "root_depth"):
+        with xr.open_datatree(quick_run / "posterior" / f"{name}.nc", engine="h5netcdf") as tree:
+            assert {"posterior", "prior", "posterior_predictive", "log_likelihood", "components"} <= set(tree.children)
+    compared = table(quick_run, "paper_comparison")["quantity"]
+    assert compared.str.startswith("R² of the drivers").sum() == 2
+
+
+def test_a_regression_alone_writes_what_a_run_writes_and_its_checks(quick_run, quick_settings, tmp_path):
+    """On the turnover posterior of a run, in a folder of its own."""
     out = tmp_path / "out"
     (out / "posterior").mkdir(parents=True)
     shutil.copy(quick_run / "posterior" / "turnover.nc", out / "posterior")
@@ -319,21 +342,32 @@ def test_regressions_recover_allocation_and_find_depth(quick_run, quick_settings
     assert stored_log_k(inputs, here.model_copy(update={"prehistory": "intcal20"})) is None  # of another model
     (out / "tables").mkdir()
     (out / "tables" / "allocation_cv.csv").write_text("of another fit\n")
-    for name in ("drivers", "allocation"):
-        assert main(["fit", name, "--data", str(quick_settings.data), "--out", str(out), "--quick"]) == 0
+    common = ["--data", str(quick_settings.data), "--out", str(out), "--quick"]
+    assert main(["fit", "allocation", *common]) == 0
     assert not (out / "tables" / "allocation_cv.csv").exists()
-    assert (out / "figures" / "drivers.png").stat().st_size > 20_000
-    drivers = table(out, "drivers_ibulk").set_index(["coefficient", "biome"])
-    assert drivers.loc[("layer bottom", "all"), "p975"] < 0  # less carbon arrives per cm further down
-    assert table(out, "drivers_ibulk_summary").iloc[0]["p025"] > 0.3
-    found = table(out, "allocation_biome").set_index("biome")
-    truth = demo_world.npp_sites.groupby("biome")["f_bnpp"].agg(["mean", "size", "std"])
-    for biome, row in truth[truth["size"] >= 10].iterrows():
-        got = found.loc[BIOMES[int(biome)]]
-        # the 95 % interval is of the same sites' mean, which measurement blurs little
-        assert abs(got["median"] - row["mean"]) < (got["p975"] - got["p025"]) + 0.01
-    with xr.open_datatree(out / "posterior" / "allocation.nc", engine="h5netcdf") as tree:
-        assert {"posterior", "prior", "log_likelihood", "components"} <= set(tree.children)
-    diagnostics = table(out, "diagnostics").set_index("fit")
-    assert {"drivers_iroot", "drivers_ibulk", "allocation"} <= set(diagnostics.index)
-    assert diagnostics["r_hat_max"].max() < 1.1
+    assert main(["fit", "root-depth", *common, "--folds", "2", "--simulations", "2"]) == 0
+    for name in ("allocation", "allocation_biome", "root_depth", "root_shares"):
+        assert table(out, name).equals(table(quick_run, name)), name
+    scores = table(out, "root_depth_cv").set_index("class")["coverage95"]
+    assert {"all", "D50", "D95"} <= set(scores.index) and scores["all"] > 0.8
+    assert len(table(out, "root_depth_sbc_ranks")) == 2
+    assert table(out, "root_depth_held_out")["unit"].notna().all()
+    for name in ("drivers", "allocation_forest", "allocation_ridge", "root_depth_forest", "root_depth_ridge"):
+        assert (out / "figures" / f"{name}.png").stat().st_size > 10_000
+
+
+def test_root_depth_of_a_new_site(quick_run, quick_settings, tmp_path, capsys):
+    place = table(quick_run, "layers").iloc[0]
+    (tmp_path / "new.csv").write_text(f"name,lat,lon\na,95,0\nb,{place['lat']},{place['lon']}\nc,2,\n")
+    common = ["--from", str(quick_run), "--data", str(quick_settings.data), "--to", str(tmp_path / "out.csv")]
+    assert main(["predict", "root-depth", "--at", str(tmp_path / "new.csv"), *common]) == 0
+    assert "1 of 3 rows" in capsys.readouterr().out
+    found = pd.read_csv(tmp_path / "out.csv")
+    assert found["reason"].notna().tolist() == [True, False, True]
+    row = found.iloc[1]
+    assert sum(row[f"share_{layer}_mean"] for layer in LAYER_NAMES) == pytest.approx(1, abs=1e-4)
+    assert 1 < row["d50_p025"] < row["d50_median"] < row["d50_p975"] < 200
+    assert row["d95_median"] > row["d50_median"]
+    elsewhere = ["--from", str(tmp_path), *common[2:]]
+    assert main(["predict", "root-depth", "--at", str(tmp_path / "new.csv"), *elsewhere]) == 2
+    assert "run `bayes-rootc fit root-depth`" in capsys.readouterr().err

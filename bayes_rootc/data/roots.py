@@ -21,7 +21,8 @@ def read_root_profiles(path: Path) -> tuple[pd.DataFrame, SourceCheck]:
 
     Returns
     -------
-    profiles : `id`, `lat`, `lon` (degrees), `d50`, `d95` (cm).
+    profiles : `id`, `lat`, `lon` (degrees), `d50`, `d95` (cm); `d50_sampled`, `d95_sampled`: of the sampled part alone,
+        NaN where missing or 0.
     check : rows read, used, and dropped by rule.
 
     Raises
@@ -33,7 +34,8 @@ def read_root_profiles(path: Path) -> tuple[pd.DataFrame, SourceCheck]:
     sampled_only = t["D50_extrapolated"].isna() | t["D95_extrapolated"].isna()
     d50 = t["D50_extrapolated"].where(~sampled_only, t["D50"])
     d95 = t["D95_extrapolated"].where(~sampled_only, t["D95"])
-    screen.table = t.assign(d50=d50 * M_TO_CM, d95=d95 * M_TO_CM)
+    sampled = {f"{n.lower()}_sampled": t[n].where(t[n] > 0) * M_TO_CM for n in ("D50", "D95")}
+    screen.table = t.assign(d50=d50 * M_TO_CM, d95=d95 * M_TO_CM, **sampled)
     screen.remark("no extrapolated depths: those of the sampled part", sampled_only)
     screen.drop("no coordinates", screen.table["latitude"].isna() | screen.table["longitude"].isna())
     screen.drop("D50 or D95 missing", screen.table["d50"].isna() | screen.table["d95"].isna())
@@ -41,7 +43,7 @@ def read_root_profiles(path: Path) -> tuple[pd.DataFrame, SourceCheck]:
     screen.drop("D95 not below D50", screen.table["d95"] <= screen.table["d50"])
     screen.drop("duplicate (same place and depths)", screen.table.duplicated(["latitude", "longitude", "d50", "d95"]))
     profiles = screen.table.rename(columns={"ID": "id", "latitude": "lat", "longitude": "lon"})
-    return profiles[["id", "lat", "lon", "d50", "d95"]].reset_index(drop=True), screen.check
+    return profiles[["id", "lat", "lon", "d50", "d95", *sampled]].reset_index(drop=True), screen.check
 
 
 def _schema():  # type: ignore[no-untyped-def]

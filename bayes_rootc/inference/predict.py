@@ -1,4 +1,4 @@
-"""Turnover at new places: the posterior of k and age, and the Δ14C that a new measurement would find."""
+"""New places: the posterior of k and age and the Δ14C that a new measurement would find; how deep roots go."""
 
 from __future__ import annotations
 
@@ -10,28 +10,34 @@ import pandas as pd
 import pandera.pandas as pa
 from numpy.typing import NDArray
 
-from ..constants import LAYERS, PROFILE_DEPTH_CM
+from ..constants import LAYER_NAMES, LAYERS, PROFILE_DEPTH_CM
 from ..data.atmosphere import BOMB_START, Atmosphere, zone_of
 from ..data.covariates import CovariateStack
 from ..data.israd import DEFAULT_SIGMA, MAX_SIGMA
 from ..data.tables import read_csv
 from ..errors import InputError
+from ..models.components import Components
+from ..models.root_depth import layer_fractions, make_root_records, to_depths
 from .sampling import summary_columns
 from .turnover import TurnoverFit, draw_layers
 
-OPTIONAL = ("top", "bottom", "delta14c", "sigma", "profile")
+OPTIONAL = ("year", "top", "bottom", "delta14c", "sigma", "profile")
 QUANTITIES = ("delta14c", "k", "age")
 STATISTICS = ("mean", "median", "p025", "p975")
 COLUMNS = (*(f"{quantity}_{s}" for quantity in QUANTITIES for s in STATISTICS), "reason")
-"""What a prediction adds."""
+"""What a prediction of turnover adds."""
+
+ROOT_QUANTITIES = ("d50", "d95", *(f"share_{layer}" for layer in LAYER_NAMES))
+ROOT_COLUMNS = (*(f"{quantity}_{s}" for quantity in ROOT_QUANTITIES for s in STATISTICS), "reason")
+"""What a prediction of root depth adds."""
 
 ROW = "row of the file"
 MAX_DRAWS = 1000
 
 
-def read_sites(path: Path) -> pd.DataFrame:
-    """New layers, in the order of the file and with all its columns; a file without `top` and `bottom` gives the seven
-    standard layers of each row.
+def read_sites(path: Path, *, layers: bool = True) -> pd.DataFrame:
+    """New sites, in the order of the file and with all its columns. layers : of radiocarbon; then a file without `top`
+    and `bottom` gives the seven standard layers of each row.
 
     Raises
     ------
@@ -40,7 +46,7 @@ def read_sites(path: Path) -> pd.DataFrame:
     number = pa.Column(float, nullable=True)
     columns: dict[str, pa.Column] = dict.fromkeys(("lat", "lon", "year", "top", "bottom", "delta14c", "sigma"), number)
     schema = pa.DataFrameSchema(columns | {"profile": pa.Column(object, nullable=True)})
-    checked = read_csv(path, schema, optional=OPTIONAL).drop(columns="file_row")
+    checked = read_csv(path, schema, optional=OPTIONAL[1:] if layers else OPTIONAL).drop(columns="file_row")
     if checked.empty:
         raise InputError("expected at least one row", file=path)
     try:
@@ -53,6 +59,8 @@ def read_sites(path: Path) -> pd.DataFrame:
         raise InputError(f"not a readable CSV table ({error})".replace("\n", ""), file=path) from None
     given = sites.columns
     sites = sites.assign(**{str(c): checked[c] for c in checked if c in given})
+    if not layers:
+        return sites
     if ("top" in given) != ("bottom" in given):
         raise InputError("expected both top and bottom, or neither", file=path)
     if "top" not in given:
@@ -80,21 +88,7 @@ def predict_turnover(
     """
     sites = sites.drop(columns=[c for c in COLUMNS if c in sites])  # of an earlier prediction
     reason = _reasons(sites, min(curve.years[-1] for curve in atmosphere.curves.values()))
-    usable = (reason == "").to_numpy()
-    places = sites.loc[usable, ["lat", "lon"]].drop_duplicates()
-    values, _ = covariates.sample(places["lat"], places["lon"], nearest_km=nearest_km)
-    at = places.reset_index(drop=True).join(values)
-    layers = sites.reset_index(names=ROW)[usable].merge(at, on=["lat", "lon"], how="left", suffixes=("_own", ""))
-    lacking = [c for c in fit.components.covariates if c not in layers]
-    if lacking:
-        raise InputError(
-            f"the fit knows the covariate {lacking[0]}, the data folder does not", file=covariates.manifest
-        )
-    no_biome = (layers["biome"] == 0).to_numpy()
-    reason[layers.loc[no_biome, ROW]] = f"no soil biome within {nearest_km:g} km"
-    no_covariate = layers[list(fit.components.covariates)].isna().any(axis=1).to_numpy() & ~no_biome
-    reason[layers.loc[no_covariate, ROW]] = f"a covariate is missing within {nearest_km:g} km"
-    layers = layers[~no_biome & ~no_covariate].reset_index(drop=True)
+    layers = _with_covariates(sites, reason, fit.components.covariates, covariates, nearest_km)
 
     out = sites.copy()
     if len(layers):
@@ -122,24 +116,85 @@ def predict_turnover(
     return out.assign(reason=reason).reindex(columns=[*sites, *COLUMNS])
 
 
+def predict_root_depth(
+    draws: dict[str, NDArray],
+    components: Components,
+    sites: pd.DataFrame,
+    covariates: CovariateStack,
+    *,
+    nearest_km: float = 100.0,
+    seed: int = 20,
+) -> pd.DataFrame:
+    """D50 and D95 (cm) and the shares of the seven layers at one new profile of each site, as `bayes-rootc predict
+    --help` says.
+
+    Parameters
+    ----------
+    draws, components : of the fit. sites : `lat`, `lon`.
+    """
+    sites = sites.drop(columns=[c for c in ROOT_COLUMNS if c in sites])
+    reason = _reasons(sites, np.inf)
+    places = _with_covariates(sites, reason, components.covariates, covariates, nearest_km)
+    out = sites.copy()
+    if len(places):
+        unknown = dict.fromkeys(("d50", "d95", "d50_sampled", "d95_sampled"), np.nan)
+        records = make_root_records(places.assign(**unknown), components)
+        order = places.sort_values(["lat", "lon"], kind="stable")[ROW].to_numpy()
+        d50, d95 = to_depths(records.new_sites(draws, np.random.default_rng(seed)))
+        drawn = dict(zip(ROOT_QUANTITIES, (d50, d95, *np.moveaxis(layer_fractions(d50, d95), 2, 0)), strict=True))
+        for quantity, values in drawn.items():
+            table = summary_columns(quantity, values, axis=0)
+            table.index = order
+            out = out.join(table)
+    return out.assign(reason=reason).reindex(columns=[*sites, *ROOT_COLUMNS])
+
+
+def _with_covariates(
+    sites: pd.DataFrame,
+    reason: pd.Series,
+    needed: tuple[str, ...],
+    covariates: CovariateStack,
+    nearest_km: float,
+) -> pd.DataFrame:
+    """Rows without a `reason`, with `ROW`, biome and covariates of their place; those that lack one get a reason."""
+    usable = (reason == "").to_numpy()
+    places = sites.loc[usable, ["lat", "lon"]].drop_duplicates()
+    values, _ = covariates.sample(places["lat"], places["lon"], nearest_km=nearest_km)
+    at = places.reset_index(drop=True).join(values)
+    rows = sites.reset_index(names=ROW)[usable].merge(at, on=["lat", "lon"], how="left", suffixes=("_own", ""))
+    lacking = [c for c in needed if c not in rows]
+    if lacking:
+        raise InputError(
+            f"the fit knows the covariate {lacking[0]}, the data folder does not", file=covariates.manifest
+        )
+    no_biome = (rows["biome"] == 0).to_numpy()
+    reason[rows.loc[no_biome, ROW]] = f"no soil biome within {nearest_km:g} km"
+    no_covariate = rows[list(needed)].isna().any(axis=1).to_numpy() & ~no_biome
+    reason[rows.loc[no_covariate, ROW]] = f"a covariate is missing within {nearest_km:g} km"
+    return rows[~no_biome & ~no_covariate].reset_index(drop=True)
+
+
 def _predictive(replicated: NDArray, fitted: NDArray) -> pd.DataFrame:
     """Summary of new measurements. Errors are symmetric with heavy tails: the mean is of what they scatter about."""
     return summary_columns("delta14c", replicated, axis=0).assign(delta14c_mean=fitted.astype(float).mean(axis=0))
 
 
 def _reasons(sites: pd.DataFrame, last_year: float) -> pd.Series:
-    """Why a row cannot be predicted; empty where it can."""
+    """Why a row cannot be predicted; empty where it can. last_year : of the atmosphere; infinite: sites, not layers."""
     delta = sites["delta14c"] if "delta14c" in sites else pd.Series(np.nan, sites.index)
     rules = {
         "lat is not in -90 … 90": ~sites["lat"].between(-90, 90),
         "lon is not in -180 … 180": ~sites["lon"].between(-180, 180),
-        f"year is not in {BOMB_START:.0f} … {last_year:.0f}": ~sites["year"].between(BOMB_START, last_year),
-        f"top and bottom are not in 0 … {PROFILE_DEPTH_CM} cm": ~(
-            sites["top"].between(0, PROFILE_DEPTH_CM) & sites["bottom"].between(0, PROFILE_DEPTH_CM)
-        ),
-        "bottom is not below top": ~(sites["bottom"] > sites["top"]),
-        "delta14c is not in -1000 … 1200 ‰": delta.notna() & ~delta.between(-1000, 1200),
     }
+    if np.isfinite(last_year):
+        rules |= {
+            f"year is not in {BOMB_START:.0f} … {last_year:.0f}": ~sites["year"].between(BOMB_START, last_year),
+            f"top and bottom are not in 0 … {PROFILE_DEPTH_CM} cm": ~(
+                sites["top"].between(0, PROFILE_DEPTH_CM) & sites["bottom"].between(0, PROFILE_DEPTH_CM)
+            ),
+            "bottom is not below top": ~(sites["bottom"] > sites["top"]),
+            "delta14c is not in -1000 … 1200 ‰": delta.notna() & ~delta.between(-1000, 1200),
+        }
     reason = pd.Series("", sites.index)
     for text, broken in rules.items():
         reason = reason.where((reason != "") | ~broken, text)

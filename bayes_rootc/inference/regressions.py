@@ -1,10 +1,10 @@
-"""Drivers of I_root and of I_bulk, and allocation below ground: one regression, asked of three responses."""
+"""Regressions: drivers of I_root and of I_bulk, allocation below ground, root depth; fitted and checked by one code."""
 
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 import numpy as np
 import pandas as pd
@@ -12,49 +12,80 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ..constants import BIOMES
-from ..models import regression
 from ..models.components import Components
 from ..models.regression import Records, make_records
+from ..models.root_depth import RootRecords, make_root_records
 from ..progress import Progress
 from . import checks
 from .sampling import Sampler, diagnose, quiet, sample
 
-NAMES = ("drivers_iroot", "drivers_ibulk", "allocation")
+if TYPE_CHECKING:
+    import pymc as pm
+
 DEPTH = ("layer top", "layer bottom")
-SAMPLED = ("mean", "by_biome", "biome_sd", "unit_sd", "record_sd")
-"""What is kept of a posterior."""
 
 MIN_ERROR = 0.05
 """Least standard deviation (log scale) of a layer's own error, where its profile's common error leaves less over."""
 
-TARGET_ACCEPT = 0.95
-"""Of the step size: small steps, for the funnel of effects and spreads of which few biomes tell."""
-
 MAX_REPLICATES = 500
+STATS = ("diverging", "energy", "n_steps", "acceptance_rate", "lp")
+
+
+class Response(Protocol):
+    """What is asked of a model and its data: `models.regression.Records`, `models.root_depth.RootRecords`.
+
+    observed : what is predicted, one or more numbers a record, (n, …). unit : of each record, from 0, in order. draws
+    are by name, (draw, …).
+    """
+
+    sampled: ClassVar[tuple[str, ...]]
+    target_accept: ClassVar[float]
+
+    @property
+    def biome(self) -> NDArray[np.int64]: ...
+    @property
+    def unit(self) -> NDArray[np.int64]: ...
+    @property
+    def unit_ids(self) -> tuple[str, ...]: ...
+    @property
+    def observed(self) -> NDArray[np.float64]: ...
+    @property
+    def coords(self) -> dict[str, list[str]]: ...
+    @property
+    def dims(self) -> dict[str, list[str]]: ...
+
+    def build(self) -> pm.Model: ...
+    def complete(self, draws: dict[str, NDArray], rng: np.random.Generator) -> dict[str, NDArray]: ...
+    def rows(self, keep: NDArray[np.bool_]) -> Self: ...
+    def with_observed(self, observed: NDArray[np.float64]) -> Self: ...
+    def fitted(self, draws: dict[str, NDArray]) -> NDArray[np.float64]: ...
+    def replicate(self, draws: dict[str, NDArray], rng: np.random.Generator) -> NDArray[np.float64]: ...
+    def log_likelihood(self, draws: dict[str, NDArray]) -> NDArray[np.float64]: ...
+    def derived(self, draws: dict[str, NDArray]) -> dict[str, NDArray[np.float64]]: ...
+    def ranked(self, draws: dict[str, NDArray]) -> dict[str, NDArray[np.float64]]: ...
 
 
 @dataclass(frozen=True)
-class RegressionFit:
-    """A fitted regression. tree : ArviZ DataTree; its posterior has `SAMPLED`, R² and the groups' importance."""
+class RegressionFit[R: Response]:
+    """A fitted regression. tree : ArviZ DataTree; its posterior has `records.sampled` and what is derived from it."""
 
     name: str
-    records: Records
+    records: R
     components: Components
     tree: xr.DataTree
 
     def draws(self, count: int | None = None) -> dict[str, NDArray[np.float64]]:
-        """`SAMPLED` as (draw, …): all, or `count` of them spread evenly over the chains."""
-        return flat_draws(self.tree, count)
+        """`records.sampled` as (draw, …): all, or `count` of them spread evenly over the chains."""
+        return flat_draws(self.tree, self.records.sampled, count)
 
 
-def flat_draws(tree: xr.DataTree, count: int | None = None) -> dict[str, NDArray[np.float64]]:
-    """Chains end to end, (draw, …): all draws, or `count` of them spread evenly."""
+def flat_draws(tree: xr.DataTree, names: tuple[str, ...], count: int | None = None) -> dict[str, NDArray[np.float64]]:
+    """Chains end to end, (draw, …): all draws, or `count` of them spread evenly; of the names that are there."""
     posterior = tree["posterior"].to_dataset()
-    draws = {n: posterior[n].values.reshape(-1, *posterior[n].shape[2:]) for n in SAMPLED}
+    draws = {n: posterior[n].values.reshape(-1, *posterior[n].shape[2:]) for n in names if n in posterior}
     if count is None:
         return draws
-    total = len(draws["unit_sd"])
-    return {name: value[np.arange(count) * total // count] for name, value in draws.items()}
+    return {name: value[np.arange(count) * len(value) // count] for name, value in draws.items()}
 
 
 def iroot_records(
@@ -84,6 +115,13 @@ def _of_sites(sites: pd.DataFrame, records: pd.DataFrame, groups: dict[str, list
         rows["id"],
     )
     return made, components
+
+
+def root_records(profiles: pd.DataFrame, groups: dict[str, list[str]]) -> tuple[RootRecords, Components]:
+    """D50 and D95 of each root profile, with components of climate; a unit is a site."""
+    climate = {"climate": groups["climate"]} if "climate" in groups else {}
+    components = Components.fit(profiles.drop_duplicates(["lat", "lon"]), climate)
+    return make_root_records(profiles, components), components
 
 
 def ibulk_records(
@@ -133,9 +171,9 @@ def _groups_of(components: Components) -> tuple[str, ...]:
     return tuple(name.rsplit(" ", 1)[0] for name in components.names)
 
 
-def fit_regression(
+def fit_regression[R: Response](
     name: str,
-    records: Records,
+    records: R,
     components: Components,
     *,
     seed: int,
@@ -143,8 +181,7 @@ def fit_regression(
     tune: int = 1000,
     draws: int = 1000,
     sampler: Sampler = "numpyro",
-    correlated: bool = False,
-) -> tuple[RegressionFit, dict[str, object]]:
+) -> tuple[RegressionFit[R], dict[str, object]]:
     """Posterior of a regression, with its checks; and the row of `tables/diagnostics.csv`, leave-one-unit-out included.
 
     The tree has `posterior`, `sample_stats`, `prior`, `posterior_predictive` and `prior_predictive` (new records of new
@@ -152,145 +189,136 @@ def fit_regression(
     """
     import arviz as az
 
-    model = regression.build(records, correlated=correlated)
-    sampled = sample(
-        model, seed=seed, chains=chains, tune=tune, draws=draws, sampler=sampler, target_accept=TARGET_ACCEPT
-    )
+    sampled = sample_records(records, seed=seed, chains=chains, tune=tune, draws=draws, sampler=sampler)
     row = diagnose(name, sampled)
-    flat, rng = flat_draws(sampled), np.random.default_rng(seed)
-    prior = sample_prior(records, MAX_REPLICATES, seed=seed, correlated=correlated)
+    flat, rng = flat_draws(sampled, records.sampled), np.random.default_rng(seed)
+    prior = sample_prior(records, MAX_REPLICATES, seed=seed)
+    likelihood = records.log_likelihood(flat)
 
     def shaped(values: NDArray) -> NDArray:
         return values.reshape(chains, -1, *values.shape[1:])
 
-    r_squared, shares = regression.r_squared(flat, records), regression.group_shares(flat, records)
-    derived = {f"r_squared_{kind}": shaped(v) for kind, v in r_squared.items()}
-    derived["importance"] = shaped(np.stack(list(shares.values()), axis=1))
-    likelihood = regression.log_likelihood(flat, records)
-    few = flat_draws(sampled, MAX_REPLICATES)
+    few = flat_draws(sampled, records.sampled, MAX_REPLICATES)
     groups: dict[str, dict[str, Any]] = {
-        "posterior": {n: shaped(flat[n]) for n in SAMPLED} | derived,
-        "posterior_predictive": {"y": regression.replicate(few, records, rng)[None]},
+        "posterior": {n: shaped(v) for n, v in (flat | records.derived(flat)).items()},
+        "posterior_predictive": {"y": records.replicate(few, rng)[None]},
         "prior": {n: v[None] for n, v in prior.items()},
-        "prior_predictive": {"y": regression.replicate(prior, records, rng)[None]},
-        "observed_data": {"y": records.y},
-        "constant_data": {"known_sd": records.sd, "biome_number": records.biome, "unit_index": records.unit},
+        "prior_predictive": {"y": records.replicate(prior, rng)[None]},
+        "observed_data": {"y": records.observed},
+        "constant_data": {"biome_number": records.biome, "unit_index": records.unit},
         "log_likelihood": {"units": shaped(likelihood)},
         "sample_stats": {n: v.values for n, v in sampled["sample_stats"].to_dataset().items() if n in STATS},
     }
-    by_coefficient = {"mean": ["coefficient"], "by_biome": ["biome", "coefficient"], "biome_sd": ["coefficient"]}
-    by_record = {name: ["record"] for name in ("y", "known_sd", "biome_number", "unit_index")}
-    coords = {
-        "coefficient": [regression.INTERCEPT, *records.predictors],
-        "biome": list(BIOMES.values()),
-        "group": list(shares),
-        "unit": list(records.unit_ids),
-    }
     tree = az.from_dict(
-        groups, coords=coords, dims=by_coefficient | by_record | {"importance": ["group"], "units": ["unit"]}
+        groups,
+        coords=records.coords | {"unit": list(records.unit_ids)},
+        dims=records.dims | {"biome_number": ["record"], "unit_index": ["record"], "units": ["unit"]},
     )
     tree["components"] = xr.DataTree(components.to_dataset())
+    tree.attrs["centre"] = getattr(records, "centre", 0.0)
     return RegressionFit(name, records, components, tree), row | checks.leave_one_out(likelihood, chains)
 
 
-STATS = ("diverging", "energy", "n_steps", "acceptance_rate", "lp")
+def sample_records(
+    records: Response, *, seed: int, chains: int, tune: int, draws: int, sampler: Sampler
+) -> xr.DataTree:
+    """Draws of what the sampler samples, and of what it leaves to be drawn."""
+    tree = sample(
+        records.build(),
+        seed=seed,
+        chains=chains,
+        tune=tune,
+        draws=draws,
+        sampler=sampler,
+        target_accept=records.target_accept,
+    )
+    names = tuple(map(str, tree["posterior"].to_dataset().data_vars))
+    flat = records.complete(flat_draws(tree, names), np.random.default_rng(seed))
+    kept = {n: (("chain", "draw", *(f"{n}_{i}" for i in range(flat[n].ndim - 1))), flat[n]) for n in records.sampled}
+    shaped = {n: (dims, v.reshape(chains, -1, *v.shape[1:])) for n, (dims, v) in kept.items()}
+    tree["posterior"] = xr.DataTree(xr.Dataset(shaped))
+    return tree
 
 
-def sample_prior(
-    records: Records, count: int, *, seed: int, correlated: bool = False
-) -> dict[str, NDArray[np.float64]]:
-    """Draws of `SAMPLED` from the prior, (draw, …)."""
+def sample_prior(records: Response, count: int, *, seed: int) -> dict[str, NDArray[np.float64]]:
+    """Draws of `records.sampled` from the prior, (draw, …)."""
     import pymc as pm
 
-    with regression.build(records, correlated=correlated), quiet("pymc"), warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", message="The effect of Potentials"
-        )  # the likelihood: leaving it out is the point
+    with records.build() as model, quiet("pymc"), warnings.catch_warnings():
+        # the likelihood: leaving it out is the point
+        warnings.filterwarnings("ignore", message="The effect of Potentials")
+        names = [v.name for v in (*model.free_RVs, *model.deterministics)]
         drawn = pm.sample_prior_predictive(
-            count, var_names=list(SAMPLED), random_seed=seed, compile_kwargs={"mode": "FAST_COMPILE"}
+            count, var_names=names, random_seed=seed, compile_kwargs={"mode": "FAST_COMPILE"}
         )
-    return flat_draws(xr.DataTree.from_dict({"posterior": drawn["prior"].to_dataset()}))
+    flat = flat_draws(xr.DataTree.from_dict({"posterior": drawn["prior"].to_dataset()}), tuple(names))
+    none = records.rows(np.zeros(len(records.unit), bool))  # what is drawn given records is from its prior too
+    every = none.complete(flat, np.random.default_rng(seed))
+    return {name: every[name] for name in records.sampled}
 
 
 def posterior_scores(fit: RegressionFit, seed: int) -> pd.DataFrame:
     """Scores of the records that were fitted, in replicates for new units at their places."""
-    draws = fit.draws(MAX_REPLICATES)
-    replicated = regression.replicate(draws, fit.records, np.random.default_rng(seed))
-    mean = fit.records.centre + regression.expected(draws, fit.records).mean(axis=0)
-    return checks.predictive_scores(fit.records.y, replicated, mean)
+    draws, records = fit.draws(MAX_REPLICATES), fit.records
+    replicated = records.replicate(draws, np.random.default_rng(seed)).reshape(MAX_REPLICATES, -1)
+    return checks.predictive_scores(records.observed.ravel(), replicated, records.fitted(draws).ravel())
 
 
-def score_table(scores: pd.DataFrame, records: Records) -> pd.DataFrame:
-    """`checks.score_table` by biome."""
-    classes = {("biome", name): records.biome == b for b, name in BIOMES.items()}
-    return checks.score_table(scores, pd.Series(records.unit), classes)
+def score_table(scores: pd.DataFrame, records: Response) -> pd.DataFrame:
+    """`checks.score_table` by biome; of root depth also D50 and D95 by themselves."""
+    numbers = records.observed[0].size
+    biome, unit = (np.repeat(v, numbers) for v in (records.biome, records.unit))
+    classes = {("biome", name): biome == b for b, name in BIOMES.items()}
+    if isinstance(records, RootRecords):
+        which = np.arange(len(biome)) % numbers
+        classes = {("depth", name): which == i for i, name in enumerate(("D50", "D95"))} | classes
+    return checks.score_table(scores, pd.Series(unit), classes)
 
 
 def cross_validate(
-    records: Records,
+    records: Response,
     *,
     seed: int,
     folds: int = 10,
     sampler: Sampler = "numpyro",
-    correlated: bool = False,
     progress: Progress | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Predicts each unit from a fit to the others: `checks.cross_validate`."""
+    """Predicts each unit from a fit to the others: `checks.cross_validate`, with the unit's name."""
+    numbers = records.observed[0].size
 
     def predict(number: int, held: NDArray[np.bool_]) -> tuple[NDArray, NDArray, dict[str, object]]:
-        known, new = records.rows(~held), records.rows(held)
-        tree = sample(
-            regression.build(known, correlated=correlated),
-            seed=seed + number,
-            chains=2,
-            tune=500,
-            draws=500,
-            sampler=sampler,
-            target_accept=TARGET_ACCEPT,
-        )
-        draws = flat_draws(tree)
-        replicated = regression.replicate(draws, new, np.random.default_rng(seed + number))
-        mean = new.centre + regression.expected(draws, new).mean(axis=0)
-        return replicated, mean, diagnose(str(number), tree)
+        here = held[::numbers]
+        known, new = records.rows(~here), records.rows(here)
+        tree = sample_records(known, seed=seed + number, chains=2, tune=500, draws=500, sampler=sampler)
+        draws = flat_draws(tree, records.sampled)
+        replicated = new.replicate(draws, np.random.default_rng(seed + number))
+        return replicated.reshape(len(replicated), -1), new.fitted(draws).ravel(), diagnose(str(number), tree)
 
-    return checks.cross_validate(records.y, pd.Series(records.unit), predict, folds=folds, seed=seed, progress=progress)
+    unit = np.repeat(records.unit, numbers)
+    scores, fits = checks.cross_validate(
+        records.observed.ravel(), pd.Series(unit), predict, folds=folds, seed=seed, progress=progress
+    )
+    return scores.assign(unit=np.array(records.unit_ids)[unit]), fits
 
 
 def calibrate(
-    records: Records,
+    records: Response,
     *,
     seed: int,
     simulations: int,
     sampler: Sampler = "numpyro",
-    correlated: bool = False,
     progress: Progress | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """`checks.calibrate`: the records give the design (predictors, biomes, units, known errors)."""
 
-    def values(draws: dict[str, NDArray]) -> dict[str, NDArray]:
-        present = records.biome[0] - 1
-        named = {name: draws[name] for name in ("unit_sd", "record_sd")}
-        for i, predictor in enumerate((regression.INTERCEPT, *records.predictors[:2])):
-            named[f"mean {predictor}"] = draws["mean"][:, i]
-            named[f"biome_sd {predictor}"] = draws["biome_sd"][:, i]
-            named[f"biome {predictor}"] = draws["by_biome"][:, present, i]
-        return named
+    def simulate(seed: int) -> tuple[dict[str, float], Response]:
+        truth = sample_prior(records, 1, seed=seed)
+        observed = records.replicate(truth, np.random.default_rng(seed))[0]
+        return {name: float(v[0]) for name, v in records.ranked(truth).items()}, records.with_observed(observed)
 
-    def simulate(seed: int) -> tuple[dict[str, float], Records]:
-        truth = sample_prior(records, 1, seed=seed, correlated=correlated)
-        y = regression.replicate(truth, records, np.random.default_rng(seed))[0]
-        return {name: float(v[0]) for name, v in values(truth).items()}, replace(records, y=y)
-
-    def infer(seed: int, data: Records) -> tuple[checks.Draws, dict[str, object]]:
-        tree = sample(
-            regression.build(data, correlated=correlated),
-            seed=seed,
-            chains=2,
-            tune=500,
-            draws=500,
-            sampler=sampler,
-            target_accept=TARGET_ACCEPT,
-        )
-        return values(flat_draws(tree, checks.CALIBRATION_DRAWS)), diagnose(str(seed), tree)
+    def infer(seed: int, data: Response) -> tuple[checks.Draws, dict[str, object]]:
+        tree = sample_records(data, seed=seed, chains=2, tune=500, draws=500, sampler=sampler)
+        draws = flat_draws(tree, records.sampled, checks.CALIBRATION_DRAWS)
+        return records.ranked(draws), diagnose(str(seed), tree)
 
     return checks.calibrate(simulate, infer, seed=seed, simulations=simulations, progress=progress)

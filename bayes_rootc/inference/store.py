@@ -1,4 +1,4 @@
-"""The turnover posterior as a file, `posterior/turnover.nc`: an ArviZ DataTree that can also be fitted on from."""
+"""Posteriors as files: ArviZ DataTrees that can also be predicted from."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from ..constants import BIOMES
 from ..errors import InputError
 from ..files import atomic_path
 from ..models.components import Components
+from ..models.root_depth import RootRecords
 from ..models.turnover import DEPTH_FORMS, TurnoverModel
+from .regressions import flat_draws
 from .turnover import LayerDraws, TurnoverFit
 
 CONSTANTS = ("lat", "lon", "top", "bottom", "year", "sigma", "biome")
@@ -142,12 +144,7 @@ def read_fit(path: Path) -> TurnoverFit:
     ------
     InputError : no such file, not one of ours, or made with the weak prior, which says nothing of new layers.
     """
-    if not path.is_file():
-        raise InputError("not found; run `bayes-rootc fit turnover` or `bayes-rootc run` first", file=path)
-    try:
-        tree = xr.load_datatree(path, engine="h5netcdf")
-    except (OSError, ValueError) as error:
-        raise InputError(f"not a readable NetCDF file ({error})", file=path) from None
+    tree = _load(path, "turnover")
     if "model" not in tree.attrs:
         raise InputError('holds no hierarchical fit (turnover_prior = "weak"?): nothing to predict from', file=path)
     posterior = tree["posterior"].to_dataset().drop_vars("log_k")
@@ -161,3 +158,29 @@ def read_fit(path: Path) -> TurnoverFit:
     quadrature = tuple(float(q) for q in np.ravel(tree.attrs["quadrature_error"]))
     components = Components.from_dataset(tree["components"].to_dataset())
     return TurnoverFit(TurnoverModel(**json.loads(tree.attrs["model"])), components, samples, stats, quadrature[:2])  # type: ignore[arg-type]
+
+
+def read_root_depth(path: Path, count: int) -> tuple[dict[str, NDArray[np.float64]], Components]:
+    """Draws of a `root_depth.nc`, `count` at most, and its components.
+
+    Raises
+    ------
+    InputError : no such file, or not one of ours.
+    """
+    tree = _load(path, "root-depth")
+    lacking = sorted(set(RootRecords.sampled) - set(map(str, tree["posterior"].data_vars)))
+    if lacking:
+        raise InputError(f"lacks {lacking[0]}: made by another version; fit root-depth again", file=path)
+    draws = flat_draws(tree, RootRecords.sampled)
+    total = len(draws["mean"])
+    few = {n: v[np.arange(min(count, total)) * total // min(count, total)] for n, v in draws.items()}
+    return few, Components.from_dataset(tree["components"].to_dataset())
+
+
+def _load(path: Path, name: str) -> xr.DataTree:
+    if not path.is_file():
+        raise InputError(f"not found; run `bayes-rootc fit {name}` or `bayes-rootc run` first", file=path)
+    try:
+        return xr.load_datatree(path, engine="h5netcdf")
+    except (OSError, ValueError) as error:
+        raise InputError(f"not a readable NetCDF file ({error})", file=path) from None

@@ -7,14 +7,19 @@ Record i of unit p (a site or a profile) in biome b, with predictors x of unit v
     u_p \sim N(0, \sqrt{\tau^2 + t_p^2}), \quad (\alpha_b, \beta_b) \sim N(\mu, \Sigma)
 
 where s and t are known: what a response's own posterior says of its error, of a record by itself and of all records of
-a unit together. u is integrated out: given the rest, records of a unit are Normal with equal covariances.
+a unit together.
+
+Given the spreads Σ, σ and τ, everything else is Normal. So u, the coefficients of biomes and their mean μ are
+integrated out in closed form. What is sampled is a spread for each predictor and two more: no funnel of effects and
+their spread, no ridges along which well-known coefficients trade with their mean. The coefficients are drawn from their
+exact conditional afterwards (`Records.complete`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -39,14 +44,19 @@ PRIORS = {
 """Scale of each prior, and why."""
 
 
+SAMPLED = ("mean", "by_biome", "biome_sd", "unit_sd", "record_sd")
+"""What is kept of a posterior."""
+
+
 @dataclass(frozen=True)
 class Records:
-    """A response and its predictors, records of a unit side by side.
+    """A response and its predictors, by biome and unit; what `inference.regressions` asks of a model.
 
     y : response, (n,). sd : known standard deviation of each record's error, (n,). X : predictors, (n, p). predictors :
-    their names. groups : the group of each (soil, climate, topography, depth). biome : 1–9, (n,). unit : 0 …, in order,
-    (n,). unit_sd : known standard deviation of the error that records of a unit share, (unit,). unit_ids : their names.
-    centre : of the response, about which the prior of the intercept lies.
+    their names. groups : the group of each (soil, climate, topography, depth). biome : 1–9, in order, (n,). unit : 0 …,
+    in order, (n,). unit_sd : known standard deviation of the error that records of a unit share, (unit,). unit_ids :
+    their names. centre : of the response, about which the prior of the intercept lies. correlated : with a prior on the
+    correlations of biomes' effects (LKJ 2), of which nine biomes tell little.
     """
 
     y: NDArray[np.float64]
@@ -59,6 +69,15 @@ class Records:
     unit_sd: NDArray[np.float64]
     unit_ids: tuple[str, ...]
     centre: float
+    correlated: bool = False
+
+    sampled: ClassVar[tuple[str, ...]] = SAMPLED
+    target_accept: ClassVar[float] = 0.8
+
+    @property
+    def observed(self) -> NDArray[np.float64]:
+        """What predictions are compared with."""
+        return self.y
 
     @property
     def design(self) -> NDArray[np.float64]:
@@ -82,9 +101,131 @@ class Records:
             self.biome[keep],
             unit,
             self.unit_sd[units],
-            tuple(np.array(self.unit_ids)[units]),
+            tuple(self.unit_ids[u] for u in units),
             self.centre,
+            self.correlated,
         )
+
+    def build(self) -> pm.Model:
+        """The PyMC model of the spreads, the coefficients integrated out."""
+        import pymc as pm
+        import pytensor.tensor as pt
+        from pytensor.tensor.linalg import cholesky, solve_triangular
+
+        mean_scale, sd_scale = _prior_scales(self)
+        with pm.Model(coords={"coefficient": [INTERCEPT, *self.predictors]}) as model:
+            if self.correlated:
+                factor, _, sd = pm.LKJCholeskyCov(
+                    "biome_cov", n=len(sd_scale), eta=LKJ_SHAPE, sd_dist=pm.HalfNormal.dist(sd_scale)
+                )
+                pm.Deterministic("biome_sd", sd, dims="coefficient")
+                pm.Deterministic("biome_factor", factor)
+            else:
+                factor = pt.diag(pm.HalfNormal("biome_sd", sd_scale, dims="coefficient"))
+            unit_sd = pm.HalfNormal("unit_sd", PRIORS["unit_sd"][0])
+            record_sd = pm.HalfNormal("record_sd", PRIORS["record_sd"][0])
+
+            def by_unit(values: Any, unit: NDArray[np.int64]) -> Any:
+                return pt.zeros((unit[-1] + 1, values.shape[1]))[unit].inc(values)
+
+            moments, log_det = _moments(self, unit_sd**2, record_sd**2, by_unit, pt.log)
+            identity, stacked = np.eye(len(mean_scale)), pt.stack(moments)
+            roots = cholesky(identity + factor.T @ stacked[:, :-1, :-1] @ factor)
+            halves = solve_triangular(roots, factor.T @ stacked[:, :-1], lower=True)
+            total = (stacked - halves.transpose(0, 2, 1) @ halves).sum(axis=0)
+            log_det += 2 * pt.log(pt.diagonal(roots, axis1=1, axis2=2)).sum()
+            root = cholesky(identity + mean_scale[:, None] * total[:-1, :-1] * mean_scale)
+            half = solve_triangular(root, mean_scale * total[:-1, -1], lower=True)
+            log_det += 2 * pt.log(pt.diag(root)).sum() + len(self.y) * np.log(2 * np.pi)
+            pm.Potential("records", -0.5 * (total[-1, -1] - half @ half + log_det))
+        return model
+
+    def complete(self, spreads: dict[str, NDArray], rng: np.random.Generator) -> dict[str, NDArray[np.float64]]:
+        """Draws of the spreads (`unit_sd`, `record_sd`, `biome_sd`; `biome_factor` where effects are correlated), and
+        exact draws of the coefficients given them: `mean` (draw, coefficient), `by_biome` (draw, biome, coefficient).
+        Biomes without records are drawn from their prior.
+        """
+        mean_scale, _ = _prior_scales(self)
+        p, count, identity = len(mean_scale), len(spreads["unit_sd"]), np.eye(len(mean_scale))
+        present = np.unique(self.biome) - 1
+        factors = spreads.get("biome_factor")
+        mean, by_biome = np.empty((count, p)), np.empty((count, len(BIOMES), p))
+
+        for i in range(count):
+            factor = np.diag(spreads["biome_sd"][i]) if factors is None else factors[i]
+            listed, _ = _moments(self, spreads["unit_sd"][i] ** 2, spreads["record_sd"][i] ** 2, _sum_rows, np.log)
+            moments = np.reshape(listed, (-1, p + 1, p + 1))
+            inner = identity + factor.T @ moments[:, :-1, :-1] @ factor
+            half = np.linalg.solve(inner, factor.T @ moments[:, :-1])
+            total = (moments - np.swapaxes(moments[:, :-1], 1, 2) @ factor @ half).sum(axis=0)
+            precision = identity + mean_scale[:, None] * total[:-1, :-1] * mean_scale
+            mean[i] = mean_scale * _draw_normal(precision, mean_scale * total[:-1, -1], rng)
+            z = rng.standard_normal((len(BIOMES), p))
+            pull = (moments[:, :-1, -1] - moments[:, :-1, :-1] @ mean[i]) @ factor
+            z[present] = _draw_normal(inner, pull, rng)
+            by_biome[i] = mean[i] + z @ factor.T
+        return spreads | {"mean": mean, "by_biome": by_biome}
+
+    def expected(self, draws: dict[str, NDArray]) -> NDArray[np.float64]:
+        """What the regression says of each record, (draw, n), less `centre`. draws : by name, (draw, …)."""
+        return _by_biome(draws["by_biome"], self.design, self.biome)
+
+    def fitted(self, draws: dict[str, NDArray]) -> NDArray[np.float64]:
+        """The same with `centre`, mean over the draws, (n,)."""
+        return self.centre + self.expected(draws).mean(axis=0)
+
+    def log_likelihood(self, draws: dict[str, NDArray]) -> NDArray[np.float64]:
+        """Log likelihood of each unit given the coefficients, (draw, unit)."""
+
+        def by_unit(values: NDArray) -> NDArray:
+            return np.add.reduceat(values, self.first)
+
+        out = []
+        for i, mean in enumerate(self.expected(draws)):
+            residual = self.y - self.centre - mean
+            variance, shared = self.sd**2 + draws["record_sd"][i] ** 2, self.unit_sd**2 + draws["unit_sd"][i] ** 2
+            joint = 1 + shared * by_unit(1 / variance)  # Woodbury: records of a unit have equal covariances
+            square = by_unit(residual**2 / variance) - shared * by_unit(residual / variance) ** 2 / joint
+            out.append(-0.5 * (square + by_unit(np.log(2 * np.pi * variance)) + np.log(joint)))
+        return np.stack(out)
+
+    def replicate(self, draws: dict[str, NDArray], rng: np.random.Generator) -> NDArray[np.float64]:
+        """New records at the same places, (draw, n), of new units: known errors are in."""
+        count = len(draws["record_sd"])
+        unit = rng.standard_normal((count, len(self.unit_ids))) * np.hypot(draws["unit_sd"][:, None], self.unit_sd)
+        own = rng.standard_normal((count, len(self.y))) * np.hypot(draws["record_sd"][:, None], self.sd)
+        return self.centre + self.expected(draws) + unit[:, self.unit] + own
+
+    def with_observed(self, observed: NDArray[np.float64]) -> Records:
+        """The same places with other values."""
+        return replace(self, y=observed)
+
+    def derived(self, draws: dict[str, NDArray]) -> dict[str, NDArray[np.float64]]:
+        """R² of both kinds, and `importance` of the groups, (draw, group)."""
+        by_kind = {f"r_squared_{kind}": v for kind, v in r_squared(draws, self).items()}
+        return by_kind | {"importance": np.stack(list(group_shares(draws, self).values()), axis=1)}
+
+    def ranked(self, draws: dict[str, NDArray]) -> dict[str, NDArray[np.float64]]:
+        """What is ranked in simulation-based calibration, (draw,)."""
+        present = self.biome[0] - 1
+        named = {name: draws[name] for name in ("unit_sd", "record_sd")}
+        for i, predictor in enumerate((INTERCEPT, *self.predictors[:2])):
+            named[f"mean {predictor}"] = draws["mean"][:, i]
+            named[f"biome_sd {predictor}"] = draws["biome_sd"][:, i]
+            named[f"biome {predictor}"] = draws["by_biome"][:, present, i]
+        return named
+
+    @property
+    def coords(self) -> dict[str, list[str]]:
+        """Names of the places of a posterior's dimensions."""
+        groups = ["biome", *dict.fromkeys(self.groups)]
+        return {"coefficient": [INTERCEPT, *self.predictors], "biome": list(BIOMES.values()), "group": groups}
+
+    @property
+    def dims(self) -> dict[str, list[str]]:
+        """Dimensions of what a posterior has beside draws."""
+        by_coefficient = {"mean": ["coefficient"], "by_biome": ["biome", "coefficient"], "biome_sd": ["coefficient"]}
+        return by_coefficient | {"importance": ["group"], "y": ["record"]}
 
 
 def make_records(
@@ -98,63 +239,58 @@ def make_records(
     sd: NDArray[np.float64] | float = 0.0,
     unit_sd: pd.Series | None = None,
 ) -> Records:
-    """Records in any order. unit : name of each record's unit. unit_sd : by that name."""
-    order = np.argsort(unit.to_numpy(str), kind="stable")
-    ids, index = np.unique(unit.to_numpy(str)[order], return_inverse=True)
-    shared = np.zeros(len(ids)) if unit_sd is None else unit_sd[ids].to_numpy(float)
+    """Records in any order. unit : name of each record's unit, which lies in one biome. unit_sd : by that name."""
+    name = unit.to_numpy(str)
+    order = np.lexsort((name, biome))
+    index = pd.factorize(name[order])[0]
+    ids = tuple(map(str, pd.unique(name[order])))
+    shared = np.zeros(len(ids)) if unit_sd is None else unit_sd[list(ids)].to_numpy(float)
     sd = np.broadcast_to(np.asarray(sd, float), y.shape)[order]
-    names = tuple(map(str, ids))
-    return Records(y[order], sd, X[order], predictors, groups, biome[order], index, shared, names, float(y.mean()))
+    return Records(y[order], sd, X[order], predictors, groups, biome[order], index, shared, ids, float(y.mean()))
 
 
-def build(records: Records, *, correlated: bool = False) -> pm.Model:
-    """The PyMC model. Effects of biomes are sampled in units of their spreads (not centred), as several biomes have few
-    records; correlated : with a prior on their correlations (LKJ 2), of which nine biomes tell next to nothing.
+def _prior_scales(records: Records) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Of the mean coefficients, and of the spreads of biomes about them."""
+    slopes = len(records.predictors)
+    return tuple(  # type: ignore[return-value]
+        np.array([PRIORS[f"{kind}_intercept"][0], *[PRIORS[f"{kind}_slope"][0]] * slopes])
+        for kind in ("mean", "biome_sd")
+    )
+
+
+def _moments(
+    records: Records, unit_variance: Any, record_variance: Any, by_unit: Any, log: Any
+) -> tuple[list[Any], Any]:
+    """Moments Zᵀ V⁻¹ Z of each biome that has records, where Z is the design with the response as its last column and V
+    the covariance of records given the coefficients; and the log determinant of V. In NumPy or PyTensor.
+
+    by_unit : of rows (n, p) and the number of each row's unit, their sums (unit, p).
     """
-    import pymc as pm
-    import pytensor.tensor as pt
-
-    coefficients = [INTERCEPT, *records.predictors]
-    scale = {name: s for name, (s, _) in PRIORS.items()}
-    mean_scale = np.array([scale["mean_intercept"], *[scale["mean_slope"]] * len(records.predictors)])
-    sd_scale = np.array([scale["biome_sd_intercept"], *[scale["biome_sd_slope"]] * len(records.predictors)])
-    X = records.design
-    coords = {"coefficient": coefficients, "biome": list(BIOMES.values())}
-    with pm.Model(coords=coords) as model:
-        mean = pm.Normal("mean", 0.0, mean_scale, dims="coefficient")
-        z = pm.Normal("biome_offset", dims=("biome", "coefficient"))
-        if correlated:
-            cholesky, _, sd = pm.LKJCholeskyCov(
-                "biome_cov", n=len(coefficients), eta=LKJ_SHAPE, sd_dist=pm.HalfNormal.dist(sd_scale)
-            )
-            effect = z @ cholesky.T
-            pm.Deterministic("biome_sd", sd, dims="coefficient")
-        else:
-            effect = z * pm.HalfNormal("biome_sd", sd_scale, dims="coefficient")
-        by_biome = pm.Deterministic("by_biome", mean + effect, dims=("biome", "coefficient"))
-        unit_sd = pm.HalfNormal("unit_sd", scale["unit_sd"])
-        record_sd = pm.HalfNormal("record_sd", scale["record_sd"])
-        residual = (records.y - records.centre) - (X * by_biome[records.biome - 1]).sum(axis=1)
-
-        def by_unit(values: Any) -> Any:
-            return pt.zeros(len(records.unit_ids))[records.unit].inc(values)
-
-        terms = _unit_terms(residual, record_sd**2 + records.sd**2, unit_sd**2 + records.unit_sd**2, by_unit, pt.log)
-        pm.Potential("units", terms.sum())
-    return model
+    Z = np.column_stack([records.design, records.y - records.centre])
+    moments, log_det = [], 0.0
+    for b in np.unique(records.biome):  # each by itself: gradients of slices of one array would be as large as it is
+        here = records.biome == b
+        first, last = records.unit[here][[0, -1]]
+        variance = record_variance + records.sd[here] ** 2
+        weighted = Z[here] / variance[:, None]
+        sums = by_unit(weighted, records.unit[here] - first)  # the first column, of the intercept, sums the weights
+        shared = unit_variance + records.unit_sd[first : last + 1] ** 2
+        joint = 1 + shared * sums[:, 0]
+        excess = (shared / joint)[:, None] * sums  # Woodbury: records of a unit have equal covariances
+        moments.append(Z[here].T @ weighted - sums.T @ excess)
+        log_det += log(variance).sum() + log(joint).sum()
+    return moments, log_det
 
 
-def _unit_terms(residual: Any, variance: Any, shared: Any, by_unit: Any, log: Any) -> Any:
-    """Log density of the records of each unit: Normal, with `variance` of each and `shared` by all (Woodbury)."""
-    weight = by_unit(1 / variance)
-    joint = 1 + shared * weight
-    square = by_unit(residual**2 / variance) - shared * by_unit(residual / variance) ** 2 / joint
-    return -0.5 * (square + by_unit(log(2 * np.pi * variance)) + log(joint))
+def _sum_rows(values: NDArray, unit: NDArray[np.int64]) -> NDArray[np.float64]:
+    return np.add.reduceat(values, np.searchsorted(unit, np.arange(unit[-1] + 1)), axis=0)
 
 
-def expected(draws: dict[str, NDArray], records: Records) -> NDArray[np.float64]:
-    """What the regression says of each record, (draw, n), less `centre`. draws : by name, (draw, …)."""
-    return _by_biome(draws["by_biome"], records.design, records.biome)
+def _draw_normal(precision: NDArray, pull: NDArray, rng: np.random.Generator) -> NDArray[np.float64]:
+    """One draw of each Normal with this precision (…, p, p) and precision times mean (…, p)."""
+    root = np.linalg.cholesky(precision)
+    white = np.linalg.solve(root, pull[..., None])[..., 0] + rng.standard_normal(pull.shape)
+    return np.linalg.solve(np.swapaxes(root, -1, -2), white[..., None])[..., 0]
 
 
 def _by_biome(coefficients: NDArray, X: NDArray, biome: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -166,41 +302,12 @@ def _by_biome(coefficients: NDArray, X: NDArray, biome: NDArray[np.int64]) -> ND
     return out
 
 
-def log_likelihood(draws: dict[str, NDArray], records: Records) -> NDArray[np.float64]:
-    """Log likelihood of each unit, (draw, unit)."""
-    mean = expected(draws, records)
-
-    def by_unit(values: NDArray) -> NDArray:
-        return np.add.reduceat(values, records.first)
-
-    return np.stack(
-        [
-            _unit_terms(
-                records.y - records.centre - m,
-                records.sd**2 + draws["record_sd"][i] ** 2,
-                records.unit_sd**2 + draws["unit_sd"][i] ** 2,
-                by_unit,
-                np.log,
-            )
-            for i, m in enumerate(mean)
-        ]
-    )
-
-
-def replicate(draws: dict[str, NDArray], records: Records, rng: np.random.Generator) -> NDArray[np.float64]:
-    """New records at the same places, (draw, n), of new units: known errors are in."""
-    count = len(draws["record_sd"])
-    unit = rng.standard_normal((count, len(records.unit_ids))) * np.hypot(draws["unit_sd"][:, None], records.unit_sd)
-    own = rng.standard_normal((count, len(records.y))) * np.hypot(draws["record_sd"][:, None], records.sd)
-    return records.centre + expected(draws, records) + unit[:, records.unit] + own
-
-
 def r_squared(draws: dict[str, NDArray], records: Records) -> dict[str, NDArray[np.float64]]:
     """Bayesian R² (Gelman et al. 2019), by draw: variance of what is explained over that plus what is not, known errors
     left out of both. `marginal`: by the mean coefficients of all biomes; `conditional`: by each biome's own.
     """
     unexplained = draws["record_sd"] ** 2 + draws["unit_sd"] ** 2
-    conditional, marginal = expected(draws, records).var(axis=1), (draws["mean"] @ records.design.T).var(axis=1)
+    conditional, marginal = records.expected(draws).var(axis=1), (draws["mean"] @ records.design.T).var(axis=1)
     total = conditional + unexplained
     return {"marginal": np.minimum(marginal / total, 1.0), "conditional": conditional / total}
 
@@ -230,7 +337,7 @@ def site_means(
     one[records.first] = True
     units = records.rows(one)
     nodes, weights = np.polynomial.hermite_e.hermegauss(QUADRATURE_NODES)
-    mean = records.centre + expected(draws, units)
+    mean = records.centre + units.expected(draws)
     value = sum(w * response(mean + draws["unit_sd"][:, None] * x) for x, w in zip(nodes, weights, strict=True))
     value = np.asarray(value) / weights.sum()
     by_biome = {int(b): value[:, units.biome == b].mean(axis=1) for b in np.unique(units.biome)}

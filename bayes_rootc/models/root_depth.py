@@ -1,14 +1,26 @@
-r"""Roots with depth: the logistic dose–response of Schenk & Jackson 2002, hierarchical by biome.
+r"""Roots with depth: the logistic dose–response of Schenk & Jackson 2002, hierarchical by biome, with climate.
 
 .. math:: R(D) = \frac{1}{1 + (D/D_{50})^c}, \qquad c = \frac{-1.27875}{\log_{10} D_{95} - \log_{10} D_{50}}
 
 R(D) is the share of roots above depth D. Shares of the seven layers are differences of R, divided by R(200 cm), so that
 they sum to 1.
+
+Profile i at site s of biome b has :math:`y_i = (\log_{10} D_{50}, \log(\log_{10} D_{95} - \log_{10} D_{50}))`, the
+logarithm of the difference because it keeps D95 > D50:
+
+.. math::
+    y_i = \alpha_b + B x_s + u_s + w_i + \kappa z_i \delta_i, \quad
+    u_s \sim N(0, \Sigma_\mathrm{site}),\ w_i \sim N(0, \Sigma_\mathrm{profile}),\ z_i \sim N(0, 1),\
+    \alpha_b \sim N(\mu, \mathrm{diag}(\sigma_b^2))
+
+x are principal components of climate. δ is how far y was moved by counting in the roots below the sampled depth: an
+extrapolated depth is as uncertain as κ, which is learnt, says. u, w and z are integrated out in closed form.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -16,6 +28,7 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from ..constants import BIOMES, LAYER_NAMES, LAYERS
+from .components import Components
 
 if TYPE_CHECKING:
     import pymc as pm
@@ -24,6 +37,33 @@ SHAPE = -1.27875
 """log10(0.05/0.95): 95 % of the roots are above D95."""
 
 BOUNDS = np.array([LAYERS[0][0], *(bottom for _, bottom in LAYERS)], float)
+DEPTHS = ("log10_d50", "log_gap")
+"""The two numbers that the model is of: log10 of D50 in cm, and the logarithm of log10 D95 - log10 D50."""
+
+COLUMNS = (["d50", "d95"], ["d50_sampled", "d95_sampled"])
+PRIOR_MEAN = (float(np.log10(15.0)), float(np.log(np.log10(6.0))))
+PRIORS = {
+    "mean": (0.5, "normal; D50 about 15 cm within a factor of 10, D95/D50 about 6 within 2 to 60"),
+    "slope": (0.2, "normal; a standard deviation of a component changes D50 by a factor of up to 2.5"),
+    "biome_sd": (0.3, "half-normal; biomes differ by a factor of up to 4"),
+    "site_sd": (0.3, "half-normal; so do sites"),
+    "profile_sd": (0.3, "half-normal; and profiles of a site"),
+    "extrapolation_sd": (1.0, "half-normal; an extrapolation may be wrong by all that it added"),
+}
+"""Scale of each prior, and why; correlations are 2 Beta(2, 2) - 1."""
+
+SAMPLED = (
+    "mean",
+    "biome_mean",
+    "slope",
+    "biome_sd",
+    "site_sd",
+    "profile_sd",
+    "site_correlation",
+    "profile_correlation",
+    "extrapolation_sd",
+)
+"""What is kept of a posterior."""
 
 
 def cumulative_share(depth: ArrayLike, d50: ArrayLike, d95: ArrayLike) -> NDArray[np.float64]:
@@ -47,69 +87,261 @@ def layer_fractions(d50: ArrayLike, d95: ArrayLike) -> NDArray[np.float64]:
     return np.diff(above, axis=-1) / above[..., -1:]
 
 
-def build(profiles: pd.DataFrame) -> pm.Model:
-    """Bivariate normal of log10 D50 and log(log10 D95 - log10 D50), with means by biome drawn from a common normal.
+def to_log_depths(y: NDArray[np.float64]) -> NDArray[np.float64]:
+    """log10 of D50 and of D95, cm, (…, 2), from `DEPTHS` on the last axis."""
+    return np.stack([y[..., 0], y[..., 0] + np.exp(y[..., 1])], axis=-1)
 
-    Working on the logarithm of the difference keeps D95 > D50. Priors: the common mean of D50 is 15 cm within a factor
-    of 10 (2 sd),
-    of D95/D50 about 6 within 2–60; biomes and profiles each vary by up to a factor of a few (half-normal 0.5).
-    Non-centred, since several biomes have few profiles.
 
-    Parameters
-    ----------
-    profiles : columns `d50`, `d95` (cm) and `biome` (1–9).
+def from_log_depths(log_depths: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Inverse of `to_log_depths`."""
+    return np.stack([log_depths[..., 0], np.log(log_depths[..., 1] - log_depths[..., 0])], axis=-1)
+
+
+def to_depths(y: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """D50 and D95, cm, from `DEPTHS` on the last axis."""
+    d50, d95 = np.moveaxis(10 ** to_log_depths(y), -1, 0)
+    return d50, d95
+
+
+@dataclass(frozen=True)
+class RootRecords:
+    """Root profiles, sites side by side; what `inference.regressions` asks of a model.
+
+    y : `DEPTHS` of each profile, (n, 2). extrapolated : how far it was moved by extrapolation, (n, 2). X : predictors,
+    (n, p). predictors : their names. biome : 1–9, (n,). unit : number of the site, in order, (n,). unit_ids : names of
+    sites.
     """
-    import pymc as pm
 
-    log_d50 = np.log10(profiles["d50"].to_numpy(float))
-    log_gap = np.log(np.log10(profiles["d95"].to_numpy(float)) - log_d50)
-    observed = np.column_stack([log_d50, log_gap])
-    coords = {"biome": list(BIOMES.values()), "depth": ["log10_d50", "log_gap"], "profile": profiles["id"].to_list()}
-    with pm.Model(coords=coords) as model:
-        mean = pm.Normal("mean", mu=np.array([np.log10(15.0), np.log(np.log10(6.0))]), sigma=0.5, dims="depth")
-        biome_sd = pm.HalfNormal("biome_sd", 0.5, dims="depth")
-        offset = pm.Normal("biome_offset", dims=("biome", "depth"))
-        biome_mean = pm.Deterministic("biome_mean", mean + offset * biome_sd, dims=("biome", "depth"))
-        cholesky, _, _ = pm.LKJCholeskyCov(
-            "profile_cov", n=2, eta=2.0, sd_dist=pm.HalfNormal.dist(0.5), compute_corr=True
+    y: NDArray[np.float64]
+    extrapolated: NDArray[np.float64]
+    X: NDArray[np.float64]
+    predictors: tuple[str, ...]
+    biome: NDArray[np.int64]
+    unit: NDArray[np.int64]
+    unit_ids: tuple[str, ...]
+
+    sampled: ClassVar[tuple[str, ...]] = SAMPLED
+    target_accept: ClassVar[float] = 0.95
+
+    @property
+    def first(self) -> NDArray[np.int64]:
+        """First profile of each site."""
+        return np.searchsorted(self.unit, np.arange(len(self.unit_ids)))
+
+    @property
+    def observed(self) -> NDArray[np.float64]:
+        """What predictions are compared with: log10 of D50 and of D95, cm, (n, 2)."""
+        return to_log_depths(self.y)
+
+    def rows(self, keep: NDArray[np.bool_]) -> RootRecords:
+        """The same without some profiles; sites that lose all of theirs are gone."""
+        units, unit = np.unique(self.unit[keep], return_inverse=True)
+        kept = replace(
+            self, y=self.y[keep], extrapolated=self.extrapolated[keep], X=self.X[keep], biome=self.biome[keep]
         )
-        pm.MvNormal(
-            "observed_depths",
-            mu=biome_mean[profiles["biome"].to_numpy(int) - 1],
-            chol=cholesky,
-            observed=observed,
-            dims=("profile", "depth"),
+        return replace(kept, unit=unit, unit_ids=tuple(self.unit_ids[u] for u in units))
+
+    def build(self) -> pm.Model:
+        """The PyMC model. Effects of biomes are in units of their spread, as several biomes have few profiles."""
+        import pymc as pm
+        import pytensor.tensor as pt
+
+        coords = {"biome": list(BIOMES.values()), "depth": list(DEPTHS), "predictor": list(self.predictors)}
+        scale = {name: s for name, (s, _) in PRIORS.items()}
+        with pm.Model(coords=coords) as model:
+            mean = pm.Normal("mean", np.array(PRIOR_MEAN), scale["mean"], dims="depth")
+            biome_sd = pm.HalfNormal("biome_sd", scale["biome_sd"], dims="depth")
+            offset = pm.Normal("biome_offset", dims=("biome", "depth"))
+            biome_mean = pm.Deterministic("biome_mean", mean + offset * biome_sd, dims=("biome", "depth"))
+            slope = pm.Normal("slope", 0.0, scale["slope"], dims=("predictor", "depth"))
+            covariance = {}
+            for kind in ("site", "profile"):
+                sd = pm.HalfNormal(f"{kind}_sd", scale[f"{kind}_sd"], dims="depth")
+                half = pm.Beta(f"{kind}_correlation_half", 2.0, 2.0)
+                correlation = pm.Deterministic(f"{kind}_correlation", 2 * half - 1)
+                covariance[kind] = (sd[0] ** 2, correlation * sd[0] * sd[1], sd[1] ** 2)
+            kappa = pm.HalfNormal("extrapolation_sd", scale["extrapolation_sd"])
+
+            def by_unit(values: Any) -> Any:
+                return pt.zeros(len(self.unit_ids))[self.unit].inc(values)
+
+            residual = self.y - biome_mean[self.biome - 1] - pt.dot(self.X, slope)
+            terms = self._site_terms(
+                (residual[:, 0], residual[:, 1]), covariance["site"], covariance["profile"], kappa, by_unit, pt.log
+            )
+            pm.Potential("sites", terms.sum())
+        return model
+
+    def complete(self, draws: dict[str, NDArray], rng: np.random.Generator) -> dict[str, NDArray]:
+        """Nothing that the likelihood needs is left to draw."""
+        return draws
+
+    def _site_terms(
+        self,
+        residual: tuple[Any, Any],
+        site: tuple[Any, ...],
+        profile: tuple[Any, ...],
+        kappa: Any,
+        by_unit: Any,
+        log: Any,
+    ) -> Any:
+        """Log density of the profiles of each site; symmetric 2 x 2 matrices are (first, off-diagonal, last)."""
+        r, s = residual
+        first, last = self.extrapolated.T
+        own = tuple(c + kappa**2 * d for c, d in zip(profile, (first**2, first * last, last**2), strict=True))
+        determinant = own[0] * own[2] - own[1] ** 2
+        precision = (own[2] / determinant, -own[1] / determinant, own[0] / determinant)
+        pull = (precision[0] * r + precision[1] * s, precision[1] * r + precision[2] * s)
+        square = by_unit(r * pull[0] + s * pull[1])
+        a, b, c = (by_unit(p + 0 * r) for p in precision)
+        v, w = (by_unit(p) for p in pull)
+        # Woodbury: I + (site covariance) (sum of precisions), a matrix that is not symmetric
+        m00, m01 = 1 + site[0] * a + site[1] * b, site[0] * b + site[1] * c
+        m10, m11 = site[1] * a + site[2] * b, 1 + site[1] * b + site[2] * c
+        joint = m00 * m11 - m01 * m10
+        e, f = site[0] * v + site[1] * w, site[1] * v + site[2] * w
+        gain = (v * (m11 * e - m01 * f) + w * (m00 * f - m10 * e)) / joint
+        return -0.5 * (square - gain + by_unit(log(determinant) + 2 * np.log(2 * np.pi) + 0 * r) + log(joint))
+
+    def expected(self, draws: dict[str, NDArray]) -> NDArray[np.float64]:
+        """`DEPTHS` that the regression says of each profile, (draw, n, 2)."""
+        return draws["biome_mean"][:, self.biome - 1] + np.einsum("np,mpd->mnd", self.X, draws["slope"])
+
+    def fitted(self, draws: dict[str, NDArray]) -> NDArray[np.float64]:
+        """log10 of D50 and of D95 that the regression says, mean over the draws, (n, 2)."""
+        return to_log_depths(self.expected(draws)).mean(axis=0)
+
+    def log_likelihood(self, draws: dict[str, NDArray]) -> NDArray[np.float64]:
+        """Log likelihood of each site, (draw, site)."""
+
+        def by_unit(values: NDArray) -> NDArray:
+            return np.add.reduceat(values, self.first, axis=1)
+
+        residual = self.y - self.expected(draws)
+        site, profile = ([v[:, None] for v in _covariance(draws, kind)] for kind in ("site", "profile"))
+        kappa = draws["extrapolation_sd"][:, None]
+        return self._site_terms(
+            (residual[..., 0], residual[..., 1]), tuple(site), tuple(profile), kappa, by_unit, np.log
         )
-    return model
+
+    def new_sites(
+        self, draws: dict[str, NDArray], rng: np.random.Generator, *, extrapolated: bool = False
+    ) -> NDArray[np.float64]:
+        """`DEPTHS` of new profiles of new sites at the same places, (draw, n, 2); `extrapolated`: with the error of an
+        extrapolation that goes as far as the profile's.
+        """
+        count, n = len(draws["mean"]), len(self.y)
+        site = _correlated(draws, "site", rng.standard_normal((count, len(self.unit_ids), 2)))[:, self.unit]
+        y = self.expected(draws) + site + _correlated(draws, "profile", rng.standard_normal((count, n, 2)))
+        if extrapolated:
+            size = draws["extrapolation_sd"][:, None] * rng.standard_normal((count, n))
+            y += size[..., None] * self.extrapolated
+        return y
+
+    def replicate(self, draws: dict[str, NDArray], rng: np.random.Generator) -> NDArray[np.float64]:
+        """log10 of D50 and of D95 of new profiles of new sites, (draw, n, 2), as they would be reported."""
+        return to_log_depths(self.new_sites(draws, rng, extrapolated=True))
+
+    def with_observed(self, observed: NDArray[np.float64]) -> RootRecords:
+        """The same places with other depths, log10 of D50 and of D95."""
+        return replace(self, y=from_log_depths(observed))
+
+    def derived(self, draws: dict[str, NDArray]) -> dict[str, NDArray[np.float64]]:
+        """Nothing but the draws is kept."""
+        return {}
+
+    def ranked(self, draws: dict[str, NDArray]) -> dict[str, NDArray[np.float64]]:
+        """What is ranked in simulation-based calibration, (draw,)."""
+        named = {name: draws[name] for name in ("site_correlation", "profile_correlation", "extrapolation_sd")}
+        for i, depth in enumerate(DEPTHS):
+            named |= {f"{name} {depth}": draws[name][:, i] for name in ("mean", "biome_sd", "site_sd", "profile_sd")}
+            named[f"biome {depth}"] = draws["biome_mean"][:, self.biome[0] - 1, i]
+            named |= {f"slope {p} {depth}": draws["slope"][:, j, i] for j, p in enumerate(self.predictors[:1])}
+        return named
+
+    @property
+    def coords(self) -> dict[str, list[str]]:
+        """Names of the places of a posterior's dimensions."""
+        return {"biome": list(BIOMES.values()), "depth": list(DEPTHS), "predictor": list(self.predictors)}
+
+    @property
+    def dims(self) -> dict[str, list[str]]:
+        """Dimensions of what a posterior has beside draws."""
+        by_depth = {name: ["depth"] for name in ("mean", "biome_sd", "site_sd", "profile_sd")}
+        by_depth |= {"biome_mean": ["biome", "depth"], "slope": ["predictor", "depth"]}
+        return by_depth | {"y": ["record", "root_share"]}
+
+
+def _covariance(draws: dict[str, NDArray], kind: str) -> tuple[NDArray, NDArray, NDArray]:
+    sd, correlation = draws[f"{kind}_sd"], draws[f"{kind}_correlation"]
+    return sd[:, 0] ** 2, correlation * sd[:, 0] * sd[:, 1], sd[:, 1] ** 2
+
+
+def _correlated(draws: dict[str, NDArray], kind: str, white: NDArray) -> NDArray[np.float64]:
+    """White noise (draw, n, 2) with the covariance of sites, or of profiles."""
+    sd, correlation = draws[f"{kind}_sd"][:, None], draws[f"{kind}_correlation"][:, None]
+    second = correlation * white[..., 0] + np.sqrt(1 - correlation**2) * white[..., 1]
+    return sd * np.stack([white[..., 0], second], axis=-1)
+
+
+def make_root_records(profiles: pd.DataFrame, components: Components) -> RootRecords:
+    """Records of profiles in any order; those of one place are a site.
+
+    profiles : `lat`, `lon`, `d50`, `d95`, and `d50_sampled`, `d95_sampled` of the sampled part alone (cm; NaN where
+        unknown: then the extrapolation is taken to be the median of all), `biome`, the covariates.
+    """
+    profiles = profiles.sort_values(["lat", "lon"], kind="stable")
+    site = profiles.groupby(["lat", "lon"], sort=False).ngroup().to_numpy().astype(np.int64)
+    places = profiles.drop_duplicates(["lat", "lon"])
+    with np.errstate(invalid="ignore", divide="ignore"):
+        y, sampled = (from_log_depths(np.log10(profiles[c].to_numpy(float))) for c in COLUMNS)
+    moved = y - sampled
+    known = pd.DataFrame(moved).replace([np.inf, -np.inf], np.nan)
+    return RootRecords(
+        y,
+        known.fillna(known.median()).fillna(0.0).to_numpy(float),
+        components.scores(profiles),
+        components.names,
+        profiles["biome"].to_numpy(int),
+        site,
+        tuple(f"{lat:g}/{lon:g}" for lat, lon in zip(places["lat"], places["lon"], strict=True)),
+    )
 
 
 def fractions_by_biome(
-    posterior: xr.Dataset, draws: int, rng: np.random.Generator, *, sites_per_draw: int = 200
+    draws: dict[str, NDArray], records: RootRecords, count: int, rng: np.random.Generator, *, sites_per_draw: int = 400
 ) -> xr.Dataset:
-    """Shares of the seven layers by biome, from the posterior of `build`.
+    """Shares of the seven layers by biome, over the climates of its sites (where it has none: at the mean of all).
 
     Returns
     -------
     Dataset over (draw, biome, layer): `expected`, the biome's mean share (its uncertainty is that of the biome), and
     `predictive`, the share at one new site.
     """
-    flat = posterior.stack(sample=("chain", "draw"))
-    pick = rng.choice(flat.sizes["sample"], draws, replace=draws > flat.sizes["sample"])
-    mean = flat["biome_mean"].transpose("sample", "biome", "depth").values[pick]
-    cholesky = _cholesky(flat["profile_cov"].transpose("sample", ...).values[pick])
-    noise = rng.standard_normal((draws, sites_per_draw, len(BIOMES), 2))
-    sites = mean[:, None] + np.einsum("dij,dsbj->dsbi", cholesky, noise)
-    d50 = 10 ** sites[..., 0]
-    share = layer_fractions(d50, d50 * 10 ** np.exp(sites[..., 1]))
+    total = len(draws["mean"])
+    pick = rng.choice(total, count, replace=count > total)
+    some = {name: v[pick] for name, v in draws.items()}
+    places = np.zeros((len(BIOMES), sites_per_draw, records.X.shape[1]))
+    for b in np.unique(records.biome):
+        climates = records.X[records.first][records.biome[records.first] == b]
+        places[b - 1] = climates[rng.integers(0, len(climates), sites_per_draw)]
+    n = places.shape[0] * sites_per_draw
+    new = RootRecords(
+        np.zeros((n, 2)),
+        np.zeros((n, 2)),
+        places.reshape(n, -1),
+        records.predictors,
+        np.repeat(np.array(list(BIOMES)), sites_per_draw),
+        np.arange(n),
+        tuple(map(str, range(n))),
+    )
+    share = np.empty((count, len(BIOMES), 2, len(LAYERS)))
+    for i in range(count):  # one by one, for the sake of memory
+        one = layer_fractions(*to_depths(new.new_sites({name: v[i : i + 1] for name, v in some.items()}, rng)))
+        by_biome = one.reshape(len(BIOMES), sites_per_draw, len(LAYERS))
+        share[i] = np.stack([by_biome.mean(axis=1), by_biome[:, rng.integers(sites_per_draw)]], axis=1)
     dims = ("draw", "biome", "layer")
     return xr.Dataset(
-        {"expected": (dims, share.mean(axis=1)), "predictive": (dims, share[:, 0])},
+        {"expected": (dims, share[:, :, 0]), "predictive": (dims, share[:, :, 1])},
         coords={"biome": list(BIOMES), "layer": list(LAYER_NAMES)},
     )
-
-
-def _cholesky(packed: NDArray) -> NDArray:
-    """Lower triangles, row by row, as 2 x 2 matrices."""
-    out = np.zeros((*packed.shape[:-1], 2, 2))
-    out[..., 0, 0], out[..., 1, 0], out[..., 1, 1] = np.moveaxis(packed, -1, 0)
-    return out

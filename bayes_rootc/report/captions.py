@@ -6,6 +6,7 @@ import math
 
 import pandas as pd
 
+from .regression_tables import R_SQUARED
 from .results import Results
 
 MINUS = "−"
@@ -75,6 +76,7 @@ def caption(results: Results, name: str) -> str:
         "turnover_held_out": _turnover_held_out,
         "modes": _modes,
         "predictive": _predictive,
+        "drivers": _drivers,
         "root_shares": _root_shares,
     }[name](results)
 
@@ -218,6 +220,19 @@ def _predictive(results: Results) -> str:
         "each layer's k was fitted to the very value it is compared with, so ranks gather in the middle and the check "
         "is lenient; what would alarm is a pile at 0 or 100 %. Layers that no decay rate explains within three "
         f"standard deviations: {number(unexplained, 6)}."
+    )
+
+
+def _drivers(results: Results) -> str:
+    found = [pick(results.table(f"drivers_{n}_summary"), quantity=R_SQUARED) for n in ("ibulk", "iroot")]
+    bulk, root = (posterior(row, percent=True) if row is not None else "–" for row in found)
+    share = pick(results.table("allocation_biome"), biome="all")
+    return (
+        "Change of log I_root, of log I_bulk and of the log odds of f_BNPP for one standard deviation of a principal "
+        "component of climate, soil or topography (for I_bulk also of a layer's top and bottom), by biome; number of "
+        "records in brackets. Grey: the 95 % interval spans 0; blank: no records. Biomes' own coefficients explain "
+        f"{bulk} of what varies in I_bulk, and {root} in I_root. f_BNPP over all sites: "
+        f"{posterior(share, percent=True) if share is not None else '–'}."
     )
 
 

@@ -21,6 +21,7 @@ from ..files import atomic_path
 from .captions import caption, pick
 from .figures_maps import World, figure_layer_maps, figure_loss_maps, figure_sites
 from .figures_posterior import figure_modes, figure_predictive
+from .figures_regressions import PANELS, figure_drivers
 from .figures_turnover import figure_held_out_profiles, figure_turnover
 from .results import Results
 from .style import (
@@ -349,12 +350,21 @@ def catalogue(results: Results, world: World) -> list[tuple[str, str, Callable[[
         *_turnover(results),
         ("modes", "One radiocarbon value, two ages", lambda: figure_modes(results, world)),
         ("predictive", "Replicated radiocarbon beside the observed", lambda: figure_predictive(results)),
+        *_drivers(results),
         ("root_shares", "Root carbon by depth and biome", lambda: figure_root_shares(results)),
         ("held_out", "How well the forests predict elsewhere", lambda: figure_held_out(results)),
         ("iroot_maps", "Root inputs by layer", lambda: figure_layer_maps(results, world, "iroot")),
         ("ibulk_maps", "Inputs to bulk soil by layer", lambda: figure_layer_maps(results, world, "ibulk")),
         ("iloss_maps", "Loss of root carbon by layer", lambda: figure_layer_maps(results, world, "iloss")),
     ]
+
+
+def _drivers(results: Results) -> list[tuple[str, str, Callable[[], Figure]]]:
+    """Coefficients of the regressions, by biome (paper, Fig. 2), where there were records enough for all three."""
+    if not all((results.out / "tables" / f"{n}_summary.csv").exists() for n in PANELS):
+        return []
+    tables = [{n: results.table(f"{n}{kind}") for n in PANELS} for kind in ("", "_summary")]
+    return [("drivers", "What drives inputs, and how much goes below ground", lambda: figure_drivers(*tables))]
 
 
 def _turnover(results: Results) -> list[tuple[str, str, Callable[[], Figure]]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,15 +13,31 @@ from ..constants import BIOMES
 from ..inference.regressions import RegressionFit
 from ..inference.sampling import summarise
 from ..models.components import Components
-from ..models.regression import INTERCEPT, site_means
+from ..models.regression import INTERCEPT, Records, site_means
+from ..models.root_depth import DEPTHS, RootRecords, to_depths
 
 ALL_BIOMES = "all"
+R_SQUARED = "R² of the biomes' own coefficients"
 PAPER_R_SQUARED = {"drivers_iroot": 0.50, "drivers_ibulk": 0.74}
+RESPONSES = {"drivers_iroot": "I_root", "drivers_ibulk": "I_bulk"}
 PAPER_ALLOCATION = 0.377
 """Mean f_BNPP over the paper's sites."""
 
 
-def coefficient_table(fit: RegressionFit) -> pd.DataFrame:
+SITE_MEANS: dict[str, tuple[Callable[[NDArray], NDArray], float | None]] = {
+    "drivers_iroot": (np.exp, None),
+    "allocation": (lambda x: 1 / (1 + np.exp(-x)), PAPER_ALLOCATION),
+}
+"""Of which means by biome are told: from the regression's scale to the flux or share, and the paper's mean."""
+
+
+def regression_tables(fit: RegressionFit[Records]) -> dict[str, pd.DataFrame]:
+    """All tables of a regression, by what stands after its name in that of the file."""
+    tables = {"": coefficient_table(fit), "summary": explained_table(fit), "loadings": loadings_table(fit.components)}
+    return tables | ({"biome": site_means_table(fit)} if fit.name in SITE_MEANS else {})
+
+
+def coefficient_table(fit: RegressionFit[Records]) -> pd.DataFrame:
     """`tables/drivers_*.csv`, `allocation.csv`: `coefficient`, `group`, `biome` (and `all`: their mean), records of the
     biome, mean, median, 95 % interval, and the probability that the coefficient has the sign of its median.
 
@@ -46,13 +63,13 @@ def coefficient_table(fit: RegressionFit) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def explained_table(fit: RegressionFit) -> pd.DataFrame:
+def explained_table(fit: RegressionFit[Records]) -> pd.DataFrame:
     """`tables/NAME_summary.csv`: Bayesian R², importance of the groups of predictors, and spreads; the paper's beside
     them.
     """
     posterior = fit.tree["posterior"].to_dataset()
     what = {
-        "R² of the biomes' own coefficients": ("r_squared_conditional", PAPER_R_SQUARED.get(fit.name)),
+        R_SQUARED: ("r_squared_conditional", PAPER_R_SQUARED.get(fit.name)),
         "R² of the mean coefficients": ("r_squared_marginal", None),
         "spread between sites or profiles": ("unit_sd", None),
         "spread between records of one": ("record_sd", None),
@@ -69,6 +86,20 @@ def explained_table(fit: RegressionFit) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def explained_comparison(tables: Path) -> pd.DataFrame:
+    """Rows of `tables/paper_comparison.csv`: R² of the regressions whose tables are there, beside the paper's."""
+    rows = []
+    for name, paper in PAPER_R_SQUARED.items():
+        path = tables / f"{name}_summary.csv"
+        if path.exists():
+            found = pd.read_csv(path).set_index("quantity").loc[R_SQUARED]
+            row = {"quantity": f"R² of the drivers of {RESPONSES[name]}", "unit": "1", "paper": paper}
+            row |= {"ours": found["mean"], "ours_low": found["p025"], "ours_high": found["p975"]}
+            note = "of records, which differ within a site too; the paper's is of sites" if "root" in name else ""
+            rows.append(row | {"ours_interval": "95 % of the posterior", "note": note})
+    return pd.DataFrame(rows)
+
+
 def loadings_table(components: Components) -> pd.DataFrame:
     """`tables/NAME_loadings.csv`: of each component (row) on each standardised covariate."""
     return pd.DataFrame(components.loadings, columns=list(components.covariates)).assign(component=components.names)[
@@ -76,10 +107,9 @@ def loadings_table(components: Components) -> pd.DataFrame:
     ]
 
 
-def site_means_table(
-    fit: RegressionFit, response: Callable[[NDArray], NDArray], paper: float | None = None
-) -> pd.DataFrame:
+def site_means_table(fit: RegressionFit[Records]) -> pd.DataFrame:
     """Mean response over the sites of each biome, and over all: `biome`, `units`, mean, median, 95 % interval."""
+    response, paper = SITE_MEANS[fit.name]
     unit_biome = fit.records.biome[fit.records.first]
     rows = []
     for b, drawn in site_means(fit.draws(), fit.records, response).items():
@@ -89,6 +119,33 @@ def site_means_table(
     return pd.DataFrame(rows)
 
 
-def logistic(x: NDArray) -> NDArray:
-    """Inverse of the logit."""
-    return 1 / (1 + np.exp(-x))
+def root_depth_table(fit: RegressionFit[RootRecords]) -> pd.DataFrame:
+    """`tables/root_depth.csv`: `quantity`, `where`, `profiles`, `unit`, mean, median, 95 % interval.
+
+    D50 and D95 of the median site of each biome; what one standard deviation of a component multiplies them by; spreads
+    of biomes, sites and profiles (log10 of D50; logarithm of log10 D95/D50); how much an extrapolation may be off, as a
+    share of what it added.
+    """
+    draws, records = fit.draws(), fit.records
+    rows = []
+
+    def add(quantity: str, where: str, unit: str, drawn: NDArray, profiles: int = len(records.y)) -> None:
+        row = {"quantity": quantity, "where": where, "profiles": profiles, "unit": unit}
+        rows.append(row | {k: float(v) for k, v in summarise(drawn).items()})
+
+    expected = records.expected(draws)
+    for b, biome in BIOMES.items():
+        here = records.biome == b
+        centre = expected[:, here].mean(axis=1) if here.any() else draws["biome_mean"][:, b - 1]
+        for name, drawn in zip(("D50", "D95"), to_depths(centre), strict=True):
+            add(name, biome, "cm", drawn, int(here.sum()))
+    d50, d95 = to_depths(expected.mean(axis=1))
+    for j, predictor in enumerate(records.predictors):
+        moved = to_depths(expected.mean(axis=1) + draws["slope"][:, j])
+        for name, before, after in zip(("D50", "D95"), (d50, d95), moved, strict=True):
+            add(f"{name}, for 1 sd of {predictor}", ALL_BIOMES, "factor", after / before)
+    for kind in ("biome", "site", "profile"):
+        for i, depth in enumerate(DEPTHS):
+            add(f"spread of {depth} between {kind}s", ALL_BIOMES, "1", draws[f"{kind}_sd"][:, i])
+    add("error of an extrapolation", ALL_BIOMES, "1", draws["extrapolation_sd"])
+    return pd.DataFrame(rows)

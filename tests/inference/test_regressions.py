@@ -5,6 +5,7 @@ calibrated.
 from __future__ import annotations
 
 import importlib.util
+from dataclasses import replace
 
 import jax
 import numpy as np
@@ -16,8 +17,8 @@ from bayes_rootc.inference import regressions
 from bayes_rootc.inference.checks import calibration_table
 from bayes_rootc.inference.sampling import sample
 from bayes_rootc.models.components import Components
-from bayes_rootc.models.regression import Records, build, make_records, replicate
-from bayes_rootc.report.regression_tables import coefficient_table, explained_table, logistic, site_means_table
+from bayes_rootc.models.regression import Records, make_records
+from bayes_rootc.report.regression_tables import coefficient_table, explained_table, site_means_table
 
 MEAN, UNIT_SD, RECORD_SD = np.array([0.4, -0.6, 0.3]), 0.5, 0.3
 
@@ -34,8 +35,8 @@ def world() -> tuple[Records, dict[str, np.ndarray]]:
     names = pd.Series([f"s{u:03d}" for u in unit])
     X = rng.standard_normal((120, 2))[unit]
     blank = make_records(np.zeros(len(unit)), X, ("soil 1", "climate 1"), ("soil", "climate"), biome, names, sd=0.2)
-    y = replicate(truth, blank, rng)[0]
-    return make_records(y, X, ("soil 1", "climate 1"), ("soil", "climate"), biome, names, sd=0.2), truth
+    y = blank.replicate(truth, rng)[0]
+    return replace(blank, y=y, centre=float(y.mean())), truth
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +77,7 @@ def test_tables_tell_the_posterior(fit, world):
     explained = explained_table(found).set_index("quantity")
     assert explained.loc["R² of the biomes' own coefficients", "paper"] == 0.5
     assert explained.filter(like="importance", axis=0)["mean"].sum() == pytest.approx(1)
-    shares = site_means_table(found, logistic)
+    shares = site_means_table(replace(found, name="allocation"))
     assert shares["units"].iloc[0] == 120 and shares["units"].iloc[1:].sum() == 120
     assert shares["p025"].between(0, 1).all() and (shares["p025"] < shares["p975"]).all()
     assert set(found.tree.children) >= {"posterior", "prior", "prior_predictive", "log_likelihood", "sample_stats"}
@@ -134,7 +135,7 @@ def test_a_layer_alone_keeps_all_of_its_error():
 def test_unknown_samplers_are_one_line(world, monkeypatch):
     monkeypatch.setattr("bayes_rootc.inference.sampling.find_spec", lambda name: None)
     with pytest.raises(InputError, match='sampler "nutpie" is not installed'):
-        sample(build(world[0]), seed=1, sampler="nutpie")
+        sample(world[0].build(), seed=1, sampler="nutpie")
 
 
 @pytest.mark.slow

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import multivariate_normal
 
-from bayes_rootc.models.regression import (
-    Records,
-    build,
-    expected,
-    group_shares,
-    log_likelihood,
-    make_records,
-    r_squared,
-    replicate,
-    site_means,
-)
+from bayes_rootc.inference.regressions import sample_prior
+from bayes_rootc.models.regression import PRIORS, Records, group_shares, make_records, r_squared, site_means
 
 
 def records(n: int = 40, seed: int = 0) -> Records:
@@ -53,7 +46,7 @@ def draws(count: int, seed: int = 1) -> dict[str, np.ndarray]:
 
 def test_units_are_normal_with_equal_covariances():
     data, some = records(), draws(4)
-    found, mean = log_likelihood(some, data), expected(some, data)
+    found, mean = data.log_likelihood(some), data.expected(some)
     assert found.shape == (4, len(data.unit_ids))
     for m in range(4):
         for u in range(len(data.unit_ids)):
@@ -64,26 +57,74 @@ def test_units_are_normal_with_equal_covariances():
             assert found[m, u] == pytest.approx(want, abs=1e-9)
 
 
-def test_pymc_sees_the_same_likelihood():
-    data, some = records(), draws(1)
-    model = build(data)
-    point = model.initial_point()
-    point |= {"mean": some["mean"][0], "unit_sd_log__": np.log(some["unit_sd"][0])}
-    point |= {"record_sd_log__": np.log(some["record_sd"][0]), "biome_sd_log__": np.zeros(3)}
-    point["biome_offset"] = some["by_biome"][0] - some["mean"][0]
-    (potential,) = model.potentials
-    value = model.compile_fn(model.replace_rvs_by_values([potential]), inputs=model.value_vars)(point)[0]
-    assert float(value) == pytest.approx(log_likelihood(some, data).sum(), rel=1e-9)
+def covariance_given_spreads(data: Records, some: dict[str, np.ndarray], factor: np.ndarray) -> np.ndarray:
+    """Of all records, everything but the spreads integrated out; and of the records given the coefficients."""
+    own = np.diag(data.sd**2 + some["record_sd"][0] ** 2)
+    return own + (data.unit[:, None] == data.unit) * (some["unit_sd"][0] ** 2 + data.unit_sd[data.unit] ** 2)
+
+
+def coefficient_covariance(data: Records, factor: np.ndarray) -> np.ndarray:
+    """Prior covariance of (mean, coefficients of biome 1 … 9)."""
+    scale = np.diag(np.square([PRIORS["mean_intercept"][0], *[PRIORS["mean_slope"][0]] * 2]))
+    return np.kron(np.ones((10, 10)), scale) + np.kron(np.diag([0.0, *[1.0] * 9]), factor @ factor.T)
+
+
+def full_design(data: Records) -> np.ndarray:
+    """Of (mean, coefficients of biome 1 … 9), (n, 30)."""
+    biome = np.arange(10) == data.biome[:, None]
+    return np.einsum("nb,np->nbp", biome, data.design).reshape(len(data.y), -1)
+
+
+@pytest.mark.parametrize("correlated", [False, True])
+def test_spreads_have_the_marginal_likelihood(correlated):
+    """Against the Normal of all records that one matrix of 40 x 40 gives."""
+    import pymc as pm
+
+    data, some = replace(records(), correlated=correlated), draws(1)
+    model = data.build()
+    point = model.initial_point() | {"unit_sd_log__": np.log(some["unit_sd"][0])}
+    point |= {"record_sd_log__": np.log(some["record_sd"][0])}
+    sd = np.array([0.5, 0.1, 0.3])
+    if correlated:
+        (packed,) = [name for name in point if name.startswith("biome_cov")]
+        values = model.rvs_to_values[model["biome_cov"]]
+        factor_of = model.compile_fn(model.replace_rvs_by_values([model["biome_factor"]]), inputs=[values])
+        point[packed] = np.array([-0.5, 0.2, -1.0, 0.3, -0.4, -0.7])
+        factor = factor_of({packed: point[packed]})[0]
+        assert factor[2, 0] != 0
+    else:
+        point["biome_sd_log__"], factor = np.log(sd), np.diag(sd)
+    value = model.compile_fn(model.replace_rvs_by_values(model.potentials), inputs=model.value_vars)(point)[0]
+    X = full_design(data)
+    covariance = covariance_given_spreads(data, some, factor) + X @ coefficient_covariance(data, factor) @ X.T
+    want = multivariate_normal(np.zeros(len(data.y)), covariance).logpdf(data.y - data.centre)
+    assert float(value) == pytest.approx(want, rel=1e-9)
+    assert isinstance(model, pm.Model)
+
+
+def test_coefficients_have_their_exact_conditional():
+    """Means and covariances of many draws against the Normal of the linear model."""
+    data, count = records(), 20_000
+    sd = np.array([0.5, 0.1, 0.3])
+    spreads = {"biome_sd": sd, "unit_sd": np.array(0.6), "record_sd": np.array(0.4)}
+    many = {name: np.repeat(v[None], count, axis=0) for name, v in spreads.items()}
+    found = data.complete(many, np.random.default_rng(2))
+    drawn = np.concatenate([found["mean"], found["by_biome"].reshape(count, -1)], axis=1)
+    X, prior = full_design(data), coefficient_covariance(data, np.diag(sd))
+    one = {name: v[None] for name, v in spreads.items()}
+    gain = prior @ X.T @ np.linalg.inv(covariance_given_spreads(data, one, np.diag(sd)) + X @ prior @ X.T)
+    mean, covariance = gain @ (data.y - data.centre), prior - gain @ X @ prior
+    spread = np.sqrt(np.diag(covariance))
+    # 30 means and 900 covariances: 5 standard errors leave one false alarm in 2,000 runs
+    assert (np.abs(drawn.mean(axis=0) - mean) / (spread / np.sqrt(count))).max() < 5
+    error = (np.cov(drawn.T) - covariance) / np.outer(spread, spread)
+    assert np.abs(error).max() < 5 * np.sqrt(2 / count)
 
 
 def test_correlated_effects_have_their_spreads():
     """Effects of biomes drawn from the prior, over their spreads, are standard normal whatever their correlation."""
-    import pymc as pm
-
-    with build(records(), correlated=True):
-        prior = pm.sample_prior_predictive(1500, var_names=["mean", "by_biome", "biome_sd"], random_seed=1)["prior"]
-    mean, by_biome, sd = (prior[v].values[0] for v in ("mean", "by_biome", "biome_sd"))
-    z = (by_biome - mean[:, None]) / sd[:, None]
+    prior = sample_prior(replace(records(), correlated=True), 1500, seed=1)
+    z = (prior["by_biome"] - prior["mean"][:, None]) / prior["biome_sd"][:, None]
     # 1,500 independent draws of each of 9 x 3; the mean square of n standard normals is 1 ± √(2/n)
     np.testing.assert_allclose((z**2).mean(axis=0), 1, atol=4.5 * np.sqrt(2 / 1500))
 
@@ -92,7 +133,7 @@ def test_site_means_average_over_what_varies_between_sites():
     data, some, rng = records(), draws(1), np.random.default_rng(3)
     found = site_means(some, data, np.exp)
     first = data.first
-    level = data.centre + expected(some, data)[0, first]
+    level = data.centre + data.expected(some)[0, first]
     many = np.exp(level + some["unit_sd"][0] * rng.standard_normal((100_000, len(level)))).mean(axis=0)
     assert found[0][0] == pytest.approx(many.mean(), rel=0.02)
     assert found[3][0] == pytest.approx(many[data.biome[first] == 3].mean(), rel=0.02)
@@ -104,7 +145,7 @@ def test_explained_variance_and_its_shares():
     r2, shares = r_squared(some, data), group_shares(some, data)
     assert list(shares) == ["biome", "soil", "climate"]
     np.testing.assert_allclose(sum(shares.values()), 1)
-    fitted = expected(some, data).var(axis=1)
+    fitted = data.expected(some).var(axis=1)
     np.testing.assert_allclose(r2["conditional"], fitted / (fitted + some["record_sd"] ** 2 + some["unit_sd"] ** 2))
     alone = {k: v.copy() for k, v in some.items()}
     alone["by_biome"][..., [0, 2]] = 0.0  # neither intercept nor climate
@@ -115,7 +156,7 @@ def test_replicates_have_the_variance_of_a_new_unit():
     data = records()
     one = draws(1)
     many = {k: np.repeat(v, 40_000, axis=0) for k, v in one.items()}
-    found = replicate(many, data, np.random.default_rng(5))
+    found = data.replicate(many, np.random.default_rng(5))
     own = data.sd**2 + one["record_sd"] ** 2
     shared = (data.unit_sd**2 + one["unit_sd"] ** 2)[data.unit]
     np.testing.assert_allclose(found.var(axis=0), own + shared, rtol=4 * np.sqrt(2 / 40_000))
@@ -126,7 +167,7 @@ def test_replicates_have_the_variance_of_a_new_unit():
 def test_dropping_records_keeps_units_together():
     data = records()
     kept = data.rows(data.unit != 2)
-    assert "site 02" not in kept.unit_ids and len(kept.unit_ids) == len(data.unit_ids) - 1
+    assert data.unit_ids[2] not in kept.unit_ids and len(kept.unit_ids) == len(data.unit_ids) - 1
     assert (np.diff(kept.unit) >= 0).all() and kept.unit.max() == len(kept.unit_ids) - 1
     np.testing.assert_array_equal(kept.y, data.y[data.unit != 2])
     assert kept.centre == data.centre

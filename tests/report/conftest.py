@@ -16,6 +16,7 @@ from bayes_rootc.constants import BIOMES, LAYER_NAMES, PROFILE_NAME
 from bayes_rootc.data.covariates import CovariateStack
 from bayes_rootc.data.grid import MapGrid
 from bayes_rootc.report.html import write_report
+from bayes_rootc.report.regression_tables import R_SQUARED
 
 HOSTILE = "<script>alert(1)</script>"
 LAYERS = [*LAYER_NAMES, PROFILE_NAME]
@@ -187,6 +188,7 @@ def write_summaries(write) -> None:
     classes = [("all", "all"), ("depth, cm", "0-10"), ("biome", BIOMES[3])]
     for name in ("turnover_ppc", "turnover_cv"):
         write(name, pd.DataFrame([{"group": g, "class": c} | scored for g, c in classes]))
+    write_regressions(write)
     write("turnover_held_out", pd.DataFrame({"pit": np.linspace(0.01, 0.99, 30)}))
     write("turnover_misfit", pd.DataFrame([{"structure": "all", "class": "all", "layers": 30, "misfit_median": 13.0}]))
     write("ibulk_profiles", pd.DataFrame([{"profile": "a", "layer": LAYERS[0], "ibulk_median": 0.3}]))
@@ -195,6 +197,17 @@ def write_summaries(write) -> None:
         for b, name in BIOMES.items()
         for d in (5, 50, 150)
     ]))  # fmt: skip
+
+
+def write_regressions(write) -> None:
+    for name in ("drivers_iroot", "drivers_ibulk", "allocation"):
+        write(name, pd.DataFrame([
+            {"coefficient": c, "group": c.split()[0], "biome": b, "records": 9} | spread("", 0.3)
+            for c in ("intercept", "soil 1", "climate 1")
+            for b in ("all", *BIOMES.values())
+        ]))  # fmt: skip
+        write(f"{name}_summary", pd.DataFrame([{"quantity": R_SQUARED} | spread("", 0.5)]))
+    write("allocation_biome", pd.DataFrame([{"biome": "all"} | spread("", 0.4)]))
 
 
 def radiocarbon_layers() -> pd.DataFrame:

@@ -16,7 +16,7 @@ from bayes_rootc.report.style import mark_simulated, new_figure
 
 NAMES = (
     "sites", "inputs", "loss", "loss_map", "iroot_maps", "ibulk_maps", "iloss_maps", "ages", "held_out", "modes",
-    "predictive", "root_shares", "turnover", "turnover_held_out",
+    "predictive", "drivers", "root_shares", "turnover", "turnover_held_out",
 )  # fmt: skip
 
 
