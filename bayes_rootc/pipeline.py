@@ -35,6 +35,7 @@ from .inference.regressions import (
     root_records,
 )
 from .inference.regressions import score_table as score_records
+from .inference.sampling import offer_devices
 from .inference.store import retire_checks, save_turnover, turnover_tree
 from .inference.turnover import (
     LayerDraws,
@@ -116,6 +117,7 @@ def run(settings: RunSettings, *, quiet: bool = False) -> Path:
     """
     from .report.html import write_report
 
+    offer_devices(settings.chains)
     out, stages = settings.out, Stages(len(STAGES), quiet=quiet)
     with stages.stage("check"):
         inputs = check(settings)

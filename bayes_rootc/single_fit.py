@@ -19,6 +19,7 @@ from .inference.regressions import Response, allocation_records, ibulk_records, 
 from .inference.regressions import calibrate as calibrate_regression
 from .inference.regressions import cross_validate as cross_validate_regression
 from .inference.regressions import score_table as score_records
+from .inference.sampling import offer_devices
 from .inference.turnover_checks import calibrate, calibration_layers, cross_validate, score_table
 from .models.bulk_input import layer_stocks
 from .models.components import Components
@@ -62,6 +63,7 @@ def fit(
     -------
     Path of the posterior.
     """
+    offer_devices(settings.chains)
     regressions = REGRESSIONS.get(name, ())
     each = max(len(regressions), 1)
     stages = Stages(1 + each * (1 + (folds > 0) + (simulations > 0)) + both_histories, quiet=quiet)

@@ -40,6 +40,7 @@ class Response(Protocol):
 
     sampled: ClassVar[tuple[str, ...]]
     target_accept: ClassVar[float]
+    max_tree_depth: ClassVar[int]
 
     @property
     def biome(self) -> NDArray[np.int64]: ...
@@ -231,6 +232,7 @@ def sample_records(
         draws=draws,
         sampler=sampler,
         target_accept=records.target_accept,
+        max_tree_depth=records.max_tree_depth,
     )
     names = tuple(map(str, tree["posterior"].to_dataset().data_vars))
     flat = records.complete(flat_draws(tree, names), np.random.default_rng(seed))

@@ -36,9 +36,13 @@ def sample(
     tune: int = 1000,
     draws: int = 1000,
     target_accept: float = 0.9,
+    max_tree_depth: int = 10,
     sampler: Sampler = "numpyro",
 ) -> xr.DataTree:
     """NUTS draws of a model as an ArviZ DataTree, with the posterior predictive of what was observed.
+
+    max_tree_depth : of a trajectory, by NumPyro, whose chains wait for each other: while step sizes are not yet found,
+        one of a thousand steps would hold up all.
 
     Numba compiles the model for PyMC and nutpie: no C compiler is needed. PyMC's chains run one after another, because
     forking a process that has started JAX may hang.
@@ -56,6 +60,8 @@ def sample(
     with model, quiet("pymc"), _double_precision(sampler in JAX_SAMPLERS):
         if sampler in JAX_SAMPLERS:
             nuts["chain_method"] = _chain_method(sampler, chains)
+        if sampler == "numpyro":
+            nuts["max_tree_depth"] = max_tree_depth
         tree = pm.sample(
             draws=draws,
             tune=tune,
@@ -75,6 +81,15 @@ def sample(
             )
             tree["posterior_predictive"] = predictive["posterior_predictive"]
     return tree.map_over_datasets(xr.Dataset.as_numpy)  # JAX samplers leave arrays of their own
+
+
+def offer_devices(chains: int) -> None:
+    """Lets JAX see the processor as one device a chain, so that chains of the regressions run side by side; without
+    effect where JAX has started already. To be called before the first fit.
+    """
+    import numpyro
+
+    numpyro.set_host_device_count(chains)
 
 
 def _chain_method(sampler: Sampler, chains: int) -> str:

@@ -122,6 +122,7 @@ class RootRecords:
 
     sampled: ClassVar[tuple[str, ...]] = SAMPLED
     target_accept: ClassVar[float] = 0.95
+    max_tree_depth: ClassVar[int] = 6
 
     @property
     def first(self) -> NDArray[np.int64]:

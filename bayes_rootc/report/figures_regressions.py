@@ -76,6 +76,7 @@ def _draw_grid(ax: Axes, table: pd.DataFrame) -> None:
     counts = records.max(axis=1).astype(int)
     labels = ["mean of biomes", *(BIOME_LABELS[b] for b in BIOMES)]
     ax.set_yticks(range(len(rows)), [f"{label} ({n:,})" for label, n in zip(labels, counts, strict=True)], fontsize=6.5)
+    ax.set_xlabel("principal component, or depth" if depth.any() else "principal component")
     ax.axhline(0.5, color="black", lw=0.8)
     ax.tick_params(length=0)
     ax.figure.colorbar(image, ax=ax, label="change for 1 sd", pad=0.01, extend="both" if depth.any() else "neither")

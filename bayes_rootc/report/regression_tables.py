@@ -95,7 +95,7 @@ def explained_comparison(tables: Path) -> pd.DataFrame:
             found = pd.read_csv(path).set_index("quantity").loc[R_SQUARED]
             row = {"quantity": f"R² of the drivers of {RESPONSES[name]}", "unit": "1", "paper": paper}
             row |= {"ours": found["mean"], "ours_low": found["p025"], "ours_high": found["p975"]}
-            note = "of records, which differ within a site too; the paper's is of sites" if "root" in name else ""
+            note = "of records, which differ within a site too" if "root" in name else ""
             rows.append(row | {"ours_interval": "95 % of the posterior", "note": note})
     return pd.DataFrame(rows)
 
