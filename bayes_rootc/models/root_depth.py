@@ -14,7 +14,10 @@ logarithm of the difference because it keeps D95 > D50:
     \alpha_b \sim N(\mu, \mathrm{diag}(\sigma_b^2))
 
 x are principal components of climate. δ is how far y was moved by counting in the roots below the sampled depth: an
-extrapolated depth is as uncertain as κ, which is learnt, says. u, w and z are integrated out in closed form.
+extrapolated depth is as uncertain as κ, which is learnt, says.
+
+Given the spreads and κ all is Normal, so all is integrated out. Of a site, whose profiles share x and b, the mean of
+its profiles, weighted by their precisions, tells all of α and B, which are drawn afterwards (`RootRecords.complete`).
 """
 
 from __future__ import annotations
@@ -121,8 +124,8 @@ class RootRecords:
     unit_ids: tuple[str, ...]
 
     sampled: ClassVar[tuple[str, ...]] = SAMPLED
-    target_accept: ClassVar[float] = 0.95
-    max_tree_depth: ClassVar[int] = 6
+    target_accept: ClassVar[float] = 0.8
+    max_tree_depth: ClassVar[int] = 5
 
     @property
     def first(self) -> NDArray[np.int64]:
@@ -143,66 +146,91 @@ class RootRecords:
         return replace(kept, unit=unit, unit_ids=tuple(self.unit_ids[u] for u in units))
 
     def build(self) -> pm.Model:
-        """The PyMC model. Effects of biomes are in units of their spread, as several biomes have few profiles."""
+        """The PyMC model of the spreads, correlations and κ, the coefficients integrated out."""
         import pymc as pm
         import pytensor.tensor as pt
+        from pytensor.tensor.linalg import cholesky, solve_triangular
 
-        coords = {"biome": list(BIOMES.values()), "depth": list(DEPTHS), "predictor": list(self.predictors)}
         scale = {name: s for name, (s, _) in PRIORS.items()}
-        with pm.Model(coords=coords) as model:
-            mean = pm.Normal("mean", np.array(PRIOR_MEAN), scale["mean"], dims="depth")
+        with pm.Model(coords={"depth": list(DEPTHS)}) as model:
             biome_sd = pm.HalfNormal("biome_sd", scale["biome_sd"], dims="depth")
-            offset = pm.Normal("biome_offset", dims=("biome", "depth"))
-            biome_mean = pm.Deterministic("biome_mean", mean + offset * biome_sd, dims=("biome", "depth"))
-            slope = pm.Normal("slope", 0.0, scale["slope"], dims=("predictor", "depth"))
-            covariance = {}
+            covariances = []
             for kind in ("site", "profile"):
                 sd = pm.HalfNormal(f"{kind}_sd", scale[f"{kind}_sd"], dims="depth")
                 half = pm.Beta(f"{kind}_correlation_half", 2.0, 2.0)
                 correlation = pm.Deterministic(f"{kind}_correlation", 2 * half - 1)
-                covariance[kind] = (sd[0] ** 2, correlation * sd[0] * sd[1], sd[1] ** 2)
+                covariances.append((sd[0] ** 2, correlation * sd[0] * sd[1], sd[1] ** 2))
             kappa = pm.HalfNormal("extrapolation_sd", scale["extrapolation_sd"])
 
             def by_unit(values: Any) -> Any:
                 return pt.zeros(len(self.unit_ids))[self.unit].inc(values)
 
-            residual = self.y - biome_mean[self.biome - 1] - pt.dot(self.X, slope)
-            terms = self._site_terms(
-                (residual[:, 0], residual[:, 1]), covariance["site"], covariance["profile"], kappa, by_unit, pt.log
-            )
-            pm.Potential("sites", terms.sum())
+            within, mean, site = self._by_site(tuple(covariances), kappa, by_unit, pt.log)
+            G, h, square, log_det = _normal_equations(self.site_design, mean, site, pt)
+            prior = self._prior_scale(biome_sd, pt.concatenate)
+            root = cholesky(np.eye(2 * self.site_design.shape[1]) + prior[:, None] * G * prior)
+            half_h = solve_triangular(root, prior * h, lower=True)
+            fit = square - half_h @ half_h + log_det + 2 * pt.log(pt.diag(root)).sum()
+            pm.Potential("sites", within.sum() - 0.5 * fit)
         return model
 
     def complete(self, draws: dict[str, NDArray], rng: np.random.Generator) -> dict[str, NDArray]:
-        """Nothing that the likelihood needs is left to draw."""
-        return draws
+        """Draws of the spreads, correlations and κ, with exact draws of the coefficients given them: `mean` (draw, 2),
+        `biome_mean` (draw, biome, 2), `slope` (draw, p, 2). Biomes without profiles are drawn from their prior.
+        """
+        columns, count = self.site_design.shape[1], len(draws["biome_sd"])
+        theta = np.empty((count, 2, columns))
+        for i in range(count):
+            kappa = draws["extrapolation_sd"][i]
+            _, mean, site = self._by_site(_covariances(draws, i), kappa, self._sum_by_site, np.log)
+            G, h, _, _ = _normal_equations(self.site_design, mean, site, np)
+            prior = self._prior_scale(draws["biome_sd"][i], np.concatenate)
+            root = np.linalg.cholesky(np.eye(2 * columns) + prior[:, None] * G * prior)
+            white = np.linalg.solve(root, prior * h) + rng.standard_normal(2 * columns)
+            theta[i] = (prior * np.linalg.solve(root.T, white)).reshape(2, columns)
+        theta = theta.transpose(0, 2, 1)
+        mean = theta[:, 0] + np.array(PRIOR_MEAN)
+        biomes = len(BIOMES)
+        coefficients = {"mean": mean, "biome_mean": mean[:, None] + theta[:, 1 : 1 + biomes]}
+        return draws | coefficients | {"slope": theta[:, 1 + biomes :]}
 
-    def _site_terms(
-        self,
-        residual: tuple[Any, Any],
-        site: tuple[Any, ...],
-        profile: tuple[Any, ...],
-        kappa: Any,
-        by_unit: Any,
-        log: Any,
-    ) -> Any:
-        """Log density of the profiles of each site; symmetric 2 x 2 matrices are (first, off-diagonal, last)."""
-        r, s = residual
+    @property
+    def site_design(self) -> NDArray[np.float64]:
+        """Of each site: intercept, biome, predictors, (site, 1 + 9 + p)."""
+        biome = self.biome[self.first, None] == np.array(list(BIOMES))
+        return np.column_stack([np.ones(len(biome)), biome, self.X[self.first]])
+
+    def _prior_scale(self, biome_sd: Any, concatenate: Any) -> Any:
+        """Of the coefficients of log10 D50, then of those of the other."""
+        slopes = np.full(self.X.shape[1], PRIORS["slope"][0])
+        ones, mean = np.ones(len(BIOMES)), np.array([PRIORS["mean"][0]])
+        return concatenate([mean, biome_sd[0] * ones, slopes, mean, biome_sd[1] * ones, slopes])
+
+    def _sum_by_site(self, values: NDArray) -> NDArray:
+        return np.add.reduceat(values, self.first) if len(values) else values
+
+    def _by_site(
+        self, covariances: tuple[tuple[Any, Any, Any], ...], kappa: Any, by_unit: Any, log: Any
+    ) -> tuple[Any, tuple[Any, Any], tuple[Any, Any, Any]]:
+        """Of each site: log density of what its profiles differ by; their mean, less `PRIOR_MEAN`, and its covariance.
+
+        covariances : of sites, and of profiles. Symmetric 2 x 2 matrices are (first, off-diagonal, last).
+        """
+        site, profile = covariances
         first, last = self.extrapolated.T
-        own = tuple(c + kappa**2 * d for c, d in zip(profile, (first**2, first * last, last**2), strict=True))
-        determinant = own[0] * own[2] - own[1] ** 2
-        precision = (own[2] / determinant, -own[1] / determinant, own[0] / determinant)
+        r, s = (self.y - np.array(PRIOR_MEAN)).T
+        precision, determinant = _inverse(
+            (profile[0] + kappa**2 * first**2, profile[1] + kappa**2 * first * last, profile[2] + kappa**2 * last**2)
+        )
         pull = (precision[0] * r + precision[1] * s, precision[1] * r + precision[2] * s)
-        square = by_unit(r * pull[0] + s * pull[1])
-        a, b, c = (by_unit(p + 0 * r) for p in precision)
+        a, b, c = (by_unit(p) for p in precision)
+        of_mean, total = _inverse((a, b, c))
         v, w = (by_unit(p) for p in pull)
-        # Woodbury: I + (site covariance) (sum of precisions), a matrix that is not symmetric
-        m00, m01 = 1 + site[0] * a + site[1] * b, site[0] * b + site[1] * c
-        m10, m11 = site[1] * a + site[2] * b, 1 + site[1] * b + site[2] * c
-        joint = m00 * m11 - m01 * m10
-        e, f = site[0] * v + site[1] * w, site[1] * v + site[2] * w
-        gain = (v * (m11 * e - m01 * f) + w * (m00 * f - m10 * e)) / joint
-        return -0.5 * (square - gain + by_unit(log(determinant) + 2 * np.log(2 * np.pi) + 0 * r) + log(joint))
+        mean = (of_mean[0] * v + of_mean[1] * w, of_mean[1] * v + of_mean[2] * w)
+        square = by_unit(r * pull[0] + s * pull[1]) - (mean[0] * v + mean[1] * w)
+        spare = 2 * (np.bincount(self.unit, minlength=len(self.unit_ids)) - 1) * np.log(2 * np.pi)
+        within = -0.5 * (square + by_unit(log(determinant)) + log(total) + spare)
+        return within, mean, (of_mean[0] + site[0], of_mean[1] + site[1], of_mean[2] + site[2])
 
     def expected(self, draws: dict[str, NDArray]) -> NDArray[np.float64]:
         """`DEPTHS` that the regression says of each profile, (draw, n, 2)."""
@@ -213,17 +241,16 @@ class RootRecords:
         return to_log_depths(self.expected(draws)).mean(axis=0)
 
     def log_likelihood(self, draws: dict[str, NDArray]) -> NDArray[np.float64]:
-        """Log likelihood of each site, (draw, site)."""
-
-        def by_unit(values: NDArray) -> NDArray:
-            return np.add.reduceat(values, self.first, axis=1)
-
-        residual = self.y - self.expected(draws)
-        site, profile = ([v[:, None] for v in _covariance(draws, kind)] for kind in ("site", "profile"))
-        kappa = draws["extrapolation_sd"][:, None]
-        return self._site_terms(
-            (residual[..., 0], residual[..., 1]), tuple(site), tuple(profile), kappa, by_unit, np.log
-        )
+        """Log likelihood of each site given the coefficients, (draw, site)."""
+        expected = self.expected(draws)[:, self.first] - np.array(PRIOR_MEAN)
+        out = np.empty(expected.shape[:2])
+        for i, kappa in enumerate(draws["extrapolation_sd"]):
+            within, mean, covariance = self._by_site(_covariances(draws, i), kappa, self._sum_by_site, np.log)
+            precision, determinant = _inverse(covariance)
+            r, s = mean[0] - expected[i, :, 0], mean[1] - expected[i, :, 1]
+            square = precision[0] * r**2 + 2 * precision[1] * r * s + precision[2] * s**2
+            out[i] = within - 0.5 * (square + np.log(determinant)) - np.log(2 * np.pi)
+        return out
 
     def new_sites(
         self, draws: dict[str, NDArray], rng: np.random.Generator, *, extrapolated: bool = False
@@ -273,9 +300,33 @@ class RootRecords:
         return by_depth | {"y": ["record", "root_share"]}
 
 
-def _covariance(draws: dict[str, NDArray], kind: str) -> tuple[NDArray, NDArray, NDArray]:
-    sd, correlation = draws[f"{kind}_sd"], draws[f"{kind}_correlation"]
-    return sd[:, 0] ** 2, correlation * sd[:, 0] * sd[:, 1], sd[:, 1] ** 2
+def _inverse(matrix: tuple[Any, ...]) -> tuple[tuple[Any, Any, Any], Any]:
+    """Inverse of symmetric 2 x 2 matrices, and their determinant."""
+    a, b, c = matrix
+    determinant = a * c - b**2
+    return (c / determinant, -b / determinant, a / determinant), determinant
+
+
+def _normal_equations(
+    X: NDArray[np.float64], mean: tuple[Any, Any], covariance: tuple[Any, Any, Any], xp: Any
+) -> tuple[Any, Any, Any, Any]:
+    """Of coefficients (both numbers' one after the other) of sites' means with their covariances: Zᵀ C⁻¹ Z, Zᵀ C⁻¹ y,
+    yᵀ C⁻¹ y, and the log determinant of 2π C. In NumPy or PyTensor (`xp`).
+    """
+    (a, b, c), determinant = _inverse(covariance)
+    across = X.T @ (b[:, None] * X)
+    top, below = ((X.T @ (w[:, None] * X)) for w in (a, c))
+    G = xp.concatenate([xp.concatenate([top, across], axis=1), xp.concatenate([across, below], axis=1)], axis=0)
+    pull = (a * mean[0] + b * mean[1], b * mean[0] + c * mean[1])
+    h = xp.concatenate([X.T @ pull[0], X.T @ pull[1]])
+    square = (mean[0] * pull[0] + mean[1] * pull[1]).sum()
+    return G, h, square, (xp.log(determinant) + 2 * np.log(2 * np.pi)).sum()
+
+
+def _covariances(draws: dict[str, NDArray], i: int) -> tuple[tuple[Any, Any, Any], ...]:
+    """Of sites, and of profiles, in one draw."""
+    pairs = [(draws[f"{kind}_sd"][i], draws[f"{kind}_correlation"][i]) for kind in ("site", "profile")]
+    return tuple((sd[0] ** 2, r * sd[0] * sd[1], sd[1] ** 2) for sd, r in pairs)
 
 
 def _correlated(draws: dict[str, NDArray], kind: str, white: NDArray) -> NDArray[np.float64]:

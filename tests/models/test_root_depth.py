@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.linalg import block_diag
 from scipy.stats import multivariate_normal
 
 from bayes_rootc.inference import regressions
 from bayes_rootc.inference.checks import calibration_table
 from bayes_rootc.models import root_depth
 from bayes_rootc.models.components import Components
-from bayes_rootc.models.root_depth import RootRecords, to_log_depths
+from bayes_rootc.models.root_depth import PRIOR_MEAN, PRIORS, RootRecords, to_log_depths
 from bayes_rootc.report.regression_tables import root_depth_table
 
 NO_COMPONENTS = Components.fit(pd.DataFrame(index=range(3)), {})
@@ -88,7 +89,24 @@ def test_sites_have_the_likelihood_of_one_large_normal():
         assert found[0, site] == pytest.approx(want, abs=1e-9)
 
 
-def test_pymc_sees_the_same_likelihood():
+def coefficient_prior(some: dict[str, np.ndarray], predictors: int) -> np.ndarray:
+    """Standard deviations of (mean, biomes, slopes) of both numbers, (1 + 9 + p, 2)."""
+    rows = [[PRIORS["mean"][0]] * 2, *[some["biome_sd"][0]] * 9, *[[PRIORS["slope"][0]] * 2] * predictors]
+    return np.array(rows)
+
+
+def all_covariance(data: RootRecords, some: dict[str, np.ndarray]) -> np.ndarray:
+    """Of all numbers given the coefficients, profile by profile; sites are side by side."""
+    return block_diag(*(site_covariance(data, some, site) for site in range(len(data.unit_ids))))
+
+
+def full_design(data: RootRecords) -> np.ndarray:
+    """Of all numbers on (coefficient, number): shape (2n, 2(1 + 9 + p))."""
+    return np.kron(data.site_design[data.unit], np.eye(2))
+
+
+def test_spreads_have_the_marginal_likelihood():
+    """Against the Normal of all numbers that one matrix gives."""
     data, some = records(), truth()
     model = data.build()
     point = model.initial_point()
@@ -97,10 +115,27 @@ def test_pymc_sees_the_same_likelihood():
     for kind in ("site", "profile"):
         half = (1 + some[f"{kind}_correlation"][0]) / 2
         point[f"{kind}_correlation_half_logodds__"] = np.log(half / (1 - half))
-    point |= {"mean": some["mean"][0], "slope": some["slope"][0]}
-    point["biome_offset"] = (some["biome_mean"][0] - some["mean"][0]) / some["biome_sd"][0]
     value = model.compile_fn(model.replace_rvs_by_values(model.potentials), inputs=model.value_vars)(point)[0]
-    assert float(value) == pytest.approx(data.log_likelihood(some).sum(), rel=1e-9)
+    X, prior = full_design(data), np.diag(coefficient_prior(some, 1).ravel() ** 2)
+    covariance = all_covariance(data, some) + X @ prior @ X.T
+    want = multivariate_normal(np.tile(PRIOR_MEAN, len(data.y)), covariance).logpdf(data.y.ravel())
+    assert float(value) == pytest.approx(want, rel=1e-9)
+
+
+def test_coefficients_have_their_exact_conditional():
+    data, count = records(), 10_000
+    spreads = {n: v for n, v in truth(count).items() if n not in ("mean", "biome_mean", "slope")}
+    found, some = data.complete(spreads, np.random.default_rng(2)), truth()
+    offsets = found["biome_mean"] - found["mean"][:, None]
+    drawn = np.concatenate([(found["mean"] - PRIOR_MEAN)[:, None], offsets, found["slope"]], axis=1).reshape(count, -1)
+    X, prior = full_design(data), np.diag(coefficient_prior(some, 1).ravel() ** 2)
+    gain = prior @ X.T @ np.linalg.inv(all_covariance(data, some) + X @ prior @ X.T)
+    mean, covariance = gain @ (data.y - PRIOR_MEAN).ravel(), prior - gain @ X @ prior
+    spread = np.sqrt(np.diag(covariance))
+    # 22 means and 484 covariances: 5 standard errors leave one false alarm in 4,000 runs
+    assert (np.abs(drawn.mean(axis=0) - mean) / (spread / np.sqrt(count))).max() < 5
+    error = (np.cov(drawn.T) - covariance) / np.outer(spread, spread)
+    assert np.abs(error).max() < 5 * np.sqrt(2 / count)
 
 
 def test_replicates_have_the_covariance_of_a_new_site():
