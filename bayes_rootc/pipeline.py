@@ -297,6 +297,9 @@ def infer_drivers(inputs: Inputs, bulk: BulkInput, settings: RunSettings, progre
     for i, (name, (count, records)) in enumerate(made.items()):
         if count >= MIN_RECORDS:
             infer_regression(name, *records(), settings)
+        else:  # what an earlier run found would be taken for this one's
+            for old in (*settings.out.glob(f"tables/{name}*.csv"), settings.out / "posterior" / f"{name}.nc"):
+                old.unlink(missing_ok=True)
         if progress:
             progress(i + 1, len(made))
 
