@@ -80,7 +80,12 @@ def sample(
                 tree, random_seed=seed + 1, progressbar=False, compile_kwargs={"mode": "FAST_COMPILE"}
             )
             tree["posterior_predictive"] = predictive["posterior_predictive"]
-    return tree.map_over_datasets(xr.Dataset.as_numpy)  # JAX samplers leave arrays of their own
+    tree = tree.map_over_datasets(xr.Dataset.as_numpy)  # JAX samplers leave arrays of their own
+    if sampler in JAX_SAMPLERS:
+        import jax
+
+        jax.clear_caches()  # each model is compiled once, and of hundreds the process would run out of memory maps
+    return tree
 
 
 def offer_devices(chains: int) -> None:

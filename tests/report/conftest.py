@@ -207,6 +207,7 @@ def write_regressions(write) -> None:
             for b in ("all", *BIOMES.values())
         ]))  # fmt: skip
         write(f"{name}_summary", pd.DataFrame([{"quantity": R_SQUARED} | spread("", 0.5)]))
+    write("root_depth", pd.DataFrame([{"quantity": "D50", "where": BIOMES[1], "unit": "cm"} | spread("", 15.0)]))
     write("allocation_biome", pd.DataFrame([{"biome": "all"} | spread("", 0.4)]))
 
 
