@@ -103,7 +103,7 @@ class RunSettings(pydantic.BaseModel):
             update={
                 "members": min(self.members, 60),
                 "validation_splits": min(self.validation_splits, 3),
-                "tune": min(self.tune, 300),
+                "tune": min(self.tune, 500),
                 "sampler_draws": min(self.sampler_draws, 200),
                 "turnover_tune": min(self.turnover_tune, 150),
                 "turnover_draws": min(self.turnover_draws, 150),

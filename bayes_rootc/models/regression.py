@@ -72,8 +72,8 @@ class Records:
     correlated: bool = False
 
     sampled: ClassVar[tuple[str, ...]] = SAMPLED
-    target_accept: ClassVar[float] = 0.7
-    max_tree_depth: ClassVar[int] = 4
+    target_accept: ClassVar[float] = 0.8
+    max_tree_depth: ClassVar[int] = 6
 
     @property
     def observed(self) -> NDArray[np.float64]:

@@ -124,8 +124,8 @@ class RootRecords:
     unit_ids: tuple[str, ...]
 
     sampled: ClassVar[tuple[str, ...]] = SAMPLED
-    target_accept: ClassVar[float] = 0.8
-    max_tree_depth: ClassVar[int] = 5
+    target_accept: ClassVar[float] = 0.9
+    max_tree_depth: ClassVar[int] = 8
 
     @property
     def first(self) -> NDArray[np.int64]:
