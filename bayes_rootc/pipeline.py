@@ -22,7 +22,7 @@ from .constants import LAYERS
 from .data.folder import Inputs, read_inputs
 from .data.grid import MapGrid
 from .estimates import Estimate, depth_shares, estimate_table, make_estimate, site_table
-from .files import atomic_path, write_csv, write_json
+from .files import atomic_path, write_csv
 from .inference.checks import leave_one_out
 from .inference.regressions import (
     RegressionFit,
@@ -56,6 +56,7 @@ from .models.regression import Records
 from .models.root_depth import RootRecords, fractions_by_biome, layer_fractions
 from .models.turnover import TurnoverModel
 from .progress import Progress, Stages, part_of
+from .record import record_run, write_diagnostics
 from .report.regression_tables import explained_comparison, regression_tables, root_depth_table
 from .report.tables import (
     checks_table,
@@ -228,15 +229,6 @@ def invert_alone(inputs: Inputs, settings: RunSettings) -> Turnover:
     retire_checks(settings.out, "turnover")
     save_turnover(settings.out / "posterior" / "turnover.nc", turnover_tree(layers, drawn))
     return Turnover(posterior.drop_dims("log_k"), log_k.T)
-
-
-def write_diagnostics(settings: RunSettings, row: dict[str, object]) -> None:
-    """Puts the row of a fit into `tables/diagnostics.csv`, in place of an older one of the same fit."""
-    path = settings.out / "tables" / "diagnostics.csv"
-    kept = pd.read_csv(path) if path.exists() else pd.DataFrame()
-    if len(kept):
-        kept = kept[kept["fit"] != row["fit"]]
-    write_csv(path, pd.concat([kept, pd.DataFrame([row])], ignore_index=True))
 
 
 def infer_bulk_input(inputs: Inputs, turnover: Turnover, settings: RunSettings) -> BulkInput:
@@ -478,24 +470,6 @@ def summarise_run(
     )
 
 
-def record_run(inputs: Inputs, settings: RunSettings, seconds: dict[str, float]) -> None:
-    """`run.json`: what made these numbers."""
-    packages = ("bayes-rootc", "numpy", "scipy", "pandas", "xarray", "scikit-learn", "jax", "pymc", "arviz", "rasterio")
-    write_json(
-        settings.out / "run.json",
-        {
-            "settings": settings.model_dump(mode="json"),
-            "seed": settings.seed,
-            "simulated": demo.is_simulated(inputs.folder),
-            "atmosphere": inputs.atmosphere.source,
-            "versions": {p: version(p) for p in packages},
-            "input_sha256": inputs.files,
-            "seconds": {name: round(s, 2) for name, s in seconds.items()},
-            "peak_memory_gib": _peak_memory_gib(),
-        },
-    )
-
-
 def step_seed(settings: RunSettings, step: str) -> int:
     """A seed of its own for each step, from the run's one seed: adding a step changes no other."""
     return int(np.random.SeedSequence([settings.seed, zlib.crc32(step.encode())]).generate_state(1)[0] >> 1)
@@ -503,9 +477,3 @@ def step_seed(settings: RunSettings, step: str) -> int:
 
 def _rng(settings: RunSettings, step: str) -> np.random.Generator:
     return np.random.default_rng(step_seed(settings, step))
-
-
-def _peak_memory_gib() -> float:
-    import resource
-
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2)
