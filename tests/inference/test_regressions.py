@@ -21,16 +21,16 @@ from bayes_rootc.models.components import Components
 from bayes_rootc.models.regression import Records, make_records
 from bayes_rootc.report.regression_tables import coefficient_table, explained_table, site_means_table
 
-MEAN, UNIT_SD, RECORD_SD = np.array([0.4, -0.6, 0.3]), 0.5, 0.3
+MEAN, BIOME_SD = np.array([0.4, -0.6, 0.3]), np.array([0.4, 0.2, 0.1])
+UNIT_SD, RECORD_SD = 0.5, 0.3
 
 
-@pytest.fixture(scope="module")
-def world() -> tuple[Records, dict[str, np.ndarray]]:
+def simulated(seed: int) -> tuple[Records, dict[str, np.ndarray]]:
     """120 sites in five biomes, up to three records each, and the truth they were drawn from."""
-    rng = np.random.default_rng(4)
+    rng = np.random.default_rng(seed)
     unit = np.repeat(np.arange(120), rng.integers(1, 4, 120))
     biome = rng.integers(1, 6, 120)[unit]
-    by_biome = MEAN + np.array([0.4, 0.2, 0.1]) * rng.standard_normal((9, 3))
+    by_biome = MEAN + BIOME_SD * rng.standard_normal((9, 3))
     truth = {"mean": MEAN[None], "by_biome": by_biome[None]}
     truth |= {"unit_sd": np.array([UNIT_SD]), "record_sd": np.array([RECORD_SD])}
     names = pd.Series([f"s{u:03d}" for u in unit])
@@ -38,6 +38,26 @@ def world() -> tuple[Records, dict[str, np.ndarray]]:
     blank = make_records(np.zeros(len(unit)), X, ("soil 1", "climate 1"), ("soil", "climate"), biome, names, sd=0.2)
     y = blank.replicate(truth, rng)[0]
     return replace(blank, y=y, centre=float(y.mean())), truth
+
+
+@pytest.fixture(scope="module")
+def world() -> tuple[Records, dict[str, np.ndarray]]:
+    return simulated(4)
+
+
+def test_coefficients_miss_the_truth_by_what_they_say():
+    """Given the true spreads, over 30 worlds of 15 coefficients: the mean square of z is 1 ± √(2/450)."""
+    count = 1000
+    spreads = {"biome_sd": np.tile(BIOME_SD, (count, 1)), "unit_sd": np.full(count, UNIT_SD)}
+    spreads["record_sd"] = np.full(count, RECORD_SD)
+    z = []
+    for seed in range(30):
+        records, truth = simulated(100 + seed)
+        present = np.unique(records.biome) - 1
+        drawn = records.complete(spreads, np.random.default_rng(seed))["by_biome"][:, present]
+        want = truth["by_biome"][0, present] - np.array([records.centre, 0, 0])
+        z.append((drawn.mean(axis=0) - want) / drawn.std(axis=0))
+    assert np.square(z).mean() == pytest.approx(1, abs=4 * np.sqrt(2 / np.size(z)))
 
 
 @pytest.fixture(scope="module")

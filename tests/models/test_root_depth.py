@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.linalg import block_diag
-from scipy.stats import chi2, multivariate_normal
+from scipy.stats import multivariate_normal
 
 from bayes_rootc.inference import regressions
 from bayes_rootc.inference.checks import calibration_table
@@ -184,7 +184,7 @@ def test_truth_is_recovered(fit):
     wanted = [(draws["biome_mean"][:, present], want["biome_mean"][0, present])]
     wanted += [(draws[n], want[n][0]) for n in ("slope", "site_sd", "profile_sd", "site_correlation")]
     z = np.concatenate([np.ravel((d.mean(axis=0) - v) / d.std(axis=0)) for d, v in wanted])
-    assert np.abs(z).max() < 4 and (z**2).sum() < chi2.ppf(1 - 1e-4, z.size)  # each as rare
+    assert np.abs(z).max() < 4 and (z**2).mean() < 2
     scores = regressions.score_table(regressions.posterior_scores(found, seed=1), found.records)
     assert scores["class"].tolist()[:3] == ["all", "D50", "D95"]
     assert scores.iloc[0]["coverage95"] == pytest.approx(0.95, abs=4 * scores.iloc[0]["coverage95_se"])
