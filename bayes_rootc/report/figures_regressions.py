@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import arviz_plots as azp
 import matplotlib as mpl
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -19,6 +18,9 @@ from ..models.regression import INTERCEPT
 from ..models.root_depth import DEPTHS
 from .regression_tables import ALL_BIOMES, R_SQUARED
 from .style import BIOME_LABELS, DPI, FLUX_LABELS, WIDTH, letter, new_figure, parts_of, styled
+
+if TYPE_CHECKING:
+    from arviz_plots import PlotCollection
 
 UNCERTAIN = "#d9d9d9"
 PANELS = {
@@ -85,6 +87,8 @@ def _draw_grid(ax: Axes, table: pd.DataFrame) -> None:
 @styled
 def figure_forest(tree: xr.DataTree, name: str) -> Figure:
     """Mean coefficients over biomes (of root depth: those of climate), 50 and 95 % intervals, by arviz-plots."""
+    import arviz_plots as azp
+
     posterior = tree["posterior"].to_dataset()
     if name == "root_depth":
         shown = posterior["slope"].assign_coords(depth=["log10 D50", "log of log10 D95/D50"])
@@ -107,6 +111,8 @@ def figure_forest(tree: xr.DataTree, name: str) -> Figure:
 @styled
 def figure_ridge(tree: xr.DataTree, name: str) -> Figure:
     """Posterior of each biome's level, at mean predictors, by arviz-plots."""
+    import arviz_plots as azp
+
     posterior, short = tree["posterior"].to_dataset(), list(BIOME_LABELS.values())
     if name == "root_depth":
         shown = posterior["biome_mean"].sel(depth=DEPTHS[0], drop=True)
@@ -123,8 +129,10 @@ def figure_ridge(tree: xr.DataTree, name: str) -> Figure:
     return _taken(plots, "ridge", f"{TITLES[name]} at mean climate{others}")
 
 
-def _taken(plots: azp.PlotCollection, column: str, label: str, *, zero: bool = False) -> Figure:
+def _taken(plots: PlotCollection, column: str, label: str, *, zero: bool = False) -> Figure:
     """The figure, which then belongs to no window, with its axis named."""
+    import matplotlib.pyplot as plt
+
     figure = plots.viz["figure"].item()
     ax = plots.viz["plot"].sel(column=column).item()
     ax.set_xlabel(label)

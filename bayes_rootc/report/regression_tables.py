@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from ..constants import BIOMES
-from ..inference.regressions import RegressionFit
 from ..inference.sampling import summarise
 from ..models.components import Components
 from ..models.regression import INTERCEPT, Records, site_means
 from ..models.root_depth import DEPTHS, RootRecords, to_depths
+
+if TYPE_CHECKING:  # ArviZ, which it needs, would import pyplot
+    from ..inference.regressions import RegressionFit
 
 ALL_BIOMES = "all"
 R_SQUARED = "R² of the biomes' own coefficients"
