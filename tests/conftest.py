@@ -5,12 +5,29 @@ they are present.
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from bayes_rootc.demo import DemoWorld, simulate_world
+from bayes_rootc.inference.sampling import offer_devices
 from bayes_rootc.settings import RunSettings
+
+offer_devices(RunSettings().chains)  # before any test starts JAX
+COMPILED = "JAX_COMPILATION_CACHE_DIR"
+
+
+def pytest_configure(config):
+    """What one worker has compiled the others, and later runs of the same model, take from a folder."""
+    if COMPILED not in os.environ:
+        os.environ[COMPILED] = config.compiled = tempfile.mkdtemp()
+
+
+def pytest_unconfigure(config):
+    """The folder goes with the process that made it."""
+    shutil.rmtree(getattr(config, "compiled", ""), ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

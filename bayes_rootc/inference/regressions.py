@@ -17,7 +17,7 @@ from ..models.regression import Records, make_records
 from ..models.root_depth import RootRecords, make_root_records
 from ..progress import Progress
 from . import checks
-from .sampling import Sampler, diagnose, quiet, sample
+from .sampling import Sampler, by_chain, diagnose, quiet, sample
 
 if TYPE_CHECKING:
     import pymc as pm
@@ -236,9 +236,8 @@ def sample_records(
     )
     names = tuple(map(str, tree["posterior"].to_dataset().data_vars))
     flat = records.complete(flat_draws(tree, names), np.random.default_rng(seed))
-    kept = {n: (("chain", "draw", *(f"{n}_{i}" for i in range(flat[n].ndim - 1))), flat[n]) for n in records.sampled}
-    shaped = {n: (dims, v.reshape(chains, -1, *v.shape[1:])) for n, (dims, v) in kept.items()}
-    tree["posterior"] = xr.DataTree(xr.Dataset(shaped))
+    shaped = {n: flat[n].reshape(chains, -1, *flat[n].shape[1:]) for n in records.sampled}
+    tree["posterior"] = xr.DataTree(by_chain(shaped))
     return tree
 
 
