@@ -194,7 +194,8 @@ def infer_turnover(inputs: Inputs, settings: RunSettings, progress: Progress | N
     write_diagnostics(settings, diagnose_fit("turnover", fit) | loo)
     summary = summarise_density(drawn.density, drawn.nodes)
     residual = np.abs(observed[:, None] - drawn.predicted).min(axis=1)
-    sd = np.hypot(layers["sigma"].to_numpy(), fit.samples["model_sd"].mean())
+    summary["model_sd"] = "layer", fit.misfit(layers)
+    sd = np.hypot(layers["sigma"].to_numpy(), summary["model_sd"].values)
     summary["unexplained"] = "layer", residual > UNEXPLAINED_SD * sd
     few = np.arange(settings.members) * len(drawn.log_k) // settings.members
     return Turnover(summary, drawn.log_k[few].T.astype(float), fit, drawn.effect[few])
@@ -228,7 +229,8 @@ def invert_alone(inputs: Inputs, settings: RunSettings) -> Turnover:
     )
     retire_checks(settings.out, "turnover")
     save_turnover(settings.out / "posterior" / "turnover.nc", turnover_tree(layers, drawn))
-    return Turnover(posterior.drop_dims("log_k"), log_k.T)
+    misfit = "layer", np.full(len(layers), settings.model_sd)
+    return Turnover(posterior.drop_dims("log_k").assign(model_sd=misfit), log_k.T)
 
 
 def infer_bulk_input(inputs: Inputs, turnover: Turnover, settings: RunSettings) -> BulkInput:

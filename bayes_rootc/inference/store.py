@@ -17,7 +17,7 @@ from ..errors import InputError
 from ..files import atomic_path
 from ..models.components import Components
 from ..models.root_depth import RootRecords
-from ..models.turnover import DEPTH_FORMS, TurnoverModel
+from ..models.turnover import DEPTH_FORMS, PERIODS, TurnoverModel
 from .regressions import flat_draws
 from .turnover import LayerDraws, TurnoverFit
 
@@ -25,6 +25,8 @@ CONSTANTS = ("lat", "lon", "top", "bottom", "year", "sigma", "biome")
 DIMS = {
     "biome_offset": ["biome"],
     "profile_scale": ["biome"],
+    "misfit_biome": ["biome"],
+    "misfit_period": ["period"],
     "slope": ["depth_form"],
     "slope_sd": ["depth_form"],
     "slope_offset": ["depth_form", "biome"],
@@ -83,6 +85,7 @@ def turnover_tree(
         coords |= {
             "biome": list(BIOMES.values()),
             "depth_form": list(DEPTH_FORMS),
+            "period": [f"{a}-{b - 1}" for a, b in PERIODS],
             "component": list(fit.components.names),
             "profile": layers.drop_duplicates("profile_index").sort_values("profile_index")["profile"].to_numpy(str),
         }
@@ -150,7 +153,7 @@ def read_fit(path: Path) -> TurnoverFit:
     posterior = tree["posterior"].to_dataset().drop_vars("log_k")
     samples = {str(name): np.asarray(v, float) for name, v in posterior.data_vars.items()}
     stats = {str(name): v.values for name, v in tree["sample_stats"].to_dataset().data_vars.items()}
-    lacking = {"tau_layer", "profile_scale", "nu_profile"} - samples.keys()
+    lacking = {"tau_layer", "profile_scale", "nu_profile", "profile_skew", "misfit_depth"} - samples.keys()
     if lacking:
         raise InputError(f"lacks {min(lacking)}: made by another version; fit turnover again", file=path)
     shape = samples["tau_layer"].shape

@@ -29,6 +29,8 @@ from ..models.turnover import (
     TurnoverModel,
     design,
     log_likelihood,
+    misfit_design,
+    misfit_sd,
     regression_vector,
     scales,
     turnover_model,
@@ -50,7 +52,7 @@ MAX_QUADRATURE_ERROR = 0.05
 let pass, because it changes no posterior probability by more than 5 %.
 """
 
-PILOT_MARGIN = 0.6
+PILOT_MARGIN = 0.3
 """The normal approximation is narrower than the posterior: its draws must do better by so much."""
 
 CHECK_DRAWS = 16
@@ -64,6 +66,7 @@ LAYER_GRID = 384
 RUN = 16
 """Nodes that are drawn from together, at first; divides LAYER_GRID."""
 
+MISFIT_DRAWS = 200
 MIN_DELTA = -1000.0
 """‰; no replicate has less radiocarbon than none."""
 
@@ -89,6 +92,11 @@ class TurnoverFit:
         if count is None:
             return flat
         return {name: value[np.arange(count) * total // count] for name, value in flat.items()}
+
+    def misfit(self, layers: pd.DataFrame) -> NDArray[np.float64]:
+        """Posterior mean of each layer's misfit σ_model, ‰."""
+        M = misfit_design(layers)
+        return np.mean([np.asarray(misfit_sd(M, sample), float) for sample in _each(self.draws(MISFIT_DRAWS))], axis=0)
 
 
 @dataclass(frozen=True)
@@ -156,12 +164,8 @@ def fit_turnover(
         compiling = [pool.submit(part.compile) for part in sampler.lowered(data(model))]
         place = sampler.locate(data(model))
         pilot = complete(sampler.sketch(data(model), place, seed=seed, count=CHECK_DRAWS), biomes, seed)
-        for _ in range(MAX_REFINEMENTS):
-            rough = TurnoverFit(model, components, pilot, {}, (np.nan, np.nan))
-            finer = model.refined(quadrature_error(rough, layers, atmosphere), PILOT_MARGIN * MAX_QUADRATURE_ERROR)
-            if finer == model:
-                break
-            model = finer
+        rough = TurnoverFit(model, components, pilot, {}, (np.nan, np.nan))
+        model = _fine_enough(rough, layers, atmosphere, PILOT_MARGIN * MAX_QUADRATURE_ERROR)
         for part in compiling:
             part.result()
     for _ in range(MAX_REPETITIONS):
@@ -176,11 +180,20 @@ def fit_turnover(
         )
         fit = TurnoverFit(model, components, complete(samples, biomes, seed), stats, (np.nan, np.nan))
         fit = replace(fit, quadrature=quadrature_error(fit, layers, atmosphere))
-        finer = model.refined(fit.quadrature, MAX_QUADRATURE_ERROR)
-        if finer == model:
+        model = _fine_enough(fit, layers, atmosphere, MAX_QUADRATURE_ERROR)
+        if model == fit.model:
             break
-        model = finer
     return fit
+
+
+def _fine_enough(fit: TurnoverFit, layers: pd.DataFrame, atmosphere: Atmosphere, limit: float) -> TurnoverModel:
+    """The model of the fit, with as many nodes as the draws of the fit ask for."""
+    for _ in range(MAX_REFINEMENTS):
+        finer = fit.model.refined(quadrature_error(fit, layers, atmosphere), limit)
+        if finer == fit.model:
+            break
+        fit = replace(fit, model=finer)
+    return fit.model
 
 
 @cache
@@ -189,7 +202,7 @@ def _sampler_for(n_components: int, biomes: tuple[int, ...], student: bool, tune
     model = partial(turnover_model, n_components=n_components, biomes=biomes, student=student)
     if few:
         model = reparam(model, config=dict.fromkeys(SPREADS, LocScaleReparam(centered=0)))
-    accept, depth = (0.8, 5) if few else (0.7, 3)
+    accept, depth = (0.9, 5) if few else (0.7, 3)
     return Nuts(model, (None, None), tune=tune, target_accept=accept, max_tree_depth=depth, spreads=SPREADS)
 
 
@@ -398,7 +411,7 @@ def _samplers(
 def _effects(block: Block, log_k: Array, sample: dict[str, Array], *, student: bool) -> Array:
     """Log posterior of the effect of each profile at its nodes, (profile, Q), under one draw of hyperparameters."""
     centre = block.design @ regression_vector(sample)
-    return effect_log_posterior(block, log_k, centre, scales(sample, student=student), student=student)
+    return effect_log_posterior(block, log_k, centre, scales(sample, block, student=student), student=student)
 
 
 @partial(jax.jit, static_argnames="student")
@@ -407,7 +420,7 @@ def _densities(
 ) -> tuple[Array, Array]:
     """Density of log k of each layer given its profile's effect, 1 at its highest, (layer, G); scale of its error."""
     centre = product(block.design, regression_vector(sample)) + effect[block.profile]
-    spread = scales(sample, student=student)
+    spread = scales(sample, block, student=student)
     _, slope, penalty = log_error_density(block.residual, block.known_variance, spread, student=student)
     z = (log_k - centre[:, None]) / spread.tau_layer
     exponent = (slope * block.measured)[:, None] * penalty - 0.5 * z**2

@@ -15,15 +15,22 @@ from ..data.atmosphere import Atmosphere
 from ..models.components import Components
 from ..models.marginal import EFFECT_RANGE
 from ..models.radiocarbon import atmosphere_sd
-from ..models.turnover import TurnoverModel, design, regression_vector, turnover_model
+from ..models.turnover import (
+    PERIODS,
+    TurnoverModel,
+    design,
+    misfit_design,
+    misfit_sd,
+    profile_quantile,
+    regression_vector,
+    turnover_model,
+)
 from ..progress import Progress, part_of
 from . import checks
 from .turnover import LAYER_GRID, LayerDraws, TurnoverFit, complete, diagnose_fit, draw_layers, fit_turnover
 
 DEPTH_CLASSES = ((0, 10), (10, 30), (30, 60), (60, 100), (100, 200))
 """Depths (cm, by the middle of a layer) in which predictions are scored."""
-
-PERIODS = ((1950, 1970), (1970, 1990), (1990, 2005), (2005, 2100))
 
 
 def sample_prior(model: TurnoverModel, n_components: int, count: int, seed: int) -> dict[str, NDArray]:
@@ -98,7 +105,17 @@ def score_table(scores: pd.DataFrame, layers: pd.DataFrame) -> pd.DataFrame:
     return checks.score_table(scores, layers["profile_index"], classes, ("layers", "profiles"))
 
 
-RANKED = ("mean_log_k", "slope_log", "slope_linear", "biome_sd", "tau_profile", "tau_layer", "model_sd", "nu")
+RANKED = (
+    "mean_log_k",
+    "slope_log",
+    "slope_linear",
+    "biome_sd",
+    "tau_profile",
+    "profile_skew",
+    "tau_layer",
+    "model_sd",
+    "nu",
+)
 """Hyperparameters whose ranks are looked at in simulation-based calibration."""
 
 
@@ -131,11 +148,10 @@ def simulate(
     known += atmosphere_sd(layers["year"].to_numpy(float), layers["zone"].to_numpy(str), atmosphere) ** 2
     while True:
         truth = {k: v[0] for k, v in sample_prior(model, 0, 1, int(rng.integers(2**31))).items()}
+        scale = truth["tau_profile"] * truth["profile_scale"][biome]
         effect = np.full(len(first), np.inf)
         while (beyond := np.abs(effect) > EFFECT_RANGE).any():
-            drawn = (
-                truth["tau_profile"] * truth["profile_scale"][biome] * rng.standard_t(truth["nu_profile"], len(first))
-            )
+            drawn = profile_quantile(rng.uniform(size=len(first)), scale, truth["profile_skew"], truth["nu_profile"])
             effect = np.where(beyond, drawn, effect)
         log_k = X @ np.asarray(regression_vector(truth)) + effect[profile]
         log_k += truth["tau_layer"] * rng.standard_normal(len(layers))
@@ -143,7 +159,7 @@ def simulate(
             break
     fitted = np.array([np.interp(k, nodes, row) for k, row in zip(log_k, predicted, strict=True)])
     noise = rng.standard_t(truth["nu"], len(layers)) if model.student else rng.standard_normal(len(layers))
-    delta14c = fitted + np.sqrt(known + truth["model_sd"] ** 2) * noise
+    delta14c = fitted + np.sqrt(known + np.asarray(misfit_sd(misfit_design(layers), truth)) ** 2) * noise
     return {k: v[None, None] for k, v in truth.items()}, log_k, delta14c
 
 

@@ -73,11 +73,12 @@ product = partial(jnp.matmul, precision=lax.Precision.HIGHEST)
 class Block(NamedTuple):
     """Layers of profiles of similar size; all arrays, so that it passes through JAX.
 
-    residual : observed minus predicted Δ14C, ‰, (layer, G). least : the square of the least of them, (layer,).
-    measured : 1, or 0 where the residual has no meaning, (layer,). known_variance : laboratory ⊕ atmosphere, ‰²,
-    (layer,). design : of the regression, (layer, p). profile : number of the layer's profile in the block, (layer,).
-    order : places of layers and profiles in the tables that they came from. group : of each profile, (P,). effect :
-    nodes of the profile effect, (Q,). lattice : nodes of log k with the same spacing, (T,).
+    residual : observed minus predicted Δ14C, ‰, (layer, G). least : the square of the least of them, (layer,). measured
+    : 1, or 0 where the residual has no meaning, (layer,). known_variance : laboratory ⊕ atmosphere, ‰², (layer,).
+    design, misfit_design : of the regression and of the misfit, (layer, p) and (layer, q). profile : number of the
+    layer's profile in the block, (layer,). order : places of layers and profiles in the tables that they came from.
+    group : of each profile, (P,). effect : nodes of the profile effect, (Q,). lattice : nodes of log k with the same
+    spacing, (T,).
     """
 
     residual: Any
@@ -85,6 +86,7 @@ class Block(NamedTuple):
     measured: Any
     known_variance: Any
     design: Any
+    misfit_design: Any
     profile: Any
     layer_order: Any
     profile_order: Any
@@ -94,8 +96,9 @@ class Block(NamedTuple):
 
 
 class Scales(NamedTuple):
-    """Spread of layers in log k; misfit (‰), degrees of freedom (inf: Normal), and log of the density at 0 of an error
-    of unit scale. Of the effects of profiles, which are Student's t: scale by group, and degrees of freedom.
+    """Spread of layers in log k; misfit of each layer (‰, (layer,)), degrees of freedom (inf: Normal), and log of the
+    density at 0 of an error of unit scale. Of the effects of profiles, which are two halves of Student's t: scale by
+    group, degrees of freedom, and skew: the log by which the scale is greater above 0, and less below.
     """
 
     tau_layer: Array
@@ -104,6 +107,7 @@ class Scales(NamedTuple):
     log_density: Array
     profile: Array
     nu_profile: Array
+    skew: Array
 
 
 def make_blocks(
@@ -111,6 +115,7 @@ def make_blocks(
     measured: NDArray[np.bool_],
     known_variance: NDArray[np.float64],
     design: NDArray[np.float64],
+    misfit_design: NDArray[np.float64],
     profile: NDArray[np.int64],
     group: NDArray[np.int64] | None = None,
     *,
@@ -135,6 +140,7 @@ def make_blocks(
                 measured=measured[layers].astype(float),
                 known_variance=known_variance[layers],
                 design=design[layers],
+                misfit_design=misfit_design[layers],
                 profile=np.searchsorted(profiles, profile[layers]),
                 layer_order=layers,
                 profile_order=profiles,
@@ -167,11 +173,12 @@ def log_density_at_zero(nu: Array, *, student: bool) -> Array:
     return gammaln((nu + 1) / 2) - gammaln(nu / 2) - 0.5 * jnp.log(nu * jnp.pi)
 
 
-def student_log_weight(nodes: Array, scale: Array, nu: Array) -> Array:
-    """Log weights of the nodes (Q,) of Student's t of each scale (g,), shape (g, Q); they sum to 1."""
+def student_log_weight(nodes: Array, scale: Array, nu: Array, skew: Array) -> Array:
+    """Log weights of the nodes (Q,) of a two-piece Student's t of each scale (g,), shape (g, Q); they sum to 1."""
+    scale = scale[:, None] * jnp.exp(skew * jnp.sign(nodes))
     ends = jnp.log(jnp.array(GREGORY))
     rule = jnp.zeros_like(nodes).at[: len(ends)].set(ends).at[-len(ends) :].set(ends[::-1])
-    density = rule - 0.5 * (nu + 1) * jnp.log1p((nodes / scale[:, None]) ** 2 / nu)
+    density = rule - 0.5 * (nu + 1) * jnp.log1p((nodes / scale) ** 2 / nu)
     return density - logsumexp(density, axis=1, keepdims=True)
 
 
@@ -265,7 +272,7 @@ def _padding(block: Block) -> int:
 
 
 def _log_weight(block: Block, scales: Scales) -> Array:
-    return student_log_weight(block.effect, scales.profile, scales.nu_profile)
+    return student_log_weight(block.effect, scales.profile, scales.nu_profile, scales.skew)
 
 
 def _resolved(block: Block, log_k: Array, scales: Scales, limits: Limits) -> Array:
@@ -320,7 +327,7 @@ def _backward(student: bool, saved: Any, cotangent: Array) -> tuple[Any, ...]:
     else:
         d_variance = (-0.5 * total + penalty) / variance
         d_nu = jnp.zeros_like(scales.nu)
-    d_model_sd = (d_variance * 2 * scales.model_sd).sum()
+    d_model_sd = d_variance * 2 * scales.model_sd
     by_group = jnp.zeros((len(scales.profile), len(block.effect))).at[block.group].add(by_profile)
     _, pull_back = jax.vjp(partial(_log_weight, block), scales)
     (by_weight,) = pull_back(by_group)

@@ -5,16 +5,18 @@ principal components x of soil, climate and topography:
 
 .. math::
     \log k_i &\sim \mathrm{Normal}(\beta_0 + u_b + (\beta + v_b)\cdot d_i + \gamma\cdot x_p + a_p,\
-    \tau_\mathrm{layer}), \qquad a_p \sim \mathrm{Student}_\eta(0, \tau_\mathrm{profile}\,\rho_b) \\
+    \tau_\mathrm{layer}), \qquad a_p \sim \mathrm{Student}_\eta(0, \tau_\mathrm{profile}\,\rho_b\,e^{\pm s}) \\
     \Delta^{14}\mathrm{C}_i &\sim \mathrm{Student}_\nu(F(k_i, \mathrm{year}_i, \mathrm{zone}_i),\
-    \sigma_i \oplus \sigma_\mathrm{atmosphere} \oplus \sigma_\mathrm{model})
+    \sigma_i \oplus \sigma_\mathrm{atmosphere} \oplus \sigma_\mathrm{model}\,\exp(w \cdot m_i))
 
-Profiles of some biomes differ more than those of others (ρ), and a few by far more than most (η): peat that grew, or
-carbon of the Pleistocene, beside ordinary soil.
+Profiles of some biomes differ more than those of others (ρ), a few by far more than most (η), and more of these are old
+than young (s < 0: the scale is smaller above 0 than below): peat that grew, or carbon of the Pleistocene, beside
+ordinary soil. One pool is farther from the truth in some biomes, depths and years (m)
+than in others: in the seventies, bomb carbon was in fast pools only.
 
 A sampler that keeps the thousands of log k as parameters creeps: some 500 steps a draw, and chains that start on the
 young side of the bomb peak, where a measurement has its second solution, may stay there (`benchmarks/latent_k.py`).
-Here log k and a_p are summed out exactly (`marginal`), and what is sampled is smooth and has some 50 dimensions.
+Here log k and a_p are summed out exactly (`marginal`), and what is sampled is smooth and has some 60 dimensions.
 """
 
 from __future__ import annotations
@@ -30,15 +32,19 @@ import numpyro.distributions as dist
 import pandas as pd
 from jax import Array
 from numpy.typing import NDArray
+from scipy.stats import t as student_t
 
 from ..constants import BIOMES
 from ..data.atmosphere import Atmosphere, Prehistory
 from .components import Components
-from .marginal import Block, Scales, log_density_at_zero, make_blocks, profile_log_likelihood
+from .marginal import Block, Scales, log_density_at_zero, make_blocks, product, profile_log_likelihood
 from .radiocarbon import LOG_K_RANGE, atmosphere_sd, predicted_table
 
 REFERENCE_DEPTH_CM = 30.0
 DEPTH_FORMS = ("log(1 + depth/10 cm)", "depth/1 m")
+PERIODS = ((1950, 1970), (1970, 1990), (1990, 2005), (2005, 2100))
+"""Of sampling, between which the misfit may differ; the first and the last hold for earlier and later years."""
+
 N_BIOMES = len(BIOMES)
 REFINEMENT = 1.25
 
@@ -52,8 +58,10 @@ PRIORS: dict[str, tuple[tuple[float, float], str, str]] = {
     "tau_profile": ((float(np.log(0.7)), 0.5), "log-normal", "neighbouring profiles differ by a factor of 1.3 to 7"),
     "log_profile_scale": ((0.0, 0.5), "normal", "of a biome's spread over tau_profile: a factor of 0.4 to 2.7"),
     "nu_profile_minus_1": ((float(np.log(4.0)), 0.8), "log-normal", "few profiles far off, to nearly Normal"),
+    "profile_skew": ((0.0, 0.3), "normal", "old profiles may be farther off than young ones, or nearer, by up to 3.2"),
     "tau_layer": ((float(np.log(0.7)), 0.5), "log-normal", "layers about their profile's curve likewise"),
     "model_sd": ((float(np.log(30.0)), 0.5), "log-normal", "misfit of a one-pool model, 11 to 80 ‰"),
+    "log_misfit": ((0.0, 0.25), "normal", "that of a biome, period or step of depth differs by a factor of 0.6 to 1.6"),
     "nu_minus_1": ((float(np.log(3.0)), 1.0), "log-normal", "from a heavy tail with a mean to nearly Normal"),
 }
 """Location and scale, family, and reason of each prior."""
@@ -76,7 +84,7 @@ class TurnoverModel:
     prehistory: Prehistory = "steady"
     error: Literal["student", "normal"] = "student"
     pool_spread: float = 0.0
-    grid: int = 144
+    grid: int = 180
     refine: float = 1.0
 
     @property
@@ -122,7 +130,8 @@ class TurnoverModel:
         known = np.nan_to_num(layers["sigma"].to_numpy(float)) ** 2 + atmosphere_sd(year, zone, atmosphere) ** 2
         _, first, profile = np.unique(layers["profile_index"], return_index=True, return_inverse=True)
         biome = layers["biome"].to_numpy(int)[first] - 1
-        return make_blocks(residual, measured, known, design(layers, components), profile, biome, refine=self.refine)
+        X, M = design(layers, components), misfit_design(layers)
+        return make_blocks(residual, measured, known, X, M, profile, biome, refine=self.refine)
 
 
 def depth_functions(depth: Any) -> NDArray[np.float64]:
@@ -149,22 +158,52 @@ def regression_vector(sample: Mapping[str, Any]) -> Array:
     return jnp.concatenate([fixed, v["biome_offset"], v["slope_offset"].ravel(), v["coefficient"]])
 
 
-def scales(sample: Mapping[str, Any], *, student: bool) -> Scales:
-    """Spreads from one draw of the hyperparameters."""
+def profile_quantile(share: Any, scale: Any, skew: Any, nu: Any) -> NDArray[np.float64]:
+    """Quantile of the effect of profiles; arguments broadcast. Two halves of Student's t meet at 0, of which each holds
+    a share in proportion to its scale.
+    """
+    below, above = scale * np.exp(-np.asarray(skew)), scale * np.exp(skew)
+    both = below + above
+    left = below * student_t.ppf(np.minimum(share * both / (2 * below), 0.5), nu)
+    right = above * student_t.isf(np.minimum((1 - share) * both / (2 * above), 0.5), nu)
+    return np.where(share * both <= below, left, right)
+
+
+def misfit_design(layers: pd.DataFrame) -> NDArray[np.float64]:
+    """What the misfit depends on, in the order of `misfit_sd`: depth (its log form), biome, period; (layer, q)."""
+    depth = depth_functions((layers["top"] + layers["bottom"]) / 2)[:, :1]
+    biome = layers["biome"].to_numpy(int)[:, None] == np.array(list(BIOMES))
+    period = np.searchsorted([start for start, _ in PERIODS[1:]], layers["year"].to_numpy(float), side="right")
+    return np.concatenate([depth, biome, period[:, None] == np.arange(len(PERIODS))], axis=1)
+
+
+def misfit_sd(M: Any, sample: Mapping[str, Any]) -> Array:
+    """Misfit (‰) of each row of a misfit design, (layer,), from one draw of the hyperparameters."""
+    v = sample
+    w = jnp.concatenate([jnp.atleast_1d(v["misfit_depth"]), v["misfit_biome"], v["misfit_period"]])
+    return v["model_sd"] * jnp.exp(product(M, w))
+
+
+def scales(sample: Mapping[str, Any], block: Block, *, student: bool) -> Scales:
+    """Spreads of a block's layers and profiles from one draw of the hyperparameters."""
     return Scales(
         sample["tau_layer"],
-        sample["model_sd"],
+        misfit_sd(block.misfit_design, sample),
         sample["nu"],
         log_density_at_zero(sample["nu"], student=student),
         sample["tau_profile"] * sample["profile_scale"],
         sample["nu_profile"],
+        sample["profile_skew"],
     )
 
 
 def log_likelihood(sample: dict[str, Array], blocks: tuple[Block, ...], log_k: Array, *, student: bool) -> list[Array]:
     """Log marginal likelihood of the profiles of each block."""
-    beta, spread = regression_vector(sample), scales(sample, student=student)
-    return [profile_log_likelihood(b, log_k, b.design @ beta, spread, student=student) for b in blocks]
+    beta = regression_vector(sample)
+    return [
+        profile_log_likelihood(b, log_k, b.design @ beta, scales(sample, b, student=student), student=student)
+        for b in blocks
+    ]
 
 
 def turnover_model(
@@ -205,8 +244,11 @@ def hyperparameters(n_components: int, biomes: tuple[int, ...], *, student: bool
         s["coefficient_sd"] = numpyro.sample("coefficient_sd", prior("coefficient_sd"))
         coefficient = dist.Normal(0.0, s["coefficient_sd"]).expand([n_components]).to_event(1)
         s["coefficient"] = numpyro.sample("coefficient", coefficient)
-    for name in ("tau_profile", "tau_layer", "model_sd"):
+    for name in ("tau_profile", "profile_skew", "tau_layer", "model_sd"):
         s[name] = numpyro.sample(name, prior(name))
+    s["misfit_depth"] = numpyro.sample("misfit_depth", prior("log_misfit"))
+    for name, size in (("misfit_biome", N_BIOMES), ("misfit_period", len(PERIODS))):
+        s[name] = numpyro.sample(name, prior("log_misfit").expand([size]).to_event(1))
     by_biome = numpyro.sample("log_profile_scale", prior("log_profile_scale").expand([len(have)]).to_event(1))
     s["profile_scale"] = numpyro.deterministic("profile_scale", jnp.ones(N_BIOMES).at[have].set(jnp.exp(by_biome)))
     s["nu_profile"] = numpyro.deterministic(

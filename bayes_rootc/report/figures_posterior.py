@@ -35,14 +35,13 @@ def figure_modes(results: Results, world: World, *, show: int = 4) -> Figure:
     fig = new_figure(0.45 + 1.45 * len(doubtful))
     axes = np.atleast_2d(fig.subplots(len(doubtful), 2, sharex=True))
     log_k = results.turnover["posterior"].to_dataset()["log_k"]
-    model_sd = _model_sd(results)
     prehistory = results.run["settings"]["prehistory"]
     oldest = max(AGES[1], 5 * float(doubtful[["mode1_age", "mode2_age"]].max().max()))
     ages, bins = np.geomspace(AGES[0], oldest, 300), np.geomspace(AGES[0], oldest, 60)
     for (left, right), number in zip(axes, doubtful.index, strict=True):
         row = doubtful.loc[number]
         curve = delta14c(1 / ages, row["year"], row["zone"], prehistory, atmosphere=world.atmosphere)
-        error = float(np.hypot(row["sigma"], model_sd))
+        error = float(np.hypot(row["sigma"], row["model_sd"]))
         left.plot(ages, curve, color="black", lw=1)
         left.axhspan(row["delta14c"] - error, row["delta14c"] + error, color=BLUE, alpha=0.2, lw=0)
         left.axhline(row["delta14c"], color=BLUE, lw=0.8)
@@ -80,15 +79,6 @@ def _place(row: pd.Series) -> str:
     lat = f"{abs(row['lat']):.1f}° {'N' if row['lat'] >= 0 else 'S'}"
     lon = f"{abs(row['lon']):.1f}° {'E' if row['lon'] >= 0 else 'W'}"
     return f"{row['top']:g}–{row['bottom']:g} cm, {lat} {lon}, {int(row['year'])}"
-
-
-def _model_sd(results: Results) -> float:
-    """Misfit of a one-pool model, ‰: learnt, or as set."""
-    settings = results.run["settings"]
-    if settings["turnover_prior"] == "weak":
-        return float(settings["model_sd"])
-    table = results.table("turnover_population").set_index("parameter")["mean"]
-    return float(table["model_sd"])
 
 
 @styled

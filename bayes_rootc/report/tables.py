@@ -51,7 +51,7 @@ def layers_table(
     layers: pd.DataFrame, summary: xr.Dataset, stocks: pd.DataFrame, stock: NDArray, ibulk: NDArray
 ) -> pd.DataFrame:
     """`tables/layers.csv`: every measured layer, with k (yr⁻¹), age (yr), stock (Mg C ha⁻¹) and I_bulk (Mg C ha⁻¹
-    yr⁻¹).
+    yr⁻¹), and σ_model (‰).
     """
     columns = ["id", "lat", "lon", "biome", "top", "bottom", "year", "zone", "delta14c", "sigma"]
     s = summary
@@ -70,7 +70,7 @@ def layers_table(
         modes[f"mode{mode + 1}_probability"] = s["mode_probability"].values[:, mode]
     if "log_marginal" in s:  # of layers that were judged alone
         modes["log_marginal"] = s["log_marginal"].values
-    parts.append(pd.DataFrame(modes | {"unexplained": s["unexplained"].values}))
+    parts.append(pd.DataFrame(modes | {name: s[name].values for name in ("model_sd", "unexplained")}))
     return pd.concat(parts, axis=1)
 
 

@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from ..constants import BIOMES, LAYER_NAMES
 from ..inference.sampling import summarise, summary_columns
 from ..inference.turnover import LayerDraws, TurnoverFit
-from ..inference.turnover_checks import DEPTH_CLASSES, PERIODS
-from ..models.turnover import depth_functions
+from ..inference.turnover_checks import DEPTH_CLASSES
+from ..models.turnover import PERIODS, depth_functions, profile_quantile
 from .tables import profile_mean_age
 
 UNITS = {"model_sd": "per mille"}
 MEANINGS = {
-    "mean_log_k": "mean of log k at 30 cm",
+    "mean_log_k": "log k at 30 cm of the commonest profiles",
     "slope": "slope of log k on",
     "slope_offset": "slope's difference from the mean",
     "slope_sd": "spread of slopes between biomes",
@@ -26,9 +26,13 @@ MEANINGS = {
     "coefficient_sd": "spread of these coefficients",
     "tau_profile": "scale of the differences in log k between profiles",
     "profile_scale": "that of a biome over tau_profile",
+    "profile_skew": "log by which their scale is greater on the young side, and less on the old",
     "nu_profile": "degrees of freedom of these differences",
     "tau_layer": "spread of log k between layers of a profile",
     "model_sd": "sigma_model, misfit of a one-pool model",
+    "misfit_depth": "change of log sigma_model for one of log(1 + depth/10 cm)",
+    "misfit_biome": "log sigma_model's difference in a biome",
+    "misfit_period": "log sigma_model's difference by year of sampling",
     "nu": "degrees of freedom of the misfit",
 }
 MG_HA_CM_TO_KG_M3 = 10.0
@@ -73,9 +77,12 @@ def median_ages(fit: TurnoverFit) -> pd.DataFrame:
     depth = depth_functions(AGE_DEPTHS)
     rows = []
     for b, (biome, name) in enumerate(BIOMES.items()):
+        scale = draws["tau_profile"] * draws["profile_scale"][:, b]
+        middle = draws["mean_log_k"] + draws["biome_offset"][:, b]
+        middle = middle + profile_quantile(0.5, scale, draws["profile_skew"], draws["nu_profile"])
         for d, forms in zip(AGE_DEPTHS, depth, strict=True):
             slope = draws["slope"] + draws["slope_offset"][:, :, b]
-            age = np.exp(-(draws["mean_log_k"] + draws["biome_offset"][:, b] + slope @ forms))
+            age = np.exp(-(middle + slope @ forms))
             summary = {f"age_{key}": float(v) for key, v in summarise(age).items()}
             rows.append({"biome": biome, "biome_name": name, "depth_cm": d} | summary)
     return pd.DataFrame(rows)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
@@ -22,11 +23,15 @@ from bayes_rootc.inference.turnover import (
 )
 from bayes_rootc.inference.turnover_checks import calibrate, cross_validate, score_table
 from bayes_rootc.models.components import Components
+from bayes_rootc.models.marginal import student_log_weight
 from bayes_rootc.models.radiocarbon import LogNormalPrior, delta14c, invert
-from bayes_rootc.models.turnover import TurnoverModel, depth_functions
+from bayes_rootc.models.turnover import TurnoverModel, depth_functions, misfit_design, misfit_sd, profile_quantile
 
-TRUTH = {"mean_log_k": -6.2, "tau_profile": 0.7, "tau_layer": 0.4, "model_sd": 25.0, "nu": 4.0}
+TRUTH = {"mean_log_k": -6.2, "tau_profile": 0.7, "profile_skew": -0.3, "tau_layer": 0.4, "model_sd": 25.0, "nu": 4.0}
 SLOPE, BIOME, EFFECT = np.array([-1.3, -0.2]), {1: 0.5, 3: 0.1, 6: -0.6}, 0.3
+MISFIT = {1: 1.0, 3: 1.0, 6: 1.6}
+"""Of a biome, over model_sd."""
+
 AIR = Atmosphere.packaged()
 GROUPS = {"climate": ["warm", "wet"]}
 PROFILES = 120
@@ -56,16 +61,20 @@ def simulate(profiles: int, seed: int = 0, per_profile: int = 4) -> tuple[pd.Dat
             "wet": (warm + 0.1 * rng.standard_normal(profiles))[p],
         }
     )
+    below, above = TRUTH["tau_profile"] * np.exp([-TRUTH["profile_skew"], TRUTH["profile_skew"]])
+    old = rng.uniform(size=profiles) < below / (below + above)
+    effect = np.where(old, -below, above) * np.abs(rng.standard_normal(profiles))
     log_k = (
         TRUTH["mean_log_k"]
         + layers["biome"].map(BIOME).to_numpy()
         + depth_functions((layers["top"] + layers["bottom"]) / 2) @ SLOPE
         + EFFECT * warm[p]
-        + TRUTH["tau_profile"] * rng.standard_normal(profiles)[p]
+        + effect[p]
         + TRUTH["tau_layer"] * rng.standard_normal(n)
     )
     clean = delta14c(np.exp(log_k), layers["year"], layers["zone"].to_numpy(str))
-    noise = np.hypot(layers["sigma"], TRUTH["model_sd"]) * rng.standard_t(TRUTH["nu"], n)
+    misfit = TRUTH["model_sd"] * layers["biome"].map(MISFIT)
+    noise = np.hypot(layers["sigma"], misfit) * rng.standard_t(TRUTH["nu"], n)
     return layers.assign(delta14c=np.maximum(clean + noise, -999)), log_k
 
 
@@ -98,6 +107,9 @@ def test_the_truth_is_among_the_draws(fitted):
             assert low < value < high, name
     contrast = draws["biome_offset"][:, 0] - draws["biome_offset"][:, 5]
     assert np.quantile(contrast, 0.0005) < BIOME[1] - BIOME[6] < np.quantile(contrast, 0.9995)
+    contrast = draws["misfit_biome"][:, 5] - draws["misfit_biome"][:, 0]
+    low, high = np.quantile(contrast, [0.0005, 0.9995])
+    assert low < np.log(MISFIT[6] / MISFIT[1]) < high and np.quantile(contrast, 0.025) > 0
     assert draws["coefficient"].shape[1] == 1
     low, high = np.quantile(draws["coefficient"][:, 0], [0.0005, 0.9995])
     assert 0 < low < EFFECT < high
@@ -128,7 +140,11 @@ def test_single_layers_under_known_hyperparameters_are_those_of_invert():
         "slope_offset": np.zeros((2, 9)),
         "coefficient": np.zeros(0),
         "profile_scale": np.ones(9),
+        "misfit_depth": np.array(0.0),
+        "misfit_biome": np.zeros(9),
+        "misfit_period": np.zeros(4),
         "nu_profile": np.array(1e6),  # Normal
+        "profile_skew": np.array(0.0),
         "nu": np.array(np.inf),
         **{name: np.array(TRUTH[name]) for name in ("tau_profile", "tau_layer", "model_sd")},
     }
@@ -145,6 +161,24 @@ def test_single_layers_under_known_hyperparameters_are_those_of_invert():
         below = (drawn.log_k < exact).mean(axis=0)
         # 40 binomial shares at 5 standard errors, and half a grid cell
         assert np.abs(below - level).max() < 5 * np.sqrt(level * (1 - level) / draws) + 0.02, name
+
+
+@pytest.mark.parametrize(("skew", "nu"), [(-0.4, 6.0), (0.5, 9.0)])
+def test_quantiles_of_a_profiles_effect_are_those_of_its_weights(skew, nu):
+    nodes, share = np.linspace(-6, 6, 4801), np.array([0.05, 0.5, 0.8])
+    weight = np.exp(student_log_weight(jnp.array(nodes), jnp.array([0.4]), nu, skew)[0], dtype=float)
+    found = profile_quantile(share, 0.4, skew, nu)
+    np.testing.assert_allclose(np.interp(found, nodes + 0.00125, np.cumsum(weight)), share, atol=2e-3)  # tails are cut
+
+
+def test_the_misfit_of_a_layer_is_that_of_its_biome_year_and_depth():
+    layers = pd.DataFrame(
+        {"top": [20.0, 20, 80], "bottom": [40.0, 40, 120], "biome": [1, 6, 1], "year": [1949.5, 2005, 1990]}
+    )
+    log_depth = np.log1p(100 / 10) - np.log1p(30 / 10)
+    sample = {"misfit_biome": np.log(np.arange(1.0, 10)), "misfit_period": np.log([1.0, 10, 100, 1000])}
+    found = misfit_sd(misfit_design(layers), sample | {"model_sd": 20.0, "misfit_depth": 0.5})
+    np.testing.assert_allclose(found, [20, 20 * 6 * 1000, 20 * 100 * np.exp(0.5 * log_depth)], rtol=1e-5)
 
 
 def test_profiles_are_extended_with_their_own_effect(fitted, world):

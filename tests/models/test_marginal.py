@@ -28,18 +28,22 @@ YEAR, OBSERVED = np.full(6, 2005.0), np.array([60.0, -80.0, -300.0, 90.0, 10.0, 
 KNOWN = np.array([16.0, 25.0, 9.0, 4.0, 36.0, 25.0])
 CENTRE = np.array([-4.5, -6.0, -7.5, -4.0, -5.0, -5.2])
 TRUTH = {"tau_profile": 0.8, "tau_layer": 0.5, "model_sd": 20.0}
+UNEVEN = np.array([1.0, 0.6, 1.5, 1.2, 0.8, 1.1])
+"""Misfit of each layer over model_sd."""
+
 TAU_LAYER = [0.5, 0.07]
-GROUP, GROUP_SCALE, NU_PROFILE = np.array([0, 1, 1]), np.array([1.0, 1.6]), 3.0
+NO_DESIGN = (np.zeros((6, 1)), np.zeros((6, 1)))
+GROUP, GROUP_SCALE, NU_PROFILE, SKEW = np.array([0, 1, 1]), np.array([1.0, 1.6]), 3.0, -0.3
 
 
 log_likelihood = jax.jit(profile_log_likelihood, static_argnames="student")
 
 
-def scales(values: dict, group_scale: Sequence[float] = GROUP_SCALE, *, student: bool) -> Scales:
-    v = {"nu_profile": NU_PROFILE} | values
+def scales(values: dict, layers: np.ndarray, group_scale: Sequence[float] = GROUP_SCALE, *, student: bool) -> Scales:
+    v = {"nu_profile": NU_PROFILE, "skew": SKEW} | values
     v = {name: jnp.asarray(value) for name, value in v.items()}
     density, profile = log_density_at_zero(v["nu"], student=student), v["tau_profile"] * jnp.asarray(group_scale)
-    return Scales(v["tau_layer"], v["model_sd"], v["nu"], density, profile, v["nu_profile"])
+    return Scales(v["tau_layer"], v["model_sd"] * UNEVEN[layers], v["nu"], density, profile, v["nu_profile"], v["skew"])
 
 
 def residuals(grid: int) -> tuple[np.ndarray, np.ndarray]:
@@ -53,9 +57,9 @@ def ours(
 ):
     log_k, residual = residuals(512)
     measured = np.ones(6, bool) if measured is None else measured
-    spread = scales(TRUTH | {"nu": nu} | changed, student=np.isfinite(nu))
     out = np.empty(3)
-    for block in make_blocks(residual, measured, KNOWN, np.zeros((6, 1)), PROFILE, GROUP, refine=refine):
+    for block in make_blocks(residual, measured, KNOWN, *NO_DESIGN, PROFILE, GROUP, refine=refine):
+        spread = scales(TRUTH | {"nu": nu} | changed, np.asarray(block.layer_order), student=np.isfinite(nu))
         value = log_likelihood(
             block,
             jnp.asarray(log_k),
@@ -73,11 +77,12 @@ def brute_force(nu: float, tau_layer: float, group_scale: Sequence[float] = GROU
     effect = np.linspace(-EFFECT_RANGE, EFFECT_RANGE, 901)
     out = []
     for p in range(3):
-        total = student_t.logpdf(effect, NU_PROFILE, 0, TRUTH["tau_profile"] * group_scale[GROUP[p]])
+        scale = TRUTH["tau_profile"] * group_scale[GROUP[p]] * np.exp(SKEW * np.sign(effect))
+        total = student_t.logpdf(effect / scale, NU_PROFILE)  # of both halves the same at 0
         total[[0, -1]] -= np.log(2)
         total -= logsumexp(total)  # the tails are cut off
         for i in np.flatnonzero(PROFILE == p):
-            sd = np.hypot(np.sqrt(KNOWN[i]), TRUTH["model_sd"])
+            sd = np.hypot(np.sqrt(KNOWN[i]), TRUTH["model_sd"] * UNEVEN[i])
             error = student_t.logpdf(residual[i], nu, 0, sd) if np.isfinite(nu) else norm.logpdf(residual[i], 0, sd)
             latent = norm.logpdf(log_k, CENTRE[i] + effect[:, None], tau_layer)
             latent[:, [0, -1]] -= np.log(2)
@@ -107,12 +112,12 @@ def one_profile(grid: int, measured: list[bool], refine: float = 1.0):
     """The first profile as a function of centres and scales, with a group scale and a cotangent that are not 1."""
     log_k, residual = residuals(grid)
     (block,) = make_blocks(
-        residual[:3], np.array(measured), KNOWN[:3], np.zeros((3, 1)), np.zeros(3, int), refine=refine
+        residual[:3], np.array(measured), KNOWN[:3], *(a[:3] for a in NO_DESIGN), np.zeros(3, int), refine=refine
     )
 
     @partial(jax.jit, static_argnames="student")
     def value(centre, values, student=True):
-        spread = scales(TRUTH | values, [1.3], student=student)
+        spread = scales(TRUTH | values, np.arange(3), [1.3], student=student)
         return 1.7 * profile_log_likelihood(block, jnp.asarray(log_k), centre, spread, student=student).sum()
 
     return value
@@ -125,7 +130,10 @@ def test_the_written_gradient_is_the_gradient(nu, tau_layer, shift):
     student = np.isfinite(nu)
     refine = 1 if tau_layer > 0.1 else 16  # as a fit begins; for so small a spread, as it would end
     value = partial(one_profile(256, [True, True, False], refine), student=student)
-    centre, at = jnp.asarray(CENTRE[:3] + shift), TRUTH | {"nu": nu, "tau_layer": tau_layer, "nu_profile": 3.0}
+    centre, at = (
+        jnp.asarray(CENTRE[:3] + shift),
+        TRUTH | {"nu": nu, "tau_layer": tau_layer, "nu_profile": 3.0, "skew": -0.3},
+    )
     by_centre, by_scale = jax.grad(value, argnums=(0, 1))(centre, at)
     step = 2e-3  # in single precision the value is good to about 1e-6: differences to 1e-6 / step
     for i in range(3):

@@ -140,7 +140,7 @@ def write_tables(folder: Path) -> None:
     write("held_out", pd.concat(held))
     scores = {"r2": 0.5, "rmse": 0.4, "bias": 0.0, "crps": 0.2, "coverage95": 0.95, "tau95": 2.0, "n": 40}
     write("learners", pd.DataFrame([
-        {"target": t, "learner": "random forest", "split": s} | scores
+        {"target": t, "learner": "map forest", "split": s} | scores
         for t in ("iroot", "ibulk", "f_bnpp")
         for s in ("site", "spatial")
     ]))  # fmt: skip
@@ -235,6 +235,7 @@ def radiocarbon_layers() -> pd.DataFrame:
         "mode1_probability": np.r_[0.7, 0.9, np.ones(n - 2)],
         "mode2_age": np.r_[8.0, 9.0, np.full(n - 2, np.nan)],
         "mode2_probability": np.r_[0.3, 0.1, np.zeros(n - 2)],
+        "model_sd": 20.0,
         "unexplained": False,
     })  # fmt: skip
     return table
