@@ -93,6 +93,18 @@ def _parser() -> argparse.ArgumentParser:
         help="of drivers, root-depth and allocation (default: numpyro)",
     )
 
+    train = _command(
+        commands,
+        "train",
+        _train,
+        "the learners side by side on held-out sites and regions: tables/learners.csv and figures",
+        "bayes-rootc train --data my-data --out out",
+    )
+    _add_settings(train)
+    train.add_argument(
+        "--folds", type=int, default=5, metavar="K", help="parts held out in turn (default: 5, the paper's fifths)"
+    )
+
     predict = _command(
         commands,
         "predict",
@@ -182,6 +194,15 @@ def _fit(arguments: argparse.Namespace) -> None:
     from .single_fit import fit
 
     print(fit(arguments.name, settings, **checks))
+
+
+def _train(arguments: argparse.Namespace) -> None:
+    if arguments.folds < 2:
+        raise InputError(f"--folds {arguments.folds}: expected at least 2")
+    settings = _settings(arguments)
+    from .learner_comparison import train_and_compare
+
+    print(train_and_compare(settings, folds=arguments.folds))
 
 
 def _predict(arguments: argparse.Namespace) -> None:

@@ -41,3 +41,6 @@ G_CM2_TO_MG_HA = 100.0
 """g cm⁻² → Mg ha⁻¹."""
 
 M_TO_CM = 100.0
+
+MAP_FOREST = "map forest"
+"""Name, among the learners of `tables/learners.csv`, of the forests that make the maps."""

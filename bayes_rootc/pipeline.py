@@ -18,7 +18,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from . import demo
-from .constants import LAYERS
+from .constants import LAYERS, MAP_FOREST
 from .data.folder import Inputs, read_inputs
 from .data.grid import MapGrid
 from .estimates import Estimate, depth_shares, estimate_table, make_estimate, site_table
@@ -46,7 +46,7 @@ from .inference.turnover import (
     fit_turnover,
 )
 from .inference.turnover_checks import draw_prior, ppc_scores, score_table
-from .mapping.learners import FluxModel, Learners, PosteriorForest, design_matrix, spatial_blocks, validate
+from .mapping.learners import FluxModel, Learners, PosteriorForest, Task, learner_tasks, validate
 from .mapping.maps import land_cells, make_maps, member_totals, predict_fields, totals_table
 from .mapping.writers import write_cogs, write_netcdf
 from .models.bulk_input import StockSource, harmonise, layer_stocks, standard_layers, stock_draws
@@ -131,7 +131,8 @@ def run(settings: RunSettings, *, quiet: bool = False) -> Path:
     with stages.stage("root depth"):
         _, fractions = infer_root_depth(inputs, settings)
     with stages.stage("learners") as progress:
-        learners = train(inputs, bulk, settings, progress)
+        tasks = learner_tasks(inputs, bulk.stocks, bulk.density, settings.block_degrees)
+        learners = train(tasks, inputs.features, settings, progress)
     with stages.stage("estimates"):
         estimates = estimate(inputs, bulk, learners, settings)
     with stages.stage("maps") as progress:
@@ -334,47 +335,34 @@ def infer_regression[R: Response](
     return fit
 
 
-def train(inputs: Inputs, bulk: BulkInput, settings: RunSettings, progress: Progress | None = None) -> Learners:
+def train(
+    tasks: dict[str, Task], features: list[str], settings: RunSettings, progress: Progress | None = None
+) -> Learners:
     """Forests of log I_root, log I_bulk and logit f_BNPP; their spread is calibrated on held-out places (paper, eq.
     9–10).
     """
-    npp, known = inputs.npp, inputs.npp["f_bnpp"].notna()
-    stocked = (bulk.stocks["stock"].notna() & inputs.layers["has_covariates"]).to_numpy()
-    layers = inputs.layers[stocked]
-    f_bnpp = npp.loc[known, "f_bnpp"].to_numpy()
-    tasks = {
-        "iroot": (npp, np.log(npp[["bnpp"]].to_numpy()), npp["id"], None),
-        "ibulk": (layers, np.log(bulk.density[stocked]), layers["profile"], layers[["top", "bottom"]].to_numpy()),
-        "f_bnpp": (npp[known], np.log(f_bnpp / (1 - f_bnpp))[:, None], npp.loc[known, "id"], None),
-    }
-    models, scores, predictions = {}, [], {}
-    for i, (target, (table, y, site, depth)) in enumerate(tasks.items()):
-        X, _ = design_matrix(table, inputs.features, depth)
+    models, scores, predictions = {}, [], []
+    for i, (target, task) in enumerate(tasks.items()):
         forest = PosteriorForest(settings.members, random_state=step_seed(settings, f"forest {target}"))
-        block = spatial_blocks(table["lat"], table["lon"], settings.block_degrees)
         calibration, score, predicted = validate(
             forest,
-            X,
-            y,
-            site.to_numpy(str),
-            block,
+            task.X,
+            task.y,
+            task.site,
+            task.block,
             splits=settings.validation_splits,
             seed=step_seed(settings, f"validation {target}"),
             progress=part_of(progress, i, len(tasks)),
         )
-        models[target] = FluxModel(forest.fit(X, y, site), calibration)
-        scores.append(score.assign(target=target, learner="random forest"))
-        predictions[target] = predicted
-    table = pd.concat(scores, ignore_index=True)
-    write_csv(
-        settings.out / "tables" / "learners.csv",
-        table[["target", "learner", *table.columns.drop(["target", "learner"])]],
-    )
-    held_out = pd.concat([p.assign(target=target) for target, p in predictions.items()], ignore_index=True)
-    write_csv(
-        settings.out / "tables" / "held_out.csv", held_out[["target", "split", "fold", "row", "observed", "mean", "sd"]]
-    )
-    return Learners(inputs.features, models["iroot"], models["ibulk"], models["f_bnpp"])
+        models[target] = FluxModel(forest.fit(task.X, task.y, task.site), calibration)
+        scores.append(score.assign(target=target, learner=MAP_FOREST))
+        predictions.append(predicted.assign(target=target))
+    table, held_out = (pd.concat(parts, ignore_index=True) for parts in (scores, predictions))
+    first = ["target", "learner"]
+    write_csv(settings.out / "tables" / "learners.csv", table[[*first, *table.columns.drop(first)]])
+    columns = ["target", "split", "fold", "row", "observed", "mean", "sd"]
+    write_csv(settings.out / "tables" / "held_out.csv", held_out[columns])
+    return Learners(features, models["iroot"], models["ibulk"], models["f_bnpp"])
 
 
 def estimate(inputs: Inputs, bulk: BulkInput, learners: Learners, settings: RunSettings) -> list[Estimate]:

@@ -170,17 +170,26 @@ def regression_records(
 ) -> tuple[Records, Components]:
     """What a regression is fitted to."""
     if name == "drivers_ibulk":
-        layers = inputs.layers
-        stocks, _ = layer_stocks(layers)
-        log_k = stored_log_k(inputs, settings)
-        if log_k is None:
-            log_k = infer_turnover(inputs, settings, progress).log_k
-        rate = turnover_model_of(settings).rate_over_median if settings.turnover_prior == "hierarchical" else 1.0
-        thickness = (layers["bottom"] - layers["top"]).to_numpy(float)
-        density = measured_stock_draws(inputs, stocks, settings) * np.exp(log_k) * rate / thickness[:, None]
-        return ibulk_records(layers, density, inputs.groups)
+        _, density = bulk_density(inputs, settings, progress)
+        return ibulk_records(inputs.layers, density, inputs.groups)
     of_sites = iroot_records if name == "drivers_iroot" else allocation_records
     return of_sites(inputs.npp, inputs.npp_records, inputs.groups)
+
+
+def bulk_density(
+    inputs: Inputs, settings: RunSettings, progress: Progress | None
+) -> tuple[pd.DataFrame, NDArray[np.float64]]:
+    """Stocks of the measured layers, and draws of their I_bulk per cm (layer, draw), Mg C ha⁻¹ yr⁻¹; from the turnover
+    posterior in the output folder where that is the one asked for, else from a new fit.
+    """
+    layers = inputs.layers
+    stocks, _ = layer_stocks(layers)
+    log_k = stored_log_k(inputs, settings)
+    if log_k is None:
+        log_k = infer_turnover(inputs, settings, progress).log_k
+    rate = turnover_model_of(settings).rate_over_median if settings.turnover_prior == "hierarchical" else 1.0
+    thickness = (layers["bottom"] - layers["top"]).to_numpy(float)
+    return stocks, measured_stock_draws(inputs, stocks, settings) * np.exp(log_k) * rate / thickness[:, None]
 
 
 def stored_log_k(inputs: Inputs, settings: RunSettings) -> NDArray[np.float64] | None:

@@ -356,6 +356,27 @@ def test_a_regression_alone_writes_what_a_run_writes_and_its_checks(quick_run, q
         assert (out / "figures" / f"{name}.png").stat().st_size > 10_000
 
 
+@pytest.mark.slow
+def test_learners_are_compared_on_what_a_fit_has_left(quick_run, quick_settings, tmp_path):
+    (tmp_path / "posterior").mkdir()
+    shutil.copy(quick_run / "posterior" / "turnover.nc", tmp_path / "posterior")
+    common = ["--data", str(quick_settings.data), "--out", str(tmp_path), "--quick"]
+    assert main(["train", *common, "--folds", "1"]) == 2
+    assert main(["train", *common, "--folds", "2"]) == 0
+    scores = table(tmp_path, "learners")
+    assert (scores.groupby(["target", "split"]).size() == 10).all() and len(scores) == 60
+    ours = scores[scores["learner"] == "map forest"].reset_index(drop=True)
+    same = [c for c in table(quick_run, "learners") if c != "seconds"]
+    pd.testing.assert_frame_equal(ours[same], table(quick_run, "learners")[same])
+    ibulk = scores[(scores["target"] == "ibulk") & (scores["split"] == "site")]
+    assert (ibulk["r2"] > 0.3).all() and ibulk["coverage95"].between(0.85, 1).all()
+    held_out, classes = table(tmp_path, "learners_held_out"), table(tmp_path, "learners_by_class")
+    assert (held_out.groupby(["target", "split", "learner"])["row"].nunique() > 50).all()
+    assert {"0-10", BIOMES[1]} <= set(classes["class"])
+    for name in ("learners_iroot", "learners_ibulk", "learners_f_bnpp", "learners_reliability"):
+        assert (tmp_path / "figures" / f"{name}.png").stat().st_size > 20_000
+
+
 def test_root_depth_of_a_new_site(quick_run, quick_settings, tmp_path, capsys):
     place = table(quick_run, "layers").iloc[0]
     (tmp_path / "new.csv").write_text(f"name,lat,lon\na,95,0\nb,{place['lat']},{place['lon']}\nc,2,\n")

@@ -160,7 +160,7 @@ def _ages(results: Results) -> str:
 
 
 def _held_out(results: Results) -> str:
-    scores = results.table("learners")
+    scores = results.map_forest_scores
     spatial = scores[scores["split"] == "spatial"].set_index("target")["r2"]
     names = {"iroot": "I_root", "ibulk": "I_bulk", "f_bnpp": "f_BNPP"}
     text = ", ".join(f"{names.get(str(k), k)} {number(v, 2)}" for k, v in spatial.items())

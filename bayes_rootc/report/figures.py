@@ -203,7 +203,7 @@ def figure_ages(results: Results, world: World) -> Figure:
 @styled
 def figure_held_out(results: Results) -> Figure:
     """Held-out observations against what the forests said of them, for held-out sites and held-out regions."""
-    held, scores = results.table("held_out"), results.table("learners")
+    held, scores = results.table("held_out"), results.map_forest_scores
     names = {
         "iroot": f"{FLUX_LABELS['iroot']} ({FLUX_UNIT})",
         "ibulk": f"{FLUX_LABELS['ibulk']} ({FLUX_UNIT} cm⁻¹)",

@@ -260,7 +260,7 @@ def _verdicts(results: Results) -> Iterable[dict[str, str]]:
     bad = fits[fits["verdict"] != "good"]
     text = "sampled fits (R-hat, effective sample size, divergences, energy): " + ", ".join(fits["fit"].astype(str))
     yield _verdict("bad" if len(bad) else "", text + (f"; not {', '.join(bad['fit'].astype(str))}" if len(bad) else ""))
-    regions = results.table("learners")
+    regions = results.map_forest_scores
     regions = regions[regions["split"] == "spatial"]
     named = [TARGETS.get(str(t), str(t)) for t in regions["target"]]
     covered = ", ".join(f"{t} {100 * c:.0f} %" for t, c in zip(named, regions["coverage95"], strict=True))

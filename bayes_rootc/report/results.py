@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
+from ..constants import MAP_FOREST
 from ..errors import InputError
 
 TABLES = (
@@ -106,6 +107,12 @@ class Results:
             except (pd.errors.ParserError, UnicodeDecodeError) as error:
                 raise InputError(f"not a readable CSV table ({error})", file=path) from None
         return self._read[name]
+
+    @property
+    def map_forest_scores(self) -> pd.DataFrame:
+        """Rows of `tables/learners.csv` of the forests that make the maps."""
+        scores = self.table("learners")
+        return scores[scores["learner"] == MAP_FOREST]
 
     @property
     def maps(self) -> xr.Dataset:
