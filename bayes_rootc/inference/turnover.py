@@ -165,7 +165,7 @@ def fit_turnover(
         place = sampler.locate(data(model))
         pilot = complete(sampler.sketch(data(model), place, seed=seed, count=CHECK_DRAWS), biomes, seed)
         rough = TurnoverFit(model, components, pilot, {}, (np.nan, np.nan))
-        model = _fine_enough(rough, layers, atmosphere, PILOT_MARGIN * MAX_QUADRATURE_ERROR)
+        model, _ = _fine_enough(rough, layers, atmosphere, PILOT_MARGIN * MAX_QUADRATURE_ERROR)
         for part in compiling:
             part.result()
     for _ in range(MAX_REPETITIONS):
@@ -179,21 +179,25 @@ def fit_turnover(
             progress=progress,
         )
         fit = TurnoverFit(model, components, complete(samples, biomes, seed), stats, (np.nan, np.nan))
-        fit = replace(fit, quadrature=quadrature_error(fit, layers, atmosphere))
-        model = _fine_enough(fit, layers, atmosphere, MAX_QUADRATURE_ERROR)
+        model, error = _fine_enough(fit, layers, atmosphere, MAX_QUADRATURE_ERROR)
+        fit = replace(fit, quadrature=error)
         if model == fit.model:
             break
     return fit
 
 
-def _fine_enough(fit: TurnoverFit, layers: pd.DataFrame, atmosphere: Atmosphere, limit: float) -> TurnoverModel:
-    """The model of the fit, with as many nodes as the draws of the fit ask for."""
+def _fine_enough(
+    fit: TurnoverFit, layers: pd.DataFrame, atmosphere: Atmosphere, limit: float
+) -> tuple[TurnoverModel, tuple[float, float]]:
+    """The model of the fit with as many nodes as its draws ask for; and the `quadrature_error` of the fit itself."""
+    own = error = quadrature_error(fit, layers, atmosphere)
     for _ in range(MAX_REFINEMENTS):
-        finer = fit.model.refined(quadrature_error(fit, layers, atmosphere), limit)
+        finer = fit.model.refined(error, limit)
         if finer == fit.model:
             break
         fit = replace(fit, model=finer)
-    return fit.model
+        error = quadrature_error(fit, layers, atmosphere)
+    return fit.model, own
 
 
 @cache
