@@ -51,10 +51,11 @@ def train_and_compare(settings: RunSettings, *, folds: int = FOLDS, quiet: bool 
             )
         scores.append(learners_table(predictions, costs).assign(target=target))
         classes.append(classes_table(predictions, task.table).assign(target=target))
-        held_out.append(predictions.assign(target=target))
+        names = task.table["id"].to_numpy(str)[predictions["row"].to_numpy()]
+        held_out.append(predictions.drop(columns="row").assign(target=target, id=names))
     for name, parts in {"learners": scores, "learners_by_class": classes, "learners_held_out": held_out}.items():
         table = pd.concat(parts, ignore_index=True)
-        first = ["target", "learner", "split"]
+        first = [c for c in ("target", "learner", "split", "fold", "id") if c in table]
         write_csv(settings.out / "tables" / f"{name}.csv", table[[*first, *table.columns.drop(first)]])
     save_learner_figures(settings.out)
     return path

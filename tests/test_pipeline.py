@@ -371,7 +371,7 @@ def test_learners_are_compared_on_what_a_fit_has_left(quick_run, quick_settings,
     ibulk = scores[(scores["target"] == "ibulk") & (scores["split"] == "site")]
     assert (ibulk["r2"] > 0.3).all() and ibulk["coverage95"].between(0.85, 1).all()
     held_out, classes = table(tmp_path, "learners_held_out"), table(tmp_path, "learners_by_class")
-    assert (held_out.groupby(["target", "split", "learner"])["row"].nunique() > 50).all()
+    assert (held_out.groupby(["target", "split", "learner"])["id"].nunique() > 50).all()
     assert {"0-10", BIOMES[1]} <= set(classes["class"])
     for name in ("learners_iroot", "learners_ibulk", "learners_f_bnpp", "learners_reliability"):
         assert (tmp_path / "figures" / f"{name}.png").stat().st_size > 20_000
