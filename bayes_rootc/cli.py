@@ -19,6 +19,10 @@ BAD_INPUT = 2
 INTERRUPTED = 130
 
 SITE_COLUMNS = """\
+predict iroot, ibulk, iloss: columns lat, lon, and optionally top and bottom (cm, 0 to 200) of a layer; a file without
+them gives each row's seven standard layers and 0-200 cm; adds iroot, ibulk or iloss (Mg C ha⁻¹ yr⁻¹, of a new
+measurement there) as _mean, _median, _p025 and _p975, and reason
+
 predict root-depth: columns lat, lon; adds d50 and d95 (cm, of a new profile there) and share_0-20 … share_150-200
 of the seven layers in its roots, each as _mean, _median, _p025 and _p975, and reason
 
@@ -112,7 +116,7 @@ def _parser() -> argparse.ArgumentParser:
         "posterior predictions at new sites or layers, from a finished output folder",
         "bayes-rootc predict turnover --at SITES.csv --from out --data my-data --to predicted.csv\n\n" + SITE_COLUMNS,
     )
-    predict.add_argument("name", choices=("turnover", "root-depth"), help="what to predict")
+    predict.add_argument("name", choices=("turnover", "iroot", "ibulk", "iloss", "root-depth"), help="what to predict")
     predict.add_argument("--at", type=Path, metavar="SITES.csv", required=True, help="new sites; columns below")
     predict.add_argument("--from", type=Path, dest="out", metavar="OUT", required=True, help="output folder of a fit")
     predict.add_argument("--data", type=Path, metavar="DIR", required=True, help="data folder: covariates, bomb curves")
@@ -211,23 +215,30 @@ def _predict(arguments: argparse.Namespace) -> None:
     from .files import write_csv
     from .inference.predict import COLUMNS, MAX_DRAWS, ROOT_COLUMNS, predict_root_depth, predict_turnover, read_sites
     from .inference.store import read_fit, read_root_depth
+    from .mapping.model_file import read_learners
+    from .mapping.predict import FLUXES, flux_columns, predict_flux
 
     if arguments.to.is_dir():
         raise InputError("is a folder; expected a file to write", file=arguments.to)
     if not arguments.nearest_km >= 0:
         raise InputError(f"--nearest-km {arguments.nearest_km:g}: expected 0 or more")
-    turnover, posterior = arguments.name == "turnover", arguments.out / "posterior"
-    sites = read_sites(arguments.at, layers=turnover)
+    what, posterior = arguments.name, arguments.out / "posterior"
+    sites = read_sites(arguments.at, layers=what != "root-depth", year=what == "turnover", total=what in FLUXES)
     if not arguments.data.is_dir():
         raise InputError("no such data folder", file=arguments.data)
     covariates = CovariateStack(arguments.data / "covariates")
-    if turnover:
+    near = arguments.nearest_km
+    if what == "turnover":
         fit, air = read_fit(posterior / "turnover.nc"), Atmosphere.read(arguments.data / "atmosphere")
-        table = predict_turnover(fit, sites, covariates, air, nearest_km=arguments.nearest_km)
-    else:
+        table, added = predict_turnover(fit, sites, covariates, air, nearest_km=near), COLUMNS
+    elif what == "root-depth":
         draws, components = read_root_depth(posterior / "root_depth.nc", MAX_DRAWS)
-        table = predict_root_depth(draws, components, sites, covariates, nearest_km=arguments.nearest_km)
-    write_csv(arguments.to, table, shorten=[c for c in (COLUMNS if turnover else ROOT_COLUMNS) if c != "reason"])
+        table, added = predict_root_depth(draws, components, sites, covariates, nearest_km=near), ROOT_COLUMNS
+    else:
+        learners = read_learners(arguments.out / "models" / "learners.npz")
+        roots = None if what == "ibulk" else read_root_depth(posterior / "root_depth.nc", MAX_DRAWS)
+        table, added = predict_flux(what, learners, roots, sites, covariates, nearest_km=near), flux_columns(what)
+    write_csv(arguments.to, table, shorten=[c for c in added if c != "reason"])
     print(f"{arguments.to}: {(table['reason'] == '').sum()} of {len(table)} rows predicted")
 
 

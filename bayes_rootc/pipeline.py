@@ -48,6 +48,7 @@ from .inference.turnover import (
 from .inference.turnover_checks import draw_prior, ppc_scores, score_table
 from .mapping.learners import FluxModel, Learners, PosteriorForest, Task, learner_tasks, validate
 from .mapping.maps import land_cells, make_maps, member_totals, predict_fields, totals_table
+from .mapping.model_file import save_learners
 from .mapping.writers import write_cogs, write_netcdf
 from .models.bulk_input import StockSource, harmonise, layer_stocks, standard_layers, stock_draws
 from .models.components import Components
@@ -362,7 +363,9 @@ def train(
     write_csv(settings.out / "tables" / "learners.csv", table[[*first, *table.columns.drop(first)]])
     columns = ["target", "split", "fold", "row", "observed", "mean", "sd"]
     write_csv(settings.out / "tables" / "held_out.csv", held_out[columns])
-    return Learners(features, models["iroot"], models["ibulk"], models["f_bnpp"])
+    learners = Learners(features, models["iroot"], models["ibulk"], models["f_bnpp"])
+    save_learners(settings.out / "models" / "learners.npz", learners)
+    return learners
 
 
 def estimate(inputs: Inputs, bulk: BulkInput, learners: Learners, settings: RunSettings) -> list[Estimate]:

@@ -377,6 +377,36 @@ def test_learners_are_compared_on_what_a_fit_has_left(quick_run, quick_settings,
         assert (tmp_path / "figures" / f"{name}.png").stat().st_size > 20_000
 
 
+def test_fluxes_of_a_new_site_add_up(quick_run, quick_settings, tmp_path, capsys):
+    layer = table(quick_run, "layers").iloc[0]
+    (tmp_path / "new.csv").write_text(f"name,lat,lon\na,{layer['lat']},{layer['lon']}\nb,95,0\n")
+    common = ["--data", str(quick_settings.data), "--to", str(tmp_path / "out.csv")]
+    found = {}
+    for flux in ("iroot", "ibulk", "iloss"):
+        sites = ["predict", flux, "--at", str(tmp_path / "new.csv"), "--from", str(quick_run)]
+        assert main([*sites, *common]) == 0
+        assert "8 of 16 rows" in capsys.readouterr().out
+        rows = pd.read_csv(tmp_path / "out.csv")
+        assert (
+            rows["name"].tolist() == ["a"] * 8 + ["b"] * 8
+            and rows["reason"].notna().tolist() == [False] * 8 + [True] * 8
+        )
+        found[flux] = rows[:8]
+        assert (rows[f"{flux}_p025"] < rows[f"{flux}_median"])[:8].all()
+        np.testing.assert_allclose(rows[f"{flux}_mean"][:7].sum(), rows[f"{flux}_mean"][7], rtol=1e-4)
+    loss = found["iroot"]["iroot_mean"] - found["ibulk"]["ibulk_mean"]
+    np.testing.assert_allclose(found["iloss"]["iloss_mean"], loss, rtol=1e-3, atol=1e-6)
+    # one layer of the reader's own
+    (tmp_path / "new.csv").write_text(f"lat,lon,top,bottom\n{layer['lat']},{layer['lon']},0,20\n")
+    assert main(["predict", "ibulk", "--at", str(tmp_path / "new.csv"), "--from", str(quick_run), *common]) == 0
+    one = pd.read_csv(tmp_path / "out.csv")
+    assert one["ibulk_mean"][0] == found["ibulk"]["ibulk_mean"][0]
+    elsewhere = ["predict", "iroot", "--at", str(tmp_path / "new.csv"), "--from", str(tmp_path), *common]
+    capsys.readouterr()
+    assert main(elsewhere) == 2
+    assert "bayes-rootc train" in capsys.readouterr().err
+
+
 def test_root_depth_of_a_new_site(quick_run, quick_settings, tmp_path, capsys):
     place = table(quick_run, "layers").iloc[0]
     (tmp_path / "new.csv").write_text(f"name,lat,lon\na,95,0\nb,{place['lat']},{place['lon']}\nc,2,\n")

@@ -35,9 +35,11 @@ ROW = "row of the file"
 MAX_DRAWS = 1000
 
 
-def read_sites(path: Path, *, layers: bool = True) -> pd.DataFrame:
-    """New sites, in the order of the file and with all its columns. layers : of radiocarbon; then a file without `top`
-    and `bottom` gives the seven standard layers of each row.
+def read_sites(path: Path, *, layers: bool = True, year: bool = True, total: bool = False) -> pd.DataFrame:
+    """New sites, in the order of the file and with all its columns.
+
+    layers : a file without `top` and `bottom` gives the seven standard layers of each row, with `total` also 0-200 cm.
+    year : must be there.
 
     Raises
     ------
@@ -46,7 +48,7 @@ def read_sites(path: Path, *, layers: bool = True) -> pd.DataFrame:
     number = pa.Column(float, nullable=True)
     columns: dict[str, pa.Column] = dict.fromkeys(("lat", "lon", "year", "top", "bottom", "delta14c", "sigma"), number)
     schema = pa.DataFrameSchema(columns | {"profile": pa.Column(object, nullable=True)})
-    checked = read_csv(path, schema, optional=OPTIONAL[1:] if layers else OPTIONAL).drop(columns="file_row")
+    checked = read_csv(path, schema, optional=OPTIONAL[1:] if year else OPTIONAL).drop(columns="file_row")
     if checked.empty:
         raise InputError("expected at least one row", file=path)
     try:
@@ -64,10 +66,11 @@ def read_sites(path: Path, *, layers: bool = True) -> pd.DataFrame:
     if ("top" in given) != ("bottom" in given):
         raise InputError("expected both top and bottom, or neither", file=path)
     if "top" not in given:
-        if "delta14c" in given:
+        if year and "delta14c" in given:
             raise InputError("a delta14c needs the top and bottom of its layer", file=path)
-        sites = sites.loc[sites.index.repeat(len(LAYERS))].reset_index(drop=True)
-        sites[["top", "bottom"]] = np.tile(LAYERS, (len(sites) // len(LAYERS), 1)).astype(float)
+        each = [*LAYERS, (0, PROFILE_DEPTH_CM)] if total else LAYERS
+        sites = sites.loc[sites.index.repeat(len(each))].reset_index(drop=True)
+        sites[["top", "bottom"]] = np.tile(each, (len(sites) // len(each), 1)).astype(float)
     return sites
 
 
@@ -87,8 +90,8 @@ def predict_turnover(
     sites : `lat`, `lon`, `year`, `top`, `bottom`; optionally `delta14c`, `sigma` (‰), `profile`.
     """
     sites = sites.drop(columns=[c for c in COLUMNS if c in sites])  # of an earlier prediction
-    reason = _reasons(sites, min(curve.years[-1] for curve in atmosphere.curves.values()))
-    layers = _with_covariates(sites, reason, fit.components.covariates, covariates, nearest_km)
+    reason = reasons(sites, min(curve.years[-1] for curve in atmosphere.curves.values()))
+    layers = with_covariates(sites, reason, fit.components.covariates, covariates, nearest_km)
 
     out = sites.copy()
     if len(layers):
@@ -133,8 +136,8 @@ def predict_root_depth(
     draws, components : of the fit. sites : `lat`, `lon`.
     """
     sites = sites.drop(columns=[c for c in ROOT_COLUMNS if c in sites])
-    reason = _reasons(sites, np.inf)
-    places = _with_covariates(sites, reason, components.covariates, covariates, nearest_km)
+    reason = reasons(sites, layers=False)
+    places = with_covariates(sites, reason, components.covariates, covariates, nearest_km)
     out = sites.copy()
     if len(places):
         unknown = dict.fromkeys(("d50", "d95", "d50_sampled", "d95_sampled"), np.nan)
@@ -149,7 +152,7 @@ def predict_root_depth(
     return out.assign(reason=reason).reindex(columns=[*sites, *ROOT_COLUMNS])
 
 
-def _with_covariates(
+def with_covariates(
     sites: pd.DataFrame,
     reason: pd.Series,
     needed: tuple[str, ...],
@@ -179,8 +182,10 @@ def _predictive(replicated: NDArray, fitted: NDArray) -> pd.DataFrame:
     return summary_columns("delta14c", replicated, axis=0).assign(delta14c_mean=fitted.astype(float).mean(axis=0))
 
 
-def _reasons(sites: pd.DataFrame, last_year: float) -> pd.Series:
-    """Why a row cannot be predicted; empty where it can. last_year : of the atmosphere; infinite: sites, not layers."""
+def reasons(sites: pd.DataFrame, last_year: float = np.inf, *, layers: bool = True) -> pd.Series:
+    """Why a row cannot be predicted; empty where it can. last_year : of the atmosphere; infinite: any year, or none.
+    layers : with `top` and `bottom`.
+    """
     delta = sites["delta14c"] if "delta14c" in sites else pd.Series(np.nan, sites.index)
     rules = {
         "lat is not in -90 … 90": ~sites["lat"].between(-90, 90),
@@ -189,11 +194,14 @@ def _reasons(sites: pd.DataFrame, last_year: float) -> pd.Series:
     if np.isfinite(last_year):
         rules |= {
             f"year is not in {BOMB_START:.0f} … {last_year:.0f}": ~sites["year"].between(BOMB_START, last_year),
+            "delta14c is not in -1000 … 1200 ‰": delta.notna() & ~delta.between(-1000, 1200),
+        }
+    if layers:
+        rules |= {
             f"top and bottom are not in 0 … {PROFILE_DEPTH_CM} cm": ~(
                 sites["top"].between(0, PROFILE_DEPTH_CM) & sites["bottom"].between(0, PROFILE_DEPTH_CM)
             ),
             "bottom is not below top": ~(sites["bottom"] > sites["top"]),
-            "delta14c is not in -1000 … 1200 ‰": delta.notna() & ~delta.between(-1000, 1200),
         }
     reason = pd.Series("", sites.index)
     for text, broken in rules.items():

@@ -99,10 +99,15 @@ class PosteriorForest(RegressorMixin, BaseEstimator):
         out = np.empty((len(self.estimators_), len(X)), np.float32)
 
         def run(tree: int) -> None:
-            out[tree] = self.estimators_[tree].tree_.predict(X)[:, 0]
+            out[tree] = self.estimators_[tree].predict(X, check_input=False)
 
         Parallel(n_jobs=self.n_jobs, prefer="threads")(delayed(run)(t) for t in range(len(self.estimators_)))
         return out.T
+
+    @property
+    def feature_importances_(self) -> NDArray[np.float64]:
+        """Share of each feature in what the trees explain, (features,), as in scikit-learn."""
+        return np.mean([tree.feature_importances_ for tree in self.estimators_], axis=0)
 
     def predict(self, X: ArrayLike) -> NDArray[np.float64]:
         """Mean over the trees: (n,)."""
@@ -119,9 +124,9 @@ class PosteriorForest(RegressorMixin, BaseEstimator):
             part = slice(start, start + CHUNK_ROWS)
             total = np.zeros(len(X[part]))
             squares = np.zeros(len(X[part]))
-            shift = self.estimators_[0].tree_.value[0, 0, 0]  # sums about a typical value do not cancel
+            shift = self.estimators_[0].predict(X[:1], check_input=False)[0]  # sums about such a value do not cancel
             for tree in self.estimators_:
-                value = tree.tree_.predict(X[part])[:, 0] - shift
+                value = tree.predict(X[part], check_input=False) - shift
                 total += value
                 squares += value**2
             n = len(self.estimators_)

@@ -109,6 +109,11 @@ class Fitted:
         return self.predict(X) + np.quantile(self.errors, (np.arange(draws) + 0.5) / draws)[:, None]
 
 
+def inner_folds(groups: NDArray, seed: int) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Rows to fit and rows to predict, in tuning: whole groups, (n,)."""
+    return list(GroupKFold(INNER_FOLDS, shuffle=True, random_state=seed).split(groups, None, groups))
+
+
 def tune(name: str, X: NDArray, y: NDArray, groups: NDArray, *, seed: int, trees: int = TREES) -> Fitted:
     """A learner with those of its settings that predict left-out groups best, fitted to all rows.
 
@@ -117,7 +122,7 @@ def tune(name: str, X: NDArray, y: NDArray, groups: NDArray, *, seed: int, trees
     X : (n, features), finite. y : (n,). groups : labels of sites or profiles, which stay together, (n,).
     """
     start = time.perf_counter()
-    folds = list(GroupKFold(INNER_FOLDS, shuffle=True, random_state=seed).split(X, y, groups))
+    folds = inner_folds(groups, seed)
     best: tuple[float, NDArray, dict[str, Any], Pipeline] | None = None
     for settings in ParameterGrid(LEARNERS[name].settings):
         model = pipeline(name, seed, trees).set_params(**{f"learner__{key}": value for key, value in settings.items()})
@@ -179,7 +184,7 @@ class ScaledForest:
         """draws : of the response, (n, draw)."""
         forest = PosteriorForest(trees, random_state=seed, **settings)
         rng, tau = np.random.default_rng(seed), np.empty(len(X))
-        for known, held in GroupKFold(INNER_FOLDS, shuffle=True, random_state=seed).split(X, None, groups):
+        for known, held in inner_folds(groups, seed):
             mean, sd = clone(forest).fit(X[known], draws[known], groups[known]).mean_and_std(X[held])
             observed = draws[held, rng.integers(draws.shape[1])]
             tau[held] = np.abs(observed - mean) / np.maximum(sd, np.finfo(float).tiny)
@@ -271,7 +276,7 @@ def _combine(best: tuple[Fitted, ...], y: NDArray, groups: NDArray, *, seed: int
     many components.
     """
     inputs = np.column_stack([fit.held_out for fit in best])
-    folds = list(GroupKFold(INNER_FOLDS, shuffle=True, random_state=seed + 1).split(inputs, y, groups))
+    folds = inner_folds(groups, seed + 1)
     tried = []
     for components in range(1, inputs.shape[1] + 1):
         model = make_pipeline(StandardScaler(), PCA(components), LinearRegression())

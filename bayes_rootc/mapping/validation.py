@@ -14,7 +14,8 @@ from ..errors import InputError
 from ..inference.checks import predictive_scores
 from ..inference.turnover_checks import DEPTH_CLASSES
 from ..progress import Progress
-from .regressors import INNER_FOLDS, TREES, fit_all
+from .applicability import Applicability
+from .regressors import INNER_FOLDS, POSTERIOR_FOREST, TREES, Predictor, ScaledForest, fit_all, inner_folds
 
 STRATA = 5
 """Classes of the response, of which each fold has its share."""
@@ -57,7 +58,8 @@ def compare_learners(
 
     Returns
     -------
-    predictions : `split`, `learner`, `fold`, `row`, and `predictive_scores` (a learner's prediction is its `mean`).
+    predictions : `split`, `learner`, `fold`, `row`, whether it is `inside` the area of applicability of what the fold
+    was fitted to, and `predictive_scores` (a learner's prediction is its `mean`).
     costs : `split`, `learner`, `fold`, `seconds`.
 
     Raises
@@ -77,13 +79,22 @@ def compare_learners(
         for fold, (known, held) in enumerate(split_up):
             groups = (block if split == "spatial" else site)[known]  # tuned for what is asked
             models, seconds = fit_all(X[known], draws[known], groups, seed=seed + fold, trees=trees)
+            inside = _applicability(X[known], groups, models[POSTERIOR_FOREST], seed + fold).inside(X[held])
             for name, model in models.items():
                 scores = predictive_scores(observed[held], model.predictive(X[held]), model.predict(X[held]))
-                predictions.append(scores.assign(split=split, learner=name, fold=fold, row=held))
+                predictions.append(scores.assign(split=split, learner=name, fold=fold, row=held, inside=inside))
                 costs.append({"split": split, "learner": name, "fold": fold, "seconds": seconds[name]})
             if progress:
                 progress(number * folds + fold + 1, len(SPLITS) * folds)
     return pd.concat(predictions, ignore_index=True), pd.DataFrame(costs)
+
+
+def _applicability(X: NDArray, groups: NDArray, forest: Predictor, seed: int) -> Applicability:
+    assert isinstance(forest, ScaledForest)  # of all columns, whose importances it knows
+    fold = np.empty(len(X), int)
+    for label, (_, held) in enumerate(inner_folds(groups, seed)):
+        fold[held] = label
+    return Applicability.fit(X, forest.forest.feature_importances_, fold)
 
 
 def learner_scores(predictions: pd.DataFrame) -> dict[str, float]:
@@ -122,7 +133,8 @@ def learners_table(predictions: pd.DataFrame, costs: pd.DataFrame) -> pd.DataFra
 
 
 def classes_table(predictions: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
-    """Scores of each learner in each split by biome and, for layers, by depth.
+    """Scores of each learner in each split by biome, inside and outside the area of applicability and, for layers, by
+    depth.
 
     table : the rows that were predicted, with `biome` and, for layers, `top` and `bottom` (cm).
     """
@@ -133,8 +145,11 @@ def classes_table(predictions: pd.DataFrame, table: pd.DataFrame) -> pd.DataFram
         classes |= {("depth, cm", f"{a}-{b}"): (middle >= a) & (middle < b) for a, b in DEPTH_CLASSES}
     rows = []
     for (split, name), part in predictions.groupby(["split", "learner"], sort=False):
-        for (group, label), here in classes.items():
-            some = part[here[part["row"].to_numpy()]]
+        inside = part["inside"].to_numpy(bool)
+        of_part = {key: here[part["row"].to_numpy()] for key, here in classes.items()}
+        of_part |= {("area of applicability", "inside"): inside, ("area of applicability", "outside"): ~inside}
+        for (group, label), here in of_part.items():
+            some = part[here]
             if len(some) > 1:
                 at = {"learner": name, "split": split, "group": group, "class": label, "n": len(some)}
                 rows.append(at | learner_scores(some))

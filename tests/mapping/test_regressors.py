@@ -145,7 +145,9 @@ def test_comparison_has_every_learner_in_both_splits():
     assert len(table) == 2 * 9 and (table["n"] == len(X)).all() and (table["r2"] > 0.25).all()
     rows = pd.DataFrame({"biome": 1 + np.arange(len(X)) % 2, "top": 0.0, "bottom": 10.0})
     classes = classes_table(predictions, rows)
-    assert set(classes["class"]) == {"tropical/subtropical forests", "tropical/subtropical grasslands/savannas", "0-10"}
+    assert set(classes["group"]) == {"biome", "depth, cm", "area of applicability"}
+    area = classes[classes["group"] == "area of applicability"].groupby(["split", "learner"])["n"]
+    assert (area.sum() >= len(X) - 1).all() and (area.max() > 0.7 * len(X)).all()  # a class of one has no score
     assert classes.loc[classes["class"] == "0-10", "r2"].tolist() == table["r2"].tolist()
     with pytest.raises(InputError, match="5 sites are too few"):
         compare_learners(X[:15], draws[:15], site[:15], block[:15], folds=2, seed=1)

@@ -1,0 +1,94 @@
+"""New sites: I_root, I_bulk and I_loss of layers, as a new measurement there would find them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ..constants import PROFILE_DEPTH_CM
+from ..data.covariates import CovariateStack
+from ..inference.predict import ROW, STATISTICS, reasons, with_covariates
+from ..inference.sampling import summary_columns
+from ..models.components import Components
+from ..models.root_depth import cumulative_share, make_root_records, to_depths
+from .learners import Learners, design_matrix
+
+FLUXES = ("iroot", "ibulk", "iloss")
+
+
+def flux_columns(flux: str) -> tuple[str, ...]:
+    """What a prediction adds."""
+    return (*(f"{flux}_{s}" for s in STATISTICS), "reason")
+
+
+def predict_flux(
+    flux: str,
+    learners: Learners,
+    roots: tuple[dict[str, NDArray], Components] | None,
+    sites: pd.DataFrame,
+    covariates: CovariateStack,
+    *,
+    nearest_km: float = 100.0,
+    seed: int = 20,
+) -> pd.DataFrame:
+    """`iroot`, `ibulk` or `iloss` (Mg C ha⁻¹ yr⁻¹) of layers, as `bayes-rootc predict --help` says.
+
+    Parameters
+    ----------
+    roots : draws and components of the root-depth fit; not needed for `ibulk`. sites : `lat`, `lon`, `top`, `bottom`
+        (cm).
+    """
+    sites = sites.drop(columns=[c for c in flux_columns(flux) if c in sites])  # of an earlier prediction
+    reason = reasons(sites)
+    needed = tuple(dict.fromkeys([*learners.features, *(roots[1].covariates if roots else ())]))
+    rows = with_covariates(sites, reason, needed, covariates, nearest_km)
+    out = sites.copy()
+    if len(rows):
+        places = rows.drop_duplicates(["lat", "lon"]).reset_index(drop=True)
+        at = np.asarray(rows.groupby(["lat", "lon"], sort=False).ngroup(), np.int64)
+        drawn = np.zeros((len(rows), 1))
+        if flux != "ibulk":
+            assert roots is not None
+            drawn = drawn + _iroot(learners, roots, places, rows, at, seed)
+        if flux != "iroot":
+            ibulk = _ibulk(learners, rows)
+            drawn = ibulk if flux == "ibulk" else drawn - ibulk
+        table = summary_columns(flux, drawn)
+        table.index = rows[ROW]
+        out = out.join(table)
+    return out.assign(reason=reason).reindex(columns=[*sites, *flux_columns(flux)])
+
+
+def _iroot(
+    learners: Learners,
+    roots: tuple[dict[str, NDArray], Components],
+    places: pd.DataFrame,
+    rows: pd.DataFrame,
+    at: NDArray[np.int64],
+    seed: int,
+) -> NDArray[np.float64]:
+    """I_root of the layers, (row, member): the place's, times the share of the layer in the roots of a new profile."""
+    members = learners.predict_iroot(places)
+    draws, components = roots
+    unknown = dict.fromkeys(("d50", "d95", "d50_sampled", "d95_sampled"), np.nan)
+    order = places.sort_values(["lat", "lon"], kind="stable").index.to_numpy()  # in which records of roots stand
+    records = make_root_records(places.assign(**unknown), components)
+    depths = np.empty((len(draws["mean"]), len(places), 2))
+    depths[:, order] = records.new_sites(draws, np.random.default_rng(seed))
+    few = np.arange(members.shape[1]) * len(depths) // members.shape[1]
+    d50, d95 = (d.T[at] for d in to_depths(depths[few]))
+    top, bottom = (rows[c].to_numpy(float)[:, None] for c in ("top", "bottom"))
+    share = cumulative_share(bottom, d50, d95) - cumulative_share(top, d50, d95)
+    return members[at] * share / cumulative_share(PROFILE_DEPTH_CM, d50, d95)
+
+
+def _ibulk(learners: Learners, rows: pd.DataFrame) -> NDArray[np.float64]:
+    """I_bulk of the layers, (row, member); of 0-200 cm the sum of the seven: the forest knows layers, not profiles."""
+    depth = rows[["top", "bottom"]].to_numpy(float)
+    X, _ = design_matrix(rows, learners.features, depth)
+    out = np.exp(learners.ibulk.members(X).astype(float)) * (depth[:, 1:] - depth[:, :1])
+    whole = (depth[:, 0] == 0) & (depth[:, 1] == PROFILE_DEPTH_CM)
+    if whole.any():
+        out[whole] = learners.predict_ibulk(rows[whole]).sum(axis=1)
+    return out

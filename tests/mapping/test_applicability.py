@@ -1,0 +1,55 @@
+"""The area of applicability against its published definition, written out point by point."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from bayes_rootc.mapping.applicability import Applicability
+
+IMPORTANCE = np.array([2.0, 0.5, 0.0, -0.1])
+
+
+@pytest.fixture(scope="module")
+def trained() -> tuple[np.ndarray, np.ndarray, Applicability]:
+    rng = np.random.default_rng(0)
+    X, fold = rng.standard_normal((120, 4)) * [1, 10, 1, 1] + [0, 500, 0, 0], rng.integers(0, 5, 120)
+    return X, fold, Applicability.fit(X, IMPORTANCE, fold)
+
+
+def test_it_is_the_published_index_and_threshold(trained):
+    X, fold, area = trained
+    z = (X - X.mean(axis=0)) / X.std(axis=0) * np.maximum(IMPORTANCE, 0)
+    distance = np.array([[np.sqrt(((a - b) ** 2).sum()) for b in z] for a in z])
+    mean = distance[np.triu_indices(120, 1)].mean()
+    new = X[:10] + 0.3
+    w = (new - X.mean(axis=0)) / X.std(axis=0) * np.maximum(IMPORTANCE, 0)
+    want = [min(np.sqrt(((a - b) ** 2).sum()) for b in z) / mean for a in w]
+    np.testing.assert_allclose(area.dissimilarity(new), want, rtol=1e-6)
+    own = np.array([min(distance[i, fold != fold[i]]) / mean for i in range(120)])
+    low, high = np.quantile(own, [0.25, 0.75])
+    assert area.threshold == pytest.approx(own[own <= high + 1.5 * (high - low)].max(), rel=1e-6)
+
+
+def test_the_unit_of_a_predictor_and_those_that_do_not_matter_change_nothing(trained):
+    X, fold, area = trained
+    new = X[:20] + 0.2
+    other = Applicability.fit(X * [1e-3, 1e6, 1, 1], IMPORTANCE * 7, fold)
+    np.testing.assert_allclose(other.dissimilarity(new * [1e-3, 1e6, 1, 1]), area.dissimilarity(new), rtol=1e-5)
+    np.testing.assert_allclose(area.dissimilarity(new + np.array([0, 0, 99, 99])), area.dissimilarity(new))
+
+
+def test_training_points_are_inside_and_far_places_outside(trained):
+    X, _, area = trained
+    np.testing.assert_allclose(area.dissimilarity(X), 0, atol=1e-6)
+    assert area.inside(X).all()
+    distance = [area.dissimilarity(X[:1] + np.array([step, 0, 0, 0]))[0] for step in (4, 8, 16)]
+    assert area.threshold < distance[0] < distance[1] < distance[2]
+    alike = np.random.default_rng(1).standard_normal((500, 4)) * [1, 10, 1, 1] + [0, 500, 0, 0]
+    assert area.inside(alike).mean() > 0.9  # drawn as the training data were; 7 of 120 of these are outliers
+
+
+def test_a_constant_predictor_is_harmless():
+    X = np.column_stack([np.arange(30.0), np.full(30, 3.0)])
+    area = Applicability.fit(X, [1.0, 1.0], np.arange(30) % 3)
+    assert np.isfinite(area.dissimilarity(X + 1)).all()

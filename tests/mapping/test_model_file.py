@@ -1,0 +1,56 @@
+"""Learners as a file: the same predictions from plain arrays, and nothing else is read."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from bayes_rootc.errors import InputError
+from bayes_rootc.mapping.learners import Calibration, FluxModel, Learners, PosteriorForest
+from bayes_rootc.mapping.model_file import read_learners, save_learners
+
+
+@pytest.fixture(scope="module")
+def learners() -> Learners:
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((300, 4)), rng.standard_normal((300, 5))
+    forests = [PosteriorForest(7, min_samples_leaf=leaf, random_state=1).fit(X, y) for leaf in (1, 3, 100)]
+    return Learners(["a", "b"], *(FluxModel(f, Calibration(2.5 + i, 0.3)) for i, f in enumerate(forests)))
+
+
+def test_what_is_read_predicts_exactly_the_same(learners, tmp_path):
+    save_learners(tmp_path / "models" / "learners.npz", learners)
+    again = read_learners(tmp_path / "models" / "learners.npz")
+    assert again.features == learners.features
+    new = np.random.default_rng(2).standard_normal((1000, 4))
+    for target in ("iroot", "ibulk", "f_bnpp"):
+        before, after = getattr(learners, target), getattr(again, target)
+        assert after.calibration == before.calibration
+        np.testing.assert_array_equal(after.members(new), before.members(new))
+        np.testing.assert_array_equal(after.forest.mean_and_std(new), before.forest.mean_and_std(new))
+
+
+def test_values_on_a_threshold_go_the_same_way(learners, tmp_path):
+    save_learners(tmp_path / "learners.npz", learners)
+    again = read_learners(tmp_path / "learners.npz")
+    tree = learners.iroot.forest.estimators_[0].tree_
+    at = tree.threshold[tree.feature == 0]
+    X = np.zeros((len(at), 4))
+    X[:, 0] = at
+    np.testing.assert_array_equal(again.iroot.members(X), learners.iroot.members(X))
+
+
+def test_other_files_are_one_line(learners, tmp_path):
+    path = tmp_path / "learners.npz"
+    with pytest.raises(InputError, match="bayes-rootc train"):
+        read_learners(path)
+    path.write_bytes(b"not an archive")
+    with pytest.raises(InputError, match="not a readable file of learners"):
+        read_learners(path)
+    np.savez(path, about=np.array([object()], dtype=object))  # a pickle inside: refused
+    with pytest.raises(InputError, match="not a readable file of learners"):
+        read_learners(path)
+    save_learners(path, learners)
+    path.write_bytes(path.read_bytes()[:-2000])
+    with pytest.raises(InputError, match="not a readable file of learners"):
+        read_learners(path)
