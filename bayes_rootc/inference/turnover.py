@@ -44,7 +44,7 @@ MIN_LAYERS = 20
 
 FEW_LAYERS = 1000
 """With fewer, effects are not known much better than their spreads tell, and the posterior is a funnel; so effects are
-sampled in units of their spreads (not centred), and trajectories may be longer, which cost little then.
+sampled half-way between centred and in units of their spreads, and trajectories may be longer, which cost little then.
 """
 
 MAX_QUADRATURE_ERROR = 0.05
@@ -205,7 +205,7 @@ def _sampler_for(n_components: int, biomes: tuple[int, ...], student: bool, tune
     """The sampler of a variant of the model; it stays compiled for the next fit to layers of the same shape."""
     model = partial(turnover_model, n_components=n_components, biomes=biomes, student=student)
     if few:
-        model = reparam(model, config=dict.fromkeys(SPREADS, LocScaleReparam(centered=0)))
+        model = reparam(model, config=dict.fromkeys(SPREADS, LocScaleReparam(centered=0.5)))
     accept, depth = (0.9, 5) if few else (0.7, 3)
     return Nuts(model, (None, None), tune=tune, target_accept=accept, max_tree_depth=depth, spreads=SPREADS)
 
