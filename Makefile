@@ -20,7 +20,7 @@ run: $(VENV)/.ready ## the whole system on the demo world, with its report
 	@echo "Report: $(CURDIR)/demo-report/report.html"
 
 test: $(VENV)/.ready ## tests, docstring examples included
-	$(VENV)/bin/python -m pytest -n 2 --dist loadgroup $(ARGS)
+	$(VENV)/bin/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 lint: $(VENV)/.ready ## formatting, lint and types
 	$(VENV)/bin/ruff format --check

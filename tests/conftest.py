@@ -51,17 +51,9 @@ def quick_run(quick_settings) -> Path:
     return quick_settings.out
 
 
-DEAR_FIXTURES = ("quick_run", "fitted")
-
-
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
-    """Tests that share a dear fixture go to one worker. Those on the real data are left out, visibly, where there are
-    none.
-    """
-    for item in items:
-        for name in set(DEAR_FIXTURES) & set(item.fixturenames if hasattr(item, "fixturenames") else ()):
-            item.add_marker(pytest.mark.xdist_group(name))
+    """Tests on the real data are left out, visibly, where there are none."""
     if os.environ.get("BAYES_ROOTC_DATA"):
         return
     absent = [item for item in items if item.get_closest_marker("real_data")]
