@@ -53,7 +53,10 @@ def quick_run(quick_settings) -> Path:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
-    """Tests on the real data are left out, visibly, where there are none."""
+    """The file that takes longest comes first, so that no worker waits for it at the end. Tests on the real data are
+    left out, visibly, where there are none.
+    """
+    items.sort(key=lambda item: "quick_run" not in getattr(item, "fixturenames", ()))
     if os.environ.get("BAYES_ROOTC_DATA"):
         return
     absent = [item for item in items if item.get_closest_marker("real_data")]

@@ -59,7 +59,7 @@ LEARNERS = {
     ),
     "XGBoost": Choice(
         lambda seed, trees: XGBRegressor(
-            n_estimators=trees, learning_rate=0.05, subsample=0.7, colsample_bytree=0.5, random_state=seed, n_jobs=1
+            n_estimators=TREES, learning_rate=0.05, subsample=0.7, colsample_bytree=0.5, random_state=seed, n_jobs=1
         ),
         {"max_depth": [2, 4, 6]},
     ),
