@@ -206,7 +206,7 @@ def _sampler_for(n_components: int, biomes: tuple[int, ...], student: bool, tune
     model = partial(turnover_model, n_components=n_components, biomes=biomes, student=student)
     if few:
         model = reparam(model, config=dict.fromkeys(SPREADS, LocScaleReparam(centered=0.5)))
-    accept, depth = (0.9, 5) if few else (0.7, 3)
+    accept, depth = (0.8, 5) if few else (0.7, 3)
     return Nuts(model, (None, None), tune=tune, target_accept=accept, max_tree_depth=depth, spreads=SPREADS)
 
 
