@@ -120,7 +120,7 @@ def test_harmonised_profiles_have_seven_layers(quick_run):
 @pytest.mark.slow
 def test_fit_alone_writes_what_a_run_writes_and_its_checks(quick_settings, quick_run, tmp_path):
     common = ["--data", str(quick_settings.data), "--out", str(tmp_path), "--quick"]
-    assert main(["fit", "turnover", *common, "--folds", "2", "--simulations", "1", "--both-histories"]) == 0
+    assert main(["fit", "turnover", *common, "--folds", "2", "--simulations", "2", "--both-histories"]) == 0
     for name in ("turnover_population", "turnover_ages", "turnover_misfit"):
         assert table(tmp_path, name).equals(table(quick_run, name)), name
     for name in ("turnover", "turnover_held_out", "turnover_sbc"):
@@ -131,7 +131,7 @@ def test_fit_alone_writes_what_a_run_writes_and_its_checks(quick_settings, quick
     assert scores["layers"] == len(layers)
     assert scores["coverage95"] == pytest.approx(0.95, abs=4 * scores["coverage95_se"])
     assert table(tmp_path, "turnover_folds")["fold"].tolist() == [0, 1]
-    assert len(table(tmp_path, "turnover_sbc_ranks")) == len(table(tmp_path, "turnover_sbc_fits")) == 1
+    assert len(table(tmp_path, "turnover_sbc_ranks")) == len(table(tmp_path, "turnover_sbc_fits")) == 2
     assert {"tau_layer", "log_k"} <= set(table(tmp_path, "turnover_sbc")["quantity"])
     histories = table(tmp_path, "turnover_prehistory").set_index(["prehistory", "depth_cm", "quantity"])["median"]
     steady, intcal = (histories[name]["0-200"]["carbon age"] for name in ("steady", "intcal20"))
@@ -343,7 +343,7 @@ def test_learners_are_compared_on_what_a_fit_has_left(quick_run, quick_settings,
     assert (scores.groupby(["target", "split"]).size() == 10).all() and len(scores) == 60
     ours = scores[scores["learner"] == "map forest"].reset_index(drop=True)
     same = ["r2", "rmse", "crps"]  # log k is stored to 0.00025: where splits of a tree tie, others are taken
-    np.testing.assert_allclose(ours[same], table(quick_run, "learners")[same], atol=0.02)
+    np.testing.assert_allclose(ours[same], table(quick_run, "learners")[same], atol=0.01)
     ibulk = scores[(scores["target"] == "ibulk") & (scores["split"] == "site")]
     assert (ibulk["r2"] > 0.3).all() and ibulk["coverage95"].between(0.85, 1).all()
     held_out, classes = table(tmp_path, "learners_held_out"), table(tmp_path, "learners_by_class")

@@ -9,7 +9,7 @@ because JAX releases the interpreter while it computes.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -39,7 +39,6 @@ MORE_DRAWS, MAX_ROUNDS = 100, 16
 MIN_CURVATURE = 0.25
 """Least curvature that is believed, of parameters whose priors have about unit scale."""
 
-LOCATE_ROUNDS = 3
 DIFFERENCE = 1e-3
 """Step of the finite differences of the gradient, of parameters of about unit scale."""
 
@@ -57,7 +56,7 @@ class Nuts:
     max_tree_depth : of a trajectory. A depth of 3, 7 steps, crosses a posterior that is well whitened. There, one that
         goes on comes back on the other side of the middle, so that draws alternate, and spreads are learnt slowly
         however well means are.
-    spreads : of effects that are Normal(0, spread), by the name of the effects: the name of the spread, log-normal.
+    near : a model of the same parameters whose mode is near the middle of this one's posterior, if its own is not.
     """
 
     def __init__(
@@ -68,22 +67,28 @@ class Nuts:
         tune: int,
         target_accept: float = 0.8,
         max_tree_depth: int = 3,
-        spreads: Mapping[str, str] | None = None,
+        near: Callable[..., None] | None = None,
     ):
         self.tune, self.target_accept, self.max_tree_depth = tune, target_accept, max_tree_depth
         with jax.enable_x64(True):
-            self._info = initialize_model(
-                jax.random.key(0),
-                model,
-                init_strategy=init_to_median(num_samples=50),
-                dynamic_args=True,
-                model_args=arguments,
-                validate_grad=False,
+            self._info, near_info = (
+                initialize_model(
+                    jax.random.key(0),
+                    m,
+                    init_strategy=init_to_median(num_samples=50),
+                    dynamic_args=True,
+                    model_args=arguments,
+                    validate_grad=False,
+                )
+                for m in (model, near or model)
             )
             self._start, self._unravel = ravel_pytree(self._info.param_info.z)
-            self._effects, self._spreads = self._places(spreads or {})
+
+        def near_potential(z: Array, arguments: tuple[Any, ...]) -> Array:
+            return near_info.potential_fn(*arguments)(self._unravel(z))
+
         self._init, self._sample = hmc(potential_fn_gen=self._whitened, algo="NUTS")
-        self._value_and_gradient = jax.jit(jax.value_and_grad(self._potential))
+        self._value_and_gradient = jax.jit(jax.value_and_grad(near_potential))
         self._begin, self._advance, self._constrain = (jax.jit(f) for f in (self._first, self._steps, self._parameters))
 
     def lowered(self, arguments: tuple[Any, ...]) -> list[Any]:
@@ -99,12 +104,19 @@ class Nuts:
     def locate(self, arguments: tuple[Any, ...]) -> Place:
         """Middle of the posterior, and a factor L of the inverse curvature there: L Lᵀ = H⁻¹.
 
-        Where effects and their spread are sampled together, the mode is no such place: all of them shrink to 0 there,
-        and the curvature is that of a needle. So the variances of the effects are added to their squares, which makes
-        it the mode of the spread with the effects integrated out (EM: variances from the curvature at the last mode).
+        Where effects have an unknown spread, the mode is no such place: a needle may stand where all of them are 0. It
+        is that of the model `near`, with a spread that is known, which leaves no needle.
         """
+
+        def objective(z: NDArray) -> tuple[float, NDArray]:
+            value, gradient = self._value_and_gradient(jnp.asarray(z), arguments)
+            return float(value), np.array(gradient)
+
         with jax.enable_x64(True):
-            return self._whiten(arguments)
+            z = minimize(objective, self._start, jac=True, method="L-BFGS-B", options={"maxiter": 200}).x
+            here = objective(z)[1]
+            rows = np.array([(objective(z + e)[1] - here) / DIFFERENCE for e in DIFFERENCE * np.eye(len(z))])
+            return jnp.asarray(z), jnp.asarray(_factor((rows + rows.T) / 2))
 
     def sketch(self, arguments: tuple[Any, ...], place: Place, *, seed: int, count: int) -> dict[str, NDArray]:
         """Draws of the normal approximation there, as `run` gives them, of one chain."""
@@ -137,7 +149,7 @@ class Nuts:
         for part in self.lowered(arguments):
             part.compile()  # here, not in each thread
         with jax.enable_x64(True):
-            inputs = (*(place or self._whiten(arguments)), arguments)
+            inputs = (*(place or self.locate(arguments)), arguments)
             starts = DISPERSION * np.random.default_rng(seed).standard_normal((chains, len(self._start)))
             keys = jax.random.split(jax.random.key(seed), chains)
             states = [self._begin(key, jnp.asarray(x), inputs) for key, x in zip(keys, starts, strict=True)]
@@ -200,53 +212,6 @@ class Nuts:
             return self._info.postprocess_fn(*arguments)(self._unravel(mode + factor @ w))
 
         return jax.vmap(jax.vmap(one))(white)
-
-    def _places(self, spreads: Mapping[str, str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Places of all effects in the vector of parameters, and for each the place of its spread."""
-        at = {name: np.asarray(i, int) for name, i in self._unravel(jnp.arange(float(len(self._start)))).items()}
-        pairs = [(at[effect], at[spread]) for effect, spread in spreads.items() if effect in at]
-        of = [np.broadcast_to(s.reshape(s.shape + (1,) * (e.ndim - s.ndim)), e.shape) for e, s in pairs]
-        none = [np.empty(0, int)]
-        return np.concatenate([e.ravel() for e, _ in pairs] or none), np.concatenate([s.ravel() for s in of] or none)
-
-    def _whiten(self, arguments: tuple[Any, ...]) -> Place:
-        effects, spreads = self._effects, self._spreads
-        z = np.asarray(self._start)
-        variance = np.exp(2 * z[spreads])  # more than they have: from too small a spread EM gets away but slowly
-        others = np.setdiff1d(np.arange(len(z)), spreads)
-
-        def potential(z: NDArray) -> tuple[float, NDArray]:
-            value, gradient = self._value_and_gradient(jnp.asarray(z), arguments)
-            return float(value), np.array(gradient)
-
-        def objective(z: NDArray) -> tuple[float, NDArray]:
-            value, gradient = potential(z)
-            added = 0.5 * variance * np.exp(-2 * z[spreads])
-            np.add.at(gradient, spreads, -2 * added)
-            return value + added.sum(), gradient
-
-        factor = np.eye(len(z))
-        for _ in range(LOCATE_ROUNDS if len(effects) else 1):
-            z = _minimise(objective, z, factor)
-            here = potential(z)[1]
-            rows = [(potential(z + e)[1] - here) / DIFFERENCE for e in DIFFERENCE * np.eye(len(z))]
-            curvature = (np.array(rows) + np.array(rows).T) / 2
-            given, factor = _factor(curvature[np.ix_(others, others)]), _factor(curvature)
-            variance = (given**2).sum(axis=1)[np.searchsorted(others, effects)]
-        return jnp.asarray(z), jnp.asarray(factor)
-
-
-def _minimise(objective: Callable[[NDArray], tuple[float, NDArray]], start: NDArray, factor: NDArray) -> NDArray:
-    """Where an objective (value, gradient) is least; in the space of `start + factor w`, which takes few steps if it is
-    whitened.
-    """
-
-    def whitened(w: NDArray) -> tuple[float, NDArray]:
-        value, gradient = objective(start + factor @ w)
-        return value, factor.T @ gradient
-
-    found = minimize(whitened, np.zeros(len(start)), jac=True, method="L-BFGS-B", options={"maxiter": 200})
-    return start + factor @ found.x
 
 
 def _factor(curvature: NDArray) -> NDArray:

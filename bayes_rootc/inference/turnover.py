@@ -14,8 +14,6 @@ import numpy as np
 import pandas as pd
 from jax import Array
 from numpy.typing import NDArray
-from numpyro.handlers import reparam
-from numpyro.infer.reparam import LocScaleReparam
 
 from ..constants import BIOMES
 from ..data.atmosphere import Atmosphere
@@ -23,9 +21,9 @@ from ..errors import InputError
 from ..models.components import Components
 from ..models.marginal import Block, effect_log_posterior, log_error_density, product
 from ..models.radiocarbon import LOG_K_RANGE
+from ..models.spread import draw_spread
 from ..models.turnover import (
     PRIORS,
-    SPREADS,
     TurnoverModel,
     design,
     log_likelihood,
@@ -41,11 +39,6 @@ from .sampling import DO_NOT_TRUST, converged, convergence, diagnose
 
 MIN_LAYERS = 20
 """Layers below which a population says nothing."""
-
-FEW_LAYERS = 1000
-"""With fewer, effects are not known much better than their spreads tell, and the posterior is a funnel; so effects are
-sampled half-way between centred and in units of their spreads, and trajectories may be longer, which cost little then.
-"""
 
 MAX_QUADRATURE_ERROR = 0.05
 """The log likelihood of all layers may differ from a finer grid's by a constant; this much variation between draws is
@@ -153,7 +146,7 @@ def fit_turnover(
     model = model or TurnoverModel()
     components = Components.fit(layers.drop_duplicates("profile_index"), groups)
     biomes = tuple(int(b) for b in np.unique(layers["biome"]))
-    sampler = _sampler_for(len(components.names), biomes, model.student, tune, measured < FEW_LAYERS)
+    sampler = _sampler_for(len(components.names), biomes, model.student, tune)
 
     def data(model: TurnoverModel) -> tuple[tuple[Block, ...], Array]:
         with jax.enable_x64(True):
@@ -201,13 +194,10 @@ def _fine_enough(
 
 
 @cache
-def _sampler_for(n_components: int, biomes: tuple[int, ...], student: bool, tune: int, few: bool) -> Nuts:
+def _sampler_for(n_components: int, biomes: tuple[int, ...], student: bool, tune: int) -> Nuts:
     """The sampler of a variant of the model; it stays compiled for the next fit to layers of the same shape."""
     model = partial(turnover_model, n_components=n_components, biomes=biomes, student=student)
-    if few:
-        model = reparam(model, config=dict.fromkeys(SPREADS, LocScaleReparam(centered=0.5)))
-    accept, depth = (0.8, 5) if few else (0.7, 3)
-    return Nuts(model, (None, None), tune=tune, target_accept=accept, max_tree_depth=depth, spreads=SPREADS)
+    return Nuts(model, (None, None), tune=tune, target_accept=0.7, near=partial(model, known_spread=True))
 
 
 def _good(samples: dict[str, NDArray]) -> bool:
@@ -226,18 +216,24 @@ def diagnose_fit(name: str, fit: TurnoverFit) -> dict[str, object]:
     return row | {"quadrature_error": worst} | ({} if worst <= MAX_QUADRATURE_ERROR else {"verdict": DO_NOT_TRUST})
 
 
-INTERNAL = ("biome_effect", "slope_effect", "log_profile_scale", "_decentered")
-"""Ends of the names of samples that others are made of."""
+SPREADS = {"biome_effect": "biome_sd", "slope_effect": "slope_sd", "coefficient": "coefficient_sd"}
+"""Names of effects whose spreads are summed out, and of the spreads."""
+
+INTERNAL = ("biome_effect", "slope_effect", "log_profile_scale")
+"""Names of samples that others are made of."""
 
 
 def complete(samples: dict[str, NDArray], biomes: tuple[int, ...], seed: int) -> dict[str, NDArray]:
     """Samples with all that the likelihood needs.
 
-    Effects of biomes without layers are drawn given their spread, which is all that is known of them; without
-    components, or with Normal errors, what stands for them is added.
+    Spreads are drawn given their effects; effects of biomes without layers given their spread, which is all that is
+    known of them. Without components, or with Normal errors, what stands for them is added.
     """
     rng = np.random.default_rng(seed)
-    out = {name: np.array(v) for name, v in samples.items() if not name.endswith(INTERNAL)}
+    out = {name: np.array(v) for name, v in samples.items() if name not in INTERNAL}
+    for effect, spread in SPREADS.items():
+        if effect in samples:
+            out[spread] = draw_spread(samples[effect], PRIORS[spread][0], rng)
     absent = np.setdiff1d(list(BIOMES), biomes) - 1
     shape = out["tau_layer"].shape
     out["biome_offset"][..., absent] = out["biome_sd"][..., None] * rng.standard_normal((*shape, len(absent)))

@@ -39,7 +39,7 @@ tails that Student's t has beyond are cut off.
 LATTICE_RANGE = 0.4
 """The lattice goes beyond the range of log k by this much of EFFECT_RANGE; farther out nothing is likely."""
 
-SPACING = 0.95
+SPACING = 0.6
 """Spacing of the nodes of the effect, times √(1 + 4.5 layers). With τ_layer = 0.47 s, where s is its scale, the effect
 of a profile of so many layers has a standard deviation of s/√(1 + 4.5 layers); nodes h apart leave an error of
 exp(-2π² sd²/h²).

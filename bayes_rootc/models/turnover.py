@@ -11,8 +11,8 @@ principal components x of soil, climate and topography:
 
 Profiles of some biomes differ more than those of others (ρ), a few by far more than most (η), and more of these are old
 than young (s < 0: the scale is smaller above 0 than below): peat that grew, or carbon of the Pleistocene, beside
-ordinary soil. One pool is farther from the truth in some biomes, depths and years (m)
-than in others: in the seventies, bomb carbon was in fast pools only.
+ordinary soil. One pool is farther from the truth in some biomes, depths and years (m) than in others: in the
+seventies, bomb carbon was in fast pools only. Spreads of u, v and γ are unknown (`spread`).
 
 A sampler that keeps the thousands of log k as parameters creeps: some 500 steps a draw, and chains that start on the
 young side of the bomb peak, where a measurement has its second solution, may stay there (`benchmarks/latent_k.py`).
@@ -39,6 +39,7 @@ from ..data.atmosphere import Atmosphere, Prehistory
 from .components import Components
 from .marginal import Block, Scales, log_density_at_zero, make_blocks, product, profile_log_likelihood
 from .radiocarbon import LOG_K_RANGE, atmosphere_sd, predicted_table
+from .spread import UnknownSpread
 
 REFERENCE_DEPTH_CM = 30.0
 DEPTH_FORMS = ("log(1 + depth/10 cm)", "depth/1 m")
@@ -65,10 +66,6 @@ PRIORS: dict[str, tuple[tuple[float, float], str, str]] = {
     "nu_minus_1": ((float(np.log(3.0)), 1.0), "log-normal", "from a heavy tail with a mean to nearly Normal"),
 }
 """Location and scale, family, and reason of each prior."""
-
-
-SPREADS = {"biome_effect": "biome_sd", "slope_effect": "slope_sd", "coefficient": "coefficient_sd"}
-"""Effects that are Normal about 0, and their spreads."""
 
 
 @dataclass(frozen=True)
@@ -207,20 +204,27 @@ def log_likelihood(sample: dict[str, Array], blocks: tuple[Block, ...], log_k: A
 
 
 def turnover_model(
-    blocks: tuple[Block, ...] | None, log_k: Array, n_components: int, biomes: tuple[int, ...], *, student: bool
+    blocks: tuple[Block, ...] | None,
+    log_k: Array,
+    n_components: int,
+    biomes: tuple[int, ...],
+    *,
+    student: bool,
+    known_spread: bool = False,
 ) -> None:
-    """The NumPyro model of the hyperparameters; without blocks, their prior. biomes : see `hyperparameters`."""
-    sample = hyperparameters(n_components, biomes, student=student)
+    """The NumPyro model of the hyperparameters; without blocks, their prior. Other arguments : of `hyperparameters`."""
+    sample = hyperparameters(n_components, biomes, student=student, known_spread=known_spread)
     if blocks is not None:
         numpyro.factor("layers", sum(p.sum() for p in log_likelihood(sample, blocks, log_k, student=student)))
 
 
-def hyperparameters(n_components: int, biomes: tuple[int, ...], *, student: bool) -> dict[str, Any]:
-    """Draws the hyperparameters from their priors.
+def hyperparameters(
+    n_components: int, biomes: tuple[int, ...], *, student: bool, known_spread: bool = False
+) -> dict[str, Any]:
+    """Draws the hyperparameters from their priors, but for the spreads of effects, which are summed out.
 
-    Effects are centred, because data know most of them better than their spread; the spreads' log-normal priors keep
-    shallow the funnel that a centred effect with few data opens. Only `biomes` (1–9, those with layers) are sampled;
-    the effects of the others stand at 0, to be drawn afterwards (`complete`).
+    Only `biomes` (1–9, those with layers) are sampled; the effects of the others stand at 0, to be drawn afterwards, as
+    are the spreads (`complete`). known_spread : at its prior's median; the effects are then Normal.
     """
     have = np.array(biomes) - 1
 
@@ -228,22 +232,22 @@ def hyperparameters(n_components: int, biomes: tuple[int, ...], *, student: bool
         (location, scale), family, _ = PRIORS[name]
         return (dist.Normal if family == "normal" else dist.LogNormal)(location, scale)
 
+    def effects(name: str, spread: str, size: int, batch: tuple[int, ...] = ()) -> Array:
+        location, scale = PRIORS[spread][0]
+        if known_spread:
+            return numpyro.sample(name, dist.Normal(0.0, np.exp(location)).expand([*batch, size]).to_event())
+        return numpyro.sample(name, UnknownSpread(location, scale, size, batch).to_event())
+
     s: dict[str, Any] = {"mean_log_k": numpyro.sample("mean_log_k", prior("mean_log_k"))}
     slopes = [numpyro.sample(name, prior(name)) for name in ("slope_log", "slope_linear")]
     s["slope"] = numpyro.deterministic("slope", jnp.stack(slopes))
-    s["biome_sd"] = numpyro.sample("biome_sd", prior("biome_sd"))
-    offset = numpyro.sample("biome_effect", dist.Normal(0.0, s["biome_sd"]).expand([len(have)]).to_event(1))
-    s["biome_offset"] = numpyro.deterministic("biome_offset", jnp.zeros(N_BIOMES).at[have].set(offset))
-    s["slope_sd"] = numpyro.sample("slope_sd", prior("slope_sd").expand([2]).to_event(1))
-    by_slope = numpyro.sample(
-        "slope_effect", dist.Normal(0.0, s["slope_sd"][:, None]).expand([2, len(have)]).to_event(2)
+    offset, by_slope = (
+        effects("biome_effect", "biome_sd", len(have)),
+        effects("slope_effect", "slope_sd", len(have), (2,)),
     )
+    s["biome_offset"] = numpyro.deterministic("biome_offset", jnp.zeros(N_BIOMES).at[have].set(offset))
     s["slope_offset"] = numpyro.deterministic("slope_offset", jnp.zeros((2, N_BIOMES)).at[:, have].set(by_slope))
-    s["coefficient"] = jnp.zeros(0)
-    if n_components:
-        s["coefficient_sd"] = numpyro.sample("coefficient_sd", prior("coefficient_sd"))
-        coefficient = dist.Normal(0.0, s["coefficient_sd"]).expand([n_components]).to_event(1)
-        s["coefficient"] = numpyro.sample("coefficient", coefficient)
+    s["coefficient"] = effects("coefficient", "coefficient_sd", n_components) if n_components else jnp.zeros(0)
     for name in ("tau_profile", "profile_skew", "tau_layer", "model_sd"):
         s[name] = numpyro.sample(name, prior(name))
     s["misfit_depth"] = numpyro.sample("misfit_depth", prior("log_misfit"))

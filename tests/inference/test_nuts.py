@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import arviz as az
 import jax
 import jax.numpy as jnp
@@ -9,10 +11,10 @@ import numpy as np
 import numpyro
 import numpyro.distributions as dist
 import pytest
-from scipy.optimize import minimize_scalar
 from scipy.stats import norm
 
 from bayes_rootc.inference.nuts import MAX_ROUNDS, MORE_DRAWS, Nuts
+from bayes_rootc.models.spread import UnknownSpread, draw_spread
 
 
 def conjugate(y) -> None:
@@ -73,35 +75,44 @@ def test_it_serves_other_data_of_the_shape_without_compiling_again(run):
     assert samples["mean"].mean() > 8
 
 
-def hierarchy(y) -> None:
-    """Centred effects that are known less well than their spread lets them vary."""
-    spread = numpyro.sample("spread", dist.LogNormal(np.log(0.3), 0.6))
-    effect = numpyro.sample("effect", dist.Normal(0.0, spread).expand([len(y)]).to_event(1))
+PRIOR = float(np.log(0.3)), 0.6
+
+
+def hierarchy(y, *, known_spread: bool = False) -> None:
+    """Effects that are known less well than their spread lets them vary."""
+    prior = dist.Normal(0.0, np.exp(PRIOR[0])).expand([len(y)]) if known_spread else UnknownSpread(*PRIOR, len(y))
+    effect = numpyro.sample("effect", prior.to_event() if known_spread else prior)
     numpyro.factor("data", dist.Normal(effect, 1.0).log_prob(y).sum())
 
 
-def test_effects_and_their_spread_are_whitened_where_they_have_their_mass():
-    """At the joint mode log spread is -4.1: the prior's -1.2, less 8 x 0.6². Its marginal has a closed form."""
-    y = np.array([1.1, -0.9, 0.4, -0.3, 0.8, -1.2, 0.2, 0.5])
+def test_effects_of_unknown_spread_have_their_exact_posterior():
+    """By quadrature over the spread, given which the effects are Normal."""
+    y = np.array([1.1, -0.9, 0.4, -0.3, 0.8, -1.2, 0.2, 2.5])
     with jax.enable_x64(True):
         data = (jnp.asarray(y),)
-    sampler = Nuts(hierarchy, data, tune=200, max_tree_depth=5, target_accept=0.9, spreads={"effect": "spread"})
-    middle, factor = sampler.locate(data)
-    at = sampler._unravel(jnp.arange(9.0))
-    place = int(at["spread"])
+    sampler = Nuts(hierarchy, data, tune=200, near=partial(hierarchy, known_spread=True))
+    place = sampler.locate(data)
+    samples, stats = sampler.run(data, place, seed=1, draws=1000)
+    effect = samples["effect"].reshape(-1, len(y))
 
-    def minus_log_marginal(log_spread: float) -> float:
-        data = norm.logpdf(y, scale=np.hypot(1, np.exp(log_spread))).sum()
-        return -data - norm.logpdf(log_spread, np.log(0.3), 0.6)
+    log_s = np.linspace(-6, 3, 2001)
+    variance = np.exp(2 * log_s)
+    weight = norm.pdf(log_s, *PRIOR) * np.prod(norm.pdf(y[:, None], scale=np.sqrt(1 + variance)), axis=0)
+    weight /= weight.sum()
+    shrunk = variance / (1 + variance)  # the conditional variance, and the mean over y
+    mean, sd = y * (weight @ shrunk), np.sqrt(weight @ shrunk + y**2 * (weight @ shrunk**2 - (weight @ shrunk) ** 2))
+    ess = np.array([float(az.ess(samples["effect"][..., i])) for i in range(len(y))])
+    assert (np.abs(effect.mean(axis=0) - mean) < 4 * sd / np.sqrt(ess)).all()
+    np.testing.assert_allclose(effect.std(axis=0), sd, rtol=0.1)
+    width = np.sqrt((np.asarray(place[1]) ** 2).sum(axis=1))
+    np.testing.assert_allclose(width, sd, rtol=0.5)
+    assert not stats["diverging"].any()
 
-    mode = minimize_scalar(minus_log_marginal, bounds=(-5, 2), method="bounded").x
-    assert middle[place] == pytest.approx(mode, abs=0.3)  # half of its posterior standard deviation
-    samples, stats = sampler.run(data, (middle, factor), seed=1, draws=500)
-    width = np.sqrt((np.asarray(factor) ** 2).sum(axis=1))
-    effects = np.asarray(at["effect"], int)
-    np.testing.assert_allclose(width[effects], samples["effect"].std(axis=(0, 1)), rtol=0.5)
-    assert width[place] == pytest.approx(np.log(samples["spread"]).std(), rel=0.5)
-    assert float(az.rhat(np.log(samples["spread"]))) < 1.05 and stats["diverging"].mean() < 0.01
+    spread = draw_spread(effect, PRIOR, np.random.default_rng(2))
+    log_spread = np.log(spread.reshape(samples["effect"].shape[:2]))
+    expected = weight @ log_s
+    error = np.sqrt(weight @ (log_s - expected) ** 2 / float(az.ess(log_spread)))
+    assert log_spread.mean() == pytest.approx(expected, abs=4 * error)
 
 
 def test_the_global_precision_stays_as_it_was(run):

@@ -28,8 +28,8 @@ from bayes_rootc.models.radiocarbon import LogNormalPrior, delta14c, invert
 from bayes_rootc.models.turnover import TurnoverModel, depth_functions, misfit_design, misfit_sd, profile_quantile
 
 TRUTH = {"mean_log_k": -6.2, "tau_profile": 0.7, "profile_skew": -0.3, "tau_layer": 0.4, "model_sd": 25.0, "nu": 4.0}
-SLOPE, BIOME, EFFECT = np.array([-1.3, -0.2]), {1: 0.5, 3: 0.1, 6: -0.6}, 0.3
-MISFIT = {1: 1.0, 3: 1.0, 6: 1.6}
+SLOPE, BIOME, EFFECT = np.array([-1.3, -0.2]), {1: 0.5, 3: 0.1, 6: -0.6}, 0.5
+MISFIT = {1: 1.0, 3: 1.0, 6: 2.5}
 """Of a biome, over model_sd."""
 
 AIR = Atmosphere.packaged()
@@ -62,7 +62,7 @@ def simulate(profiles: int, seed: int = 0, per_profile: int = 4) -> tuple[pd.Dat
         }
     )
     below, above = TRUTH["tau_profile"] * np.exp([-TRUTH["profile_skew"], TRUTH["profile_skew"]])
-    old = rng.uniform(size=profiles) < below / (below + above)
+    old = np.random.default_rng([seed, 1]).uniform(size=profiles) < below / (below + above)
     effect = np.where(old, -below, above) * np.abs(rng.standard_normal(profiles))
     log_k = (
         TRUTH["mean_log_k"]
@@ -96,8 +96,7 @@ def shortened(fit: TurnoverFit, draws: int) -> TurnoverFit:
 
 def test_the_fit_is_to_be_trusted(fitted):
     row = diagnose_fit("turnover", fitted)
-    assert row["r_hat_max"] < 1.01 and min(row["ess_bulk_min"], row["ess_tail_min"]) >= 400, row
-    assert row["quadrature_error"] < 0.05 and row["divergences"] <= 2, row  # of 1,600 draws and more of a funnel
+    assert row["verdict"] == "good", row
 
 
 def test_the_truth_is_among_the_draws(fitted):
@@ -110,10 +109,10 @@ def test_the_truth_is_among_the_draws(fitted):
     assert np.quantile(contrast, 0.0005) < BIOME[1] - BIOME[6] < np.quantile(contrast, 0.9995)
     contrast = draws["misfit_biome"][:, 5] - draws["misfit_biome"][:, 0]
     low, high = np.quantile(contrast, [0.0005, 0.9995])
-    assert low < np.log(MISFIT[6] / MISFIT[1]) < high and np.quantile(contrast, 0.2) > 0
+    assert low < np.log(MISFIT[6] / MISFIT[1]) < high and np.quantile(contrast, 0.025) > 0
     assert draws["coefficient"].shape[1] == 1
     low, high = np.quantile(draws["coefficient"][:, 0], [0.0005, 0.9995])
-    assert low < EFFECT < high and np.quantile(draws["coefficient"][:, 0], 0.025) > 0
+    assert 0 < low < EFFECT < high
 
 
 def test_intervals_of_log_k_cover_the_truth(fitted, world):
