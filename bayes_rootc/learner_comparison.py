@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from .demo import is_simulated
 from .files import write_csv
 from .inference.sampling import offer_devices
 from .mapping.learners import learner_tasks
@@ -57,5 +58,5 @@ def train_and_compare(settings: RunSettings, *, folds: int = FOLDS, quiet: bool 
         table = pd.concat(parts, ignore_index=True)
         first = [c for c in ("target", "learner", "split", "fold", "id") if c in table]
         write_csv(settings.out / "tables" / f"{name}.csv", table[[*first, *table.columns.drop(first)]])
-    save_learner_figures(settings.out)
+    save_learner_figures(settings.out, simulated=is_simulated(inputs.folder))
     return path

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from .data.atmosphere import Prehistory
 from .data.folder import Inputs
+from .demo import is_simulated
 from .files import write_csv
 from .inference.checks import calibration_table
 from .inference.regressions import Response, allocation_records, ibulk_records, iroot_records
@@ -106,7 +107,7 @@ def fit(
             write_csv(tables / "turnover_sbc.csv", calibration_table(ranks))
     from .report.figures_turnover import save_check_figures
 
-    save_check_figures(settings.out)
+    save_check_figures(settings.out, simulated=is_simulated(inputs.folder))
     return settings.out / "posterior" / "turnover.nc"
 
 
@@ -145,7 +146,7 @@ def fit_one_regression(
         else:
             records, components = regression_records(name, inputs, settings, progress)
             infer_regression(name, records, components, settings)
-        save_regression_figures(settings.out)
+        save_regression_figures(settings.out, simulated=is_simulated(inputs.folder))
     if folds:
         with stages.stage(f"{folds}-fold cross-validation") as progress:
             scores, fits = cross_validate_regression(

@@ -17,7 +17,7 @@ from ..data.israd import DEFAULT_SIGMA, MAX_SIGMA
 from ..data.tables import read_csv
 from ..errors import InputError
 from ..models.components import Components
-from ..models.root_depth import layer_fractions, make_root_records, to_depths
+from ..models.root_depth import layer_fractions, new_profiles
 from .sampling import summary_columns
 from .turnover import TurnoverFit, draw_layers
 
@@ -140,14 +140,11 @@ def predict_root_depth(
     places = with_covariates(sites, reason, components.covariates, covariates, nearest_km)
     out = sites.copy()
     if len(places):
-        unknown = dict.fromkeys(("d50", "d95", "d50_sampled", "d95_sampled"), np.nan)
-        records = make_root_records(places.assign(**unknown), components)
-        order = places.sort_values(["lat", "lon"], kind="stable")[ROW].to_numpy()
-        d50, d95 = to_depths(records.new_sites(draws, np.random.default_rng(seed)))
+        d50, d95 = new_profiles(draws, components, places, np.random.default_rng(seed))
         drawn = dict(zip(ROOT_QUANTITIES, (d50, d95, *np.moveaxis(layer_fractions(d50, d95), 2, 0)), strict=True))
         for quantity, values in drawn.items():
             table = summary_columns(quantity, values, axis=0)
-            table.index = order
+            table.index = places[ROW]
             out = out.join(table)
     return out.assign(reason=reason).reindex(columns=[*sites, *ROOT_COLUMNS])
 

@@ -55,26 +55,17 @@ def sample(
 
     compiled = {} if sampler in JAX_SAMPLERS else {"mode": "NUMBA"}
     nuts: dict[str, Any] = {"target_accept": target_accept}
+    length = {"chains": chains, "tune": tune, "draws": draws}
     if sampler not in ("pymc", "numpyro") and find_spec(sampler) is None:
         raise InputError(f'sampler "{sampler}" is not installed; `pip install {sampler}`, or choose another')
     with model, quiet("pymc"), _double_precision(sampler in JAX_SAMPLERS):
         if sampler == "numpyro":
-            tree = _sample_numpyro(
-                model,
-                seed=seed,
-                chains=chains,
-                tune=tune,
-                draws=draws,
-                target_accept=target_accept,
-                max_tree_depth=max_tree_depth,
-            )
+            tree = _sample_numpyro(model, nuts | {"max_tree_depth": max_tree_depth}, seed=seed, **length)
         else:
             if sampler == "blackjax":
                 nuts["chain_method"] = _chain_method(sampler, chains)
             tree = pm.sample(
-                draws=draws,
-                tune=tune,
-                chains=chains,
+                **length,
                 cores=1 if sampler == "pymc" else None,
                 random_seed=seed,
                 nuts=nuts,
@@ -108,7 +99,7 @@ NUMPYRO_STATS = {
 
 
 def _sample_numpyro(
-    model: pm.Model, *, seed: int, chains: int, tune: int, draws: int, target_accept: float, max_tree_depth: int
+    model: pm.Model, nuts: dict[str, Any], *, seed: int, chains: int, tune: int, draws: int
 ) -> xr.DataTree:
     """NumPyro on the log density of a PyMC model.
 
@@ -124,7 +115,7 @@ def _sample_numpyro(
     point, rng = model.initial_point(seed), np.random.default_rng(seed)
     start = [point[v.name] + rng.uniform(-1, 1, (chains, *np.shape(point[v.name]))) for v in model.value_vars]
     mcmc = MCMC(
-        NUTS(potential_fn=potential, target_accept_prob=target_accept, max_tree_depth=max_tree_depth),
+        NUTS(potential_fn=potential, target_accept_prob=nuts["target_accept"], max_tree_depth=nuts["max_tree_depth"]),
         num_warmup=tune,
         num_samples=draws,
         num_chains=chains,

@@ -11,7 +11,7 @@ from ..data.covariates import CovariateStack
 from ..inference.predict import ROW, STATISTICS, reasons, with_covariates
 from ..inference.sampling import summary_columns
 from ..models.components import Components
-from ..models.root_depth import cumulative_share, make_root_records, to_depths
+from ..models.root_depth import cumulative_share, new_profiles
 from .learners import Learners, design_matrix
 
 FLUXES = ("iroot", "ibulk", "iloss")
@@ -70,14 +70,9 @@ def _iroot(
 ) -> NDArray[np.float64]:
     """I_root of the layers, (row, member): the place's, times the share of the layer in the roots of a new profile."""
     members = learners.predict_iroot(places)
-    draws, components = roots
-    unknown = dict.fromkeys(("d50", "d95", "d50_sampled", "d95_sampled"), np.nan)
-    order = places.sort_values(["lat", "lon"], kind="stable").index.to_numpy()  # in which records of roots stand
-    records = make_root_records(places.assign(**unknown), components)
-    depths = np.empty((len(draws["mean"]), len(places), 2))
-    depths[:, order] = records.new_sites(draws, np.random.default_rng(seed))
-    few = np.arange(members.shape[1]) * len(depths) // members.shape[1]
-    d50, d95 = (d.T[at] for d in to_depths(depths[few]))
+    depths = new_profiles(*roots, places, np.random.default_rng(seed))
+    few = np.arange(members.shape[1]) * len(depths[0]) // members.shape[1]
+    d50, d95 = (d[few].T[at] for d in depths)
     top, bottom = (rows[c].to_numpy(float)[:, None] for c in ("top", "bottom"))
     share = cumulative_share(bottom, d50, d95) - cumulative_share(top, d50, d95)
     return members[at] * share / cumulative_share(PROFILE_DEPTH_CM, d50, d95)

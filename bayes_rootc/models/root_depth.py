@@ -360,6 +360,18 @@ def make_root_records(profiles: pd.DataFrame, components: Components) -> RootRec
     )
 
 
+def new_profiles(
+    draws: dict[str, NDArray], components: Components, places: pd.DataFrame, rng: np.random.Generator
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """D50 and D95 (cm) of one new profile at each place, (draw, place). places : `lat`, `lon`, `biome`, covariates."""
+    unknown = places.assign(**dict.fromkeys(("d50", "d95", "d50_sampled", "d95_sampled"), np.nan))
+    records = make_root_records(unknown, components)
+    as_records = places.sort_values(["lat", "lon"], kind="stable")
+    back = np.argsort(places.index.get_indexer(as_records.index))
+    d50, d95 = to_depths(records.new_sites(draws, rng)[:, back])
+    return d50, d95
+
+
 def fractions_by_biome(
     draws: dict[str, NDArray], records: RootRecords, count: int, rng: np.random.Generator, *, sites_per_draw: int = 400
 ) -> xr.Dataset:

@@ -180,12 +180,15 @@ def _turnover(results: Results) -> str:
         if "nu" in table.index
         else ""
     )
+    skew = table["mean"].to_dict()["profile_skew"]
+    side, factor = "old" if skew < 0 else "young", math.exp(2 * abs(skew))
     return (
         "The hierarchical fit. (a) Median age of a biome's profiles, covariates at their mean, with 95 % bands. (b) "
         "Effect of the principal components of soil, climate and topography on log k (grey: the interval spans 0). (c) "
-        f"Profiles scatter by {number(profile['mean'], 2)} in log k about what biome, depth and covariates say, layers "
-        f"of one profile by {number(layer['mean'], 2)}; a one-pool model misses a measurement by "
-        f"{number(misfit['mean'], 2)} ‰{tail}. (d) Radiocarbon that the prior and the posterior would make, and the "
+        f"Profiles scatter by {number(profile['mean'], 2)} in log k about what biome, depth and covariates say (those "
+        f"on the {side} side {number(factor, 2)} times as far as the others), layers of one profile by "
+        f"{number(layer['mean'], 2)}; a one-pool model misses a measurement by {number(misfit['mean'], 2)} ‰ in the "
+        f"mean of biomes and periods{tail}. (d) Radiocarbon that the prior and the posterior would make, and the "
         "measured: the prior allows far more than was seen, so the data decide."
     )
 
@@ -204,7 +207,9 @@ def _modes(results: Results) -> str:
     two = layers["n_modes"] > 1
     over = int((layers["mode2_probability"] >= 0.1).sum())
     return (
-        "After the bomb tests one radiocarbon value can have two ages. Left: Δ¹⁴C of the model against age (line) and "
+        "After the bomb tests one radiocarbon value can have two ages, on either side of the peak. Where it lies below "
+        "all that the peak leaves, a second mode has another cause: a layer and the rest of its profile disagree, and "
+        "heavy tails let either be believed. Left: Δ¹⁴C of the model against age (line) and "
         "the measurement (blue; band: ± one standard deviation, misfit of a one-pool model included). Right: posterior "
         f"draws, with the two modes and their probabilities from layers.csv. {number(two.sum(), 6)} of "
         f"{number(len(layers), 6)} layers have a second mode of at least 0.5 %, {number(over, 6)} of at least 10 %. "

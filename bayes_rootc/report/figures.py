@@ -17,7 +17,6 @@ from scipy.special import expit
 from ..constants import BIOMES, LAYER_NAMES, LAYERS, PROFILE_NAME
 from ..data.atmosphere import ATMOSPHERE_ZONES
 from ..data.covariates import CovariateStack
-from ..files import atomic_path
 from .captions import caption, pick
 from .figures_maps import World, figure_layer_maps, figure_loss_maps, figure_sites
 from .figures_posterior import figure_modes, figure_predictive
@@ -27,7 +26,6 @@ from .results import Results
 from .style import (
     BIOME_COLOURS,
     BIOME_LABELS,
-    DPI,
     FLUX_COLOURS,
     FLUX_LABELS,
     FLUX_UNIT,
@@ -41,11 +39,11 @@ from .style import (
     draw_intervals,
     flux_axis,
     letter,
-    mark_simulated,
     name_rows,
     new_figure,
     parts_of,
     plain_log,
+    save,
     styled,
 )
 
@@ -330,11 +328,7 @@ def save_figures(results: Results, covariates: CovariateStack) -> list[tuple[Pat
     saved = []
     for name, title, draw in catalogue(results, world):
         path = results.out / "figures" / f"{name}.png"
-        with atomic_path(path) as temporary:
-            figure = draw()
-            if results.simulated:
-                mark_simulated(figure)
-            figure.savefig(temporary, dpi=DPI, format="png")
+        save(draw(), path, simulated=results.simulated)
         saved.append((path, title, caption(results, name)))
     return saved
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from scipy.stats import binom
 
-from ..constants import MAP_FOREST
-from ..files import atomic_path
-from ..mapping.regressors import ENSEMBLE, LEARNERS
-from .style import DPI, FLUX_COLOURS, letter, new_figure, styled
+from ..constants import INTERVAL, MAP_FOREST
+from ..mapping.regressors import ENSEMBLE, LEARNERS, POSTERIOR_FOREST, QUANTILE_FOREST
+from .style import FLUX_COLOURS, letter, new_figure, save, styled
 
 TITLES = {"iroot": "log I_root", "ibulk": "log I_bulk per cm", "f_bnpp": "log odds of f_BNPP"}
 SPLITS = {"site": "sites held out", "spatial": "regions held out"}
@@ -19,6 +20,14 @@ SHOWN = (*LEARNERS, ENSEMBLE)
 """The paper's panels a-f."""
 
 GREY = "#999999"
+
+HIGHLIGHTED: dict[str, dict[str, Any]] = {
+    "random forest": {"color": "#d55e00", "lw": 1.2},
+    QUANTILE_FOREST: {"color": "#56b4e9", "lw": 1.2},
+    POSTERIOR_FOREST: {"color": "#0072b2", "lw": 1.6},
+    ENSEMBLE: {"color": "#009e73", "lw": 1.2, "ls": (0, (4, 1))},
+}
+"""Learners whose calibration is told apart."""
 
 
 @styled
@@ -58,42 +67,43 @@ def figure_learners(held_out: pd.DataFrame, scores: pd.DataFrame, target: str) -
 @styled
 def figure_reliability(held_out: pd.DataFrame) -> Figure:
     """Share of observations below each quantile of their predictions, less that quantile: 0 where it can be believed;
-    rising where predictions are too wide, falling in the middle where they are too narrow.
+    rising where predictions are too wide, falling in the middle where they are too narrow. The band holds 95 % of what
+    chance alone makes of so many independent observations, at each quantile.
 
     held_out : `tables/learners_held_out.csv`.
     """
-    learners = list(held_out["learner"].unique())
+    learners = [n for n in held_out["learner"].unique() if n not in HIGHLIGHTED] + list(HIGHLIGHTED)
     levels = np.linspace(0.01, 0.99, 99)
-    fig = new_figure(4.8)
+    fig = new_figure(5.2)
     axes = fig.subplots(2, 3, sharex=True, sharey=True)
     for row, (split, title) in zip(axes, SPLITS.items(), strict=True):
         for ax, (target, name) in zip(row, TITLES.items(), strict=True):
             here = held_out[(held_out["target"] == target) & (held_out["split"] == split)]
+            n = int((here["learner"] == learners[0]).sum())
+            low, high = (100 * (binom.ppf(q, n, levels) / n - levels) for q in INTERVAL)
+            ax.fill_between(100 * levels, low, high, color="#e4e4e4", lw=0, label="chance")
             ax.axhline(0, color="black", lw=0.7, ls="--")
-            for number, learner in enumerate(learners):
+            for learner in learners:
                 pit = np.sort(here.loc[here["learner"] == learner, "pit"])
-                below = np.searchsorted(pit, levels, side="right") / max(len(pit), 1)
-                look = {"lw": 1.2} if "forest" in learner else {"lw": 0.8, "ls": (0, (3, 1))}
-                ax.plot(100 * levels, 100 * (below - levels), color=f"C{number}", label=learner, **look)
+                below = np.searchsorted(pit, levels, side="right") / len(pit)
+                look = HIGHLIGHTED.get(learner, {"color": "#aaaaaa", "lw": 0.6})
+                label = learner if learner in HIGHLIGHTED else "other learners"
+                ax.plot(100 * levels, 100 * (below - levels), label=label, **look)
             ax.set_title(f"{name}, {title}", fontsize=7)
     for ax in axes[-1]:
         ax.set_xlabel("quantile of the prediction (%)")
     for ax in axes[:, 0]:
         ax.set_ylabel("observations below it, less it (%)")
-    axes[0, 0].legend(fontsize=4.5, ncols=2, loc="lower center")
+    handles, names = axes[0, 0].get_legend_handles_labels()
+    once = dict(zip(names, handles, strict=True))
+    fig.legend(once.values(), once.keys(), loc="outside lower center", ncols=3, fontsize=7)
     return fig
 
 
-def save_learner_figures(out: Path) -> list[Path]:
-    """`figures/learners_TARGET.png` and `learners_reliability.png` from the tables; returns the paths."""
+def save_learner_figures(out: Path, *, simulated: bool) -> None:
+    """Draws `learners_TARGET.png` and `learners_reliability.png` from the tables into `figures/`."""
     held_out, scores = (pd.read_csv(out / "tables" / f"{name}.csv") for name in ("learners_held_out", "learners"))
     scores = scores[scores["learner"] != MAP_FOREST]
     figures = {f"learners_{target}": figure_learners(held_out, scores, target) for target in TITLES}
-    figures["learners_reliability"] = figure_reliability(held_out)
-    saved = []
-    for name, figure in figures.items():
-        path = out / "figures" / f"{name}.png"
-        with atomic_path(path) as temporary:
-            figure.savefig(temporary, dpi=DPI, format="png")
-        saved.append(path)
-    return saved
+    for name, figure in {**figures, "learners_reliability": figure_reliability(held_out)}.items():
+        save(figure, out / "figures" / f"{name}.png", simulated=simulated)

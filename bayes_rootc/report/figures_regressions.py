@@ -13,11 +13,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ..constants import BIOMES, INTERVAL
-from ..files import atomic_path
 from ..models.regression import INTERCEPT
 from ..models.root_depth import DEPTHS
 from .regression_tables import ALL_BIOMES, R_SQUARED
-from .style import BIOME_LABELS, DPI, FLUX_LABELS, WIDTH, letter, new_figure, parts_of, styled
+from .style import BIOME_LABELS, FLUX_LABELS, WIDTH, letter, new_figure, parts_of, save, styled
 
 if TYPE_CHECKING:
     from arviz_plots import PlotCollection
@@ -146,24 +145,23 @@ def _taken(plots: PlotCollection, column: str, label: str, *, zero: bool = False
     return figure
 
 
-def save_regression_figures(out: Path) -> None:
+def save_regression_figures(out: Path, *, simulated: bool) -> None:
     """Draws `drivers.png`, and `NAME_forest.png` and `NAME_ridge.png` of the regressions whose posteriors are there."""
     tables, figures = out / "tables", out / "figures"
+
+    def keep(name: str, figure: Figure) -> None:
+        save(figure, figures / f"{name}.png", simulated=simulated)
+
     names = [n for n in PANELS if (tables / f"{n}_summary.csv").exists()]
     if names:
         kinds = ("", "_summary")
         coefficients, summaries = ({n: pd.read_csv(tables / f"{n}{kind}.csv") for n in names} for kind in kinds)
-        _save(figures / "drivers.png", figure_drivers(coefficients, summaries))
+        keep("drivers", figure_drivers(coefficients, summaries))
     for name in TITLES:
         path = out / "posterior" / f"{name}.nc"
         if not path.exists():
             continue
         with xr.open_datatree(path, engine="h5netcdf") as tree:
             if tree["components"].sizes.get("component"):
-                _save(figures / f"{name}_forest.png", figure_forest(tree, name))
-            _save(figures / f"{name}_ridge.png", figure_ridge(tree, name))
-
-
-def _save(path: Path, figure: Figure) -> None:
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=DPI, format="png")
+                keep(f"{name}_forest", figure_forest(tree, name))
+            keep(f"{name}_ridge", figure_ridge(tree, name))

@@ -11,17 +11,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ..constants import INTERVAL
-from ..files import atomic_path
 from .style import (
     BIOME_COLOURS,
     BIOME_LABELS,
-    DPI,
     FLUX_COLOURS,
     draw_intervals,
     letter,
     name_rows,
     new_figure,
     plain_log,
+    save,
     styled,
 )
 
@@ -164,23 +163,19 @@ def figure_calibration(ranks: pd.DataFrame) -> Figure:
     return fig
 
 
-def save_check_figures(out: Path) -> list[Path]:
-    """Draws what the tables of the dearer checks allow into `figures/`; returns the paths."""
-    tables, saved = out / "tables", []
+def save_check_figures(out: Path, *, simulated: bool) -> None:
+    """Draws what the tables of the dearer checks allow into `figures/`."""
+    tables = out / "tables"
 
-    def save(name: str, figure: Figure) -> None:
-        path = out / "figures" / f"{name}.png"
-        with atomic_path(path) as temporary:
-            figure.savefig(temporary, dpi=DPI, format="png")
-        saved.append(path)
+    def keep(name: str, figure: Figure) -> None:
+        save(figure, out / "figures" / f"{name}.png", simulated=simulated)
 
     with xr.open_datatree(out / "posterior" / "turnover.nc", engine="h5netcdf") as tree:
         if "prior" in tree.children:
             ages, population = (pd.read_csv(tables / f"turnover_{name}.csv") for name in ("ages", "population"))
-            save("turnover", figure_turnover(ages, population, tree))
+            keep("turnover", figure_turnover(ages, population, tree))
     if (tables / "turnover_cv.csv").exists():
         held_out, scores = (pd.read_csv(tables / f"turnover_{name}.csv") for name in ("held_out", "cv"))
-        save("turnover_held_out", figure_held_out_profiles(held_out, scores))
+        keep("turnover_held_out", figure_held_out_profiles(held_out, scores))
     if (tables / "turnover_sbc_ranks.csv").exists():
-        save("turnover_sbc", figure_calibration(pd.read_csv(tables / "turnover_sbc_ranks.csv")))
-    return saved
+        keep("turnover_sbc", figure_calibration(pd.read_csv(tables / "turnover_sbc_ranks.csv")))

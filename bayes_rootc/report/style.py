@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
+from pathlib import Path
 from typing import Any
 
 import matplotlib
@@ -15,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import gaussian_kde
 
 from ..constants import BIOMES
+from ..files import atomic_path
 
 WIDTH = 7.2
 """Full width of a printed page, inches."""
@@ -121,10 +123,13 @@ def parts_of(figure: Figure, rows: int, columns: int, **layout: Any) -> list[Sub
     return list(parts.flat)
 
 
-def mark_simulated(figure: Figure) -> None:
-    """Writes across a figure that its data are simulated: figures travel without their report."""
-    look: Any = {"fontsize": 44, "color": "#b00020", "alpha": 0.16, "rotation": 25, "weight": "bold", "zorder": 100}
-    figure.text(0.5, 0.5, "SIMULATED", ha="center", va="center", in_layout=False, **look)
+def save(figure: Figure, path: Path, *, simulated: bool) -> None:
+    """Writes a figure as PNG; across one whose data are simulated it is said: figures travel without their report."""
+    if simulated:
+        look: Any = {"fontsize": 44, "color": "#b00020", "alpha": 0.16, "rotation": 25, "weight": "bold", "zorder": 100}
+        figure.text(0.5, 0.5, "SIMULATED", ha="center", va="center", in_layout=False, **look)
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=DPI, format="png")
 
 
 def letter(ax: Axes, text: str, title: str = "") -> None:

@@ -179,7 +179,14 @@ def write_summaries(write) -> None:
     fit = {"fit": "root_depth", "r_hat_max": 1.001, "ess_bulk_min": 1200, "ess_tail_min": 1500, "divergences": 0}
     write("diagnostics", pd.DataFrame([fit | {"e_bfmi_min": 0.9, "verdict": "good"}]))
     write("stock_sources", pd.DataFrame([{"name": "gridded", "layers": 5, "compared": 9, "log_bias": 0, "log_sd": 1}]))
-    rows = {"tau_profile": 0.8, "tau_layer": 0.4, "model_sd": 20.0, "nu": 3.0, "coefficient[soil 1]": 0.2}
+    rows = {
+        "tau_profile": 0.8,
+        "profile_skew": -0.3,
+        "tau_layer": 0.4,
+        "model_sd": 20.0,
+        "nu": 3.0,
+        "coefficient[soil 1]": 0.2,
+    }
     write("turnover_population", pd.DataFrame([
         {"parameter": name, "meaning": "meaning", "unit": "1"} | spread("", value)
         for name, value in rows.items()

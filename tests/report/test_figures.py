@@ -12,7 +12,7 @@ from bayes_rootc.constants import LAYERS
 from bayes_rootc.report.captions import caption, number
 from bayes_rootc.report.figures import World, _step_by_depth, catalogue
 from bayes_rootc.report.results import Results
-from bayes_rootc.report.style import mark_simulated, new_figure
+from bayes_rootc.report.style import new_figure, save
 
 NAMES = (
     "sites", "inputs", "loss", "loss_map", "iroot_maps", "ibulk_maps", "iloss_maps", "ages", "held_out", "modes",
@@ -73,10 +73,11 @@ def test_drawing_leaves_the_settings_as_they_were(finished, world):
     assert dict(matplotlib.rcParams) == before
 
 
-def test_a_figure_of_simulated_data_says_so():
-    figure = new_figure(1.0)
-    mark_simulated(figure)
-    assert [text.get_text() for text in figure.texts] == ["SIMULATED"]
+def test_a_figure_of_simulated_data_says_so(tmp_path):
+    for simulated, texts in ((True, ["SIMULATED"]), (False, [])):
+        figure = new_figure(1.0)
+        save(figure, tmp_path / "figure.png", simulated=simulated)
+        assert [text.get_text() for text in figure.texts] == texts
 
 
 def test_a_run_without_two_modes_says_so(finished, world):
