@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from .demo import is_simulated
 from .files import write_csv
 from .inference.sampling import offer_devices
-from .mapping.learners import learner_tasks
 from .mapping.regressors import TREES
-from .mapping.validation import classes_table, compare_learners, learners_table
-from .pipeline import check, step_seed, train
+from .mapping.validation import classes_table, compare_learners, learners_table, tau_table
+from .pipeline import check, step_seed, tasks_of, train
 from .progress import Stages
 from .report.figures_learners import save_learner_figures
 from .settings import RunSettings
@@ -25,8 +26,9 @@ FOLDS = 5
 def train_and_compare(settings: RunSettings, *, folds: int = FOLDS, quiet: bool = False) -> Path:
     """The forests of the maps, and all learners and ensembles with their scores on what they have not seen.
 
-    Writes `tables/learners.csv`, `learners_by_class.csv` (biomes and depths), `learners_held_out.csv` (every
-    prediction), and `figures/learners_*.png`. Returns the path of the first.
+    Writes `tables/learners.csv`, `learners_by_class.csv` (biomes, depths, area of applicability), `learners_tau.csv`
+    (scaling of the spread, by the same), `learners_importance.csv`, `learners_held_out.csv` (every prediction), and
+    `figures/learners_*.png`. Returns the path of the first.
 
     Raises
     ------
@@ -38,25 +40,30 @@ def train_and_compare(settings: RunSettings, *, folds: int = FOLDS, quiet: bool 
         inputs = check(settings)
     with stages.stage("turnover, unless there") as progress:
         stocks, density = bulk_density(inputs, settings, progress)
-    tasks = learner_tasks(inputs, stocks, density, settings.block_degrees)
+    tasks = tasks_of(inputs, stocks, density, settings)
     with stages.stage("forests of the maps") as progress:
         train(tasks, inputs.features, settings, progress)
     path = settings.out / "tables" / "learners.csv"
     trees = min(TREES, settings.members)  # fewer in a quick run
-    scores, classes, held_out = [pd.read_csv(path)], [], []
+    parts: dict[str, list[pd.DataFrame]] = defaultdict(list, learners=[pd.read_csv(path)])
     for target, task in tasks.items():
         with stages.stage(f"learners of {target}") as progress:
             seed = step_seed(settings, f"learners {target}")
-            predictions, costs = compare_learners(
+            predictions, costs, importance = compare_learners(
                 task.X, task.y, task.site, task.block, folds=folds, seed=seed, trees=trees, progress=progress
             )
-        scores.append(learners_table(predictions, costs).assign(target=target))
-        classes.append(classes_table(predictions, task.table).assign(target=target))
-        names = task.table["id"].to_numpy(str)[predictions["row"].to_numpy()]
-        held_out.append(predictions.drop(columns="row").assign(target=target, id=names))
-    for name, parts in {"learners": scores, "learners_by_class": classes, "learners_held_out": held_out}.items():
-        table = pd.concat(parts, ignore_index=True)
+        rows = task.table[["id", "lat", "lon"]].iloc[predictions["row"].to_numpy()].reset_index(drop=True)
+        for name, table in {
+            "learners": learners_table(predictions, costs),
+            "learners_by_class": classes_table(predictions, task.table),
+            "learners_tau": tau_table(predictions, task.table, task.site, seed=seed),
+            "learners_importance": importance.assign(feature=np.array(task.features)[importance["feature"]]),
+            "learners_held_out": pd.concat([predictions.drop(columns="row"), rows], axis=1),
+        }.items():
+            parts[name].append(table.assign(target=target))
+    for name, of_targets in parts.items():
+        table = pd.concat(of_targets, ignore_index=True)
         first = [c for c in ("target", "learner", "split", "fold", "id") if c in table]
         write_csv(settings.out / "tables" / f"{name}.csv", table[[*first, *table.columns.drop(first)]])
-    save_learner_figures(settings.out, simulated=is_simulated(inputs.folder))
+    save_learner_figures(settings.out, inputs.covariates, simulated=is_simulated(inputs.folder))
     return path

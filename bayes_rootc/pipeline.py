@@ -46,9 +46,10 @@ from .inference.turnover import (
     fit_turnover,
 )
 from .inference.turnover_checks import draw_prior, ppc_scores, score_table
-from .mapping.learners import FluxModel, Learners, PosteriorForest, Task, learner_tasks, validate
+from .mapping.learners import FluxModel, Learners, PosteriorForest, validate
 from .mapping.maps import land_cells, make_maps, member_totals, predict_fields, totals_table
 from .mapping.model_file import save_learners
+from .mapping.tasks import Task, learner_tasks, variogram_table
 from .mapping.writers import write_cogs, write_netcdf
 from .models.bulk_input import StockSource, harmonise, layer_stocks, standard_layers, stock_draws
 from .models.components import Components
@@ -132,7 +133,7 @@ def run(settings: RunSettings, *, quiet: bool = False) -> Path:
     with stages.stage("root depth"):
         _, fractions = infer_root_depth(inputs, settings)
     with stages.stage("learners") as progress:
-        tasks = learner_tasks(inputs, bulk.stocks, bulk.density, settings.block_degrees)
+        tasks = tasks_of(inputs, bulk.stocks, bulk.density, settings)
         learners = train(tasks, inputs.features, settings, progress)
     with stages.stage("estimates"):
         estimates = estimate(inputs, bulk, learners, settings)
@@ -334,6 +335,14 @@ def infer_regression[R: Response](
     for kind, table in tables.items():
         write_csv(settings.out / "tables" / (f"{name}_{kind}.csv" if kind else f"{name}.csv"), table)
     return fit
+
+
+def tasks_of(inputs: Inputs, stocks: pd.DataFrame, density: NDArray, settings: RunSettings) -> dict[str, Task]:
+    """The responses that are learnt; `tables/variograms.csv` says how far apart their sites err alike."""
+    seed = step_seed(settings, "variograms")
+    tasks = learner_tasks(inputs, stocks, density, block_km=settings.block_km, seed=seed)
+    write_csv(settings.out / "tables" / "variograms.csv", variogram_table(tasks))
+    return tasks
 
 
 def train(

@@ -53,8 +53,8 @@ class RunSettings(pydantic.BaseModel):
     """Posterior draws, trees of a forest, and Monte Carlo members: draw m goes into tree m and into member m."""
     validation_splits: int = pydantic.Field(10, ge=2)
     """Hold-out splits that calibrate the forests' spread (20 % of the sites, or of the spatial blocks, each)."""
-    block_degrees: float = pydantic.Field(5.0, gt=0)
-    """Size of the blocks of spatial validation."""
+    block_km: float | None = pydantic.Field(None, gt=0)
+    """Side of the blocks of spatial validation; none: the range of the variogram of residuals, from 100 to 1,500 km."""
     chains: int = pydantic.Field(4, ge=2)
     tune: int = pydantic.Field(500, ge=100)
     sampler_draws: int = pydantic.Field(750, ge=100)

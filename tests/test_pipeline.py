@@ -15,6 +15,7 @@ from bayes_rootc.cli import main
 from bayes_rootc.constants import BIOMES, LAYER_NAMES
 from bayes_rootc.data.folder import read_inputs
 from bayes_rootc.data.grid import MapGrid
+from bayes_rootc.mapping.blocks import BLOCK_KM
 from bayes_rootc.single_fit import stored_log_k
 
 TABLES = (
@@ -349,7 +350,12 @@ def test_learners_are_compared_on_what_a_fit_has_left(quick_run, quick_settings,
     held_out, classes = table(tmp_path, "learners_held_out"), table(tmp_path, "learners_by_class")
     assert (held_out.groupby(["target", "split", "learner"])["id"].nunique() > 50).all()
     assert {"0-10", BIOMES[1]} <= set(classes["class"])
-    for name in ("learners_iroot", "learners_ibulk", "learners_f_bnpp", "learners_reliability"):
+    tau, blocks = table(tmp_path, "learners_tau"), table(tmp_path, "variograms")
+    assert (tau["p025"] <= tau["tau95"]).all() and (tau["tau95"] <= tau["p975"]).all()
+    assert blocks["block_km"].between(*BLOCK_KM).all() and (blocks.groupby("target").size() > 4).all()
+    assert set(table(tmp_path, "learners_importance")["feature"]) > {"top", "bottom", "biome_1"}
+    of_targets = ("iroot", "ibulk", "f_bnpp", "reliability", "importance", "blocks")
+    for name in (f"learners_{name}" for name in of_targets):
         assert (tmp_path / "figures" / f"{name}.png").stat().st_size > 20_000
 
 

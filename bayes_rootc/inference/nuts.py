@@ -162,7 +162,7 @@ class Nuts:
                     first = max(tune - i * CHUNK, 0)
                     kept.append(jax.tree.map(lambda a, first=first: np.asarray(a[first:]), drawn))
                     done[number] = i + 1
-                    if progress:
+                    if progress and not rounds:
                         progress(sum(done), chains * chunks)
             return jax.tree.map(lambda *parts: np.concatenate(parts)[:draws], *kept)
 

@@ -203,7 +203,8 @@ def _sampler_for(n_components: int, biomes: tuple[int, ...], student: bool, tune
 def _good(samples: dict[str, NDArray]) -> bool:
     import arviz as az
 
-    return converged(convergence(az.from_dict({"posterior": samples})["posterior"].to_dataset()))
+    sampled = {name: value for name, value in samples.items() if name not in PADDED}
+    return converged(convergence(az.from_dict({"posterior": sampled})["posterior"].to_dataset()))
 
 
 def diagnose_fit(name: str, fit: TurnoverFit) -> dict[str, object]:
@@ -221,6 +222,9 @@ SPREADS = {"biome_effect": "biome_sd", "slope_effect": "slope_sd", "coefficient"
 
 INTERNAL = ("biome_effect", "slope_effect", "log_profile_scale")
 """Names of samples that others are made of."""
+
+PADDED = ("biome_offset", "slope_offset", "profile_scale")
+"""Names of these others, which hold a constant for biomes without layers."""
 
 
 def complete(samples: dict[str, NDArray], biomes: tuple[int, ...], seed: int) -> dict[str, NDArray]:

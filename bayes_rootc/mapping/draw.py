@@ -118,6 +118,11 @@ class Basemap:
     def _projected_coastline(self) -> list[NDArray[np.float64]]:
         return [np.column_stack(project(line[:, 0], line[:, 1])) for line in self.coastline]
 
+    def extent(self, lat: ArrayLike) -> tuple[float, float, float, float]:
+        """West, east, south, north of a map of places at these latitudes: without Antarctica, unless one lies there."""
+        south = min(max(-56.0, self.lat.min()), np.asarray(lat, float).min())
+        return self.lon.min(), self.lon.max(), south, min(84.0, self.lat.max())
+
     def draw(self, ax: Axes) -> None:
         """Graticule and land, beneath the values."""
         ax.add_collection(LineCollection(_graticule(), colors=GRATICULE, linewidths=0.4, zorder=0), autolim=False)

@@ -16,7 +16,6 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.tree import DecisionTreeRegressor
 
 from ..constants import BIOMES, INTERVAL, LAYERS
-from ..data.folder import Inputs
 from ..errors import InputError
 from ..progress import Progress
 
@@ -182,45 +181,6 @@ def design_matrix(
 
 
 @dataclass(frozen=True)
-class Task:
-    """What a learner is to learn: a row a site or layer.
-
-    table : the rows, with `biome` and, for layers, `top` and `bottom`. X : (n, features). y : draws of the response on
-    its log or logit scale, (n, draw). site, block : what stays together, and the region it lies in, (n,).
-    """
-
-    table: pd.DataFrame
-    X: NDArray[np.float32]
-    y: NDArray[np.float64]
-    site: NDArray[np.str_]
-    block: NDArray[np.int64]
-
-
-def learner_tasks(inputs: Inputs, stocks: pd.DataFrame, density: NDArray, block_degrees: float) -> dict[str, Task]:
-    """The three responses: log I_root of NPP sites, log I_bulk per cm of radiocarbon layers, logit f_BNPP of sites.
-
-    Parameters
-    ----------
-    stocks : of the layers (`stock`, NaN where unknown). density : draws of I_bulk per cm, (layer, draw).
-    """
-
-    def task(table: pd.DataFrame, y: NDArray, site: str, depth: NDArray | None = None) -> Task:
-        X, _ = design_matrix(table, inputs.features, depth)
-        block = spatial_blocks(table["lat"], table["lon"], block_degrees)
-        return Task(table, X, y, table[site].to_numpy(str), block)
-
-    npp, known = inputs.npp, inputs.npp["f_bnpp"].notna()
-    stocked = (stocks["stock"].notna() & inputs.layers["has_covariates"]).to_numpy()
-    layers = inputs.layers[stocked]
-    f_bnpp = npp.loc[known, ["f_bnpp"]].to_numpy()
-    return {
-        "iroot": task(npp, np.log(npp[["bnpp"]].to_numpy()), "id"),
-        "ibulk": task(layers, np.log(density[stocked]), "profile", layers[["top", "bottom"]].to_numpy()),
-        "f_bnpp": task(npp[known], np.log(f_bnpp / (1 - f_bnpp)), "id"),
-    }
-
-
-@dataclass(frozen=True)
 class FluxModel:
     """A fitted forest of a flux on its log or logit scale, with the calibration of its spread."""
 
@@ -262,11 +222,6 @@ class Learners:
         """Fraction of production that goes below ground: (site, member)."""
         X, _ = design_matrix(sites, self.features)
         return (1 / (1 + np.exp(-self.f_bnpp.members(X)))).astype(np.float32)
-
-
-def spatial_blocks(lat: ArrayLike, lon: ArrayLike, degrees: float) -> NDArray[np.int64]:
-    """Label of the block of `degrees` x `degrees` in which a site lies."""
-    return np.floor(np.asarray(lat) / degrees).astype(int) * 10_000 + np.floor(np.asarray(lon) / degrees).astype(int)
 
 
 def validate(

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 
-from ..constants import BIOMES
+from ..constants import BIOMES, INTERVAL
 from ..errors import InputError
 from ..inference.checks import predictive_scores
 from ..inference.turnover_checks import DEPTH_CLASSES
@@ -21,6 +23,10 @@ STRATA = 5
 """Classes of the response, of which each fold has its share."""
 
 SPLITS = ("site", "spatial")
+
+BOOTSTRAPS = 500
+MIN_SITES = 10
+"""Of a class, for which a percentile of 95 is looked at."""
 
 
 def folds_of(
@@ -48,7 +54,7 @@ def compare_learners(
     seed: int,
     trees: int = TREES,
     progress: Progress | None = None,
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Fits every learner without each fold and predicts it.
 
     Parameters
@@ -59,8 +65,11 @@ def compare_learners(
     Returns
     -------
     predictions : `split`, `learner`, `fold`, `row`, whether it is `inside` the area of applicability of what the fold
-    was fitted to, and `predictive_scores` (a learner's prediction is its `mean`).
-    costs : `split`, `learner`, `fold`, `seconds`.
+    was fitted to, and `predictive_scores` (a learner's prediction is its `mean`); `spread` of the trees of the
+    posterior forest, before it is scaled (NaN of others).
+    costs : `split`, `learner`, `fold`, `seconds`, `mib` of the fitted learner.
+    importances : `split`, `fold`, `feature` (number of its column), `rmse_ratio`: by what the error of the posterior
+    forest on the held-out rows grows if the column is shuffled among them.
 
     Raises
     ------
@@ -73,24 +82,44 @@ def compare_learners(
         block = site
     rng = np.random.default_rng(seed)
     observed = draws[np.arange(len(X)), rng.integers(draws.shape[1], size=len(X))]
-    predictions, costs = [], []
+    predictions, costs, importances = [], [], []
     for number, split in enumerate(SPLITS):
         split_up = folds_of(split, draws.mean(axis=1), site, block, folds=folds, seed=seed)
         for fold, (known, held) in enumerate(split_up):
             groups = (block if split == "spatial" else site)[known]  # tuned for what is asked
             models, seconds = fit_all(X[known], draws[known], groups, seed=seed + fold, trees=trees)
-            inside = _applicability(X[known], groups, models[POSTERIOR_FOREST], seed + fold).inside(X[held])
+            forest = models[POSTERIOR_FOREST]
+            assert isinstance(forest, ScaledForest)
+            inside = _applicability(X[known], groups, forest, seed + fold).inside(X[held])
+            spread = {POSTERIOR_FOREST: forest.forest.mean_and_std(X[held])[1]}
+            ratio = permuted_rmse(forest, X[held], observed[held], rng)
+            importances.append(pd.DataFrame({"split": split, "fold": fold, "rmse_ratio": ratio}).rename_axis("feature"))
             for name, model in models.items():
                 scores = predictive_scores(observed[held], model.predictive(X[held]), model.predict(X[held]))
-                predictions.append(scores.assign(split=split, learner=name, fold=fold, row=held, inside=inside))
-                costs.append({"split": split, "learner": name, "fold": fold, "seconds": seconds[name]})
+                at: dict[str, Any] = {"split": split, "learner": name, "fold": fold}
+                predictions.append(scores.assign(**at, row=held, inside=inside, spread=spread.get(name, np.nan)))
+                costs.append({**at, "seconds": seconds[name], "mib": len(pickle.dumps(model)) / 2**20})
             if progress:
                 progress(number * folds + fold + 1, len(SPLITS) * folds)
-    return pd.concat(predictions, ignore_index=True), pd.DataFrame(costs)
+    return (
+        pd.concat(predictions, ignore_index=True),
+        pd.DataFrame(costs),
+        pd.concat(importances).reset_index(),
+    )
 
 
-def _applicability(X: NDArray, groups: NDArray, forest: Predictor, seed: int) -> Applicability:
-    assert isinstance(forest, ScaledForest)  # of all columns, whose importances it knows
+def permuted_rmse(model: Predictor, X: NDArray, y: NDArray, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Root mean square error after a column was shuffled, over that before, (features,) (Breiman 2001)."""
+    error = float(np.square(y - model.predict(X)).mean())
+    ratios = []
+    for column in range(X.shape[1]):
+        shuffled = X.copy()
+        shuffled[:, column] = X[rng.permutation(len(X)), column]
+        ratios.append(np.sqrt(float(np.square(y - model.predict(shuffled)).mean()) / error))
+    return np.array(ratios)
+
+
+def _applicability(X: NDArray, groups: NDArray, forest: ScaledForest, seed: int) -> Applicability:
     fold = np.empty(len(X), int)
     for label, (_, held) in enumerate(inner_folds(groups, seed)):
         fold[held] = label
@@ -99,11 +128,13 @@ def _applicability(X: NDArray, groups: NDArray, forest: Predictor, seed: int) ->
 
 def learner_scores(predictions: pd.DataFrame) -> dict[str, float]:
     """R², RMSE, bias (predicted - observed), Lin's concordance, CRPS, coverage of the 50, 80 and 95 % intervals, what
-    lies below and above the last, and the mean of the PIT (0.5 where there is no bias), of one learner's predictions.
+    lies below and above the last, its score (Gneiting & Raftery 2007: its width, and 40 times what an observation
+    misses it by) and the mean of the PIT (0.5 where there is no bias), of one learner's predictions.
     """
     p = predictions
     observed, mean, pit = p["observed"], p["mean"], p["pit"]
     error = mean - observed
+    missed = (p["p025"] - observed).clip(lower=0) + (observed - p["p975"]).clip(lower=0)
     covariance = float(np.mean((observed - observed.mean()) * (mean - mean.mean())))
     return {
         "r2": 1 - float((error**2).sum() / ((observed - observed.mean()) ** 2).sum()),
@@ -116,17 +147,16 @@ def learner_scores(predictions: pd.DataFrame) -> dict[str, float]:
         "coverage95": float(((observed >= p["p025"]) & (observed <= p["p975"])).mean()),
         "below95": float((observed < p["p025"]).mean()),
         "above95": float((observed > p["p975"]).mean()),
+        "interval_score95": float((p["p975"] - p["p025"] + missed * 2 / 0.05).mean()),
         "pit_mean": float(pit.mean()),
     }
 
 
 def learners_table(predictions: pd.DataFrame, costs: pd.DataFrame) -> pd.DataFrame:
-    """Scores of each learner in each split, and the seconds that a fit took, tuning included."""
-    seconds = costs.groupby(["split", "learner"])["seconds"].mean()
+    """Scores of each learner in each split, the seconds that a fit took, tuning included, and its size (MiB)."""
+    cost = costs.groupby(["split", "learner"])[["seconds", "mib"]].mean()
     rows = [
-        {"learner": name, "split": split}
-        | learner_scores(part)
-        | {"n": len(part), "seconds": float(seconds.loc[(split, name)])}  # type: ignore[index]
+        {"learner": name, "split": split} | learner_scores(part) | {"n": len(part)} | cost.loc[(split, name)].to_dict()  # type: ignore[index]
         for (split, name), part in predictions.groupby(["split", "learner"], sort=False)
     ]
     return pd.DataFrame(rows)
@@ -138,19 +168,52 @@ def classes_table(predictions: pd.DataFrame, table: pd.DataFrame) -> pd.DataFram
 
     table : the rows that were predicted, with `biome` and, for layers, `top` and `bottom` (cm).
     """
-    biome = table["biome"].to_numpy(int)
-    classes = {("biome", name): biome == b for b, name in BIOMES.items()}
-    if "top" in table:
-        middle = ((table["top"] + table["bottom"]) / 2).to_numpy(float)
-        classes |= {("depth, cm", f"{a}-{b}"): (middle >= a) & (middle < b) for a, b in DEPTH_CLASSES}
-    rows = []
-    for (split, name), part in predictions.groupby(["split", "learner"], sort=False):
-        inside = part["inside"].to_numpy(bool)
-        of_part = {key: here[part["row"].to_numpy()] for key, here in classes.items()}
-        of_part |= {("area of applicability", "inside"): inside, ("area of applicability", "outside"): ~inside}
-        for (group, label), here in of_part.items():
-            some = part[here]
-            if len(some) > 1:
-                at = {"learner": name, "split": split, "group": group, "class": label, "n": len(some)}
-                rows.append(at | learner_scores(some))
+    rows = [
+        {"learner": name, "split": split, "group": group, "class": label, "n": len(some)} | learner_scores(some)
+        for (split, name), part in predictions.groupby(["split", "learner"], sort=False)
+        for (group, label), some in _classes(part, table)
+        if len(some) > 1
+    ]
     return pd.DataFrame(rows)
+
+
+def tau_table(
+    predictions: pd.DataFrame, table: pd.DataFrame, site: NDArray, *, seed: int, bootstraps: int = BOOTSTRAPS
+) -> pd.DataFrame:
+    """By what the spread of the posterior forest's trees is to be scaled (paper, eq. 9-10), overall and by the classes
+    of `classes_table`: `tau95`, and its 95 % interval over bootstraps of whole sites.
+
+    Parameters
+    ----------
+    predictions, table : as `classes_table`. site : labels of the rows that were predicted, (n,).
+    """
+    rng = np.random.default_rng(seed)
+    forest = predictions[predictions["learner"] == POSTERIOR_FOREST]
+    rows = []
+    for split, part in forest.groupby("split", sort=False):
+        for (group, label), some in [(("all", "all"), part), *_classes(part, table)]:
+            sites, of = np.unique(site[some["row"].to_numpy()], return_inverse=True)
+            if len(sites) < MIN_SITES:
+                continue
+            tau = ((some["observed"] - some["mean"]).abs() / some["spread"].clip(lower=1e-6)).to_numpy()
+            order = np.argsort(tau)
+            drawn = []
+            for _ in range(bootstraps):
+                times = np.bincount(rng.integers(len(sites), size=len(sites)), minlength=len(sites))[of[order]]
+                below = np.cumsum(times)
+                drawn.append(tau[order][np.searchsorted(below, 0.95 * below[-1])])
+            low, high = np.quantile(drawn, INTERVAL)
+            at = {"split": split, "group": group, "class": label, "n": len(some), "sites": len(sites)}
+            rows.append(at | {"tau95": float(np.quantile(tau, 0.95)), "p025": low, "p975": high})
+    return pd.DataFrame(rows)
+
+
+def _classes(part: pd.DataFrame, table: pd.DataFrame) -> list[tuple[tuple[str, str], pd.DataFrame]]:
+    """Predictions by biome, depth of the layer, and area of applicability; table as `classes_table`."""
+    rows, inside = table.iloc[part["row"].to_numpy()], part["inside"].to_numpy(bool)
+    classes = {("biome", name): rows["biome"].to_numpy(int) == b for b, name in BIOMES.items()}
+    if "top" in table:
+        middle = ((rows["top"] + rows["bottom"]) / 2).to_numpy(float)
+        classes |= {("depth, cm", f"{a}-{b}"): (middle >= a) & (middle < b) for a, b in DEPTH_CLASSES}
+    classes |= {("area of applicability", "inside"): inside, ("area of applicability", "outside"): ~inside}
+    return [(key, part[here]) for key, here in classes.items()]

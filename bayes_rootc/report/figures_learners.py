@@ -11,6 +11,8 @@ from matplotlib.figure import Figure
 from scipy.stats import binom
 
 from ..constants import INTERVAL, MAP_FOREST
+from ..data.covariates import CovariateStack
+from ..mapping.draw import Basemap, frame_map, project
 from ..mapping.regressors import ENSEMBLE, LEARNERS, POSTERIOR_FOREST, QUANTILE_FOREST
 from .style import FLUX_COLOURS, letter, new_figure, save, styled
 
@@ -20,6 +22,8 @@ SHOWN = (*LEARNERS, ENSEMBLE)
 """The paper's panels a-f."""
 
 GREY = "#999999"
+
+FOLD_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00")
 
 HIGHLIGHTED: dict[str, dict[str, Any]] = {
     "random forest": {"color": "#d55e00", "lw": 1.2},
@@ -100,10 +104,81 @@ def figure_reliability(held_out: pd.DataFrame) -> Figure:
     return fig
 
 
-def save_learner_figures(out: Path, *, simulated: bool) -> None:
-    """Draws `learners_TARGET.png` and `learners_reliability.png` from the tables into `figures/`."""
-    held_out, scores = (pd.read_csv(out / "tables" / f"{name}.csv") for name in ("learners_held_out", "learners"))
+@styled
+def figure_importance(importance: pd.DataFrame, *, shown: int = 12) -> Figure:
+    """By how much the error of the forest of posterior draws grows on places held out when a covariate is shuffled: the
+    mean of the folds, and the least and the most of them; sites and regions held out.
+
+    importance : `tables/learners_importance.csv`.
+    """
+    fig = new_figure(4.2)
+    for ax, (number, (target, title)) in zip(fig.subplots(1, 3), enumerate(TITLES.items()), strict=True):
+        colour = FLUX_COLOURS.get(target, GREY)
+        names: list[str] = []
+        for split, shift, look in (("site", -0.15, {"mfc": colour}), ("spatial", 0.15, {"mfc": "white"})):
+            here = importance[(importance["target"] == target) & (importance["split"] == split)]
+            percent = 100 * (here.pivot(index="feature", columns="fold", values="rmse_ratio") - 1)
+            names = names or percent.mean(axis=1).sort_values(ascending=False).index[:shown].tolist()
+            folds = percent.loc[names].to_numpy()
+            mean = folds.mean(axis=1)
+            error = [mean - folds.min(axis=1), folds.max(axis=1) - mean]
+            bars = {"color": colour, "lw": 0.9, "ms": 3, "fmt": "o", "label": SPLITS[split]}
+            ax.errorbar(mean, np.arange(len(names)) + shift, xerr=error, **bars, **look)
+        ax.axvline(0, color="black", lw=0.7, ls="--")
+        ax.set_yticks(range(len(names)), names, fontsize=6)
+        ax.invert_yaxis()
+        ax.set_xlabel("error grows by (%)")
+        letter(ax, "abc"[number], title)
+        if number == 0:
+            ax.legend(loc="lower right")
+    return fig
+
+
+@styled
+def figure_blocks(held_out: pd.DataFrame, variograms: pd.DataFrame, land: Basemap) -> Figure:
+    """The regions that are held out together, by colour, and the variogram from which their size follows.
+
+    held_out, variograms : `tables/learners_held_out.csv`, `tables/variograms.csv`.
+    """
+    fig = new_figure(6.6)
+    axes = fig.subplots(3, 2, width_ratios=[2, 1])
+    for row, (number, (target, title)) in zip(axes, enumerate(TITLES.items()), strict=True):
+        here = held_out[(held_out["target"] == target) & (held_out["split"] == "spatial")]
+        here = here[here["learner"] == here["learner"].iloc[0]].drop_duplicates("id")
+        land.draw(row[0])
+        x, y = project(here["lon"], here["lat"])
+        row[0].scatter(x, y, s=4, lw=0, c=[FOLD_COLOURS[fold % len(FOLD_COLOURS)] for fold in here["fold"]], zorder=3)
+        land.draw_coastline(row[0])
+        frame_map(row[0], *land.extent(here["lat"]))
+        of_target = variograms[variograms["target"] == target]
+        block = f"{of_target['block_km'].iloc[0]:.0f} km" if len(of_target) else "default"
+        letter(row[0], "ace"[number], f"{title}: folds of blocks of {block}")
+        ax = row[1]
+        ax.plot(of_target["distance_km"], of_target["semivariance"], "o", ms=3, color="#0072b2", label="residuals")
+        ax.plot(of_target["distance_km"], of_target["fitted"], color="black", lw=0.9, label="model")
+        if len(of_target):
+            ax.axvline(of_target["block_km"].iloc[0], color="#d55e00", lw=0.9, ls="--", label="block")
+        ax.set(xscale="log", xlabel="distance (km)", ylabel="semivariance")
+        ax.set_ylim(bottom=0)
+        letter(ax, "bdf"[number])
+        if number == 0:
+            ax.legend(loc="lower right")
+    return fig
+
+
+def save_learner_figures(out: Path, covariates: CovariateStack, *, simulated: bool) -> None:
+    """Draws `learners_TARGET.png`, `learners_reliability.png`, `learners_importance.png` and `learners_blocks.png` from
+    the tables into `figures/`. covariates : of the data folder, whose land is drawn.
+    """
+
+    def table(name: str) -> pd.DataFrame:
+        return pd.read_csv(out / "tables" / f"{name}.csv")
+
+    held_out, scores = table("learners_held_out"), table("learners")
     scores = scores[scores["learner"] != MAP_FOREST]
     figures = {f"learners_{target}": figure_learners(held_out, scores, target) for target in TITLES}
-    for name, figure in {**figures, "learners_reliability": figure_reliability(held_out)}.items():
+    figures["learners_reliability"] = figure_reliability(held_out)
+    figures["learners_importance"] = figure_importance(table("learners_importance"))
+    figures["learners_blocks"] = figure_blocks(held_out, table("variograms"), Basemap.of(covariates))
+    for name, figure in figures.items():
         save(figure, out / "figures" / f"{name}.png", simulated=simulated)

@@ -85,8 +85,7 @@ def figure_sites(results: Results, world: World) -> Figure:
     sites = sites[sites["layer"] == PROFILE_NAME]
     tables = {name: sites[sites["sites"] == name].drop_duplicates("id") for name in SITE_COLOURS}
     everywhere = pd.concat(tables.values())
-    lon, lat = world.land.lon, world.land.lat
-    extent = lon.min(), lon.max(), min(max(-56.0, lat.min()), everywhere["lat"].min()), min(84.0, lat.max())
+    extent = world.land.extent(everywhere["lat"])
     height = WIDTH / map_aspect(*extent)
     sheet = Sheet(height + 1.95)
     ax = sheet.axes(0.02, 0.02, WIDTH - 0.04, height)

@@ -7,12 +7,12 @@ import pandas as pd
 import pytest
 from scipy.stats import norm
 
+from bayes_rootc.mapping.blocks import spatial_blocks
 from bayes_rootc.mapping.learners import (
     Calibration,
     PosteriorForest,
     design_matrix,
     normal_crps,
-    spatial_blocks,
     validate,
 )
 
@@ -72,7 +72,7 @@ def test_validation_calibrates_the_interval_and_scores_it():
     X, y = world(600, noise=1.0)
     rng = np.random.default_rng(1)
     site = np.arange(600)
-    block = spatial_blocks(rng.uniform(-60, 60, 600), rng.uniform(-180, 180, 600), 10)
+    block = spatial_blocks(rng.uniform(-60, 60, 600), rng.uniform(-180, 180, 600), 1100)
     calibration, scores, held = validate(PosteriorForest(60), X, y[:, None], site, block, splits=6, seed=5)
     assert scores["split"].tolist() == ["site", "spatial"]
     # 720 held-out values, six folds sharing sites: bound of the binomial with a third as many independent values

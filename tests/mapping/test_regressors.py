@@ -7,10 +7,12 @@ import pandas as pd
 import pytest
 from scipy.stats import norm
 
+from bayes_rootc.constants import BIOMES
 from bayes_rootc.errors import InputError
 from bayes_rootc.mapping.regressors import (
     ENSEMBLE,
     LEARNERS,
+    POSTERIOR_FOREST,
     PREDICTIVE_DRAWS,
     QUANTILE_FOREST,
     STACK,
@@ -27,6 +29,7 @@ from bayes_rootc.mapping.validation import (
     folds_of,
     learner_scores,
     learners_table,
+    tau_table,
 )
 
 TREES = 40
@@ -140,8 +143,12 @@ def test_folds_hold_every_row_once_and_no_site_or_block_on_both_sides(split):
 def test_comparison_has_every_learner_in_both_splits():
     X, _, draws, site = world(60, seed=3)
     block = np.arange(len(site)) // 9
-    predictions, costs = compare_learners(X, draws, site, block, folds=2, seed=1, trees=TREES)
+    predictions, costs, importances = compare_learners(X, draws, site, block, folds=2, seed=1, trees=TREES)
     table = learners_table(predictions, costs)
+    assert (table["mib"] > 0).all()
+    ratio = importances.groupby(["split", "feature"])["rmse_ratio"].mean()
+    assert len(importances) == 2 * 2 * 4 and (ratio.xs(1, level="feature") > 1.1).all()
+    assert (ratio.xs(3, level="feature") < 1.05).all()  # noise
     assert len(table) == 2 * 9 and (table["n"] == len(X)).all() and (table["r2"] > 0.25).all()
     rows = pd.DataFrame({"biome": 1 + np.arange(len(X)) % 2, "top": 0.0, "bottom": 10.0})
     classes = classes_table(predictions, rows)
@@ -167,3 +174,25 @@ def test_scores_are_what_they_are_called():
     assert found["concordance"] == pytest.approx(lin, rel=1e-9)
     assert found["coverage95"] + found["below95"] + found["above95"] == pytest.approx(1)
     assert found["below95"] > found["above95"]
+    missed = np.maximum(mean - 0.1 - observed, 0) + np.maximum(observed - mean - 0.3, 0)
+    assert found["interval_score95"] == pytest.approx(0.4 + 40 * missed.mean())
+
+
+def test_scaling_of_the_spread_is_that_of_its_percentile_with_the_error_of_so_many_sites():
+    """Errors are Normal with twice the spread; layers of a site err together, so that sites count, not rows."""
+    rng = np.random.default_rng(8)
+    site = np.repeat(np.arange(400), 4)
+    z = rng.standard_normal(400)[site]
+    frame = pd.DataFrame({"observed": 2 * 0.3 * z, "mean": 0.0, "spread": 0.3, "row": np.arange(1600), "inside": True})
+    predictions = pd.concat([frame.assign(split=s, learner=POSTERIOR_FOREST) for s in ("site", "spatial")])
+    rows = pd.DataFrame({"biome": np.where(site < 200, 1, np.where(site < 396, 2, 3)), "top": 0.0, "bottom": 10.0})
+    table = tau_table(predictions, rows, site, seed=1).set_index(["split", "group", "class"])
+    whole = table.loc[("site", "all", "all")]
+    expected = 2 * norm.ppf(0.975)
+    error = 2 * np.sqrt(0.95 * 0.05 / 400) / (2 * norm.pdf(norm.ppf(0.975)))  # of a percentile of 400 values
+    assert whole["tau95"] == pytest.approx(expected, abs=4 * error)
+    assert (whole["p975"] - whole["p025"]) / (2 * 1.96) == pytest.approx(error, rel=0.5)
+    assert whole["p025"] < whole["tau95"] < whole["p975"] and whole["sites"] == 400
+    classes = table.loc["spatial"].index.get_level_values("class")
+    assert {"inside", "0-10", BIOMES[1], BIOMES[2]} <= set(classes)
+    assert not {"outside", BIOMES[3]} & set(classes)  # nothing, and four sites

@@ -1,0 +1,72 @@
+"""What learners are to learn, and the blocks in which they are asked of places far from what they have seen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ..data.folder import Inputs
+from .blocks import Variogram, residual_variogram, spatial_blocks
+from .learners import design_matrix
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a learner is to learn: a row a site or layer.
+
+    table : the rows, with `biome`, `lat`, `lon` and, for layers, `top` and `bottom`. X : (n, features), called
+    `features`. y : draws of the response on its log or logit scale, (n, draw). site, block : what stays together, and
+    the region it lies in, (n,). block_km : side of a region. variogram : of residuals, from which it follows.
+    """
+
+    table: pd.DataFrame
+    X: NDArray[np.float32]
+    features: list[str]
+    y: NDArray[np.float64]
+    site: NDArray[np.str_]
+    block: NDArray[np.int64]
+    block_km: float
+    variogram: Variogram
+
+
+def learner_tasks(
+    inputs: Inputs, stocks: pd.DataFrame, density: NDArray, *, block_km: float | None, seed: int
+) -> dict[str, Task]:
+    """The three responses: log I_root of NPP sites, log I_bulk per cm of radiocarbon layers, logit f_BNPP of sites.
+
+    Parameters
+    ----------
+    stocks : of the layers (`stock`, NaN where unknown). density : draws of I_bulk per cm, (layer, draw). block_km :
+        side of the blocks of spatial validation; None: what the variogram of the residuals asks for.
+    """
+
+    def task(table: pd.DataFrame, y: NDArray, label: str, depth: NDArray | None = None) -> Task:
+        X, features = design_matrix(table, inputs.features, depth)
+        site = table[label].to_numpy(str)
+        variogram = residual_variogram(X, y, site, table["lat"], table["lon"], seed=seed)
+        side = block_km or variogram.block_km
+        return Task(table, X, features, y, site, spatial_blocks(table["lat"], table["lon"], side), side, variogram)
+
+    npp, known = inputs.npp, inputs.npp["f_bnpp"].notna()
+    stocked = (stocks["stock"].notna() & inputs.layers["has_covariates"]).to_numpy()
+    layers = inputs.layers[stocked]
+    f_bnpp = npp.loc[known, ["f_bnpp"]].to_numpy()
+    return {
+        "iroot": task(npp, np.log(npp[["bnpp"]].to_numpy()), "id"),
+        "ibulk": task(layers, np.log(density[stocked]), "profile", layers[["top", "bottom"]].to_numpy()),
+        "f_bnpp": task(npp[known], np.log(f_bnpp / (1 - f_bnpp)), "id"),
+    }
+
+
+def variogram_table(tasks: dict[str, Task]) -> pd.DataFrame:
+    """`target`, the classes of its variogram, the model's `fitted` semivariance, `range_km`, and `block_km`."""
+    parts = []
+    for target, task in tasks.items():
+        found = task.variogram
+        classes = found.classes.assign(fitted=found.model(found.classes["distance_km"]))
+        parts.append(classes.assign(range_km=found.range_km, block_km=task.block_km).assign(target=target))
+    table = pd.concat(parts, ignore_index=True)
+    return table[["target", *table.columns.drop("target")]]
