@@ -441,7 +441,7 @@ def draw_maps(
         history=f"bayes-rootc {version('bayes-rootc')}, seed {settings.seed}",
     )
     totals = totals_table(
-        member_totals(cells, fields, learners.iroot, learners.ibulk, fractions["expected"].values, progress=progress)
+        member_totals(cells, learners.iroot, learners.ibulk, fractions["expected"].values, progress=progress)
     )
     write_csv(settings.out / "tables" / "map_totals.csv", totals)
     return totals

@@ -1,7 +1,8 @@
 """`python -m benchmarks.intervals`: 95 % intervals of places held out, ours beside those that a user would pick.
 
 The same folds, forests of the same settings: MAPIE's CV+ (Barber et al. 2021), a quantile regression forest, the errors
-of places left out (`regressors.Fitted`), and the scaled spread of a forest of posterior draws, which makes the maps.
+of places left out (`regressors.Fitted`), and the spread of the trees, as it is (± 1.96) and scaled (paper, eq. 9-10),
+of a forest of the means of responses and of one of their posterior draws, which makes the maps.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from sklearn.ensemble import RandomForestRegressor
 from sklearn.model_selection import GroupKFold
 
 from bayes_rootc.files import write_json
+from bayes_rootc.mapping.learners import Z95
 from bayes_rootc.mapping.regressors import INNER_FOLDS, QuantileForest, ScaledForest, tune
 from bayes_rootc.mapping.tasks import Task
 from bayes_rootc.mapping.validation import SPLITS, folds_of
@@ -40,7 +42,10 @@ def intervals(task: Task, known: NDArray, held: NDArray, groups: NDArray, seed: 
     forest = tune("random forest", X[known], y[known], groups, seed=seed, trees=TREES)
     like = {"seed": seed, "trees": TREES, "settings": forest.settings}
     quantiles = QuantileForest.fit(X[known], y[known], **like)
-    scaled = ScaledForest.fit(X[known], task.y[known], groups, **like)
+    spread = {
+        name: ScaledForest.fit(X[known], draws, groups, **like)
+        for name, draws in (("means", y[known, None]), ("posterior draws", task.y[known]))
+    }
     plain = RandomForestRegressor(TREES, max_features=1 / 3, random_state=seed, n_jobs=2, **forest.settings)
     conformal = CrossConformalRegressor(
         plain, confidence_level=LEVEL, method="plus", cv=GroupKFold(INNER_FOLDS, shuffle=True, random_state=seed)
@@ -50,9 +55,11 @@ def intervals(task: Task, known: NDArray, held: NDArray, groups: NDArray, seed: 
     drawn = {
         "random forest, errors of places left out": forest.predictive(X[held]),
         "quantile regression forest": quantiles.predictive(X[held]),
-        "posterior forest, scaled spread": scaled.predictive(X[held]),
-    }
+    } | {f"forest of {name}, scaled spread": forest.predictive(X[held]) for name, forest in spread.items()}
     found = {name: tuple(np.quantile(draws, ends, axis=0)) for name, draws in drawn.items()}
+    for name, forest in spread.items():
+        mean, sd = forest.forest.mean_and_std(X[held])
+        found[f"forest of {name}, spread"] = mean - Z95 * sd, mean + Z95 * sd
     return {MAPIE: (bounds[:, 0], bounds[:, 1])} | found  # type: ignore[return-value]
 
 

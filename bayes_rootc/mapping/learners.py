@@ -18,8 +18,8 @@ from sklearn.tree import DecisionTreeRegressor
 from ..constants import BIOMES, INTERVAL, LAYERS
 from ..errors import InputError
 from ..progress import Progress
+from .forest import CompiledForest, Layers
 
-CHUNK_ROWS = 16384
 MIN_GROUPS = 5
 """Sites, or spatial blocks, of which a fifth can be held out; with fewer blocks, sites stand for them."""
 
@@ -41,7 +41,8 @@ class PosteriorForest(RegressorMixin, BaseEstimator):
 
     Attributes
     ----------
-    estimators_ : fitted `DecisionTreeRegressor`s, one a tree.
+    trees_ : the fitted trees. feature_importances_ : share of each feature in what they explain, as in scikit-learn,
+    (features,).
     """
 
     def __init__(
@@ -86,59 +87,25 @@ class PosteriorForest(RegressorMixin, BaseEstimator):
             )
             return fitted.fit(X[rows], y[rows, tree % y.shape[1]])
 
-        self.estimators_ = Parallel(n_jobs=self.n_jobs, prefer="threads")(
-            delayed(grow)(t) for t in range(self.n_estimators)
-        )
+        trees = Parallel(n_jobs=self.n_jobs, prefer="threads")(delayed(grow)(t) for t in range(self.n_estimators))
+        self.trees_ = CompiledForest.of(trees)
+        self.feature_importances_ = np.mean([tree.feature_importances_ for tree in trees], axis=0)
         self.n_features_in_ = X.shape[1]
         return self
 
-    def members(self, X: ArrayLike) -> NDArray[np.float32]:
-        """Prediction of every tree: (n, trees)."""
-        X = np.ascontiguousarray(X, dtype=np.float32)
-        out = np.empty((len(self.estimators_), len(X)), np.float32)
-
-        def run(tree: int) -> None:
-            out[tree] = self.estimators_[tree].predict(X, check_input=False)
-
-        Parallel(n_jobs=self.n_jobs, prefer="threads")(delayed(run)(t) for t in range(len(self.estimators_)))
-        return out.T
-
-    @property
-    def feature_importances_(self) -> NDArray[np.float64]:
-        """Share of each feature in what the trees explain, (features,), as in scikit-learn."""
-        return np.mean([tree.feature_importances_ for tree in self.estimators_], axis=0)
+    def members(self, X: ArrayLike, layers: Layers = ()) -> NDArray[np.float32]:
+        """Prediction of every tree: (n, tree), or of the `layers` of each row, (n, layer, tree)."""
+        return self.trees_.members(X, layers, threads=self.n_jobs)
 
     def predict(self, X: ArrayLike) -> NDArray[np.float64]:
         """Mean over the trees: (n,)."""
         return self.mean_and_std(X)[0]
 
     def mean_and_std(
-        self, X: ArrayLike, *, progress: Progress | None = None
+        self, X: ArrayLike, layers: Layers = (), *, progress: Progress | None = None
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Mean and spread over the trees, (n,) each; memory does not grow with rows x trees."""
-        X = np.ascontiguousarray(X, dtype=np.float32)
-        mean, sd = np.empty(len(X)), np.empty(len(X))
-
-        def run(start: int) -> None:
-            part = slice(start, start + CHUNK_ROWS)
-            total = np.zeros(len(X[part]))
-            squares = np.zeros(len(X[part]))
-            shift = self.estimators_[0].predict(X[:1], check_input=False)[0]  # sums about such a value do not cancel
-            for tree in self.estimators_:
-                value = tree.predict(X[part], check_input=False) - shift
-                total += value
-                squares += value**2
-            n = len(self.estimators_)
-            mean[part] = shift + total / n
-            sd[part] = np.sqrt(np.maximum(squares / n - (total / n) ** 2, 0))
-
-        starts = range(0, len(X), CHUNK_ROWS)
-        for done, _ in enumerate(
-            Parallel(n_jobs=self.n_jobs, prefer="threads", return_as="generator")(delayed(run)(s) for s in starts), 1
-        ):
-            if progress:
-                progress(done, len(starts))
-        return mean, sd
+        """Mean and spread over the trees, (n,) each, or (n, layer); memory does not grow with rows x trees."""
+        return self.trees_.mean_and_std(X, layers, threads=self.n_jobs, progress=progress)
 
 
 @dataclass(frozen=True)
@@ -158,12 +125,12 @@ class Calibration:
         """Factor on the trees' deviations that makes them a sample of the calibrated predictive distribution."""
         return self.tau95 / Z95
 
-    def members(self, forest: PosteriorForest, X: ArrayLike) -> NDArray[np.float32]:
-        """Calibrated members (n, trees): the trees' deviations from their mean, stretched. Neighbouring sites err
-        together, as the trees do.
+    def members(self, forest: PosteriorForest, X: ArrayLike, layers: Layers = ()) -> NDArray[np.float32]:
+        """Calibrated members, shape as `forest.members`: the trees' deviations from their mean, stretched. Neighbouring
+        sites err together, as the trees do.
         """
-        trees = forest.members(X)
-        mean = trees.mean(axis=1, keepdims=True)
+        trees = forest.members(X, layers)
+        mean = trees.mean(axis=-1, keepdims=True)
         return mean + np.float32(self.stretch) * (trees - mean)
 
 
@@ -187,9 +154,9 @@ class FluxModel:
     forest: PosteriorForest
     calibration: Calibration
 
-    def members(self, X: ArrayLike) -> NDArray[np.float32]:
-        """Calibrated members (n, trees), on the scale of the fit."""
-        return self.calibration.members(self.forest, X)
+    def members(self, X: ArrayLike, layers: Layers = ()) -> NDArray[np.float32]:
+        """Calibrated members, (n, tree) or (n, layer, tree), on the scale of the fit."""
+        return self.calibration.members(self.forest, X, layers)
 
 
 @dataclass(frozen=True)
@@ -211,12 +178,9 @@ class Learners:
 
     def predict_ibulk(self, sites: pd.DataFrame) -> NDArray[np.float32]:
         """I_bulk of the seven layers, Mg C ha⁻¹ yr⁻¹: (site, 7, member)."""
-        layers = []
-        for top, bottom in LAYERS:
-            depth = np.broadcast_to(np.array([top, bottom], np.float32), (len(sites), 2))
-            X, _ = design_matrix(sites, self.features, depth)
-            layers.append(np.exp(self.ibulk.members(X)) * np.float32(bottom - top))
-        return np.stack(layers, axis=1)
+        X, _ = design_matrix(sites, self.features)
+        thickness = np.array([bottom - top for top, bottom in LAYERS], np.float32)
+        return np.exp(self.ibulk.members(X, LAYERS)) * thickness[:, None]
 
     def predict_f_bnpp(self, sites: pd.DataFrame) -> NDArray[np.float32]:
         """Fraction of production that goes below ground: (site, member)."""

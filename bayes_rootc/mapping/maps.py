@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import xarray as xr
-from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
 from ..constants import BIOMES, LAYER_NAMES, LAYERS, PROFILE_NAME
@@ -22,6 +21,9 @@ from .monte_carlo import iloss_statistics
 
 MAP_LAYERS = (*LAYER_NAMES, PROFILE_NAME)
 MG_PER_PG = 1e9
+
+TOTALS_CHUNK = 1024
+"""Cells whose members are held at once, layer by layer: with 500 members, 14 MB an array."""
 
 
 @dataclass(frozen=True)
@@ -48,10 +50,6 @@ class LandCells:
         lon = np.tile(self.grid.lon, self.grid.shape[0])[self.index]
         row, col = np.floor((90 - lat) / self.grid.resolution), np.floor((lon + 180) / self.grid.resolution)
         return (row * np.ceil(360 / self.grid.resolution) + col).astype(np.int64)
-
-    def with_layer(self, layer: tuple[int, int]) -> NDArray[np.float32]:
-        """Predictors of one layer: top and bottom appended."""
-        return np.concatenate([self.X, np.broadcast_to(np.array(layer, np.float32), (len(self.X), 2))], axis=1)
 
 
 def land_cells(covariates: CovariateStack, grid: MapGrid, *, nearest_km: float) -> LandCells:
@@ -98,12 +96,8 @@ def predict_fields(
         last predictors.
     """
     root_mean, root_sd = iroot.forest.mean_and_std(cells.X)
-    bulk_mean, bulk_sd = np.empty((2, len(cells.X), len(LAYERS)))
-    for j, layer in enumerate(LAYERS):
-        mean, bulk_sd[:, j] = ibulk.forest.mean_and_std(cells.with_layer(layer))
-        bulk_mean[:, j] = mean + np.log(layer[1] - layer[0])
-        if progress:
-            progress(j + 1, len(LAYERS))
+    bulk_mean, bulk_sd = ibulk.forest.mean_and_std(cells.X, LAYERS, progress=progress)
+    bulk_mean += np.log([bottom - top for top, bottom in LAYERS])
     return FluxFields(root_mean, iroot.calibration.stretch * root_sd, bulk_mean, ibulk.calibration.stretch * bulk_sd)
 
 
@@ -149,7 +143,6 @@ def make_maps(
 
 def member_totals(
     cells: LandCells,
-    fields: FluxFields,
     iroot: FluxModel,
     ibulk: FluxModel,
     fractions: NDArray,
@@ -172,31 +165,26 @@ def member_totals(
     `iroot`, `ibulk`: (member, 10, 7), Mg C yr⁻¹; index 0 of the second axis is the whole map, 1–9 the biomes.
     `area_ha`: (10,).
     """
-    n_members, n_biomes = len(iroot.forest.estimators_), len(BIOMES) + 1
+    n_members, n_biomes = iroot.forest.trees_.trees, len(BIOMES) + 1
     area, biome = cells.area_ha, cells.biome
-    layers = [cells.with_layer(layer) for layer in LAYERS]
-    thickness = [np.log(bottom - top) for top, bottom in LAYERS]
-
-    def world(m: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        deviation = iroot.forest.estimators_[m].tree_.predict(cells.X)[:, 0] - fields.root_mean
-        root = np.bincount(biome, np.exp(fields.root_mean + iroot.calibration.stretch * deviation) * area, n_biomes)
-        tree = ibulk.forest.estimators_[m % len(ibulk.forest.estimators_)].tree_
-        bulk = np.empty((n_biomes, len(LAYERS)))
-        for j, X in enumerate(layers):
-            deviation = tree.predict(X)[:, 0] + thickness[j] - fields.bulk_mean[:, j]
-            bulk[:, j] = np.bincount(
-                biome, np.exp(fields.bulk_mean[:, j] + ibulk.calibration.stretch * deviation) * area, n_biomes
-            )
-        return root[:, None] * np.vstack([np.zeros(len(LAYERS)), fractions[m % len(fractions)]]), bulk
-
-    out = {name: np.empty((n_members, n_biomes, len(LAYERS))) for name in ("iroot", "ibulk")}
-    worlds = Parallel(n_jobs=iroot.forest.n_jobs, prefer="threads", return_as="generator")(
-        delayed(world)(m) for m in range(n_members)
-    )
-    for m, (root, bulk) in enumerate(worlds):
-        out["iroot"][m], out["ibulk"][m] = root, bulk
+    root = np.zeros((n_biomes, n_members))
+    bulk = np.zeros((n_biomes, len(LAYERS), ibulk.forest.trees_.trees))
+    thickness = np.array([bottom - top for top, bottom in LAYERS], np.float32)[:, None]
+    starts = range(0, len(cells.X), TOTALS_CHUNK)
+    for done, start in enumerate(starts, 1):
+        part = slice(start, start + TOTALS_CHUNK)
+        here, hectares = cells.X[part], area[part].astype(np.float32)
+        of_root = np.exp(iroot.members(here)) * hectares[:, None]
+        of_bulk = np.exp(ibulk.members(here, LAYERS)) * (hectares[:, None, None] * thickness)
+        for b in np.unique(biome[part]):
+            rows = biome[part] == b
+            root[b] += of_root[rows].sum(axis=0, dtype=float)
+            bulk[b] += of_bulk[rows].sum(axis=0, dtype=float)
         if progress:
-            progress(m + 1, n_members)
+            progress(done, len(starts))
+    member = np.arange(n_members)
+    shares = np.concatenate([np.zeros((n_members, 1, len(LAYERS))), fractions[member % len(fractions)]], axis=1)
+    out = {"iroot": root.T[..., None] * shares, "ibulk": np.moveaxis(bulk, 2, 0)[member % bulk.shape[2]]}
     for values in out.values():
         values[:, 0] = values[:, 1:].sum(axis=1)
     areas = np.bincount(biome, area, n_biomes)

@@ -59,7 +59,7 @@ def test_maps_of_constant_fluxes_are_constant_and_only_on_land(cells):
 
 def test_totals_are_area_times_flux_and_one_member_is_one_world(cells):
     iroot, ibulk = constant_model(I_ROOT, 3, spread=0.3), constant_model(DENSITY, 5)
-    totals = member_totals(cells, predict_fields(cells, iroot, ibulk), iroot, ibulk, FRACTIONS)
+    totals = member_totals(cells, iroot, ibulk, FRACTIONS)
     area = cells.area_ha.sum()
     assert totals["area_ha"][0] == pytest.approx(area)
     np.testing.assert_allclose(totals["ibulk"][:, 0].sum(axis=1), DENSITY * 200 * area, rtol=1e-6)

@@ -33,8 +33,8 @@ def test_what_is_read_predicts_exactly_the_same(learners, tmp_path):
 def test_values_on_a_threshold_go_the_same_way(learners, tmp_path):
     save_learners(tmp_path / "learners.npz", learners)
     again = read_learners(tmp_path / "learners.npz")
-    tree = learners.iroot.forest.estimators_[0].tree_
-    at = tree.threshold[tree.feature == 0]
+    trees = learners.iroot.forest.trees_
+    at = trees.number[trees.feature == 0]
     X = np.zeros((len(at), 4))
     X[:, 0] = at
     np.testing.assert_array_equal(again.iroot.members(X), learners.iroot.members(X))
@@ -49,6 +49,12 @@ def test_other_files_are_one_line(learners, tmp_path):
         read_learners(path)
     np.savez(path, about=np.array([object()], dtype=object))  # a pickle inside: refused
     with pytest.raises(InputError, match="not a readable file of learners"):
+        read_learners(path)
+    save_learners(path, learners)
+    with np.load(path) as arrays:
+        changed = {name: a if name != "ibulk_right" else a[::-1] for name, a in arrays.items()}
+    np.savez(path, **changed)
+    with pytest.raises(InputError, match="not the nodes of trees"):
         read_learners(path)
     save_learners(path, learners)
     path.write_bytes(path.read_bytes()[:-2000])
