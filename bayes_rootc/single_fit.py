@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,7 +18,7 @@ from .data.atmosphere import Prehistory
 from .data.folder import Inputs
 from .demo import is_simulated
 from .files import write_csv
-from .inference.checks import calibration_table
+from .inference.checks import Ranks, calibration_table
 from .inference.regressions import Response, allocation_records, ibulk_records, iroot_records
 from .inference.regressions import calibrate as calibrate_regression
 from .inference.regressions import cross_validate as cross_validate_regression
@@ -94,21 +97,30 @@ def fit(
             write_csv(tables / "turnover_folds.csv", fits)
     if simulations:
         with stages.stage("calibration") as progress:
-            ranks, fits = calibrate(
-                calibration_layers(layers),
-                inputs.atmosphere,
-                model,
-                seed=step_seed(settings, "turnover calibration"),
-                simulations=simulations,
-                progress=progress,
-            )
-            write_csv(tables / "turnover_sbc_ranks.csv", ranks)
-            write_csv(tables / "turnover_sbc_fits.csv", fits)
-            write_csv(tables / "turnover_sbc.csv", calibration_table(ranks))
+            seed, design = step_seed(settings, "turnover calibration"), calibration_layers(layers)
+            worlds = partial(calibrate, design, inputs.atmosphere, model, seed=seed, simulations=simulations)
+            run_calibration(worlds, "turnover", tables, progress)
     from .report.figures_turnover import save_check_figures
 
     save_check_figures(settings.out, simulated=is_simulated(inputs.folder))
     return settings.out / "posterior" / "turnover.nc"
+
+
+def run_calibration(calibrate: Callable[..., Ranks], name: str, tables: Path, progress: Progress | None) -> None:
+    """Writes `NAME_sbc_ranks.csv`, `NAME_sbc_fits.csv` and `NAME_sbc.csv` after each simulation; those that are there,
+    of the same posterior (`retire_checks`), are gone on with.
+    """
+    paths = [tables / f"{name}_sbc_{kind}.csv" for kind in ("ranks", "fits")]
+
+    def keep(found: Ranks) -> None:
+        for path, table in zip(paths, found, strict=True):
+            write_csv(path, table)
+        write_csv(tables / f"{name}_sbc.csv", calibration_table(found[0]))
+
+    there = all(path.exists() for path in paths)
+    ranks, fits = (pd.read_csv(path) for path in paths) if there else (pd.DataFrame(), pd.DataFrame())
+    both = min(len(ranks), len(fits))
+    calibrate(done=(ranks[:both], fits[:both]), keep=keep, progress=progress)
 
 
 def compare_histories(
@@ -157,12 +169,8 @@ def fit_one_regression(
             write_csv(tables / f"{name}_folds.csv", fits)
     if simulations:
         with stages.stage("calibration") as progress:
-            ranks, fits = calibrate_regression(
-                records, seed=seed, simulations=simulations, sampler=settings.sampler, progress=progress
-            )
-            write_csv(tables / f"{name}_sbc_ranks.csv", ranks)
-            write_csv(tables / f"{name}_sbc_fits.csv", fits)
-            write_csv(tables / f"{name}_sbc.csv", calibration_table(ranks))
+            how: Any = {"seed": seed, "simulations": simulations, "sampler": settings.sampler}
+            run_calibration(partial(calibrate_regression, records, **how), name, tables, progress)
     return settings.out / "posterior" / f"{name}.nc"
 
 

@@ -145,32 +145,41 @@ def cross_validate(
     return scores[["fold", *scores.columns.drop("fold")]], pd.DataFrame(fits)
 
 
+type Ranks = tuple[pd.DataFrame, pd.DataFrame]
+"""Of simulation-based calibration: ranks, in 0 … 1, a row a simulation; and the diagnostics of the fits."""
+
+
 def calibrate[Data](
     simulate: Callable[[int], tuple[dict[str, float], Data]],
     infer: Callable[[int, Data], tuple[Draws, dict[str, object]]],
     *,
     seed: int,
     simulations: int,
+    done: Ranks | None = None,
+    keep: Callable[[Ranks], None] | None = None,
     progress: Progress | None = None,
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+) -> Ranks:
     """Simulation-based calibration (Talts et al. 2018): where everything is right, the rank of a truth among thinned
     posterior draws is uniform.
 
     Parameters
     ----------
     simulate : of a seed: true values, drawn from the prior, and data that follow from them. infer : fits the data;
-        gives `CALIBRATION_DRAWS` draws of each of these values, and the row of `diagnose`.
+        gives `CALIBRATION_DRAWS` draws of each of these values, and the row of `diagnose`. done : the first of these
+        simulations, of an earlier call. keep : is given those done so far, after each.
 
     Returns
     -------
     ranks : one row a simulation: the rank, in 0 … 1, of each value. fits : the diagnostics of each fit.
     """
-    rows, fits = [], []
-    for number in range(simulations):
+    rows, fits = ([dict(row) for _, row in table.iterrows()] for table in done or (pd.DataFrame(), pd.DataFrame()))
+    for number in range(len(rows), simulations):
         truth, data = simulate(seed + number)
         draws, row = infer(seed + number, data)
         rows.append({name: float((draws[name] < value).mean()) for name, value in truth.items()})
         fits.append(_short("simulation", number, row))
+        if keep:
+            keep((pd.DataFrame(rows), pd.DataFrame(fits)))
         if progress:
             progress(number + 1, simulations)
     return pd.DataFrame(rows), pd.DataFrame(fits)

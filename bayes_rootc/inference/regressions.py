@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
@@ -308,8 +309,10 @@ def calibrate(
     seed: int,
     simulations: int,
     sampler: Sampler = "numpyro",
+    done: checks.Ranks | None = None,
+    keep: Callable[[checks.Ranks], None] | None = None,
     progress: Progress | None = None,
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+) -> checks.Ranks:
     """`checks.calibrate`: the records give the design (predictors, biomes, units, known errors)."""
 
     def simulate(seed: int) -> tuple[dict[str, float], Response]:
@@ -322,4 +325,5 @@ def calibrate(
         draws = flat_draws(tree, records.sampled, checks.CALIBRATION_DRAWS)
         return records.ranked(draws), diagnose(str(seed), tree)
 
-    return checks.calibrate(simulate, infer, seed=seed, simulations=simulations, progress=progress)
+    how: Any = {"done": done, "keep": keep, "progress": progress}
+    return checks.calibrate(simulate, infer, seed=seed, simulations=simulations, **how)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import jax
 import numpy as np
@@ -170,8 +172,10 @@ def calibrate(
     *,
     seed: int,
     simulations: int,
+    done: checks.Ranks | None = None,
+    keep: Callable[[checks.Ranks], None] | None = None,
     progress: Progress | None = None,
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+) -> checks.Ranks:
     """`checks.calibrate` of `RANKED` and of the `log_k` of the first layer. The layers give the design (depths, biomes,
     years, σ); covariates are left out.
     """
@@ -189,4 +193,5 @@ def calibrate(
         draws = {name: posterior[name] for name in names} | {"log_k": drawn.log_k[:, 0].astype(float)}
         return draws, diagnose_fit(str(seed), fit)
 
-    return checks.calibrate(truth, infer, seed=seed, simulations=simulations, progress=progress)
+    how: Any = {"done": done, "keep": keep, "progress": progress}
+    return checks.calibrate(truth, infer, seed=seed, simulations=simulations, **how)
