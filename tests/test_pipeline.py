@@ -162,15 +162,17 @@ def test_predictions_from_a_run(quick_run, quick_settings, tmp_path, capsys):
     assert (good["age_p025"] < good["age_median"]).all() and (good["age_median"] < good["age_p975"]).all()
     assert good["age_median"].is_monotonic_increasing and good["delta14c_median"].is_monotonic_decreasing
     np.testing.assert_allclose(good["k_median"] * good["age_median"], 1, rtol=1e-2)
-    # a measurement narrows its own layer, and less so the other
-    measured = (
-        "name,lat,lon,top,bottom,year,delta14c,sigma\n" + rows[0].replace("2005,,", "2005,-60,4") + "\n" + rows[1]
-    )
-    (tmp_path / "known.csv").write_text(measured + "\n")
-    assert main(["predict", "turnover", "--at", str(tmp_path / "known.csv"), *common]) == 0
-    known = pd.read_csv(to)
-    shrink = np.log(known["age_p975"] / known["age_p025"]) / np.log(good["age_p975"] / good["age_p025"])
-    assert shrink[0] < shrink[1] < 1.0
+    # a measurement narrows its own layer, and tells the other of the profile which way it lies
+    known = {}
+    for delta14c in (-60, -400):
+        text = "\n".join([rows[0].replace("2005,,", f"2005,{delta14c},4"), rows[1]])
+        (tmp_path / "known.csv").write_text(f"name,lat,lon,top,bottom,year,delta14c,sigma\n{text}\n")
+        assert main(["predict", "turnover", "--at", str(tmp_path / "known.csv"), *common]) == 0
+        known[delta14c] = pd.read_csv(to)
+    width = {name: np.log(t["age_p975"] / t["age_p025"]) for name, t in known.items()}
+    before = np.log(good["age_p975"] / good["age_p025"])
+    assert width[-60][0] < 0.8 * before[0] and width[-60][0] < width[-60][1]
+    assert (known[-400]["age_median"] > 1.2 * known[-60]["age_median"]).all()
 
 
 def test_prediction_without_depths_gives_the_seven_layers(quick_run, quick_settings, tmp_path):
