@@ -125,12 +125,15 @@ def figure_importance(importance: pd.DataFrame, *, shown: int = 12) -> Figure:
             bars = {"color": colour, "lw": 0.9, "ms": 3, "fmt": "o", "label": SPLITS[split]}
             ax.errorbar(mean, np.arange(len(names)) + shift, xerr=error, **bars, **look)
         ax.axvline(0, color="black", lw=0.7, ls="--")
-        ax.set_yticks(range(len(names)), names, fontsize=6)
+        ax.set_yticks(range(len(names)), [name.replace("_", " ") for name in names], fontsize=6)
         ax.invert_yaxis()
+        ax.set_xscale("symlog", linthresh=2)
+        ax.xaxis.set_major_formatter(lambda x, _: f"{x:g}")
         ax.set_xlabel("error grows by (%)")
-        letter(ax, "abc"[number], title)
-        if number == 0:
-            ax.legend(loc="lower right")
+        ax.set_title(title, loc="right")
+        letter(ax, "abc"[number])
+    handles, labels = ax.get_legend_handles_labels()
+    fig.legend(handles, labels, loc="outside lower center", ncols=2, fontsize=7)
     return fig
 
 
@@ -151,7 +154,7 @@ def figure_blocks(held_out: pd.DataFrame, variograms: pd.DataFrame, land: Basema
         land.draw_coastline(row[0])
         frame_map(row[0], *land.extent(here["lat"]))
         of_target = variograms[variograms["target"] == target]
-        block = f"{of_target['block_km'].iloc[0]:.0f} km" if len(of_target) else "default"
+        block = f"{of_target['block_km'].iloc[0]:,.0f} km" if len(of_target) else "default"
         letter(row[0], "ace"[number], f"{title}: folds of blocks of {block}")
         ax = row[1]
         ax.plot(of_target["distance_km"], of_target["semivariance"], "o", ms=3, color="#0072b2", label="residuals")
@@ -162,7 +165,7 @@ def figure_blocks(held_out: pd.DataFrame, variograms: pd.DataFrame, land: Basema
         ax.set_ylim(bottom=0)
         letter(ax, "bdf"[number])
         if number == 0:
-            ax.legend(loc="lower right")
+            ax.legend(loc="lower left")
     return fig
 
 
