@@ -40,8 +40,8 @@ def train_and_compare(settings: RunSettings, *, folds: int = FOLDS, quiet: bool 
         inputs = check(settings)
     with stages.stage("turnover, unless there") as progress:
         stocks, density = bulk_density(inputs, settings, progress)
-    tasks = tasks_of(inputs, stocks, density, settings)
     with stages.stage("forests of the maps") as progress:
+        tasks = tasks_of(inputs, stocks, density, settings)
         train(tasks, inputs.features, settings, progress)
     path = settings.out / "tables" / "learners.csv"
     trees = min(TREES, settings.members)  # fewer in a quick run
