@@ -31,7 +31,7 @@ SCRIPT = """
 suppressMessages(library(earth)); options(digits = 17)
 d <- read.csv("train.csv"); new <- read.csv("test.csv")
 t <- system.time(m <- earth(y ~ ., data = d, degree = 1))["elapsed"]
-write.csv(data.frame(p = as.vector(predict(m, new)), seconds = t), "out.csv", row.names = FALSE)
+write.csv(data.frame(p = as.vector(predict(m, new)), seconds = as.vector(t)), "out.csv", row.names = FALSE)
 """
 
 

@@ -17,6 +17,9 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 MIN_GAIN = 1e-3
 """The forward pass ends when a pair explains less than this share of the variance."""
 
+END_RISK = 0.05
+"""Of a run of errors at an end of some column being taken for a slope."""
+
 MIN_NORM = 1e-6
 """A candidate with less of its length outside the span of the terms adds nothing."""
 
@@ -57,7 +60,8 @@ class MarsRegressor(RegressorMixin, BaseEstimator):
         """The forward pass. With terms orthonormal, what a candidate adds is its squared product with y; a pair spans
         the column itself and the hinge, and once the column is a term, further pairs add a hinge only.
         """
-        candidates = [(j, float(t)) for j in range(X.shape[1]) for t in _knots(X[:, j], self.knots)]
+        end = int(np.ceil(3 - np.log2(END_RISK / X.shape[1])))  # Friedman 1991, eq. 45
+        candidates = [(j, float(t)) for j in range(X.shape[1]) for t in _knots(X[:, j], self.knots, end)]
         if not candidates:
             return []
         column = np.array([j for j, _ in candidates])
@@ -125,14 +129,18 @@ def _basis(X: NDArray, terms: list[tuple[int, float, int]]) -> NDArray[np.float6
     return np.column_stack([np.ones(len(X)), *columns])
 
 
-def _knots(x: NDArray, count: int) -> NDArray[np.float64]:
-    """Places where the slope may change: quantiles of the distinct values, without the highest, beyond which nothing
-    is; of two distinct values the lower alone, which makes the hinge a dummy variable.
+def _knots(x: NDArray, count: int, end: int) -> NDArray[np.float64]:
+    """Places where the slope may change: the lowest value, which makes the hinge a straight line, and quantiles of the
+    distinct values with `end` observations or more on either side, because a slope that few of them tell goes on beyond
+    them. Of two distinct values the lower alone, which makes the hinge a dummy variable.
     """
-    values = np.unique(x)
-    if len(values) <= count:
-        return values[:-1]
-    return np.unique(np.quantile(values, np.arange(count) / count, method="lower"))
+    values, ordered = np.unique(x), np.sort(x)
+    if len(values) <= 2 or len(x) <= 2 * end:
+        return values[:1] if len(values) > 1 else values[:0]
+    inside = values[(values > ordered[0]) & (values >= ordered[end]) & (values <= ordered[-end - 1])]
+    if len(inside) > count:
+        inside = np.unique(np.quantile(inside, np.arange(count) / count, method="lower"))
+    return np.concatenate([values[:1], inside])
 
 
 def _gain(block: NDArray, residual: NDArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
