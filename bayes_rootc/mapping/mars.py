@@ -34,8 +34,9 @@ class MarsRegressor(RegressorMixin, BaseEstimator):
 
     Attributes
     ----------
-    terms_ : of each hinge its column, its knot and the side that is not 0 (1: above). coef_ : the intercept, then of
-    each hinge.
+    range_ : of each column, lowest and highest: beyond, the response is held at what it is there, where the slopes of
+    Friedman's splines would go on. terms_ : of each hinge its column, its knot and the side that is not 0 (1: above).
+    coef_ : the intercept, then of each hinge.
     """
 
     def __init__(self, max_terms: int = 41, *, knots: int = 30, penalty: float = 2.0):
@@ -48,13 +49,15 @@ class MarsRegressor(RegressorMixin, BaseEstimator):
         at, response = (np.asarray(v, float) for v in validate_data(self, X, y, y_numeric=True))
         terms = self._grow(at, response)
         self.terms_ = self._prune(_basis(at, terms), response, terms)
+        self.range_ = at.min(axis=0), at.max(axis=0)
         self.coef_ = np.linalg.lstsq(_basis(at, self.terms_), response, rcond=None)[0]
         return self
 
     def predict(self, X: ArrayLike) -> NDArray[np.float64]:
         """The response at X: (n,)."""
         check_is_fitted(self)
-        return _basis(np.asarray(validate_data(self, X, reset=False), float), self.terms_) @ self.coef_
+        at = np.asarray(validate_data(self, X, reset=False), float)
+        return _basis(np.clip(at, *self.range_), self.terms_) @ self.coef_
 
     def _grow(self, X: NDArray, y: NDArray) -> list[tuple[int, float, int]]:
         """The forward pass. With terms orthonormal, what a candidate adds is its squared product with y; a pair spans

@@ -63,3 +63,12 @@ def test_constant_columns_and_responses_are_harmless():
     X = np.column_stack([np.ones(30), np.arange(30.0)])
     np.testing.assert_allclose(MarsRegressor().fit(X, np.full(30, 2.5)).predict(X), 2.5)
     np.testing.assert_allclose(MarsRegressor().fit(X[:, :1], np.arange(30.0)).predict(X[:, :1]), 14.5)
+
+
+def test_slopes_end_where_the_data_end():
+    rng = np.random.default_rng(5)
+    X = rng.uniform(-1, 1, (200, 2))
+    model = MarsRegressor().fit(X, 3 * X[:, 0] + 0.1 * rng.standard_normal(200))
+    at = [X.max(axis=0), X.min(axis=0)]
+    np.testing.assert_allclose(model.predict([[50.0, 9.0], [-50.0, -9.0]]), model.predict(at))
+    assert model.predict(at)[0] > 2.5 > -2.5 > model.predict(at)[1]
