@@ -7,9 +7,6 @@ of a forest of the means of responses and of one of their posterior draws, which
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
-
 import mapie
 import numpy as np
 import pandas as pd
@@ -25,9 +22,8 @@ from bayes_rootc.mapping.learners import Z95
 from bayes_rootc.mapping.regressors import INNER_FOLDS, QuantileForest, ScaledForest, tune
 from bayes_rootc.mapping.tasks import Task
 from bayes_rootc.mapping.validation import SPLITS, folds_of
-from bayes_rootc.pipeline import check, tasks_of
-from bayes_rootc.settings import RunSettings
-from bayes_rootc.single_fit import bulk_density
+
+from .responses import real_responses
 
 FOLDS, SEED, TREES, LEVEL = 5, 1, 300, 0.95
 MAPIE = f"CV+ (MAPIE {mapie.__version__})"
@@ -88,18 +84,11 @@ def compare(task: Task) -> pd.DataFrame:
 
 def main() -> None:
     """Compares on every response, prints the table, saves it as JSON."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.intervals", description=__doc__)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True, help="folder of a run or fit, whose turnover is used")
-    parser.add_argument("--json", type=Path, default=Path("build/intervals.json"))
-    arguments = parser.parse_args()
-    settings = RunSettings(data=arguments.data, out=arguments.out)
-    inputs = check(settings)
-    stocks, density = bulk_density(inputs, settings, None)
+    tasks, path = real_responses("intervals", __doc__)
     rows: list[pd.DataFrame] = []
-    for target, task in tasks_of(inputs, stocks, density, settings).items():
+    for target, task in tasks.items():
         rows.append(compare(task).assign(target=target))
-        write_json(arguments.json, pd.concat(rows).to_dict("records"))  # the next may take long
+        write_json(path, pd.concat(rows).to_dict("records"))  # the next may take long
     found = pd.concat(rows)
     table = Table(*(c.replace("_", " ") for c in ("target", *found.columns.drop("target"))))
     for row in found.itertuples():

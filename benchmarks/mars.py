@@ -6,7 +6,6 @@ of 2017 and does not build for Python 3.12. `earth` runs at its defaults (degree
 
 from __future__ import annotations
 
-import argparse
 import subprocess
 import tempfile
 import time
@@ -22,9 +21,8 @@ from bayes_rootc.files import write_json
 from bayes_rootc.mapping.mars import MarsRegressor
 from bayes_rootc.mapping.preprocessing import CorrelationFilter, LinearCombinationFilter
 from bayes_rootc.mapping.validation import folds_of
-from bayes_rootc.pipeline import check, tasks_of
-from bayes_rootc.settings import RunSettings
-from bayes_rootc.single_fit import bulk_density
+
+from .responses import real_responses
 
 FOLDS, SEED = 5, 1
 SCRIPT = """
@@ -57,16 +55,9 @@ def ours(X: NDArray, y: NDArray, new: NDArray) -> tuple[NDArray[np.float64], flo
 
 def main() -> None:
     """Compares on every response, prints the table, saves it as JSON."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.mars", description=__doc__)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True, help="folder of a run or fit, whose turnover is used")
-    parser.add_argument("--json", type=Path, default=Path("build/mars.json"))
-    arguments = parser.parse_args()
-    settings = RunSettings(data=arguments.data, out=arguments.out)
-    inputs = check(settings)
-    stocks, density = bulk_density(inputs, settings, None)
+    tasks, path = real_responses("mars", __doc__)
     rows = []
-    for target, task in tasks_of(inputs, stocks, density, settings).items():
+    for target, task in tasks.items():
         X, y = task.X.astype(float), task.y.mean(axis=1)
         predicted = {method: np.empty(len(y)) for method in (earth, ours)}
         seconds = dict.fromkeys(predicted, 0.0)
@@ -81,7 +72,7 @@ def main() -> None:
         for method, mean in predicted.items():
             r2 = 1 - np.square(y - mean).sum() / np.square(y - y.mean()).sum()
             rows.append({"target": target, "method": method.__name__, "r2": r2, "seconds": seconds[method]})
-    write_json(arguments.json, rows)
+    write_json(path, rows)
     table = Table("target", "method", "R², sites held out", "seconds a fit")
     for row in rows:
         table.add_row(str(row["target"]), str(row["method"]), f"{row['r2']:.3f}", f"{row['seconds']:.2f}")
