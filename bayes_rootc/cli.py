@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import __version__
+from .constants import LAYER_NAMES, PROFILE_NAME
 from .errors import InputError
 
 if TYPE_CHECKING:
@@ -17,6 +18,12 @@ if TYPE_CHECKING:
 
 BAD_INPUT = 2
 INTERRUPTED = 130
+
+MAP_SETTINGS = tuple("resolution bbox map_like map_mode zones zone_field map_formats tile workers".split())
+
+MAP_FILES = """\
+writes maps/{iroot,ibulk,iloss}_{layer}_{mean,median,p025,p975,uncertainty}.tif, iloss_probability_{layer}.tif,
+{iroot,ibulk}_applicability.tif, maps.nc, and tables/map_totals*.csv: by biome, by latitude, and by zone"""
 
 SITE_COLUMNS = """\
 predict iroot, ibulk, iloss: columns lat, lon, and optionally top and bottom (cm, 0 to 200) of a layer; a file without
@@ -108,6 +115,53 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument(
         "--folds", type=int, default=5, metavar="K", help="parts held out in turn (default: 5, the paper's fifths)"
     )
+
+    maps = _command(
+        commands,
+        "map",
+        _map,
+        "maps with uncertainty, tile by tile, from the fitted models in an output folder",
+        "bayes-rootc map --data my-data --out out --resolution 0.05 --resume\n\n" + MAP_FILES,
+    )
+    _add_settings(maps)
+    where = maps.add_argument_group("which maps (what is not given is as in SETTINGS.toml)")
+    where.add_argument("--resolution", type=float, metavar="DEG", help="cell, degrees (default: 0.5)")
+    where.add_argument(
+        "--bbox", type=float, nargs=4, metavar=("W", "S", "E", "N"), help="part that is mapped (default: the globe)"
+    )
+    where.add_argument("--like", type=Path, metavar="RASTER.tif", dest="map_like", help="take the grid of this raster")
+    where.add_argument(
+        "--mode",
+        choices=("independent", "coherent"),
+        dest="map_mode",
+        help="members of a cell: independent draws, or the trees, of which one is one map (default: independent)",
+    )
+    where.add_argument("--zones", type=Path, metavar="FILE", help="polygons or a raster of classes to give totals of")
+    where.add_argument("--zone-field", metavar="COLUMN", help="that names the polygons (default: the first of text)")
+    where.add_argument(
+        "--formats", nargs="+", choices=("cog", "netcdf", "zarr"), dest="map_formats", help="(default: cog netcdf)"
+    )
+    how = maps.add_argument_group("how they are made")
+    how.add_argument("--tile", type=int, metavar="CELLS", help="side of a tile: memory grows with it (default: 512)")
+    how.add_argument("--workers", type=int, metavar="N", help="tiles made at once (default: 2)")
+    how.add_argument(
+        "--dask",
+        metavar="ADDRESS",
+        help="make the tiles on a Dask cluster that sees the same folders, or `local`: on N processes here",
+    )
+    how.add_argument("--resume", action="store_true", help="go on with the tiles of a run that was stopped")
+
+    draw = _command(
+        commands,
+        "draw",
+        _draw,
+        "one finished map as a figure: value, uncertainty, zonal means, and where not to believe it",
+        "bayes-rootc draw iloss --layer 0-20 --from out --to loss.png",
+    )
+    draw.add_argument("flux", choices=("iroot", "ibulk", "iloss"), help="which flux")
+    draw.add_argument("--layer", choices=(*LAYER_NAMES, PROFILE_NAME), default=PROFILE_NAME, help="cm (default: 0-200)")
+    draw.add_argument("--from", type=Path, dest="out", metavar="OUT", required=True, help="folder with maps/maps.nc")
+    draw.add_argument("--to", type=Path, metavar="FILE", required=True, help="PNG, PDF or SVG file to write")
 
     predict = _command(
         commands,
@@ -209,6 +263,29 @@ def _train(arguments: argparse.Namespace) -> None:
     print(train_and_compare(settings, folds=arguments.folds))
 
 
+def _map(arguments: argparse.Namespace) -> None:
+    settings = _settings(arguments)
+    folder = settings.data or settings.out / "demo-data"
+    if not folder.is_dir():
+        raise InputError("no such data folder", file=folder)
+    from .pipeline import map_again
+
+    print(map_again(folder, settings, resume=arguments.resume, dask=arguments.dask))
+
+
+def _draw(arguments: argparse.Namespace) -> None:
+    from .report.figures_maps import figure_one_map
+    from .report.results import Results
+    from .report.style import save
+
+    if arguments.to.suffix not in (".png", ".pdf", ".svg"):
+        raise InputError("expected a name that ends in .png, .pdf or .svg", file=arguments.to)
+    maps = Results(arguments.out).maps
+    figure = figure_one_map(maps, arguments.flux, arguments.layer)
+    save(figure, arguments.to, simulated="SIMULATED" in maps.attrs["title"])
+    print(arguments.to)
+
+
 def _predict(arguments: argparse.Namespace) -> None:
     from .data.atmosphere import Atmosphere
     from .data.covariates import CovariateStack
@@ -245,7 +322,7 @@ def _predict(arguments: argparse.Namespace) -> None:
 def _settings(arguments: argparse.Namespace) -> RunSettings:
     from .settings import RunSettings
 
-    names = ("data", "out", "quick", "seed", "sampler")
+    names = ("data", "out", "quick", "seed", "sampler", *MAP_SETTINGS)
     return RunSettings.read(arguments.settings, **{name: getattr(arguments, name, None) for name in names})
 
 

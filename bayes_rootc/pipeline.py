@@ -21,6 +21,7 @@ from . import demo
 from .constants import LAYERS, MAP_FOREST
 from .data.folder import Inputs, read_inputs
 from .data.grid import MapGrid
+from .data.tables import SourceCheck
 from .estimates import Estimate, depth_shares, estimate_table, make_estimate, site_table
 from .files import atomic_path, write_csv
 from .inference.checks import leave_one_out
@@ -46,11 +47,15 @@ from .inference.turnover import (
     fit_turnover,
 )
 from .inference.turnover_checks import draw_prior, ppc_scores, score_table
-from .mapping.learners import FluxModel, Learners, PosteriorForest, validate
-from .mapping.maps import land_cells, make_maps, member_totals, predict_fields, totals_table
+from .mapping.applicability import Applicability
+from .mapping.blocks import fold_labels
+from .mapping.learners import MIN_GROUPS, FluxModel, Learners, PosteriorForest, validate
 from .mapping.model_file import save_learners
 from .mapping.tasks import Task, learner_tasks, variogram_table
-from .mapping.writers import write_cogs, write_netcdf
+from .mapping.tiles import MapJob, begin, finish, gather, make_tiles
+from .mapping.totals import totals_tables
+from .mapping.writers import open_store, write_cogs, write_netcdf
+from .mapping.zones import Zones
 from .models.bulk_input import StockSource, harmonise, layer_stocks, standard_layers, stock_draws
 from .models.components import Components
 from .models.radiocarbon import UNEXPLAINED_SD, LogNormalPrior, grid_quantile, invert, summarise_density
@@ -80,6 +85,11 @@ from .settings import RunSettings
 
 STAGES = ("check", "turnover", "bulk input", "drivers", "root depth", "learners", "estimates", "maps", "report")
 
+
+MAP_CELLS = "map cells at"
+"""Of what resolution; how they are called among the sources of `tables/checks.csv`."""
+
+MAP_TITLE = "Root carbon inputs, their part that reaches bulk soil, and the loss between them"
 
 MIN_RECORDS = 20
 """Records below which a regression is left out of a run."""
@@ -138,7 +148,9 @@ def run(settings: RunSettings, *, quiet: bool = False) -> Path:
     with stages.stage("estimates"):
         estimates = estimate(inputs, bulk, learners, settings)
     with stages.stage("maps") as progress:
-        totals = draw_maps(inputs, learners, fractions, settings, progress)
+        totals, mapped = draw_maps(inputs.folder, settings, progress=progress)
+        inputs.checks.append(mapped)
+        write_csv(out / "tables" / "checks.csv", checks_table(inputs.checks))
     with stages.stage("report"):
         summarise_run(inputs, turnover, bulk, fractions, estimates, totals, settings)
         record_run(inputs, settings, stages.seconds)
@@ -305,6 +317,8 @@ def infer_root_depth(inputs: Inputs, settings: RunSettings) -> tuple[RegressionF
     """Where roots are: D50 and D95 by biome and climate; and the shares of the seven layers in root carbon by biome."""
     fit = infer_regression("root_depth", *root_records(inputs.roots, inputs.groups), settings)
     shares = fractions_by_biome(fit.draws(), fit.records, settings.members, _rng(settings, "root shares"))
+    with atomic_path(settings.out / "posterior" / "root_shares.nc") as path:
+        shares.to_netcdf(path, engine="h5netcdf")
     write_csv(settings.out / "tables" / "root_depth.csv", root_depth_table(fit))
     write_csv(settings.out / "tables" / "root_shares.csv", root_shares_table(shares))
     return fit, shares
@@ -364,7 +378,11 @@ def train(
             seed=step_seed(settings, f"validation {target}"),
             progress=part_of(progress, i, len(tasks)),
         )
-        models[target] = FluxModel(forest.fit(task.X, task.y, task.site), calibration)
+        forest.fit(task.X, task.y, task.site)
+        regions = task.block if len(np.unique(task.block)) >= MIN_GROUPS else task.site
+        fold = fold_labels(regions, MIN_GROUPS, step_seed(settings, f"applicability {target}"))
+        area = Applicability.fit(task.X, forest.feature_importances_, fold)
+        models[target] = FluxModel(forest, calibration, area)
         scores.append(score.assign(target=target, learner=MAP_FOREST))
         predictions.append(predicted.assign(target=target))
     table, held_out = (pd.concat(parts, ignore_index=True) for parts in (scores, predictions))
@@ -414,37 +432,80 @@ def estimate(inputs: Inputs, bulk: BulkInput, learners: Learners, settings: RunS
 
 
 def draw_maps(
-    inputs: Inputs, learners: Learners, fractions: xr.Dataset, settings: RunSettings, progress: Progress | None = None
-) -> pd.DataFrame:
-    """Maps of the three fluxes with 500-member uncertainty, and totals in which one member is one whole map."""
-    grid = MapGrid(settings.resolution, settings.bbox)
-    cells = land_cells(inputs.covariates, grid, nearest_km=settings.nearest_km)
-    inputs.checks.append(cells.check)
-    write_csv(settings.out / "tables" / "checks.csv", checks_table(inputs.checks))
-    fields = predict_fields(cells, learners.iroot, learners.ibulk, progress=progress)
-    maps = make_maps(
-        cells,
-        fields,
-        fractions["predictive"].values,
+    folder: Path,
+    settings: RunSettings,
+    *,
+    resume: bool = False,
+    dask: str | None = None,
+    progress: Progress | None = None,
+) -> tuple[pd.DataFrame, SourceCheck]:
+    """Maps of the three fluxes with their uncertainty, tile by tile, from the fitted models in the output folder; and
+    totals in which one member is one whole map.
+
+    Parameters
+    ----------
+    folder : data folder. resume : goes on with the tiles that a run with the same settings left. dask : address of a
+        scheduler that makes the tiles, or `local`.
+
+    Returns
+    -------
+    Totals by biome, and how many land cells could not be mapped.
+    """
+    grid = MapGrid.like(settings.map_like) if settings.map_like else MapGrid(settings.resolution, settings.bbox)
+    job = MapJob(
+        covariates=folder / "covariates",
+        out=settings.out,
+        grid=grid,
+        tile=settings.tile,
         members=settings.members,
         seed=step_seed(settings, "maps"),
-        profile_correlation=learners.ibulk.calibration.profile_correlation,
+        nearest_km=settings.nearest_km,
+        coherent=settings.map_mode == "coherent",
+        zones=Zones(settings.zones, settings.zone_field) if settings.zones else None,
     )
-    write_cogs(settings.out / "maps", maps, grid)
-    title = "Root carbon inputs, their part that reaches bulk soil, and the loss between them"
-    if demo.is_simulated(inputs.folder):
-        title += " (SIMULATED demo world)"
-    write_netcdf(
-        settings.out / "maps" / "maps.nc",
-        maps,
-        title=title,
-        history=f"bayes-rootc {version('bayes-rootc')}, seed {settings.seed}",
-    )
-    totals = totals_table(
-        member_totals(cells, learners.iroot, learners.ibulk, fractions["expected"].values, progress=progress)
-    )
-    write_csv(settings.out / "tables" / "map_totals.csv", totals)
-    return totals
+    places = begin(job, resume=resume)
+    make_tiles(job, places, workers=settings.workers, dask=dask, progress=part_of(progress, 0, 3))
+    totals, cells, lacking = gather(job)
+    path, files = job.work / "maps.zarr", []
+    store = open_store(path)
+    if "cog" in settings.map_formats:
+        files += write_cogs(job.work / "cog", store, grid, workers=settings.workers, progress=part_of(progress, 1, 3))
+    if "netcdf" in settings.map_formats:
+        files.append(job.work / "maps.nc")
+        write_netcdf(
+            files[-1],
+            store,
+            grid,
+            title=MAP_TITLE + (" (SIMULATED demo world)" if demo.is_simulated(folder) else ""),
+            history=f"bayes-rootc {version('bayes-rootc')}, seed {settings.seed}",
+            progress=part_of(progress, 2, 3),
+        )
+    finish(job, files + ([path] if "zarr" in settings.map_formats else []))
+    with xr.open_dataset(job.shares, engine="h5netcdf") as shares:
+        tables = totals_tables(totals, shares["expected"].values, job.zones.names if job.zones else [])
+    for name, table in tables.items():
+        write_csv(settings.out / "tables" / f"{name}.csv", table)
+    dropped = {f"a covariate missing within {settings.nearest_km:g} km": lacking} if lacking else {}
+    where = f"{MAP_CELLS} {grid.resolution:g}°"
+    return tables["map_totals"], SourceCheck(where, str(job.covariates), cells + lacking, cells, dropped)
+
+
+def map_again(
+    folder: Path, settings: RunSettings, *, resume: bool = False, dask: str | None = None, quiet: bool = False
+) -> Path:
+    """Maps from the models of a finished run or training; parameters as `draw_maps`. Returns their folder.
+
+    Raises
+    ------
+    InputError : the models are missing, or unfinished tiles are of other settings.
+    """
+    stages, table = Stages(1, quiet=quiet), settings.out / "tables" / "checks.csv"
+    with stages.stage("maps") as progress:
+        _, mapped = draw_maps(folder, settings, resume=resume, dask=dask, progress=progress)
+    known = pd.read_csv(table) if table.exists() else pd.DataFrame(columns=["source"])
+    kept = known[~known["source"].astype(str).str.startswith(MAP_CELLS)]
+    write_csv(table, pd.concat([kept, checks_table([mapped])], ignore_index=True))
+    return settings.out / "maps"
 
 
 def summarise_run(

@@ -66,6 +66,20 @@ class RunSettings(pydantic.BaseModel):
     """Cell of the maps, degrees."""
     bbox: tuple[float, float, float, float] = WORLD
     """Part that is mapped: west, south, east, north."""
+    map_like: Path | None = None
+    """A raster whose grid the maps take, instead of resolution and bbox."""
+    map_mode: Literal["independent", "coherent"] = "independent"
+    """Members of a cell: independent draws, as the paper's, or the trees of the forests, one of which is one map."""
+    map_formats: tuple[Literal["cog", "netcdf", "zarr"], ...] = pydantic.Field(("cog", "netcdf"), min_length=1)
+    """Files of the maps: a GeoTIFF each, one NetCDF of all, one Zarr store of all."""
+    zones: Path | None = None
+    zone_field: str | None = None
+    """Polygons (GeoJSON, Shapefile, GeoPackage) or a raster of classes that totals are wanted of, and the column that
+    names them."""
+    tile: int = pydantic.Field(512, ge=16, le=4096)
+    """Maps are made in tiles of so many cells a side; memory is 0.5 GB and, for each worker, 2 kB a cell of a tile."""
+    workers: int = pydantic.Field(2, ge=1)
+    """Tiles that are made at once."""
     nearest_km: float = pydantic.Field(100.0, ge=0)
     """How far a site or cell without a covariate may look for the nearest cell that has it."""
 

@@ -9,7 +9,7 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +25,7 @@ from bayes_rootc.constants import GAMMA, LAYERS
 from bayes_rootc.data.atmosphere import Atmosphere
 from bayes_rootc.files import write_json
 from bayes_rootc.mapping.forest import CompiledForest
-from bayes_rootc.mapping.monte_carlo import iloss_statistics
+from bayes_rootc.mapping.monte_carlo import independent_statistics
 from bayes_rootc.models.radiocarbon import delta14c, invert
 
 Case = tuple[str, str, Callable[[], object], str, Callable[[], object], float]
@@ -75,23 +75,56 @@ def _posteriors() -> object:
     return invert(observed, 5.0, year, "NHZone1", model_sd=20.0)
 
 
-def forest_spread(smooth: bool) -> Case:
+def forest_threads() -> Case:
+    """Two threads beside one; the ratio is what a second core is worth."""
+    compiled, cells = _forest(smooth=True)[1:]
+    return (
+        "forest mean and spread, smooth",
+        "compiled, two threads",
+        lambda: compiled.mean_and_std(cells),
+        "compiled, one thread",
+        lambda: compiled.mean_and_std(cells, threads=1),
+        1.0,
+    )
+
+
+def forest_size() -> Case:
+    """A cell of 65,536 beside one of 16,384: 1 where time is linear in cells."""
+    compiled, cells = _forest(smooth=True)[1:]
+    many = np.tile(cells, (4, 1))
+    return (
+        "forest mean and spread, a cell",
+        "of 65,536 cells",
+        lambda: compiled.mean_and_std(many),
+        "of 16,384 cells",
+        lambda: compiled.mean_and_std(cells),
+        4.0,
+    )
+
+
+@cache
+def _forest(smooth: bool) -> tuple[RandomForestRegressor, CompiledForest, np.ndarray]:
     """500 trees of 3,000 rows and 54 covariates, in seven layers of cells that know nothing of each other, or of a
     raster on which neighbours are alike: there scikit-learn finds the nodes that it wants in the cache.
     """
-    rng, side = np.random.default_rng(3), 72
+    rng, side = np.random.default_rng(3), 128
     X, layer = (
         rng.standard_normal((3000, 54)).astype(np.float32),
         np.array(LAYERS, np.float32)[rng.integers(0, 7, 3000)],
     )
     y = X[:, 0] + np.sin(X[:, 1]) - 0.02 * layer[:, 0] + rng.standard_normal(3000)
     sklearn = RandomForestRegressor(500, max_features=1 / 3, random_state=1, n_jobs=2).fit(np.c_[X, layer], y)
-    compiled = CompiledForest.of(sklearn.estimators_)
+    compiled = CompiledForest(sklearn, layer_columns=(54, 55), layers=LAYERS)
     fields = rng.standard_normal((54, side, side))
     if smooth:
         fields = np.stack([gaussian_filter(f, 8, mode="wrap") for f in fields])
         fields /= fields.std(axis=(1, 2), keepdims=True)
-    cells = fields.reshape(54, -1).T.astype(np.float32)
+    return sklearn, compiled, fields.reshape(54, -1).T.astype(np.float32)
+
+
+def forest_spread(smooth: bool) -> Case:
+    """Mean and spread of the trees in seven layers: ours, and what one does with scikit-learn."""
+    sklearn, compiled, cells = _forest(smooth)
 
     def loop() -> list[tuple[np.ndarray, np.ndarray]]:
         out = []
@@ -105,7 +138,7 @@ def forest_spread(smooth: bool) -> Case:
     return (
         f"forest mean and spread, {len(cells):,} cells x 7 layers x 500 trees, {'smooth' if smooth else 'independent'}",
         "compiled, two threads",
-        lambda: compiled.mean_and_std(cells, LAYERS),
+        lambda: compiled.mean_and_std(cells),
         "scikit-learn, loop over trees, two threads",
         loop,
         1.0,
@@ -121,26 +154,35 @@ def monte_carlo() -> Case:
         "bulk_mean": rng.normal(-3, 1, (n, 7)),
         "bulk_sd": np.full((n, 7), 0.8),
     }
-    shares = rng.dirichlet(np.arange(8, 1, -1), (200, 9))
+    shares = rng.dirichlet(np.arange(8, 1, -1), (200, 9)).astype(np.float32)
     biome = rng.integers(1, 10, n)
 
-    def numpy_members() -> dict[str, np.ndarray]:
-        root = np.exp(fields["root_mean"] + fields["root_sd"] * rng.standard_normal((members, n)))
-        iroot = root[..., None] * shares[rng.integers(0, 200, (members, n)), biome - 1]
-        bulk = np.exp(fields["bulk_mean"] + fields["bulk_sd"] * rng.standard_normal((members, n, 7)))
-        out = {}
-        for name, layers in {"iroot": iroot, "ibulk": bulk, "iloss": iroot - bulk}.items():
-            both = np.concatenate([layers, layers.sum(axis=2, keepdims=True)], axis=2)
-            out[name] = np.concatenate([both.mean(axis=0)[None], np.quantile(both, [0.025, 0.5, 0.975], axis=0)])
-        return out
+    def numpy_members() -> list[tuple[np.ndarray, ...]]:
+        """In single precision, a layer's members side by side, sorted once for all quantiles; some cells at a time."""
+        parts, places = [], [int(level * (members - 1)) for level in (0.025, 0.5, 0.975)]
+        f = {name: values.astype(np.float32) for name, values in fields.items()}
+        for start in range(0, n, 256):
+            p = slice(start, start + 256)
+            z = rng.standard_normal((256, 9, members), dtype=np.float32)
+            root = np.exp(f["root_mean"][p, None] + f["root_sd"][p, None] * z[:, 0])
+            drawn = shares[rng.integers(0, 200, (256, members)), biome[p, None] - 1]
+            iroot = root[:, None] * np.moveaxis(drawn, 2, 1)
+            error = np.sqrt(np.float32(0.3)) * z[:, 1:2] + np.sqrt(np.float32(0.7)) * z[:, 2:]
+            ibulk = np.exp(f["bulk_mean"][p, :, None] + f["bulk_sd"][p, :, None] * error)
+            for layers in (iroot, ibulk, iroot - ibulk):
+                both = np.concatenate([layers, layers.sum(axis=1, keepdims=True)], axis=1)
+                mean, positive = both.mean(axis=-1), (both > 0).mean(axis=-1)
+                both.sort(axis=-1)
+                parts.append((mean, positive, *(both[..., place] for place in places)))
+        return parts
 
     return (
         "I_loss, 4,096 cells x 8 x 500 members",
         "JAX",
-        lambda: iloss_statistics(
+        lambda: independent_statistics(
             **fields, fractions=shares, biome=biome, cell=np.arange(n), members=members, seed=1, profile_correlation=0.3
         ),
-        "NumPy",
+        "NumPy, single precision",
         numpy_members,
         1.0,
     )
@@ -206,6 +248,8 @@ CASES = (
     inversion_by_root,
     partial(forest_spread, smooth=False),
     partial(forest_spread, smooth=True),
+    forest_threads,
+    forest_size,
     monte_carlo,
 )
 

@@ -24,6 +24,7 @@ from numpy.typing import ArrayLike, NDArray
 from rasterio.enums import Resampling
 from rasterio.warp import reproject
 from rasterio.windows import Window
+from scipy.ndimage import binary_erosion
 from scipy.spatial import cKDTree
 
 from ..errors import InputError
@@ -125,23 +126,21 @@ class CovariateStack:
         """Rasters on a map grid: (lat, lon), NaN off land; `biome` as uint8, 0 off land.
 
         A finer raster is averaged (classes: the most frequent), a coarser one is read at the cell's centre. Land is
-        where the biome raster has soil.
-        On a coarse grid a hole may be filled from the next cell, however far that is.
+        where the biome raster has soil. A cell without a value takes that of the raster's nearest cell that has one; on
+        a coarse grid, from as far as the next cell. Only the part of a raster that the grid covers is read, and what is
+        within reach of it where there are holes.
         """
         nearest_km = max(nearest_km, 1.5 * np.radians(grid.resolution) * EARTH_RADIUS_KM)
         biome = self._biome_on_grid(grid)
         land = biome > 0
-        centres = grid.cartesian()
         out = xr.Dataset(coords={"lat": grid.lat, "lon": grid.lon})
+        known_cells: dict[bytes, tuple[cKDTree, NDArray[np.intp]]] = {}
         for name in names if names is not None else [*self.features, *self.role("npp"), *self.role("stock")]:
             raster = self.rasters[name]
-            values = self._read_onto(raster, grid, Resampling.average)
-            known = np.isfinite(values)
-            holes = land & ~known
-            if holes.any() and known.any():
-                distance, at = cKDTree(centres[known]).query(centres[holes], distance_upper_bound=_chord(nearest_km))
-                found = np.isfinite(distance)
-                values[tuple(np.argwhere(holes)[found].T)] = values[known][at[found]]
+            values = self._read_onto(raster, grid, Resampling.average) if land.any() else np.full(grid.shape, np.nan)
+            holes = land & np.isnan(values)
+            if holes.any():
+                values[holes] = self._fill(raster, grid, holes, nearest_km, known_cells)
             out[name] = ("lat", "lon"), np.where(land, values, np.nan).astype(np.float32), {"units": raster.unit}
         out["biome"] = ("lat", "lon"), biome
         return out
@@ -245,21 +244,64 @@ class CovariateStack:
         return float(values[r[best], c[best]]) if km[best] <= nearest_km else np.nan
 
     def _read_onto(self, raster: Raster, grid: MapGrid, finer: Resampling) -> NDArray[np.float64]:
+        out = np.full(grid.shape, np.nan)
         with rasterio.open(self.folder / raster.path) as source:
-            values = self._clean(raster, source.read(1, masked=True))
-            coarser = source.res[0] >= grid.resolution
-            out = np.full(grid.shape, np.nan)
+            window = _window(source, grid.bbox)
+            if window is None:
+                return out
             reproject(
-                values,
+                self._clean(raster, source.read(1, window=window, masked=True)),
                 out,
-                src_transform=source.transform,
+                src_transform=source.window_transform(window),
                 src_crs="EPSG:4326",
                 src_nodata=np.nan,
                 dst_transform=grid.transform,
                 dst_crs="EPSG:4326",
                 dst_nodata=np.nan,
-                resampling=Resampling.nearest if coarser else finer,
+                resampling=Resampling.nearest if source.res[0] >= grid.resolution else finer,
             )
+        return out
+
+    def _fill(
+        self,
+        raster: Raster,
+        grid: MapGrid,
+        holes: NDArray[np.bool_],
+        nearest_km: float,
+        known_cells: dict[bytes, tuple[cKDTree, NDArray[np.intp]]],
+    ) -> NDArray[np.float64]:
+        """Values for the holes of a grid, (hole,), from the nearest cell of the raster; NaN beyond reach.
+
+        known_cells : where a raster has values, by its form and holes, which rasters of one source share.
+        """
+        row, col = np.nonzero(holes)
+        places = sphere(grid.lat[row], grid.lon[col])
+        reach = np.degrees(nearest_km / EARTH_RADIUS_KM)
+        south, north = grid.lat[row[-1]] - reach, grid.lat[row[0]] + reach
+        lon_reach = reach / np.cos(np.radians(min(max(abs(south), abs(north)), 89.0)))
+        west, east = grid.lon[col.min()] - lon_reach, grid.lon[col.max()] + lon_reach
+        turns = (0, 360, -360) if east - west < 360 else (0,)  # what is near may lie across 180°
+        nearest, out = np.full(len(row), _chord(nearest_km)), np.full(len(row), np.nan)
+        with rasterio.open(self.folder / raster.path) as source:
+            for turn in turns:
+                window = _window(source, (west + turn, south, east + turn, north))
+                if window is None:
+                    continue
+                values = self._clean(raster, source.read(1, window=window, masked=True))
+                transform, known = source.window_transform(window), np.isfinite(values)
+                key = repr((transform, values.shape)).encode() + np.packbits(known).tobytes()
+                if key not in known_cells:
+                    # The nearest of them has a neighbour without a value, or lies at the edge.
+                    edge = known & ~binary_erosion(known, np.ones((3, 3)))
+                    r, c = np.nonzero(edge)
+                    lon, lat = transform @ (c + 0.5, r + 0.5)
+                    known_cells[key] = cKDTree(sphere(lat, lon)), np.flatnonzero(edge)
+                tree, cells = known_cells[key]
+                if len(cells):
+                    distance, at = tree.query(places, distance_upper_bound=_chord(nearest_km))
+                    closer = distance <= nearest
+                    nearest[closer] = distance[closer]
+                    out[closer] = values.ravel()[cells[at[closer]]]
         return out
 
     def _read_manifest(self) -> list[Raster]:
@@ -303,6 +345,24 @@ def great_circle_km(lat: ArrayLike, lon: ArrayLike, lats: NDArray, lons: NDArray
     lat, lon, lats, lons = (np.radians(a) for a in (lat, lon, lats, lons))
     h = np.sin((lats - lat) / 2) ** 2 + np.cos(lat) * np.cos(lats) * np.sin((lons - lon) / 2) ** 2
     return 2 * EARTH_RADIUS_KM * np.arcsin(np.sqrt(np.clip(h, 0, 1)))
+
+
+def sphere(lat: ArrayLike, lon: ArrayLike) -> NDArray[np.float64]:
+    """Places on the unit sphere, (…, 3)."""
+    lat, lon = np.broadcast_arrays(np.radians(lat), np.radians(lon))
+    return np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=-1)
+
+
+def _window(source: rasterio.DatasetReader, box: tuple[float, float, float, float]) -> Window | None:
+    """The cells of a raster that a box (west, south, east, north) touches, and one more on each side; none: None."""
+    west, south, east, north = box
+    left, top = ~source.transform @ (west, north)
+    right, bottom = ~source.transform @ (east, south)
+    columns = max(int(np.floor(left)) - 1, 0), min(int(np.ceil(right)) + 1, source.width)
+    rows = max(int(np.floor(top)) - 1, 0), min(int(np.ceil(bottom)) + 1, source.height)
+    if columns[0] >= columns[1] or rows[0] >= rows[1]:
+        return None
+    return Window.from_slices(rows, columns)
 
 
 def _chord(km: float) -> float:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
+import rasterio
+import rasterio.errors
 from affine import Affine
 from numpy.typing import NDArray
 
@@ -75,7 +78,29 @@ class MapGrid:
         hectares = EARTH_RADIUS_KM**2 * np.radians(self.resolution) * band * 100
         return np.broadcast_to(hectares[:, None], self.shape)
 
-    def cartesian(self) -> NDArray[np.float64]:
-        """Cell centres on the unit sphere, shape (lat, lon, 3)."""
-        lat, lon = np.meshgrid(np.radians(self.lat), np.radians(self.lon), indexing="ij")
-        return np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=-1)
+    @classmethod
+    def like(cls, path: Path) -> MapGrid:
+        """The grid of a raster.
+
+        Raises
+        ------
+        InputError : not a raster, or not one of square cells in latitude and longitude, north up.
+        """
+        try:
+            with rasterio.open(path) as source:
+                crs, t, bounds = source.crs, source.transform, source.bounds
+        except rasterio.errors.RasterioIOError as error:
+            raise InputError(f"not a readable raster ({str(error).splitlines()[0]})", file=path) from None
+        if crs is None or crs.to_epsg() != 4326:
+            raise InputError(f"expected coordinates in EPSG:4326, found {crs or 'none'}", file=path)
+        if t.b or t.d or t.a <= 0 or not np.isclose(t.a, -t.e):
+            raise InputError("expected square cells, north up, without rotation", file=path)
+        west, south, east, north = (round(float(v), 9) for v in bounds)
+        return cls(t.a, (max(west, -180.0), max(south, -90.0), min(east, 180.0), min(north, 90.0)))
+
+    def part(self, row: int, col: int, size: int) -> MapGrid:
+        """Cells from a row and column on, `size` a side or up to the edge."""
+        rows, cols = (min(size, n - start) for n, start in zip(self.shape, (row, col), strict=True))
+        west, north = self.bbox[0] + col * self.resolution, self.bbox[3] - row * self.resolution
+        east, south = west + cols * self.resolution, north - rows * self.resolution
+        return MapGrid(self.resolution, (max(west, -180.0), max(south, -90.0), min(east, 180.0), min(north, 90.0)))

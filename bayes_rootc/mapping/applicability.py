@@ -11,6 +11,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import pairwise_distances_argmin_min, pairwise_distances_chunked
 
+from .forest import Layers
+
+CHUNK = 4096
+"""Places whose distances to the training points are held at once."""
+
 WHISKER = 1.5
 """Of a box plot, in interquartile ranges: dissimilarities beyond it are outliers among the training data."""
 
@@ -57,13 +62,36 @@ class Applicability:
         threshold = float(own[own <= high + WHISKER * (high - low)].max())
         return cls(scale.mean, scale.sd, scale.weight, trained, mean_distance, threshold)
 
-    def dissimilarity(self, X: ArrayLike) -> NDArray[np.float64]:
-        """Distance of places (n, features) to the nearest training point over the mean distance between these, (n,)."""
-        return pairwise_distances_argmin_min(self._weighed(X), self.trained)[1] / self.mean_distance
+    def dissimilarity(self, X: ArrayLike, layers: Layers = ()) -> NDArray[np.float64]:
+        """Distance of places (n, features) to the nearest training point over the mean distance between these, (n,).
+
+        With `layers`, of which top and bottom are the last features, places come without these: (n, layer).
+        """
+        own = 2 if layers else 0
+        places, of = np.unique(self.trained[:, : self.trained.shape[1] - own], axis=0, return_inverse=True)
+        apart = np.full((len(places), max(len(layers), 1)), np.inf)  # squared, in depth: the least of a place's layers
+        if layers:
+            depth = (np.array(layers, float) - self.mean[-2:]) / self.sd[-2:] * self.weight[-2:]
+            for j, layer in enumerate(depth):
+                np.minimum.at(apart[:, j], of, np.square(self.trained[:, -2:] - layer).sum(axis=1))
+        else:
+            apart[:] = 0
+        rows, out = np.asarray(X), np.empty((len(np.asarray(X)), apart.shape[1]))
+        squares = np.square(places).sum(axis=1)
+        for start in range(0, len(rows), CHUNK):
+            here = self._weighed(rows[start : start + CHUNK])
+            squared = squares - 2 * here @ places.T
+            for j, more in enumerate(apart.T):
+                out[start : start + CHUNK, j] = (squared + more).min(axis=1)
+            out[start : start + CHUNK] += np.square(here).sum(axis=1)[:, None]
+        out = np.sqrt(np.maximum(out, 0)) / self.mean_distance
+        return out if layers else out[:, 0]
 
     def inside(self, X: ArrayLike) -> NDArray[np.bool_]:
         """Whether places (n, features) are in the area of applicability, (n,)."""
         return self.dissimilarity(X) <= self.threshold
 
     def _weighed(self, X: ArrayLike) -> NDArray[np.float64]:
-        return (np.asarray(X, float) - self.mean) / self.sd * self.weight
+        rows = np.asarray(X, float)
+        some = slice(rows.shape[1])  # without the depth of a layer there are two fewer
+        return (rows - self.mean[some]) / self.sd[some] * self.weight[some]

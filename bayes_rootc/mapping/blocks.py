@@ -41,6 +41,15 @@ FOLDS, TREES = 5, 100
 """Of the forest whose residuals are looked at."""
 
 
+def fold_labels(groups: ArrayLike, folds: int, seed: int) -> NDArray[np.int64]:
+    """Which of so many parts of whole groups each row belongs to, (n,)."""
+    groups = np.asarray(groups)
+    label = np.empty(len(groups), int)
+    for fold, (_, held) in enumerate(GroupKFold(folds, shuffle=True, random_state=seed).split(groups, None, groups)):
+        label[held] = fold
+    return label
+
+
 @dataclass(frozen=True)
 class Variogram:
     """Half the mean squared difference of two places' residuals against their distance h, and the exponential model

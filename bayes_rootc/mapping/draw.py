@@ -302,6 +302,19 @@ def draw_dots(ax: Axes, where: NDArray[np.bool_], lat: NDArray, lon: NDArray, *,
     return len(r)
 
 
+def draw_hatch(ax: Axes, where: NDArray[np.bool_], lat: NDArray, lon: NDArray, *, spacing: float = 1.0) -> None:
+    """Hatches cells that fulfil a condition, joined to areas of `spacing` degrees at least."""
+    rows, cols = cell_edges(lat, (WORLD[1], WORLD[3])), cell_edges(lon, (WORLD[0], WORLD[2]))
+    factors = tuple(max(round(spacing / abs(e[1] - e[0])), 1) for e in (rows, cols))
+    share, rows, cols = block_mean(np.asarray(where, float), rows, cols, (factors[0], factors[1]))
+    if min(share.shape) < 2 or not (share > 0.5).any():
+        return
+    x, y = project(*np.meshgrid((cols[:-1] + cols[1:]) / 2, (rows[:-1] + rows[1:]) / 2))
+    hatched = ax.contourf(x, y, share > 0.5, levels=[0.5, 1.5], colors="none", hatches=["//////"], zorder=3)
+    hatched.set_edgecolor("#333333")
+    hatched.set_linewidth(0)
+
+
 def draw_latitudes(
     ax: Axes,
     lat: NDArray,

@@ -1,14 +1,14 @@
 """A fitted forest as flat arrays, which gives mean and spread of its trees for many rows, and for all layers at once.
 
-Rows go down a tree together, some thousand at a time: a node splits their list, so it is read once, and the values that
-it tests lie side by side. The layers of a profile differ in top and bottom only, and both grow with depth: a node that
-tests one of these parts the layers in an upper and a lower stretch, and both children get the whole list. So a row
-passes a tree once for all its layers.
+Rows go down a tree together, some thousand at a time: a node splits their list, without a branch, so it is read once,
+and the values that it tests lie side by side. The layers of a profile differ in top and bottom only, and both grow with
+depth: a node that tests one of these parts the layers in an upper and a lower stretch, and both children get the whole
+list. So a row passes a tree once for all its layers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -19,18 +19,21 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..progress import Progress
 
-TILE = 2048
-"""Rows that go down together: the values of a column, and the list, stay in the nearest cache."""
+TILE = 8192
+"""Rows that go down together: so many that lists are long, so few that columns and sums stay in the second cache."""
 
 type Layers = tuple[tuple[float, float], ...]
-"""Top and bottom of each, cm, from above: the last two columns of the forest, which rows are then given without."""
-
+"""Top and bottom of each, cm, from above."""
 
 TYPES = {"feature": np.int16, "number": np.float64, "left": np.int32, "right": np.int32, "root": np.int32}
 
 
+NOTHING, NO_MEMBERS = np.empty((0, 0, 0)), np.empty((0, 0, 0), np.float32)
+NO_WEIGHTS, NO_GROUPS = np.empty((0, 0)), np.empty(0, np.int32)
+
+
 @dataclass(frozen=True)
-class CompiledForest:
+class Nodes:
     """Nodes of all trees, one after the other.
 
     feature : column that a node tests, -1 for a leaf. number : threshold of the test (left where not above), or
@@ -62,8 +65,8 @@ class CompiledForest:
             raise ValueError("not the nodes of trees")
 
     @classmethod
-    def of(cls, trees: Iterable[Any]) -> CompiledForest:
-        """Of scikit-learn's fitted regression trees, or of the `estimators_` of one of its forests."""
+    def of(cls, trees: Iterable[Any]) -> Nodes:
+        """Of scikit-learn's fitted regression trees."""
         parts, start = [], 0
         for tree in (t.tree_ for t in trees):
             leaf = tree.children_left < 0
@@ -79,55 +82,13 @@ class CompiledForest:
         """Their number."""
         return len(self.root)
 
-    def mean_and_std(
-        self, X: ArrayLike, layers: Layers = (), *, threads: int = 2, progress: Progress | None = None
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Mean over the trees and their standard deviation: of each row, (n,), or of its layers, (n, layer).
-
-        Parameters
-        ----------
-        X : (n, features), finite; in single precision, as scikit-learn compares. layers : see `Layers`.
-        """
-        depth, nodes = max(len(layers), 1), self._nodes(X, layers)
-        mean, sd = np.empty((2, np.shape(X)[0], depth))
-        shift = float(self.number[self.feature < 0].mean())  # sums about such a value do not cancel
-
-        def work(part: slice, columns: NDArray[np.float32]) -> None:
-            sums = np.zeros((2, depth + 1, columns.shape[1]))
-            _kernel()(*nodes, columns, shift, sums, np.empty((0, 0, 0), np.float32))
-            first, second = np.cumsum(sums[:, :depth], axis=1) / self.trees
-            mean[part] = shift + first.T
-            sd[part] = np.sqrt(np.maximum(second - first**2, 0)).T
-
-        _by_tile(work, X, threads, progress)
-        return (mean, sd) if layers else (mean[:, 0], sd[:, 0])
-
-    def members(self, X: ArrayLike, layers: Layers = (), *, threads: int = 2) -> NDArray[np.float32]:
-        """Prediction of every tree: (n, tree), or (n, layer, tree). Parameters as `mean_and_std`."""
-        depth, nodes = max(len(layers), 1), self._nodes(X, layers)
-        out = np.empty((np.shape(X)[0], depth, self.trees), np.float32)
-
-        def work(part: slice, columns: NDArray[np.float32]) -> None:
-            kept = np.empty((depth, self.trees, columns.shape[1]), np.float32)
-            _kernel()(*nodes, columns, 0.0, np.empty((0, 0, 0)), kept)
-            out[part] = kept.transpose(2, 0, 1)
-
-        _by_tile(work, X, threads, None)
-        return out if layers else out[:, 0]
-
-    def _nodes(self, X: ArrayLike, layers: Layers) -> tuple[Any, ...]:
-        """What the kernel is told of the nodes; for rows X, layers apart."""
-        columns, tested = np.shape(X)[1], int(self.feature.max())
-        if tested >= columns + (2 if layers else 0):
-            raise ValueError(f"{columns} columns, of which a tree tests number {tested}")
-        fork = np.full(len(self.number), -1, np.int32)
-        for depths, column in zip(np.array(layers, np.float32).T, (columns, columns + 1), strict=False):
-            at = self.feature == column
-            fork[at] = np.searchsorted(depths, self.number[at], side="right")
-        return self.feature, self._thresholds, self.number, self.left, self.right, fork, self.root, self._depth + 1
+    @cached_property
+    def leaf(self) -> NDArray[np.bool_]:
+        """Which nodes predict, (node,)."""
+        return self.feature < 0
 
     @cached_property
-    def _depth(self) -> int:
+    def depth(self) -> int:
         """Nodes on the longest way down."""
         level, depth = self.root, 0
         while len(level):
@@ -136,19 +97,167 @@ class CompiledForest:
         return depth
 
     @cached_property
-    def _thresholds(self) -> NDArray[np.float32]:
+    def thresholds(self) -> NDArray[np.float32]:
         """Rounded down to single precision, which changes no comparison with a number of single precision."""
         single = self.number.astype(np.float32)
         return np.where(single > self.number, np.nextafter(single, np.float32(-np.inf)), single)
 
 
-def _by_tile(work: Any, X: ArrayLike, threads: int, progress: Progress | None) -> None:
-    """Calls `work(rows, columns)` for each tile of the rows; columns (feature, row) contiguous, in single precision."""
-    rows = np.asarray(X, np.float32)
-    parts = [slice(start, start + TILE) for start in range(0, len(rows), TILE)]
+class CompiledForest:
+    """Evaluates a forest.
+
+    Parameters
+    ----------
+    forest : a fitted scikit-learn forest of regression trees, or a list of such trees, or their `Nodes`.
+    layer_columns : columns of top and bottom among its predictors, and `layers` : those that every row is to be
+        evaluated for, from above. Rows may then come with these columns, which are not read, or without.
+
+    Attributes
+    ----------
+    tested : column that a node tests, of rows without depths. fork : layers of the upper stretch at a node that tests a
+    depth, else -1. Both (node,).
+
+    Raises
+    ------
+    ValueError : layers without columns or columns without layers, or layers that do not get deeper.
+
+    Examples
+    --------
+    >>> from sklearn.ensemble import RandomForestRegressor
+    >>> X, y = np.random.default_rng(0).standard_normal((2, 200, 3)), np.arange(200.0)
+    >>> mean, spread = CompiledForest(RandomForestRegressor(50).fit(X[0], y)).mean_and_std(X[1])
+    >>> mean.shape, spread.shape
+    ((200,), (200,))
+    """
+
+    def __init__(self, forest: Any, *, layer_columns: tuple[int, int] | None = None, layers: Layers = ()):
+        if isinstance(forest, Nodes):
+            self.nodes, self._features = forest, max(layer_columns or (0,)) + 1
+        else:
+            trees = list(getattr(forest, "estimators_", forest))
+            self.nodes, self._features = Nodes.of(trees), trees[0].n_features_in_
+        depths = np.array(layers, np.float32).reshape(-1, 2)
+        if (layer_columns is None) != (not len(depths)) or (np.diff(depths, axis=0) < 0).any():
+            raise ValueError("layers from above, and the two columns of their top and bottom, belong together")
+        self.layer_columns, self.layers = layer_columns, layers
+        self.fork = np.full(len(self.nodes.number), -1, np.int32)
+        feature = self.nodes.feature
+        for column, values in zip(layer_columns or (), depths.T, strict=False):
+            at = self.nodes.feature == column
+            self.fork[at] = np.searchsorted(values, self.nodes.number[at], side="right")
+        self.tested = feature
+        if layer_columns:  # rows come without these columns
+            below = sum((feature > column).astype(np.int16) for column in layer_columns)
+            self.tested = np.where(self.fork >= 0, 0, feature - below).astype(np.int16)
+
+    def mean_and_std(
+        self, X: ArrayLike, *, threads: int = 2, progress: Progress | None = None
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Mean over the trees and their standard deviation: of each row, (n,), or of its layers, (n, layer).
+
+        Parameters
+        ----------
+        X : (n, features), finite; in single precision, as scikit-learn compares.
+        """
+        rows, depth, trees = self.rows(X), max(len(self.layers), 1), self.nodes.trees
+        mean, sd = np.empty((2, len(rows), depth))
+        shift = float(self.nodes.number[self.nodes.leaf].mean())  # sums about such a value do not cancel
+        value = self.nodes.number - shift
+
+        def work(part: slice, columns: NDArray[np.float32]) -> None:
+            sums = np.zeros((depth, columns.shape[1], 2))
+            self._descend(columns, value, sums=sums)
+            first, second = np.moveaxis(np.cumsum(sums, axis=0) / trees, (0, 1, 2), (2, 1, 0))
+            mean[part] = shift + first
+            sd[part] = np.sqrt(np.maximum(second - first**2, 0))
+
+        for _ in _by_tile(work, rows, threads, progress):
+            pass
+        return (mean, sd) if self.layers else (mean[:, 0], sd[:, 0])
+
+    def members(self, X: ArrayLike, *, threads: int = 2) -> NDArray[np.float32]:
+        """Prediction of every tree: (n, tree), or (n, layer, tree)."""
+        rows, depth = self.rows(X), max(len(self.layers), 1)
+        out = np.empty((len(rows), depth, self.nodes.trees), np.float32)
+
+        def work(part: slice, columns: NDArray[np.float32]) -> None:
+            kept = np.empty((depth, self.nodes.trees, columns.shape[1]), np.float32)
+            self._descend(columns, self.nodes.number, kept=kept)
+            out[part] = kept.transpose(2, 0, 1)
+
+        for _ in _by_tile(work, rows, threads, None):
+            pass
+        return out if self.layers else out[:, 0]
+
+    def weighted_sums(
+        self, X: ArrayLike, weight: ArrayLike, group: ArrayLike, *, power: float = 1.0
+    ) -> NDArray[np.float64]:
+        """Sums over rows of weight · exp(power · prediction), by group, layer and tree: shape (groups, layer, tree).
+
+        One pass gives the totals of whole maps, one a tree, of a flux that was learnt on its log scale. In one thread:
+        the order of sums is that of the rows.
+
+        Parameters
+        ----------
+        weight : (n,) or (n, layer). group : of each row, from 0, (n,).
+        """
+        rows, depth = self.rows(X), max(len(self.layers), 1)
+        weights = np.broadcast_to(np.asarray(weight, float).reshape(len(rows), -1), (len(rows), depth))
+        groups = np.asarray(group, np.int32)
+        value = np.exp(power * np.where(self.nodes.leaf, self.nodes.number, 0.0))
+        shape = (int(groups.max(initial=-1)) + 1, depth, self.nodes.trees)
+
+        def work(part: slice, columns: NDArray[np.float32]) -> NDArray[np.float64]:
+            totals = np.zeros(shape)
+            own = np.ascontiguousarray(weights[part].T)
+            self._descend(columns, value, weight=own, group=groups[part], totals=totals)
+            return totals
+
+        out = np.zeros(shape)
+        for totals in _by_tile(work, rows, 1, None):
+            out += totals
+        return out
+
+    def rows(self, X: ArrayLike) -> NDArray[np.float32]:
+        """Rows in single precision, without columns of depths.
+
+        Raises
+        ------
+        ValueError : too few columns.
+        """
+        rows = np.asarray(X, np.float32)
+        if self.layer_columns and rows.shape[1] >= self._features:
+            rows = np.delete(rows, self.layer_columns, axis=1)
+        tested = int(self.tested.max())
+        if tested >= rows.shape[1]:
+            raise ValueError(f"{rows.shape[1]} columns, of which a tree tests number {tested}")
+        return rows
+
+    def _descend(
+        self,
+        columns: NDArray[np.float32],
+        value: NDArray[np.float64],
+        *,
+        sums: NDArray = NOTHING,
+        kept: NDArray = NO_MEMBERS,
+        weight: NDArray = NO_WEIGHTS,
+        group: NDArray = NO_GROUPS,
+        totals: NDArray = NOTHING,
+    ) -> None:
+        n = self.nodes
+        where = (self.tested, n.leaf, n.thresholds, value, n.left, n.right, self.fork, n.root, n.depth + 1)
+        _kernel()(*where, columns, sums, kept, weight, group, totals)
+
+
+def _by_tile[T](
+    work: Callable[[slice, NDArray[np.float32]], T], rows: NDArray[np.float32], threads: int, progress: Progress | None
+) -> Iterator[T]:
+    """`work(part, columns)` of each tile of the rows, in order; columns (feature, row) contiguous."""
+    size = min(TILE, -(-len(rows) // threads)) or 1
+    parts = [slice(start, start + size) for start in range(0, len(rows), size)]
     with ThreadPoolExecutor(threads) as pool:
-        done = pool.map(lambda part: work(part, np.ascontiguousarray(rows[part].T)), parts)
-        for number, _ in enumerate(done, 1):
+        for number, done in enumerate(pool.map(lambda p: work(p, np.ascontiguousarray(rows[p].T)), parts), 1):
+            yield done
             if progress:
                 progress(number, len(parts))
 
@@ -163,6 +272,7 @@ def _kernel() -> Any:
 
 def _descend_trees(
     feature: Any,
+    leaf: Any,
     threshold: Any,
     number: Any,
     left: Any,
@@ -171,19 +281,22 @@ def _descend_trees(
     root: Any,
     stack: Any,
     columns: Any,
-    shift: Any,
     sums: Any,
     kept: Any,
+    weight: Any,
+    group: Any,
+    totals: Any,
 ) -> None:
     """All rows of a tile down all trees.
 
     stack : nodes that may wait while one is visited. fork : layers of the upper stretch at a node that tests a depth,
-    else -1. sums : (2, layer + 1, row): where trees' values (less `shift`) and their squares are added, as differences
-    between a layer and the one above; or empty. kept : (layer, tree, row), where the values go; or empty.
+    else -1. One of these is filled, the others are empty. sums : (layer, row, 2), where trees' values and their squares
+    are added, as differences between a layer and the one above. kept : (layer, tree, row), where the values go.
+    totals : (group, layer, tree), where values times weight (layer, row) are added.
     """
-    rows, keep = columns.shape[1], kept.size > 0
-    depth = kept.shape[0] if keep else sums.shape[1] - 1
-    order, spare = np.empty(rows, np.int32), np.empty(rows, np.int32)
+    rows, keep, add_up = columns.shape[1], kept.size > 0, totals.size > 0
+    depth = kept.shape[0] if keep else totals.shape[1] if add_up else sums.shape[0]
+    order, spare = np.empty(rows, np.uint32), np.empty(rows, np.uint32)  # what is signed may count from the end
     waiting = np.empty((stack, 5), np.int32)
 
     def wait(at: int, node: int, start: int, end: int, top: int, bottom: int) -> None:
@@ -198,7 +311,7 @@ def _descend_trees(
             n_waiting -= 1
             node, start, end = waiting[n_waiting, 0], waiting[n_waiting, 1], waiting[n_waiting, 2]
             top, bottom = waiting[n_waiting, 3], waiting[n_waiting, 4]
-            while feature[node] >= 0:
+            while not leaf[node]:
                 split = fork[node]
                 if split >= 0:
                     if split <= top:
@@ -211,16 +324,14 @@ def _descend_trees(
                         bottom, node = split, left[node]
                     continue
                 values, limit = columns[feature[node]], threshold[node]
-                to_left, to_right = start, 0
-                for i in range(start, end):
+                middle = np.uint64(start)
+                for i in range(middle, np.uint64(end)):
                     row = order[i]
-                    goes = values[row] <= limit
-                    order[to_left] = row
-                    spare[to_right] = row
-                    to_left += goes
-                    to_right += not goes
-                for i in range(to_right):
-                    order[to_left + i] = spare[i]
+                    order[middle] = spare[i - middle] = row
+                    middle += np.uint64(values[row] <= limit)
+                for i in range(np.uint64(end) - middle):
+                    order[middle + i] = spare[i]
+                to_left = int(middle)
                 if to_left == start:
                     node = right[node]
                 elif to_left == end:
@@ -229,17 +340,20 @@ def _descend_trees(
                     wait(n_waiting, right[node], to_left, end, top, bottom)
                     n_waiting += 1
                     end, node = to_left, left[node]
-            if keep:
+            value, first, last = number[node], np.uint64(start), np.uint64(end)
+            if keep or add_up:
                 for layer in range(top, bottom):
-                    for i in range(start, end):
-                        kept[layer, tree, order[i]] = number[node]
+                    for i in range(first, last):
+                        row = order[i]
+                        if keep:
+                            kept[layer, tree, row] = value
+                        else:
+                            totals[group[row], layer, tree] += value * weight[layer, row]
                 continue
-            value = number[node] - shift
-            square = value * value
-            for i in range(start, end):
-                row = order[i]
-                sums[0, top, row] += value
-                sums[1, top, row] += square
-                if bottom < depth:
-                    sums[0, bottom, row] -= value
-                    sums[1, bottom, row] -= square
+            for at, sign in ((top, 1.0), (bottom, -1.0)):
+                if at < depth:
+                    layer_sums, first_power, second_power = sums[at], sign * value, sign * value * value
+                    for i in range(first, last):
+                        row = order[i]
+                        layer_sums[row, 0] += first_power
+                        layer_sums[row, 1] += second_power

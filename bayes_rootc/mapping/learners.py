@@ -18,7 +18,8 @@ from sklearn.tree import DecisionTreeRegressor
 from ..constants import BIOMES, INTERVAL, LAYERS
 from ..errors import InputError
 from ..progress import Progress
-from .forest import CompiledForest, Layers
+from .applicability import Applicability
+from .forest import CompiledForest, Layers, Nodes
 
 MIN_GROUPS = 5
 """Sites, or spatial blocks, of which a fifth can be held out; with fewer blocks, sites stand for them."""
@@ -41,8 +42,8 @@ class PosteriorForest(RegressorMixin, BaseEstimator):
 
     Attributes
     ----------
-    trees_ : the fitted trees. feature_importances_ : share of each feature in what they explain, as in scikit-learn,
-    (features,).
+    trees_ : nodes of the fitted trees. feature_importances_ : share of each feature in what they explain, as in
+    scikit-learn, (features,).
     """
 
     def __init__(
@@ -88,14 +89,14 @@ class PosteriorForest(RegressorMixin, BaseEstimator):
             return fitted.fit(X[rows], y[rows, tree % y.shape[1]])
 
         trees = Parallel(n_jobs=self.n_jobs, prefer="threads")(delayed(grow)(t) for t in range(self.n_estimators))
-        self.trees_ = CompiledForest.of(trees)
+        self.trees_ = Nodes.of(trees)
         self.feature_importances_ = np.mean([tree.feature_importances_ for tree in trees], axis=0)
         self.n_features_in_ = X.shape[1]
         return self
 
     def members(self, X: ArrayLike, layers: Layers = ()) -> NDArray[np.float32]:
         """Prediction of every tree: (n, tree), or of the `layers` of each row, (n, layer, tree)."""
-        return self.trees_.members(X, layers, threads=self.n_jobs)
+        return self.compiled(layers).members(X, threads=self.n_jobs)
 
     def predict(self, X: ArrayLike) -> NDArray[np.float64]:
         """Mean over the trees: (n,)."""
@@ -105,7 +106,12 @@ class PosteriorForest(RegressorMixin, BaseEstimator):
         self, X: ArrayLike, layers: Layers = (), *, progress: Progress | None = None
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Mean and spread over the trees, (n,) each, or (n, layer); memory does not grow with rows x trees."""
-        return self.trees_.mean_and_std(X, layers, threads=self.n_jobs, progress=progress)
+        return self.compiled(layers).mean_and_std(X, threads=self.n_jobs, progress=progress)
+
+    def compiled(self, layers: Layers = ()) -> CompiledForest:
+        """The forest for rows with all predictors, or for `layers` of rows: top and bottom are its last predictors."""
+        columns = (self.n_features_in_ - 2, self.n_features_in_ - 1) if layers else None
+        return CompiledForest(self.trees_, layer_columns=columns, layers=layers)
 
 
 @dataclass(frozen=True)
@@ -125,11 +131,10 @@ class Calibration:
         """Factor on the trees' deviations that makes them a sample of the calibrated predictive distribution."""
         return self.tau95 / Z95
 
-    def members(self, forest: PosteriorForest, X: ArrayLike, layers: Layers = ()) -> NDArray[np.float32]:
-        """Calibrated members, shape as `forest.members`: the trees' deviations from their mean, stretched. Neighbouring
-        sites err together, as the trees do.
+    def stretched(self, trees: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Calibrated members from what the trees predict, (…, tree): their deviations from their mean, stretched.
+        Neighbouring sites err together, as the trees do.
         """
-        trees = forest.members(X, layers)
         mean = trees.mean(axis=-1, keepdims=True)
         return mean + np.float32(self.stretch) * (trees - mean)
 
@@ -149,14 +154,15 @@ def design_matrix(
 
 @dataclass(frozen=True)
 class FluxModel:
-    """A fitted forest of a flux on its log or logit scale, with the calibration of its spread."""
+    """A forest of a flux on its log or logit scale, the calibration of its spread, and where to believe it."""
 
     forest: PosteriorForest
     calibration: Calibration
+    applicability: Applicability
 
     def members(self, X: ArrayLike, layers: Layers = ()) -> NDArray[np.float32]:
         """Calibrated members, (n, tree) or (n, layer, tree), on the scale of the fit."""
-        return self.calibration.members(self.forest, X, layers)
+        return self.calibration.stretched(self.forest.members(X, layers))
 
 
 @dataclass(frozen=True)

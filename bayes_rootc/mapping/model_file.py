@@ -12,21 +12,25 @@ import numpy as np
 
 from ..errors import InputError
 from ..files import atomic_path
-from .forest import TYPES, CompiledForest
+from .applicability import Applicability
+from .forest import TYPES, Nodes
 from .learners import Calibration, FluxModel, Learners, PosteriorForest
 
-VERSION = 2
+VERSION = 3
 TARGETS = ("iroot", "ibulk", "f_bnpp")
+AREA = ("mean", "sd", "weight", "trained", "mean_distance", "threshold")
+"""Arrays and numbers of an area of applicability."""
 
 
 def save_learners(path: Path, learners: Learners) -> None:
-    """Writes the forests and their calibration, `models/learners.npz`."""
+    """Writes the forests, their calibration and areas of applicability, `models/learners.npz`."""
     about: dict[str, Any] = {"version": VERSION, "features": learners.features, "calibration": {}}
     arrays: dict[str, Any] = {}
     for target in TARGETS:
         model: FluxModel = getattr(learners, target)
         about["calibration"][target] = asdict(model.calibration)
         arrays |= {f"{target}_{name}": getattr(model.forest.trees_, name) for name in TYPES}
+        arrays |= {f"{target}_area_{name}": getattr(model.applicability, name) for name in AREA}
     with atomic_path(path) as temporary:
         np.savez_compressed(temporary, about=np.array(json.dumps(about)), **arrays)
 
@@ -47,10 +51,13 @@ def read_learners(path: Path) -> Learners:
                 raise InputError(f"made by another version (its form is {about['version']}, not {VERSION})", file=path)
             models = {}
             for target in TARGETS:
-                trees = CompiledForest(**{name: arrays[f"{target}_{name}"] for name in TYPES})
+                trees = Nodes(**{name: arrays[f"{target}_{name}"] for name in TYPES})
+                area = {name: arrays[f"{target}_area_{name}"] for name in AREA}
                 forest = PosteriorForest(trees.trees)
-                forest.trees_ = trees
-                models[target] = FluxModel(forest, Calibration(**about["calibration"][target]))
+                forest.trees_, forest.n_features_in_ = trees, len(area["mean"])
+                numbers = {name: float(value) for name, value in area.items() if value.ndim == 0}
+                calibration = Calibration(**about["calibration"][target])
+                models[target] = FluxModel(forest, calibration, Applicability(**(area | numbers)))
         return Learners(list(about["features"]), **models)
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
         raise InputError(f"not a readable file of learners ({error})", file=path) from None

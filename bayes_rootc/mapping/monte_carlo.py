@@ -1,44 +1,63 @@
 """I_loss = I_root - I_bulk by Monte Carlo (paper, Methods: 500 simulations in each cell), in JAX.
 
-Every cell has its own counter-based random key, from the seed and the cell's number on the globe, so a result does not
-depend on how the map was cut into tiles. The key shifts one Latin hypercube of `members` points around the unit cube
-(Cranley & Patterson 1976): members of a cell are spread evenly over each error, which takes most of the Monte Carlo
-noise out of quantiles and means, and cells stay independent of one another.
+Independent mode, the paper's: every cell has its own counter-based random key, from the seed and the cell's number on
+the globe, so a result does not depend on how the map was cut into tiles. The key shifts one Latin hypercube of
+`members` points around the unit cube (Cranley & Patterson 1976): members of a cell are spread evenly over each error,
+which takes most of the Monte Carlo noise out of quantiles and means, and cells stay independent of one another.
+
+Coherent mode: member m of a cell is what tree m of both forests says there, so that member m of all cells is one map.
+
+Members of some hundred cells are made and summarised before the next, so that they stay in the cache.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.stats.qmc import LatinHypercube
 
 from ..constants import INTERVAL
 
-CHUNK_CELLS = 2048
+CHUNK_CELLS = 256
+"""With 500 members 12 MB. A device with its own memory takes `DEVICE_CHUNK_CELLS` at once."""
+
+DEVICE_CHUNK_CELLS = 16_384
+
 FLUXES = ("iroot", "ibulk", "iloss")
+LEVELS = (INTERVAL[0], 0.5, INTERVAL[1])
+
+type Statistics = dict[str, NDArray[np.float32]]
+
+type Members = tuple[Array, Array, Array, Array, Array, Array]
+"""I_root, I_bulk and I_loss of layers, (cell, layer, member), then of profiles, (cell, member)."""
 
 
-def iloss_statistics(
-    root_mean: NDArray,
-    root_sd: NDArray,
-    bulk_mean: NDArray,
-    bulk_sd: NDArray,
-    fractions: NDArray,
-    biome: NDArray,
-    cell: NDArray,
+def independent_statistics(
+    root_mean: ArrayLike,
+    root_sd: ArrayLike,
+    bulk_mean: ArrayLike,
+    bulk_sd: ArrayLike,
+    fractions: ArrayLike,
+    biome: ArrayLike,
+    cell: ArrayLike,
     *,
     members: int,
     seed: int,
     profile_correlation: float,
-) -> dict[str, NDArray[np.float32]]:
-    """Statistics of I_root, I_bulk and I_loss over members, for each cell, the seven layers and the profile.
+) -> Statistics:
+    """Statistics of I_root, I_bulk and I_loss over independent members, of each cell, in the seven layers and the
+    profile.
 
     Log-normal members: log I_root ~ Normal(root_mean, root_sd); log I_bulk of layer l ~ Normal(bulk_mean_l, bulk_sd_l)
-    with errors of one profile's layers
-    correlated by `profile_correlation`; root fractions are a random posterior-predictive draw of the cell's biome.
+    with errors of one profile's layers correlated by `profile_correlation`; root fractions are a random
+    posterior-predictive draw of the cell's biome.
 
     Parameters
     ----------
@@ -48,89 +67,129 @@ def iloss_statistics(
     Returns
     -------
     `iroot_mean` … `iloss_uncertainty` and so on, (n, 8) float32 in Mg C ha⁻¹ yr⁻¹, the profile last; `uncertainty` is
-    half the 95 % interval over |mean| (the
-    paper's margin of deviation); `iloss_probability` is P(I_loss > 0).
+    half the 95 % interval over |mean| (the paper's margin of deviation), `variance` that of the members;
+    `iloss_probability` is P(I_loss > 0).
     """
-    n = len(cell)
     # I_root, the profile's common error, each layer's own, and which draw of the root shares
     points = LatinHypercube(np.shape(bulk_mean)[1] + 3, rng=seed).random(members).T.astype(np.float32)
-    parts: list[dict[str, NDArray]] = []
-    for start in range(0, n, CHUNK_CELLS):
-        part = slice(start, start + CHUNK_CELLS)
-        arrays = [np.asarray(a, np.float32)[part] for a in (root_mean, root_sd, bulk_mean, bulk_sd)]
-        index = [np.asarray(a)[part].astype(np.uint32) for a in (biome, cell)]
-        short = CHUNK_CELLS - len(index[0]) if n > CHUNK_CELLS else 0  # the last chunk is padded: one compiled shape
-        padded = [np.pad(a, [(0, short)] + [(0, 0)] * (a.ndim - 1), mode="edge") for a in (*arrays, *index)]
-        values = _members(
-            *padded,
-            np.asarray(fractions, np.float32),
-            np.uint32(seed),
-            np.float32(profile_correlation),
-            points,
-        )
-        result = _statistics(np.array(values))
-        parts.append({name: value[: CHUNK_CELLS - short] for name, value in result.items()})
-    return {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
+    fields = [np.asarray(a, np.float32) for a in (root_mean, root_sd, bulk_mean, bulk_sd)]
+    numbers = [np.asarray(a).astype(np.uint32) for a in (biome, cell)]
+    common = np.asarray(fractions, np.float32), np.uint32(seed), np.float32(profile_correlation), points
+    return _by_chunk(partial(_independent_members, common), (*fields, *numbers))
 
 
-def _statistics(values: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
-    """Statistics over the last axis of (cell, flux, layer, member), which is sorted in place.
+def coherent_statistics(root: ArrayLike, bulk: ArrayLike, fractions: ArrayLike, biome: ArrayLike) -> Statistics:
+    """The same over members that are one map each.
 
-    NumPy sorts: on a CPU it is several times faster at it than XLA, and sorting is most of the work.
+    Parameters
+    ----------
+    root, bulk : members of log I_root and log I_bulk, (n, member) and (n, 7, member). fractions : root shares of each
+        member, (member, 9, 7). biome : (n,), 1–9.
     """
-    mean = values.mean(axis=-1)
-    positive = (values[:, -1] > 0).mean(axis=-1, dtype=np.float32)
-    values.sort(axis=-1)
-    lower, median, upper = (_sorted_quantile(values, level) for level in (INTERVAL[0], 0.5, INTERVAL[1]))
-    margin = ((upper - lower) / 2 / np.maximum(np.abs(mean), 1e-6)).astype(np.float32)
-    out: dict[str, NDArray[np.float32]] = {}
-    for i, flux in enumerate(FLUXES):
-        named: dict[str, NDArray[np.float32]] = {
-            "mean": mean,
-            "median": median,
-            "p025": lower,
-            "p975": upper,
-            "uncertainty": margin,
-        }
-        out |= {f"{flux}_{statistic}": array[:, i] for statistic, array in named.items()}
-    return out | {"iloss_probability": positive}
+    fields = np.asarray(root, np.float32), np.asarray(bulk, np.float32), np.asarray(biome).astype(np.uint32)
+    return _by_chunk(partial(_coherent_members, np.asarray(fractions, np.float32)), fields)
 
 
-def _sorted_quantile(values: NDArray[np.float32], level: float) -> NDArray[np.float32]:
-    """Quantile of sorted values along the last axis, linear between them (NumPy's default)."""
-    place = (values.shape[-1] - 1) * level
-    below = int(place)
-    above = min(below + 1, values.shape[-1] - 1)
-    return values[..., below] + np.float32(place - below) * (values[..., above] - values[..., below])
+def _by_chunk(make: Callable[..., Members], arrays: tuple[NDArray, ...]) -> Statistics:
+    """Statistics of the members that `make` gives of some rows of the arrays."""
+    on_cpu = jax.default_backend() == "cpu"
+    size, summarise = (CHUNK_CELLS, _statistics) if on_cpu else (DEVICE_CHUNK_CELLS, _device_statistics)
+    n = len(arrays[0])
+    out: Statistics = {}
+    for start in range(0, n, size):
+        part = [a[start : start + size] for a in arrays]
+        count = len(part[0])
+        padding = min(size, 1 << (count - 1).bit_length()) - count  # few shapes are compiled
+        part = [np.pad(a, [(0, padding)] + [(0, 0)] * (a.ndim - 1), mode="edge") for a in part]
+        for name, value in summarise(make(*part)).items():
+            out.setdefault(name, np.empty((n, value.shape[1]), np.float32))[start : start + count] = value[:count]
+    return out
 
 
 @jax.jit
-def _members(
+def _independent_members(
+    common: tuple[Array, ...],
     root_mean: Array,
     root_sd: Array,
     bulk_mean: Array,
     bulk_sd: Array,
     biome: Array,
     cell: Array,
-    fractions: Array,
-    seed: Array,
-    correlation: Array,
-    points: Array,
-) -> Array:
-    """Members of I_root, I_bulk and I_loss: (cell, 3, 8, member), from shifted `points` (dimension, member)."""
-    root = jax.random.key(seed)
+) -> Members:
+    fractions, seed, correlation, points = common
+    key = jax.random.key(seed)
+    shift = jax.vmap(lambda number: jax.random.uniform(jax.random.fold_in(key, number), (len(points), 1)))(cell)
+    uniform = points + shift
+    uniform -= jnp.floor(uniform)
+    z = np.sqrt(2) * jax.lax.erf_inv(2 * jnp.clip(uniform[:, :-1], 1e-6, 1 - 1e-6) - 1)
+    # Without barriers the compiler would evaluate what is used several times as often: it takes six times as long.
+    uniform, z = jax.lax.optimization_barrier((uniform, z))
+    draw = (uniform[:, -1] * len(fractions)).astype(int)
+    root = jnp.exp(root_mean[:, None] + root_sd[:, None] * z[:, 0])
+    shares = jnp.moveaxis(fractions[draw, biome[:, None].astype(int) - 1], 1, 2)
+    error = jnp.sqrt(correlation) * z[:, 1:2] + jnp.sqrt(1 - correlation) * z[:, 2:]
+    return _all_fluxes(root, shares, bulk_mean[..., None] + bulk_sd[..., None] * error)
 
-    def one_cell(
-        root_mean: Array, root_sd: Array, bulk_mean: Array, bulk_sd: Array, biome: Array, cell: Array
-    ) -> Array:
-        shift = jax.random.uniform(jax.random.fold_in(root, cell), (points.shape[0], 1))
-        uniform = (points + shift) % 1
-        z = jax.scipy.special.ndtri(jnp.clip(uniform[:-1], 1e-6, 1 - 1e-6))
-        draw = (uniform[-1] * fractions.shape[0]).astype(int)
-        iroot = jnp.exp(root_mean + root_sd * z[0]) * fractions[draw, biome - 1].T
-        bulk_z = jnp.sqrt(correlation) * z[1] + jnp.sqrt(1 - correlation) * z[2:]
-        ibulk = jnp.exp(bulk_mean[:, None] + bulk_sd[:, None] * bulk_z)
-        fluxes = jnp.stack([iroot, ibulk, iroot - ibulk])
-        return jnp.concatenate([fluxes, fluxes.sum(axis=1, keepdims=True)], axis=1)
 
-    return jax.vmap(one_cell)(root_mean, root_sd, bulk_mean, bulk_sd, biome, cell)
+@jax.jit
+def _coherent_members(fractions: Array, root: Array, bulk: Array, biome: Array) -> Members:
+    return _all_fluxes(jnp.exp(root), jnp.transpose(fractions[:, biome.astype(int) - 1], (1, 2, 0)), bulk)
+
+
+def _all_fluxes(root: Array, shares: Array, log_bulk: Array) -> Members:
+    root, shares = jax.lax.optimization_barrier((root, shares))
+    iroot, ibulk = root[:, None] * shares, jnp.exp(log_bulk)
+    whole = ibulk.sum(axis=1)
+    return iroot, ibulk, iroot - ibulk, root, whole, root - whole
+
+
+def _statistics(members: Members) -> Statistics:
+    """NumPy sorts: on a CPU it is several times faster at it than XLA, and sorting is most of the work."""
+
+    def of_one(values: Array) -> list[NDArray]:
+        drawn = np.array(values)
+        mean = drawn.mean(axis=-1)
+        variance = np.einsum("...m,...m->...", drawn, drawn) / np.float32(drawn.shape[-1]) - mean**2
+        drawn.sort(axis=-1)
+        return [mean, variance, *_sorted_quantiles(drawn)]
+
+    positive = [np.count_nonzero(np.asarray(loss) > 0, axis=-1) / loss.shape[-1] for loss in members[2::3]]
+    return dict(_named([of_one(values) for values in members], positive, np))
+
+
+def _device_statistics(members: Members) -> Statistics:
+    """The same where the members are."""
+    return {name: np.asarray(value) for name, value in _on_device(members).items()}
+
+
+@jax.jit
+def _on_device(members: Members) -> dict[str, Array]:
+    def of_one(values: Array) -> list[Array]:
+        mean = values.mean(axis=-1)
+        return [mean, (values**2).mean(axis=-1) - mean**2, *_sorted_quantiles(jnp.sort(values, axis=-1))]
+
+    positive = [(loss > 0).mean(axis=-1) for loss in members[2::3]]
+    return dict(_named([of_one(values) for values in members], positive, jnp))
+
+
+def _named(found: list[list[Any]], positive: list[Any], xp: Any) -> Iterator[tuple[str, Any]]:
+    """Names of the statistics of `Members`, of layers and profile together."""
+
+    def joined(layers: Any, profile: Any) -> Any:
+        return xp.concatenate([layers, profile[:, None]], axis=1)
+
+    for flux, layers, profile in zip(FLUXES, found[:3], found[3:], strict=True):
+        mean, variance, low, median, high = map(joined, layers, profile)
+        margin = (high - low) / 2 / xp.maximum(xp.abs(mean), 1e-6)
+        named = {"mean": mean, "median": median, "p025": low, "p975": high, "uncertainty": margin}
+        yield from ((f"{flux}_{name}", value) for name, value in (named | {"variance": variance}).items())
+    yield "iloss_probability", joined(*positive)
+
+
+def _sorted_quantiles(values: Any) -> Iterator[Any]:
+    """Quantiles of sorted values along the last axis, linear between them (NumPy's default)."""
+    for level in LEVELS:
+        place = (values.shape[-1] - 1) * level
+        below = int(place)
+        above = min(below + 1, values.shape[-1] - 1)
+        yield values[..., below] + np.float32(place - below) * (values[..., above] - values[..., below])

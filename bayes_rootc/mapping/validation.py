@@ -17,7 +17,8 @@ from ..inference.checks import predictive_scores
 from ..inference.turnover_checks import DEPTH_CLASSES
 from ..progress import Progress
 from .applicability import Applicability
-from .regressors import INNER_FOLDS, POSTERIOR_FOREST, TREES, Predictor, ScaledForest, fit_all, inner_folds
+from .blocks import fold_labels
+from .regressors import INNER_FOLDS, POSTERIOR_FOREST, TREES, Predictor, ScaledForest, fit_all
 
 STRATA = 5
 """Classes of the response, of which each fold has its share."""
@@ -90,7 +91,9 @@ def compare_learners(
             models, seconds = fit_all(X[known], draws[known], groups, seed=seed + fold, trees=trees)
             forest = models[POSTERIOR_FOREST]
             assert isinstance(forest, ScaledForest)
-            inside = _applicability(X[known], groups, forest, seed + fold).inside(X[held])
+            label = fold_labels(groups, INNER_FOLDS, seed + fold)
+            area = Applicability.fit(X[known], forest.forest.feature_importances_, label)
+            inside = area.inside(X[held])
             spread = {POSTERIOR_FOREST: forest.forest.mean_and_std(X[held])[1]}
             ratio = permuted_rmse(forest, X[held], observed[held], rng)
             importances.append(pd.DataFrame({"split": split, "fold": fold, "rmse_ratio": ratio}).rename_axis("feature"))
@@ -117,13 +120,6 @@ def permuted_rmse(model: Predictor, X: NDArray, y: NDArray, rng: np.random.Gener
         shuffled[:, column] = X[rng.permutation(len(X)), column]
         ratios.append(np.sqrt(float(np.square(y - model.predict(shuffled)).mean()) / error))
     return np.array(ratios)
-
-
-def _applicability(X: NDArray, groups: NDArray, forest: ScaledForest, seed: int) -> Applicability:
-    fold = np.empty(len(X), int)
-    for label, (_, held) in enumerate(inner_folds(groups, seed)):
-        fold[held] = label
-    return Applicability.fit(X, forest.forest.feature_importances_, fold)
 
 
 def learner_scores(predictions: pd.DataFrame) -> dict[str, float]:

@@ -131,8 +131,9 @@ def _loss_map(results: Results) -> str:
         "loss. (b) Half the 95 % interval of a cell. (c) Mean I_loss over mean I_root. (d) Probability that I_loss is "
         f"positive. Dots: the sign is known with 97.5 % probability, {number(100 * certain)} % of the cells. The "
         "interval of one cell is that of a new site there and is wide; that of the total is narrower because cells err "
-        "partly independently. Colours span the 2–98 % quantiles of the cells, arrows mark values beyond. Grey land: "
-        "not mapped for want of a covariate."
+        "partly independently. Hatched: outside the area of applicability of one of the forests, where nothing like it "
+        "was measured. Colours span the 2–98 % quantiles of the cells, arrows mark values beyond. Grey land: not "
+        "mapped for want of a covariate."
     )
 
 

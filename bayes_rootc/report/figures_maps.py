@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from ..constants import BIOMES, LAYER_NAMES, PROFILE_NAME
 from ..data.atmosphere import Atmosphere
@@ -19,6 +21,7 @@ from ..mapping.draw import (
     Scale,
     colour_bar,
     draw_dots,
+    draw_hatch,
     draw_latitudes,
     draw_map,
     frame_map,
@@ -138,6 +141,7 @@ def figure_loss_maps(results: Results, world: World) -> Figure:
     mesh = draw_map(ax, loss, lat, lon, scale, world.land)
     colour_bar(mesh, ax, scale, flux_axis("iloss"), bounds=(0.2, -0.06, 0.6, 0.03))
     draw_dots(ax, known, lat, lon)
+    draw_hatch(ax, outside_area(results.maps, "iloss"), lat, lon)
     profiles = (
         (loss, low, high, FLUX_UNIT),
         (share, None, None, share_name),
@@ -163,6 +167,56 @@ def figure_loss_maps(results: Results, world: World) -> Figure:
         letter(ax, panel, title)
         colour_bar(draw_map(ax, values, lat, lon, scale, world.land), ax, scale, name)
     return sheet.figure
+
+
+def outside_area(maps: xr.Dataset, flux: str) -> NDArray[np.bool_]:
+    """Cells outside the area of applicability of the forests that a flux is made from, (lat, lon)."""
+    forests = ("iroot", "ibulk") if flux == "iloss" else (flux,)
+    return np.any([maps[f"{forest}_applicability"].values > 1 for forest in forests], axis=0)
+
+
+@styled
+def figure_one_map(maps: xr.Dataset, flux: str, layer: str) -> Figure:
+    """Mean of a flux in a layer with zonal means beside it, and half the 95 % interval; hatched outside the area of
+    applicability, dotted where the sign of a loss is known.
+
+    Parameters
+    ----------
+    maps : `maps/maps.nc`. flux : `iroot`, `ibulk` or `iloss`. layer : such as `0-20`, or `0-200`.
+    """
+    m, lat, lon = maps.sel(layer=layer), maps["lat"].values, maps["lon"].values
+    mean, low, high = (m[f"{flux}_{name}"].values for name in ("mean", "p025", "p975"))
+    land = Basemap.trace(maps["biome"].values > 0, map_box(lat, lon))
+    aspect = map_aspect(*painted_extent(mean, lat, lon))
+    wide = WIDTH - 1.2
+    tall = wide / max(aspect, 1.0)
+    sheet = Sheet(2 * (TITLE + tall + BAR))
+    spread = (high - low) / 2
+    panels = (
+        ("a", f"Mean of {layer.replace('-', '–')} cm", mean, Scale.of(mean, FLUX_MAPS[flux], centred=flux == "iloss")),
+        ("b", "Half the 95 % interval of a cell", spread, Scale.of(spread, "cividis")),
+    )
+    for i, (panel, title, values, scale) in enumerate(panels):
+        ax = sheet.axes(0.05, TITLE + i * (TITLE + tall + BAR), wide, tall)
+        letter(ax, panel, title)
+        mesh = draw_map(ax, values, lat, lon, scale, land)
+        colour_bar(mesh, ax, scale, flux_axis(flux) if i == 0 else f"± {FLUX_UNIT}", bounds=(0.2, -0.06, 0.6, 0.03))
+        draw_hatch(ax, outside_area(maps, flux), lat, lon)
+        if i == 0 and flux == "iloss":
+            probability = m["iloss_probability"].values
+            draw_dots(ax, (probability >= CERTAIN) | (probability <= 1 - CERTAIN), lat, lon)
+        beside = sheet.axes(wide + 0.1, TITLE + i * (TITLE + tall + BAR), 0.55, tall)
+        bounds = (low, high) if i == 0 else (None, None)
+        draw_latitudes(beside, lat, values, *bounds, beside=ax, colour=FLUX_COLOURS[flux])
+        beside.tick_params(labelsize=6)
+        beside.locator_params(axis="x", nbins=2)
+    return sheet.figure
+
+
+def map_box(lat: NDArray, lon: NDArray) -> tuple[float, float, float, float]:
+    """West, east, south, north of the cells with these centres, degrees."""
+    half = abs(lat[0] - lat[-1]) / max(len(lat) - 1, 1) / 2 or 0.5
+    return lon.min() - half, lon.max() + half, lat.min() - half, lat.max() + half
 
 
 @styled

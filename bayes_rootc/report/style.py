@@ -124,12 +124,14 @@ def parts_of(figure: Figure, rows: int, columns: int, **layout: Any) -> list[Sub
 
 
 def save(figure: Figure, path: Path, *, simulated: bool) -> None:
-    """Writes a figure as PNG; across one whose data are simulated it is said: figures travel without their report."""
+    """Writes a figure (PNG, PDF or SVG, by its ending); across one whose data are simulated it is said: figures travel
+    without their report.
+    """
     if simulated:
         look: Any = {"fontsize": 44, "color": "#b00020", "alpha": 0.16, "rotation": 25, "weight": "bold", "zorder": 100}
         figure.text(0.5, 0.5, "SIMULATED", ha="center", va="center", in_layout=False, **look)
     with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=DPI, format="png")
+        figure.savefig(temporary, dpi=DPI, format=path.suffix[1:])
 
 
 def letter(ax: Axes, text: str, title: str = "") -> None:

@@ -49,6 +49,19 @@ def test_training_points_are_inside_and_far_places_outside(trained):
     assert area.inside(alike).mean() > 0.9  # drawn as the training data were; 7 of 120 of these are outliers
 
 
+def test_layers_at_once_are_layers_one_by_one():
+    rng = np.random.default_rng(3)
+    top = rng.uniform(0, 150, 200)
+    sites = rng.standard_normal((40, 3))[rng.integers(0, 40, 200)]  # profiles of several layers
+    X = np.c_[sites, top, top + 20]
+    area = Applicability.fit(X, [1.0, 0.4, 0.1, 2.0, 1.0], np.arange(200) % 5)
+    new, layers = rng.standard_normal((30, 3)), ((0, 20), (60, 80), (150, 200))
+    at_once = area.dissimilarity(new, layers)
+    for j, layer in enumerate(layers):
+        one = area.dissimilarity(np.c_[new, np.tile(layer, (30, 1))])
+        np.testing.assert_allclose(at_once[:, j], one, rtol=1e-6)
+
+
 def test_a_constant_predictor_is_harmless():
     X = np.column_stack([np.arange(30.0), np.full(30, 3.0)])
     area = Applicability.fit(X, [1.0, 1.0], np.arange(30) % 3)

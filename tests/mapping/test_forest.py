@@ -12,7 +12,8 @@ from sklearn.ensemble import ExtraTreesRegressor, RandomForestRegressor
 from sklearn.tree import DecisionTreeRegressor
 
 from bayes_rootc.constants import LAYERS
-from bayes_rootc.mapping.forest import TILE, CompiledForest
+from bayes_rootc.mapping import forest_device
+from bayes_rootc.mapping.forest import TILE, CompiledForest, Nodes
 
 FORESTS = {
     "deep": RandomForestRegressor(20, random_state=1),
@@ -35,7 +36,7 @@ def layered(n: int, seed: int):
 def pair(request):
     X, y = layered(400, 0)
     forest = FORESTS[request.param].fit(X, y)
-    return forest, CompiledForest.of(forest.estimators_)
+    return forest, CompiledForest(forest)
 
 
 def test_members_are_those_of_scikit_learn(pair):
@@ -50,10 +51,12 @@ def test_members_are_those_of_scikit_learn(pair):
 
 
 def test_layers_at_once_are_layers_one_by_one(pair):
-    _, compiled = pair
+    forest, compiled = pair
     X, _ = layered(300, 2)
-    mean, sd = compiled.mean_and_std(X[:, :4], LAYERS)
-    members = compiled.members(X[:, :4], LAYERS)
+    at_once = CompiledForest(forest, layer_columns=(4, 5), layers=LAYERS)
+    mean, sd = at_once.mean_and_std(X[:, :4])
+    members = at_once.members(X[:, :4])
+    np.testing.assert_array_equal(members, at_once.members(X))  # depths of rows are not read
     assert mean.shape == sd.shape == (300, 7) and members.shape == (300, 7, 20)
     for j, (top, bottom) in enumerate(LAYERS):
         X[:, 4:] = top, bottom
@@ -73,8 +76,43 @@ def test_any_forest_and_rows_on_its_thresholds(seed, leaf, rows):
     thresholds = tree.tree_.threshold[tree.tree_.feature >= 0]
     pool = np.concatenate([thresholds, np.nextafter(thresholds, 9), np.nextafter(thresholds, -9), [0.0, 1 / 3]])
     new = rng.choice(pool, (rows, 3))
-    found = CompiledForest.of([tree, tree]).members(new)
+    found = CompiledForest([tree, tree]).members(new)
     np.testing.assert_array_equal(found, np.tile(tree.predict(new)[:, None], 2).astype(np.float32))
+
+
+def test_columns_of_layers_may_stand_anywhere(pair):
+    forest, _ = pair
+    X, y = layered(300, 6)
+    order = [4, 0, 1, 5, 2, 3]
+    other = CompiledForest(type(forest)(**forest.get_params()).fit(X[:, order], y), layer_columns=(0, 3), layers=LAYERS)
+    members = other.members(X[:, :4])
+    for j, (top, bottom) in enumerate(LAYERS):
+        X[:, 4:] = top, bottom
+        np.testing.assert_array_equal(members[:, j], CompiledForest(other.nodes).members(X[:, order]))
+
+
+def test_weighted_sums_are_those_of_members(pair):
+    forest, _ = pair
+    at_once, rng = CompiledForest(forest, layer_columns=(4, 5), layers=LAYERS), np.random.default_rng(7)
+    X, _ = layered(TILE + 50, 7)
+    weight, group = rng.uniform(1, 2, (len(X), 7)), rng.integers(0, 3, len(X))
+    sums = at_once.weighted_sums(X, weight, group, power=0.02)
+    members = np.exp(0.02 * at_once.members(X).astype(float)) * weight[:, :, None]
+    want = np.stack([members[group == g].sum(axis=0) for g in range(3)])
+    np.testing.assert_allclose(sums, want, rtol=1e-6)  # members are in single precision
+    alone = CompiledForest(forest).weighted_sums(X, np.ones(len(X)), np.zeros(len(X), int))
+    np.testing.assert_allclose(
+        np.log(alone[0, 0]), np.log(np.exp([t.predict(X) for t in forest.estimators_]).sum(axis=1)), rtol=1e-10
+    )
+
+
+def test_the_form_for_a_device_says_the_same(pair, monkeypatch):
+    forest, compiled = pair
+    X, _ = layered(300, 8)
+    monkeypatch.setattr(forest_device, "ROWS", 512)  # more than one part
+    for each in (compiled, CompiledForest(forest, layer_columns=(4, 5), layers=LAYERS)):
+        for here, there in zip(each.mean_and_std(X), forest_device.mean_and_std(each, X), strict=True):
+            np.testing.assert_allclose(there, here, rtol=0, atol=1e-10)
 
 
 def test_threads_and_tiles_change_nothing(pair):
@@ -87,14 +125,14 @@ def test_threads_and_tiles_change_nothing(pair):
 
 def test_memory_does_not_grow_with_rows_times_trees():
     X, y = layered(300, 4)
-    compiled = CompiledForest.of(RandomForestRegressor(200, random_state=1).fit(X, y).estimators_)
+    compiled = CompiledForest(RandomForestRegressor(200, random_state=1).fit(X, y))
     new, _ = layered(20 * TILE, 5)
     compiled.mean_and_std(new[:10])
     tracemalloc.start()
     compiled.mean_and_std(new, threads=2)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    results, tiles, nodes = 2 * 8 * len(new), 2 * 40 * TILE * 8, 16 * len(compiled.number)
+    results, tiles, nodes = 2 * 8 * len(new), 2 * 40 * TILE * 8, 40 * len(compiled.nodes.number)
     assert peak < results + tiles + nodes < 0.1 * len(new) * 200 * 8
 
 
@@ -106,7 +144,7 @@ def test_progress_counts_tiles(pair):
 
 def test_what_is_no_tree_is_refused(pair):
     _, good = pair
-    arrays = {name: getattr(good, name).copy() for name in ("feature", "number", "left", "right", "root")}
+    arrays = {name: getattr(good.nodes, name).copy() for name in ("feature", "number", "left", "right", "root")}
     for name, change in {
         "left": lambda a: np.where(a > 0, 0, a),  # a circle
         "right": lambda a: a + len(a),
@@ -115,6 +153,9 @@ def test_what_is_no_tree_is_refused(pair):
         "number": lambda a: a[:-1],
     }.items():
         with pytest.raises(ValueError, match="not the nodes of trees"):
-            CompiledForest(**(arrays | {name: change(arrays[name])}))
+            Nodes(**(arrays | {name: change(arrays[name])}))
+    for wrong in ({"layers": LAYERS}, {"layer_columns": (4, 5)}, {"layers": LAYERS[::-1], "layer_columns": (4, 5)}):
+        with pytest.raises(ValueError, match="belong together"):
+            CompiledForest(good.nodes, **wrong)
     with pytest.raises(ValueError, match="1 columns"):
         good.members(np.zeros((2, 1)))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from bayes_rootc.errors import InputError
+from bayes_rootc.mapping.applicability import Applicability
 from bayes_rootc.mapping.learners import Calibration, FluxModel, Learners, PosteriorForest
 from bayes_rootc.mapping.model_file import read_learners, save_learners
 
@@ -15,7 +16,9 @@ def learners() -> Learners:
     rng = np.random.default_rng(0)
     X, y = rng.standard_normal((300, 4)), rng.standard_normal((300, 5))
     forests = [PosteriorForest(7, min_samples_leaf=leaf, random_state=1).fit(X, y) for leaf in (1, 3, 100)]
-    return Learners(["a", "b"], *(FluxModel(f, Calibration(2.5 + i, 0.3)) for i, f in enumerate(forests)))
+    areas = [Applicability.fit(X[: 100 * i], np.ones(4) / i, np.arange(100 * i) % 3) for i in (1, 2, 3)]
+    models = [FluxModel(f, Calibration(2.5 + i, 0.3), a) for i, (f, a) in enumerate(zip(forests, areas, strict=True))]
+    return Learners(["a", "b"], *models)
 
 
 def test_what_is_read_predicts_exactly_the_same(learners, tmp_path):
@@ -27,6 +30,8 @@ def test_what_is_read_predicts_exactly_the_same(learners, tmp_path):
         before, after = getattr(learners, target), getattr(again, target)
         assert after.calibration == before.calibration
         np.testing.assert_array_equal(after.members(new), before.members(new))
+        inside = (model.applicability.inside(new) for model in (before, after))
+        np.testing.assert_array_equal(*inside)
         np.testing.assert_array_equal(after.forest.mean_and_std(new), before.forest.mean_and_std(new))
 
 

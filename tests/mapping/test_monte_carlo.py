@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bayes_rootc.mapping.monte_carlo import iloss_statistics
+from bayes_rootc.mapping.monte_carlo import coherent_statistics, independent_statistics
 
 
 def cells(n, seed=0):
@@ -24,7 +24,7 @@ def cells(n, seed=0):
 
 def test_means_and_quantiles_are_those_of_the_log_normal():
     members, x = 20_000, cells(4)
-    got = iloss_statistics(**x, members=members, seed=1, profile_correlation=0.0)
+    got = independent_statistics(**x, members=members, seed=1, profile_correlation=0.0)
     mean = np.exp(x["root_mean"] + 0.4**2 / 2)
     relative_error = np.sqrt((np.exp(0.4**2) - 1) / members)
     np.testing.assert_allclose(got["iroot_mean"][:, -1], mean, rtol=4 * relative_error)
@@ -40,22 +40,24 @@ def test_means_and_quantiles_are_those_of_the_log_normal():
 
 
 def test_layers_of_roots_add_up_to_the_profile():
-    got = iloss_statistics(**cells(6), members=200, seed=1, profile_correlation=0.3)
+    got = independent_statistics(**cells(6), members=200, seed=1, profile_correlation=0.3)
     np.testing.assert_allclose(got["iroot_mean"][:, :7].sum(axis=1), got["iroot_mean"][:, -1], rtol=1e-5)
 
 
 def test_correlated_layers_make_the_profile_more_uncertain():
-    alone, together = (iloss_statistics(**cells(8), members=4000, seed=2, profile_correlation=r) for r in (0.0, 1.0))
+    alone, together = (
+        independent_statistics(**cells(8), members=4000, seed=2, profile_correlation=r) for r in (0.0, 1.0)
+    )
     np.testing.assert_allclose(alone["ibulk_uncertainty"][:, 0], together["ibulk_uncertainty"][:, 0], rtol=0.15)
     assert (together["ibulk_uncertainty"][:, -1] > 1.2 * alone["ibulk_uncertainty"][:, -1]).all()
 
 
 def test_a_cell_does_not_depend_on_its_neighbours_or_on_the_chunk():
     x = cells(2500)  # more than one chunk
-    whole = iloss_statistics(**x, members=60, seed=3, profile_correlation=0.4)
+    whole = independent_statistics(**x, members=60, seed=3, profile_correlation=0.4)
     pick = np.array([2499, 7, 2048])
     part = {name: (value if name == "fractions" else value[pick]) for name, value in x.items()}
-    some = iloss_statistics(**part, members=60, seed=3, profile_correlation=0.4)
+    some = independent_statistics(**part, members=60, seed=3, profile_correlation=0.4)
     for name in whole:
         np.testing.assert_allclose(some[name], whole[name][pick], rtol=2e-5, atol=1e-6, err_msg=name)
 
@@ -63,11 +65,44 @@ def test_a_cell_does_not_depend_on_its_neighbours_or_on_the_chunk():
 def test_certain_signs_have_certain_probabilities():
     x = cells(2) | {"bulk_sd": np.full((2, 7), 1e-6), "root_sd": np.full(2, 1e-6)}
     x["bulk_mean"] = np.tile([[-9.0], [9.0]], (1, 7))
-    got = iloss_statistics(**x, members=50, seed=1, profile_correlation=0.0)
+    got = independent_statistics(**x, members=50, seed=1, profile_correlation=0.0)
     assert got["iloss_probability"][0].min() == 1 and got["iloss_probability"][1].max() == 0
+
+
+def test_variance_is_that_of_the_log_normal():
+    x = cells(5)
+    got = independent_statistics(**x, members=20_000, seed=4, profile_correlation=0.0)
+    want = np.exp(2 * x["root_mean"] + 0.16) * (np.exp(0.16) - 1)
+    np.testing.assert_allclose(got["iroot_variance"][:, -1], want, rtol=4 * 0.025)  # its own error: kurtosis 6.3
+    both = got["iroot_variance"][:, 0] + got["ibulk_variance"][:, 0]
+    np.testing.assert_allclose(got["iloss_variance"][:, 0], both, rtol=0.05)
+
+
+def test_on_a_device_the_statistics_are_the_same(monkeypatch):
+    x = cells(70)
+    here = independent_statistics(**x, members=90, seed=3, profile_correlation=0.4)
+    monkeypatch.setattr("jax.default_backend", lambda: "gpu")
+    there = independent_statistics(**x, members=90, seed=3, profile_correlation=0.4)
+    for name in here:
+        np.testing.assert_allclose(there[name], here[name], rtol=1e-4, atol=1e-5, err_msg=name)
+
+
+def test_coherent_members_are_summarised_as_they_are():
+    rng = np.random.default_rng(0)
+    root, bulk = rng.normal(0, 0.3, (9, 50)), rng.normal(-3, 0.3, (9, 7, 50))
+    shares, biome = rng.dirichlet(np.ones(7), (50, 9)), rng.integers(1, 10, 9)
+    got = coherent_statistics(root, bulk, shares, biome)
+    by_cell = shares[:, biome - 1].transpose(1, 2, 0)  # (cell, layer, member)
+    iroot, ibulk = np.exp(root)[:, None] * by_cell, np.exp(bulk)
+    loss = iroot - ibulk
+    np.testing.assert_allclose(got["iloss_mean"][:, :7], loss.mean(axis=2), rtol=1e-4, atol=1e-6)
+    whole = loss.sum(axis=1)
+    np.testing.assert_allclose(got["iloss_p975"][:, 7], np.quantile(whole, 0.975, axis=1), rtol=1e-4)
+    np.testing.assert_allclose(got["iloss_probability"][:, 7], (whole > 0).mean(axis=1), atol=1e-6)
+    np.testing.assert_allclose(got["iroot_variance"][:, 7], np.exp(root).var(axis=1), rtol=1e-3)
 
 
 @pytest.mark.parametrize("name", ["iroot", "ibulk", "iloss"])
 def test_quantiles_are_in_order(name):
-    got = iloss_statistics(**cells(50), members=100, seed=5, profile_correlation=0.2)
+    got = independent_statistics(**cells(50), members=100, seed=5, profile_correlation=0.2)
     assert (got[f"{name}_p025"] <= got[f"{name}_median"]).all() and (got[f"{name}_median"] <= got[f"{name}_p975"]).all()

@@ -1,0 +1,240 @@
+"""Maps of any size, tile by tile: memory does not grow with the map, and a run that was stopped goes on.
+
+A tile is computed from files alone, so it may be made in any order, by any thread, process or machine of a Dask
+cluster that sees the folders. Its values go into a Zarr store, whose chunks are tiles; its totals into a file that is
+written last, and whole: a tile that has one is finished.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import warnings
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import lru_cache, partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from rasterio.errors import NotGeoreferencedWarning
+
+from ..data.covariates import CovariateStack
+from ..data.grid import MapGrid
+from ..errors import InputError
+from ..files import atomic_path, sha256, write_json
+from ..progress import Progress
+from .maps import MapModels, land_cells, map_cells
+from .model_file import read_learners
+from .totals import Totals
+from .writers import Store, create_store, open_store, write_tile
+from .zones import Zones
+
+RETRIES = 3
+"""Of a tile on a cluster, where a worker died over it."""
+
+LOCAL_CLUSTER = "local"
+
+type Place = tuple[int, int]
+"""Row and column of the map where a tile begins."""
+
+
+@dataclass(frozen=True)
+class MapJob:
+    """What is mapped, as files and numbers.
+
+    covariates : their folder. out : output folder, which holds the fitted models. tile : cells a side; a worker needs
+    some 2 kB a cell. coherent : intervals of cells from the trees of the forests, as totals, instead of independent
+    draws. Others : as in `RunSettings`.
+    """
+
+    covariates: Path
+    out: Path
+    grid: MapGrid
+    tile: int
+    members: int
+    seed: int
+    nearest_km: float
+    coherent: bool = False
+    zones: Zones | None = None
+
+    @property
+    def work(self) -> Path:
+        """Where a map is while it is made."""
+        return self.out / "maps" / ".unfinished"
+
+    @property
+    def learners(self) -> Path:
+        """Fitted forests."""
+        return self.out / "models" / "learners.npz"
+
+    @property
+    def shares(self) -> Path:
+        """Root shares by biome."""
+        return self.out / "posterior" / "root_shares.nc"
+
+    def places(self) -> list[Place]:
+        """All tiles."""
+        rows, cols = self.grid.shape
+        return [(r, c) for r in range(0, rows, self.tile) for c in range(0, cols, self.tile)]
+
+    def done(self, place: Place) -> Path:
+        """The file that a finished tile has."""
+        return self.work / "tiles" / f"{place[0]}-{place[1]}.npz"
+
+    def plan(self) -> dict[str, Any]:
+        """What the maps depend on: unfinished tiles of another plan are not gone on with."""
+        stack = CovariateStack(self.covariates)
+        rasters = [stack.folder / raster.path for raster in stack.rasters.values()]
+        files = [self.learners, self.shares, stack.manifest, *([self.zones.path] if self.zones else [])]
+        for path in files:
+            if not path.is_file():
+                raise InputError("not found; run `bayes-rootc run` or `bayes-rootc train` first", file=path)
+        settings = asdict(self) | {"version": version("bayes-rootc")}
+        plan = {name: value for name, value in settings.items() if name not in ("covariates", "out")}
+        plan |= {path.name: sha256(path) for path in files}
+        plan |= {path.name: [path.stat().st_size, path.stat().st_mtime_ns] for path in rasters}
+        return dict(json.loads(json.dumps(plan, default=str)))  # as it will be read
+
+
+def begin(job: MapJob, *, resume: bool) -> list[Place]:
+    """Makes ready for the tiles of a job, and gives those that are to be made.
+
+    Parameters
+    ----------
+    resume : goes on with what is there; else it is removed.
+
+    Raises
+    ------
+    InputError : the models are missing, or the tiles that are there are of another plan.
+    """
+    plan, path = job.plan(), job.work / "plan.json"
+    if path.exists() and resume:
+        known = json.loads(path.read_text(encoding="utf-8"))
+        other = [name for name in {**known, **plan} if known.get(name) != plan.get(name)]
+        if other:
+            raise InputError(
+                f"unfinished maps are of another {', '.join(other)}: without --resume all is made anew", file=job.work
+            )
+    else:
+        shutil.rmtree(job.work, ignore_errors=True)
+        (job.work / "tiles").mkdir(parents=True)
+        create_store(job.work / "maps.zarr", job.grid, job.tile)
+        write_json(path, plan)
+    return [place for place in job.places() if not job.done(place).exists()]
+
+
+@lru_cache(maxsize=1)
+def _opened(job: MapJob, begun: int) -> tuple[CovariateStack, MapModels, Store]:
+    """What all tiles of a job read, once a process; begun : when, so that models fitted since are read anew."""
+    with xr.open_dataset(job.shares, engine="h5netcdf") as shares:
+        of_roots = shares["predictive"].values, shares["expected"].values
+    models = MapModels.of(read_learners(job.learners), *of_roots)
+    return CovariateStack(job.covariates), models, open_store(job.work / "maps.zarr", write=True)
+
+
+def make_tile(job: MapJob, place: Place) -> None:
+    """Computes and writes one tile, unless it is finished."""
+    if job.done(place).exists():
+        return
+    covariates, models, store = _opened(job, (job.work / "plan.json").stat().st_mtime_ns)
+    grid = job.grid.part(*place, job.tile)
+    cells = land_cells(covariates, grid, nearest_km=job.nearest_km)
+    found: dict[str, Any] = {"lacking": cells.lacking, "cells": len(cells.index)}
+    if len(cells.index):
+        zone = job.zones.on_grid(grid).ravel()[cells.index] if job.zones else np.zeros(len(cells.index), np.int32)
+        values, totals = map_cells(
+            cells, models, members=job.members, seed=job.seed, coherent=job.coherent, zone=zone.astype(np.int64)
+        )
+        write_tile(store, place, grid, cells.index, values, cells.biome)
+        found |= vars(totals)
+    with atomic_path(job.done(place)) as temporary:
+        np.savez(temporary, **found)
+
+
+def make_tiles(
+    job: MapJob,
+    places: list[Place],
+    *,
+    workers: int,
+    dask: str | None = None,
+    progress: Progress | None = None,
+) -> None:
+    """Makes tiles by threads, or on a Dask cluster.
+
+    Parameters
+    ----------
+    workers : threads, or processes of a local cluster. dask : address of a scheduler, or `local`.
+    """
+    everything = len(job.places())
+    if progress and len(places) < everything:
+        progress(everything - len(places), everything)
+    with warnings.catch_warnings(), _workers(job, workers, dask) as run:
+        # rasterio silences this itself, of arrays that it reprojects, but not where several threads do so at once.
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        for done, _ in enumerate(run(places), everything - len(places) + 1):
+            if progress:
+                progress(done, everything)
+
+
+@contextmanager
+def _workers(job: MapJob, workers: int, dask: str | None) -> Iterator[Callable[[list[Place]], Iterator[Any]]]:
+    """Something that makes tiles, and gives a result for each as it is finished."""
+    make = partial(make_tile, job)
+    if dask is None:
+        with ThreadPoolExecutor(workers) as pool:
+            try:
+                yield lambda places: (f.result() for f in as_completed([pool.submit(make, p) for p in places]))
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+        return
+    try:
+        from dask.distributed import Client, LocalCluster
+        from dask.distributed import as_completed as completed
+    except ImportError:
+        raise InputError("--dask needs the package distributed: pip install 'bayes-rootc[dask]'") from None
+    cluster = (
+        LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None) if dask == LOCAL_CLUSTER else None
+    )
+    try:
+        client = Client(cluster or dask, timeout=10)
+    except OSError as error:
+        raise InputError(f"--dask {dask}: no scheduler answers there ({error})") from None
+    with client:
+        yield lambda places: (f.result() for f in completed(client.map(make, places, pure=False, retries=RETRIES)))
+    if cluster:
+        cluster.close()
+
+
+def gather(job: MapJob) -> tuple[Totals, int, int]:
+    """Totals of all tiles, the cells that are mapped, and those of land that lack a covariate.
+
+    Raises
+    ------
+    InputError : there is no cell with every covariate.
+    """
+    totals, cells, lacking = [], 0, 0
+    for place in job.places():
+        with np.load(job.done(place)) as found:
+            cells, lacking = cells + int(found["cells"]), lacking + int(found["lacking"])
+            if found["cells"]:
+                totals.append(Totals(**{name: found[name] for name in Totals.__dataclass_fields__}))
+    if not totals:
+        raise InputError(f"no land cell with every covariate in the box {job.grid.bbox}", file=job.covariates)
+    return Totals.joined(totals), cells, lacking
+
+
+def finish(job: MapJob, files: list[Path]) -> None:
+    """Moves finished files from where they were made to `maps/`, and removes the tiles."""
+    for path in files:
+        target = job.out / "maps" / path.name
+        if target.is_dir():
+            shutil.rmtree(target)
+        path.replace(target)
+    (job.work / "plan.json").replace(job.out / "maps" / "plan.json")
+    shutil.rmtree(job.work)

@@ -1,0 +1,118 @@
+"""Parts of the land that totals are wanted of: countries, river basins, any polygons or classes of a raster."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+from rasterio.enums import Resampling
+from rasterio.features import rasterize
+from rasterio.warp import reproject
+
+from ..data.grid import MapGrid
+from ..errors import InputError
+
+RASTERS = (".tif", ".tiff", ".nc", ".vrt", ".asc")
+"""Endings of what is read as a raster; all else is read as polygons."""
+
+
+@dataclass(frozen=True)
+class Zones:
+    """Named zones from a file of polygons (GeoJSON, Shapefile, GeoPackage, … in longitude and latitude), or from a
+    raster of classes.
+
+    Parameters
+    ----------
+    path : the file. name_field : column that names the polygons; by default the first one of text. Polygons of one name
+        are one zone; where zones overlap, the later one has the cell.
+
+    Raises
+    ------
+    InputError : not readable, in another coordinate system, no such column, no polygon.
+    """
+
+    path: Path
+    name_field: str | None = None
+
+    @cached_property
+    def names(self) -> list[str]:
+        """Names of the zones; zone i has the label i + 1."""
+        return self._raster_classes if self._is_raster else self._polygons[0]
+
+    def on_grid(self, grid: MapGrid) -> NDArray[np.int32]:
+        """Label of the zone at the centre of each cell, (lat, lon); 0 where there is none."""
+        if self._is_raster:
+            return self._read_raster(grid)
+        _, label, shapes, bounds = self._polygons
+        west, south, east, north = grid.bbox
+        near = (bounds[:, 0] < east) & (bounds[:, 2] > west) & (bounds[:, 1] < north) & (bounds[:, 3] > south)
+        if not near.any():
+            return np.zeros(grid.shape, np.int32)
+        pairs = [(shapes[i], int(label[i])) for i in np.flatnonzero(near)]
+        return rasterize(pairs, out_shape=grid.shape, transform=grid.transform, fill=0, dtype="int32")
+
+    @property
+    def _is_raster(self) -> bool:
+        return self.path.suffix.lower() in RASTERS
+
+    @cached_property
+    def _polygons(self) -> tuple[list[str], NDArray[np.int64], Any, NDArray[np.float64]]:
+        """Names of zones; label, shape and bounds of each polygon."""
+        import pyogrio.errors
+        import shapely
+        from pyogrio.raw import read
+
+        try:
+            about, _, geometry, columns = read(self.path)
+        except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, ValueError) as error:
+            reason = str(error).splitlines()[0]
+            raise InputError(f"not a readable file of polygons ({reason})", file=self.path) from None
+        table = dict(zip(map(str, about["fields"]), columns, strict=True))
+        if about["crs"] and rasterio.crs.CRS.from_user_input(about["crs"]).to_epsg() != 4326:
+            raise InputError(f"expected longitude and latitude (EPSG:4326), found {about['crs']}", file=self.path)
+        text = [name for name, values in table.items() if values.dtype == object]
+        field = self.name_field or next(iter(text), None)
+        if field not in table:
+            found = ", ".join(table) or "none"
+            raise InputError(f"no column {field!r} that names the zones; found {found}", file=self.path)
+        shapes = shapely.from_wkb(geometry)
+        solid = np.array([g is not None and "Polygon" in g.geom_type for g in shapes])
+        if not solid.any():
+            raise InputError("holds no polygon", file=self.path)
+        names, label = np.unique(table[field][solid].astype(str), return_inverse=True)
+        return names.tolist(), label + 1, shapes[solid], shapely.bounds(shapes[solid])
+
+    @cached_property
+    def _raster_classes(self) -> list[str]:
+        MapGrid.like(self.path)
+        with rasterio.open(self.path) as source:
+            if not np.issubdtype(np.dtype(source.dtypes[0]), np.integer):
+                raise InputError(f"expected whole numbers as classes, found {source.dtypes[0]}", file=self.path)
+            found: set[int] = set()
+            for _, window in source.block_windows(1):
+                found |= set(source.read(1, window=window, masked=True).compressed().tolist())
+        return [str(value) for value in sorted(found)]
+
+    def _read_raster(self, grid: MapGrid) -> NDArray[np.int32]:
+        values = np.array([int(name) for name in self.names], np.int64)
+        out = np.zeros(grid.shape, np.int32)
+        with rasterio.open(self.path) as source:
+            data = source.read(1, masked=True)
+            label = np.where(np.ma.getmaskarray(data), 0, np.searchsorted(values, np.ma.getdata(data)) + 1)
+            reproject(
+                label.astype(np.int32),
+                out,
+                src_transform=source.transform,
+                src_crs=source.crs,
+                dst_transform=grid.transform,
+                dst_crs=source.crs,
+                src_nodata=0,
+                dst_nodata=0,
+                resampling=Resampling.nearest,
+            )
+        return out

@@ -1,0 +1,265 @@
+"""Maps in tiles: whatever the order, the workers, or how often the work was killed, the files are the same."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+import xarray as xr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bayes_rootc.cli import main
+from bayes_rootc.constants import BIOMES
+from bayes_rootc.data.covariates import CovariateStack
+from bayes_rootc.data.grid import MapGrid
+from bayes_rootc.errors import InputError
+from bayes_rootc.mapping.applicability import Applicability
+from bayes_rootc.mapping.learners import Calibration, FluxModel, Learners, PosteriorForest
+from bayes_rootc.mapping.model_file import save_learners
+from bayes_rootc.mapping.tiles import MapJob, begin, gather, make_tile, make_tiles
+from bayes_rootc.mapping.zones import Zones
+
+KILLS = 4
+"""Moments at which the work is killed; `KILLS=20 make test` for more."""
+
+
+@pytest.fixture(scope="module")
+def job(demo_world, tmp_path_factory) -> MapJob:
+    """A map of the demo world in 15 tiles, from forests of noise."""
+    out, rng = tmp_path_factory.mktemp("tiles"), np.random.default_rng(0)
+    stack = CovariateStack(demo_world.folder / "covariates")
+    lat, lon = rng.uniform(-50, 60, 400), rng.uniform(-170, 170, 400)
+    sites, _ = stack.sample(lat, lon, stack.features)
+    sites = sites.dropna()
+    biomes = np.array(list(BIOMES)) == rng.integers(1, 10, (len(sites), 1))
+    X = np.c_[sites[stack.features], biomes].astype(np.float32)
+    models = []
+    for depth, level in ((0, 0.5), (2, -5.0), (0, 0.0)):
+        top = rng.choice([0, 20, 100], (len(X), 1))
+        rows = np.c_[X, top, top + 20][:, : X.shape[1] + depth]
+        draws = level + 0.3 * rng.standard_normal((len(X), 5))
+        forest = PosteriorForest(20, random_state=1).fit(rows, draws)
+        area = Applicability.fit(rows, forest.feature_importances_, np.arange(len(X)) % 5)
+        models.append(FluxModel(forest, Calibration(2.5, 0.2), area))
+    save_learners(out / "models" / "learners.npz", Learners(stack.features, *models))
+    shares = ("draw", "biome", "layer"), rng.dirichlet(np.arange(8, 1, -1), (20, 9))
+    (out / "posterior").mkdir()
+    xr.Dataset({"predictive": shares, "expected": shares}).to_netcdf(out / "posterior" / "root_shares.nc")
+    grid = MapGrid(4.0)
+    return MapJob(demo_world.folder / "covariates", out, grid, 20, members=40, seed=3, nearest_km=100.0)
+
+
+def command(job: MapJob, *more: str) -> list[str]:
+    """Arguments that make the maps of the job."""
+    folder, out = str(job.covariates.parent), str(job.out)
+    return ["map", "--data", folder, "--out", out, "--resolution", "4", "--tile", "20", "--seed", "3", *more]
+
+
+def digest(folder: Path) -> dict[str, str]:
+    """Checksum of every map."""
+    return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(folder.glob("*.*")) if p.is_file()}
+
+
+def cells_of(folder: Path) -> dict[str, np.ndarray]:
+    """Values of some maps."""
+    with xr.open_dataset(folder / "maps.nc") as maps:
+        return {name: maps[name].values for name in ("iloss_mean", "ibulk_p975", "ibulk_applicability", "biome")}
+
+
+@pytest.fixture(scope="module")
+def finished(job) -> dict[str, str]:
+    """Checksums of the maps that one undisturbed command makes."""
+    assert main(command(job)) == 0
+    return digest(job.out / "maps")
+
+
+def test_what_is_finished_is_complete_and_tidy(job, finished):
+    assert len([n for n in finished if n.endswith(".tif")]) == 3 * 8 * 5 + 8 + 2
+    assert not job.work.exists() and "maps.nc" in finished
+    land = CovariateStack(job.covariates).on_grid(job.grid, [])["biome"].values > 0
+    maps = cells_of(job.out / "maps")
+    shown = np.isfinite(maps["iloss_mean"][7])
+    assert shown[~land].sum() == 0 and shown[land].mean() > 0.85
+    np.testing.assert_array_equal(np.isfinite(maps["ibulk_applicability"]), shown)
+    np.testing.assert_array_equal(maps["biome"] > 0, shown)
+
+
+def test_one_or_three_workers_and_any_order_make_the_same_bytes(job, finished):
+    assert main(command(job, "--workers", "3")) == 0
+    assert digest(job.out / "maps") == finished
+    places = begin(job, resume=False)
+    make_tiles(job, random.Random(1).sample(places, len(places)), workers=1)
+    backwards, cells, _ = gather(job)
+    begin(job, resume=False)
+    make_tiles(job, places, workers=2)
+    forwards, again, _ = gather(job)
+    assert cells == again
+    np.testing.assert_array_equal(backwards.ibulk, forwards.ibulk)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_local_dask_cluster_makes_the_same_bytes(job, finished, workers):
+    assert main(command(job, "--dask", "local", "--workers", str(workers))) == 0
+    assert digest(job.out / "maps") == finished
+
+
+def test_the_side_of_a_tile_does_not_matter(job, finished):
+    before = cells_of(job.out / "maps")
+    assert main([*command(job), "--tile", "64"]) == 0
+    for name, values in cells_of(job.out / "maps").items():
+        same = np.isclose(values, before[name], rtol=1e-4, equal_nan=True)
+        assert same.mean() > 0.999, name  # two cells of a raster may be equally near a hole
+
+
+def test_killed_at_any_moment_it_goes_on_where_it_was(job, finished):
+    """Nothing is lost, no tile is made twice, and the files are those of an undisturbed run."""
+    run = [sys.executable, "-m", "bayes_rootc", *command(job, "--workers", "2")]
+    rng, tiles = random.Random(5), job.work / "tiles"
+    known: dict[str, int] = {}
+    resume: list[str] = []
+    start = time.monotonic()
+    for _ in range(int(os.environ.get("KILLS", KILLS))):
+        process = subprocess.Popen([*run, *resume], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        while not (job.work / "plan.json").exists() and process.poll() is None:
+            time.sleep(0.01)
+        time.sleep(rng.uniform(0.0, 3.0))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        if not tiles.exists():  # it was quicker
+            break
+        made = {p.name: p.stat().st_mtime_ns for p in tiles.glob("*.npz") if not p.name.startswith(".")}
+        assert known.items() <= made.items()
+        known, resume = made, ["--resume"]
+    assert subprocess.run([*run, *resume], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL).returncode == 0
+    assert digest(job.out / "maps") == finished and time.monotonic() > start
+
+
+def test_a_finished_tile_is_not_made_again(job):
+    places = begin(job, resume=False)
+    make_tile(job, places[0])
+    stamp = job.done(places[0]).stat().st_mtime_ns
+    make_tile(job, places[0])
+    assert job.done(places[0]).stat().st_mtime_ns == stamp
+    assert begin(job, resume=True) == places[1:]
+    assert begin(job, resume=False) == places
+
+
+def test_tiles_of_other_settings_are_not_gone_on_with(job, capsys):
+    begin(job, resume=False)
+    with pytest.raises(InputError, match="another seed"):
+        begin(replace(job, seed=4), resume=True)
+    assert main([*command(job), "--resume", "--tile", "32"]) == 2
+    assert "tile" in capsys.readouterr().err
+    begin(job, resume=True)  # what was there still is
+
+
+def test_without_models_it_says_what_to_do(job, tmp_path, capsys):
+    assert main(command(replace(job, out=tmp_path))) == 2
+    assert "bayes-rootc train" in capsys.readouterr().err
+    assert main([*command(job), "--dask", "tcp://127.0.0.1:9"]) == 2
+    assert "no scheduler answers" in capsys.readouterr().err
+
+
+def test_a_box_of_sea_is_one_line(job, capsys):
+    assert main([*command(job), "--bbox", "-179", "-89", "-170", "-80"]) == 2
+    assert "no land cell" in capsys.readouterr().err
+
+
+def square(west: float, south: float, east: float, north: float, name: str) -> dict:
+    ring = [[west, south], [east, south], [east, north], [west, north], [west, south]]
+    return {
+        "type": "Feature",
+        "properties": {"code": 1, "name": name},
+        "geometry": {"type": "Polygon", "coordinates": [ring]},
+    }
+
+
+def test_totals_of_polygons_and_of_a_mask_add_up(job, tmp_path):
+    path = tmp_path / "halves.geojson"
+    halves = [square(-180, 0, 180, 90, "north"), square(-180, -90, 180, 0, "south")]
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": halves}))
+    assert main([*command(job), "--zones", str(path), "--formats", "zarr"]) == 0
+    tables = [
+        np.genfromtxt(
+            job.out / "tables" / f"map_totals{n}.csv", delimiter=",", names=True, dtype=None, encoding="utf-8"
+        )
+        for n in ("", "_zones")
+    ]
+    world = tables[0][(tables[0]["biome"] == 0) & (tables[0]["layer"] == "0-200")]
+    zones = tables[1][tables[1]["layer"] == "0-200"]
+    assert zones["zone"].tolist() == ["north", "south"]
+    assert zones["ibulk_pg_mean"].sum() == pytest.approx(world["ibulk_pg_mean"][0], rel=1e-5)
+    assert (job.out / "maps" / "maps.zarr").is_dir()
+    mask = tmp_path / "mask.tif"
+    with rasterio.open(
+        mask, "w", driver="GTiff", width=90, height=45, count=1, dtype="uint8", crs="EPSG:4326",
+        transform=job.grid.transform, nodata=0,
+    ) as target:  # fmt: skip
+        target.write(np.repeat([7] * 23 + [0] * 22, 90).reshape(45, 90).astype(np.uint8), 1)
+    zones = Zones(mask)
+    assert zones.names == ["7"]
+    labels = zones.on_grid(job.grid)
+    assert (labels[:23] == 1).all() and not labels[23:].any()
+
+
+def test_files_of_zones_that_cannot_be_used_are_one_line(tmp_path):
+    (tmp_path / "a.geojson").write_text("nothing")
+    (tmp_path / "b.geojson").write_text(json.dumps(square(0, 0, 1, 1, "x")))
+    (tmp_path / "c.geojson").write_text(
+        json.dumps({"type": "Feature", "properties": {"n": "x"}, "geometry": {"type": "Point", "coordinates": [0, 0]}})
+    )
+    for name, field, says in (
+        ("a.geojson", None, "not a readable file of polygons"),
+        ("b.geojson", "country", "no column 'country' that names the zones; found code, name"),
+        ("c.geojson", None, "holds no polygon"),
+        ("d.shp", None, "not a readable file of polygons"),
+    ):
+        with pytest.raises(InputError, match=says):
+            _ = Zones(tmp_path / name, field).names
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    rows=st.integers(1, 45), cols=st.integers(1, 90), tile=st.integers(16, 40), resolution=st.sampled_from([0.05, 1, 2])
+)
+def test_tiles_cover_the_map_exactly(rows, cols, tile, resolution):
+    grid = MapGrid(resolution, (-20, 10 - rows * resolution, -20 + cols * resolution, 10))
+    job = MapJob(Path(), Path(), grid, tile, 20, 1, 0.0)
+    seen = np.zeros(grid.shape, int)
+    for row, col in job.places():
+        part = grid.part(row, col, tile)
+        seen[row : row + part.shape[0], col : col + part.shape[1]] += 1
+        np.testing.assert_allclose(part.lat, grid.lat[row : row + part.shape[0]])
+        np.testing.assert_allclose(part.lon, grid.lon[col : col + part.shape[1]])
+    assert (seen == 1).all()
+
+
+def test_a_grid_is_taken_from_a_raster(tmp_path):
+    path = tmp_path / "like.tif"
+    profile = {"driver": "GTiff", "width": 8, "height": 6, "count": 1, "dtype": "uint8"}
+    with rasterio.open(path, "w", **profile, crs="EPSG:4326", transform=rasterio.Affine(0.5, 0, 10, 0, -0.5, 50)) as f:
+        f.write(np.zeros((6, 8), np.uint8), 1)
+    grid = MapGrid.like(path)
+    assert grid.shape == (6, 8) and grid.bbox == (10, 47, 14, 50)
+    for crs, transform, says in (
+        ("EPSG:3857", rasterio.Affine(0.5, 0, 10, 0, -0.5, 50), "EPSG:4326"),
+        ("EPSG:4326", rasterio.Affine(0.5, 0, 10, 0, -0.25, 50), "square cells"),
+    ):
+        with rasterio.open(path, "w", **profile, crs=crs, transform=transform) as f:
+            f.write(np.zeros((6, 8), np.uint8), 1)
+        with pytest.raises(InputError, match=says):
+            MapGrid.like(path)
+    with pytest.raises(InputError, match="not a readable raster"):
+        MapGrid.like(tmp_path / "none.tif")
