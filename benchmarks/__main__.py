@@ -178,9 +178,16 @@ def monte_carlo() -> Case:
 
     return (
         "I_loss, 4,096 cells x 8 x 500 members",
-        "JAX",
+        "JAX, two threads",
         lambda: independent_statistics(
-            **fields, fractions=shares, biome=biome, cell=np.arange(n), members=members, seed=1, profile_correlation=0.3
+            **fields,
+            fractions=shares,
+            biome=biome,
+            cell=np.arange(n),
+            members=members,
+            seed=1,
+            profile_correlation=0.3,
+            threads=2,
         ),
         "NumPy, single precision",
         numpy_members,

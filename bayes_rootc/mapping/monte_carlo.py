@@ -13,7 +13,9 @@ Members of some hundred cells are made and summarised before the next, so that t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from threading import Lock
 from typing import Any
 
 import jax
@@ -51,6 +53,7 @@ def independent_statistics(
     members: int,
     seed: int,
     profile_correlation: float,
+    threads: int = 1,
 ) -> Statistics:
     """Statistics of I_root, I_bulk and I_loss over independent members, of each cell, in the seven layers and the
     profile.
@@ -75,7 +78,7 @@ def independent_statistics(
     fields = [np.asarray(a, np.float32) for a in (root_mean, root_sd, bulk_mean, bulk_sd)]
     numbers = [np.asarray(a).astype(np.uint32) for a in (biome, cell)]
     common = np.asarray(fractions, np.float32), np.uint32(seed), np.float32(profile_correlation), points
-    return _by_chunk(partial(_independent_members, common), (*fields, *numbers))
+    return _by_chunk(partial(_independent_members, common), (*fields, *numbers), threads)
 
 
 def coherent_statistics(root: ArrayLike, bulk: ArrayLike, fractions: ArrayLike, biome: ArrayLike) -> Statistics:
@@ -90,20 +93,37 @@ def coherent_statistics(root: ArrayLike, bulk: ArrayLike, fractions: ArrayLike, 
     return _by_chunk(partial(_coherent_members, np.asarray(fractions, np.float32)), fields)
 
 
-def _by_chunk(make: Callable[..., Members], arrays: tuple[NDArray, ...]) -> Statistics:
+def _by_chunk(make: Callable[..., Members], arrays: tuple[NDArray, ...], threads: int = 1) -> Statistics:
     """Statistics of the members that `make` gives of some rows of the arrays."""
     on_cpu = jax.default_backend() == "cpu"
     size, summarise = (CHUNK_CELLS, _statistics) if on_cpu else (DEVICE_CHUNK_CELLS, _device_statistics)
     n = len(arrays[0])
     out: Statistics = {}
-    for start in range(0, n, size):
-        part = [a[start : start + size] for a in arrays]
-        count = len(part[0])
-        padding = min(size, 1 << (count - 1).bit_length()) - count  # few shapes are compiled
-        part = [np.pad(a, [(0, padding)] + [(0, 0)] * (a.ndim - 1), mode="edge") for a in part]
-        for name, value in summarise(make(*part)).items():
-            out.setdefault(name, np.empty((n, value.shape[1]), np.float32))[start : start + count] = value[:count]
+
+    lock = Lock()
+
+    def work(starts: range) -> None:
+        scratch = np.empty(0, np.float32)
+        for start in starts:
+            part = [a[start : start + size] for a in arrays]
+            count = len(part[0])
+            padding = min(size, 1 << (count - 1).bit_length()) - count  # few shapes are compiled
+            members = make(*(_padded(a, padding) for a in part))
+            if on_cpu and scratch.size < members[0].size:
+                scratch = np.empty(members[0].size, np.float32)
+            for name, value in summarise(members, scratch).items():
+                with lock:
+                    whole = out.setdefault(name, np.empty((n, value.shape[1]), np.float32))
+                whole[start : start + count] = value[:count]
+
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(work, (range(i * size, n, threads * size) for i in range(threads))))
     return out
+
+
+def _padded(a: NDArray, rows: int) -> NDArray:
+    """With so many more rows, which repeat the last."""
+    return np.pad(a, [(0, rows)] + [(0, 0)] * (a.ndim - 1), mode="edge")
 
 
 @jax.jit
@@ -143,13 +163,19 @@ def _all_fluxes(root: Array, shares: Array, log_bulk: Array) -> Members:
     return iroot, ibulk, iroot - ibulk, root, whole, root - whole
 
 
-def _statistics(members: Members) -> Statistics:
-    """NumPy sorts: on a CPU it is several times faster at it than XLA, and sorting is most of the work."""
+def _statistics(members: Members, scratch: NDArray[np.float32]) -> Statistics:
+    """NumPy sorts: on a CPU it is several times faster at it than XLA, and sorting is most of the work.
+
+    scratch : room for as many numbers as there are members of I_root; to ask the system for it anew each time would
+    take as long as to sort.
+    """
 
     def of_one(values: Array) -> list[NDArray]:
-        drawn = np.array(values)
-        mean = drawn.mean(axis=-1)
-        variance = np.einsum("...m,...m->...", drawn, drawn) / np.float32(drawn.shape[-1]) - mean**2
+        drawn = scratch[: values.size].reshape(values.shape)
+        np.copyto(drawn, np.asarray(values))
+        each = np.full(drawn.shape[-1], 1 / drawn.shape[-1], np.float32)
+        mean = drawn @ each
+        variance = np.einsum("...m,...m->...", drawn, drawn) * each[0] - mean**2
         drawn.sort(axis=-1)
         return [mean, variance, *_sorted_quantiles(drawn)]
 
@@ -157,7 +183,7 @@ def _statistics(members: Members) -> Statistics:
     return dict(_named([of_one(values) for values in members], positive, np))
 
 
-def _device_statistics(members: Members) -> Statistics:
+def _device_statistics(members: Members, _: NDArray[np.float32]) -> Statistics:
     """The same where the members are."""
     return {name: np.asarray(value) for name, value in _on_device(members).items()}
 
