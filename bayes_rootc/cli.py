@@ -151,6 +151,25 @@ def _parser() -> argparse.ArgumentParser:
     )
     how.add_argument("--resume", action="store_true", help="go on with the tiles of a run that was stopped")
 
+    estimate = _command(
+        commands,
+        "estimate",
+        _estimate,
+        "the six estimates of I_loss from the posterior and the forests in an output folder: tables/iloss_*.csv",
+        "bayes-rootc estimate --data my-data --out out",
+    )
+    _add_settings(estimate)
+
+    report = _command(
+        commands,
+        "report",
+        _report,
+        "figures and report.html, from the output folder of a finished run",
+        "bayes-rootc report --from out",
+    )
+    report.add_argument("--from", type=Path, dest="out", metavar="OUT", required=True, help="output folder of a run")
+    report.add_argument("--data", type=Path, metavar="DIR", help="its data folder, if it is no longer where it was")
+
     draw = _command(
         commands,
         "draw",
@@ -271,6 +290,25 @@ def _map(arguments: argparse.Namespace) -> None:
     from .pipeline import map_again
 
     print(map_again(folder, settings, resume=arguments.resume, dask=arguments.dask))
+
+
+def _estimate(arguments: argparse.Namespace) -> None:
+    settings = _settings(arguments)
+    from .single_fit import estimate_again
+
+    print(estimate_again(settings))
+
+
+def _report(arguments: argparse.Namespace) -> None:
+    from .data.covariates import CovariateStack
+    from .report.html import write_report
+    from .report.results import Results
+
+    known = Results.read(arguments.out).run["settings"]["data"]
+    folder = arguments.data or (Path(known) if known else arguments.out / "demo-data")
+    if not folder.is_dir():
+        raise InputError("no such data folder; say where it is with --data", file=folder)
+    print(write_report(arguments.out, CovariateStack(folder / "covariates")))
 
 
 def _draw(arguments: argparse.Namespace) -> None:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from . import demo
 from .constants import LAYERS, MAP_FOREST
+from .contrasts import correlation_table, factor_table, groups_of, letters_table, pairs_table
 from .data.folder import Inputs, read_inputs
 from .data.grid import MapGrid
 from .data.tables import SourceCheck
@@ -64,6 +65,7 @@ from .models.root_depth import RootRecords, fractions_by_biome, layer_fractions
 from .models.turnover import TurnoverModel
 from .progress import Progress, Stages, part_of
 from .record import record_run, write_diagnostics
+from .report.datapackage import describe_tables
 from .report.regression_tables import explained_comparison, regression_tables, root_depth_table
 from .report.tables import (
     checks_table,
@@ -146,13 +148,16 @@ def run(settings: RunSettings, *, quiet: bool = False) -> Path:
         tasks = tasks_of(inputs, bulk.stocks, bulk.density, settings)
         learners = train(tasks, inputs.features, settings, progress)
     with stages.stage("estimates"):
-        estimates = estimate(inputs, bulk, learners, settings)
+        estimates, learned = estimate(inputs, bulk.measured, learners, settings)
+        harmonised = harmonised_table(profiles_of(inputs), bulk.measured, bulk.standard, learned)
+        write_csv(out / "tables" / "ibulk_profiles.csv", harmonised)
     with stages.stage("maps") as progress:
         totals, mapped = draw_maps(inputs.folder, settings, progress=progress)
         inputs.checks.append(mapped)
         write_csv(out / "tables" / "checks.csv", checks_table(inputs.checks))
     with stages.stage("report"):
         summarise_run(inputs, turnover, bulk, fractions, estimates, totals, settings)
+        describe_tables(out / "tables")
         record_run(inputs, settings, stages.seconds)
         report = write_report(out, inputs.covariates)
     record_run(inputs, settings, stages.seconds)
@@ -250,19 +255,26 @@ def invert_alone(inputs: Inputs, settings: RunSettings) -> Turnover:
 
 def infer_bulk_input(inputs: Inputs, turnover: Turnover, settings: RunSettings) -> BulkInput:
     """I_bulk = C_stock x k (paper, eq. 6), the error of the stock included; writes `tables/layers.csv`."""
-    layers, profile = inputs.layers, inputs.layers["profile_index"].to_numpy()
+    layers = inputs.layers
     stocks, sources = layer_stocks(layers)
     stock = measured_stock_draws(inputs, stocks, settings)
     thickness = (layers["bottom"] - layers["top"]).to_numpy()
     ibulk = stock * np.exp(turnover.log_k) * (turnover.fit.model.rate_over_median if turnover.fit else 1.0)
     write_csv(settings.out / "tables" / "layers.csv", layers_table(layers, turnover.summary, stocks, stock, ibulk))
-    density, known = ibulk / thickness[:, None], stocks["stock"].notna().to_numpy()
-    top, bottom = (layers[c].to_numpy()[known] for c in ("top", "bottom"))
-    measured = harmonise(top, bottom, profile[known], density[known], int(profile.max()) + 1)
+    density = ibulk / thickness[:, None]
+    measured = harmonise_measured(inputs, stocks, density)
     standard = measured
     if turnover.fit is not None and turnover.effect is not None:
         standard = np.where(np.isfinite(measured), measured, extrapolate(inputs, turnover, sources, settings))
     return BulkInput(stocks, density, sources, measured, standard)
+
+
+def harmonise_measured(inputs: Inputs, stocks: pd.DataFrame, density: NDArray) -> NDArray[np.float64]:
+    """I_bulk of the seven layers of every profile, (profile, 7, draw), NaN where measured layers do not cover one."""
+    layers, known = inputs.layers, stocks["stock"].notna().to_numpy()
+    profile = layers["profile_index"].to_numpy()
+    top, bottom = (layers[c].to_numpy()[known] for c in ("top", "bottom"))
+    return harmonise(top, bottom, profile[known], density[known], int(profile.max()) + 1)
 
 
 def measured_stock_draws(inputs: Inputs, stocks: pd.DataFrame, settings: RunSettings) -> NDArray[np.float64]:
@@ -395,21 +407,29 @@ def train(
     return learners
 
 
-def estimate(inputs: Inputs, bulk: BulkInput, learners: Learners, settings: RunSettings) -> list[Estimate]:
-    """The six estimates of I_loss: observed first, predicted where missing (paper, Extended Data Table 1)."""
-    every = inputs.layers.drop_duplicates("profile_index").assign(id=lambda t: t["profile"])
+def estimate(
+    inputs: Inputs, measured: NDArray[np.float64], learners: Learners, settings: RunSettings
+) -> tuple[list[Estimate], NDArray[np.float32]]:
+    """The six estimates of I_loss: observed first, predicted where missing (paper, Extended Data Table 1).
+
+    Parameters
+    ----------
+    measured : I_bulk of the seven layers of every profile, as in `BulkInput`.
+
+    Returns
+    -------
+    The estimates, and what the learner says of the seven layers of every profile, NaN where a covariate is missing.
+    """
+    every = profiles_of(inputs)
     known = every["has_covariates"].to_numpy()
     profiles = every[known]
     npp, roots = inputs.npp, inputs.roots
     ibulk_npp, ibulk_roots = (learners.predict_ibulk(sites) for sites in (npp, roots))
     predicted = learners.predict_ibulk(profiles)
     here = profiles["profile_index"].to_numpy()
-    ibulk_14c = np.where(np.isfinite(bulk.measured[here]), bulk.measured[here], predicted).astype(np.float32)
+    ibulk_14c = np.where(np.isfinite(measured[here]), measured[here], predicted).astype(np.float32)
     learned = np.full((len(every), *predicted.shape[1:]), np.nan, np.float32)
     learned[known] = predicted
-    write_csv(
-        settings.out / "tables" / "ibulk_profiles.csv", harmonised_table(every, bulk.measured, bulk.standard, learned)
-    )
     shares_npp, shares_14c = depth_shares(ibulk_npp), depth_shares(ibulk_14c)
     shares_roots = layer_fractions(roots["d50"], roots["d95"])[:, :, None]
     bnpp_14c, bnpp_roots = (learners.predict_iroot(sites) for sites in (profiles, roots))
@@ -426,9 +446,23 @@ def estimate(inputs: Inputs, bulk: BulkInput, learners: Learners, settings: RunS
         make_estimate(6, "roots", roots, satellite_roots * f_roots, shares_roots, ibulk_roots),
     ]
     estimates = [e for e in estimates if len(e.table)]  # without a raster of role npp, 2, 4 and 6 have no site
-    write_csv(settings.out / "tables" / "sites.csv", site_table(estimates))
-    write_csv(settings.out / "tables" / "iloss_estimates.csv", estimate_table(estimates))
-    return estimates
+    groups = groups_of(estimates)
+    pairs = pairs_table(groups)
+    for name, table in {
+        "sites": site_table(estimates),
+        "iloss_estimates": estimate_table(estimates),
+        "iloss_pairs": pairs,
+        "iloss_letters": letters_table(groups, pairs),
+        "iloss_correlation": correlation_table(estimates),
+        "turnover_factor": factor_table(estimates),
+    }.items():
+        write_csv(settings.out / "tables" / f"{name}.csv", table)
+    return estimates, learned
+
+
+def profiles_of(inputs: Inputs) -> pd.DataFrame:
+    """One row a radiocarbon profile."""
+    return inputs.layers.drop_duplicates("profile_index").assign(id=lambda t: t["profile"])
 
 
 def draw_maps(

@@ -25,6 +25,7 @@ from .inference.regressions import cross_validate as cross_validate_regression
 from .inference.regressions import score_table as score_records
 from .inference.sampling import offer_devices
 from .inference.turnover_checks import calibrate, calibration_layers, cross_validate, score_table
+from .mapping.model_file import read_learners
 from .models.bulk_input import layer_stocks
 from .models.components import Components
 from .models.regression import Records
@@ -32,6 +33,8 @@ from .pipeline import (
     BulkInput,
     Turnover,
     check,
+    estimate,
+    harmonise_measured,
     infer_bulk_input,
     infer_regression,
     infer_root_depth,
@@ -136,6 +139,25 @@ def compare_histories(
         prehistory: (refitted.log_k, density),
     }
     return history_table(inputs.layers, posteriors)
+
+
+def estimate_again(settings: RunSettings, *, quiet: bool = False) -> Path:
+    """The six estimates of I_loss from the posterior and the forests in the output folder. Returns the table's path.
+
+    Raises
+    ------
+    InputError : the forests are missing, or the data folder is unusable.
+    """
+    learners = read_learners(settings.out / "models" / "learners.npz")
+    offer_devices(settings.chains)
+    stages = Stages(3, quiet=quiet)
+    with stages.stage("check"):
+        inputs = check(settings)
+    with stages.stage("turnover, unless there") as progress:
+        stocks, density = bulk_density(inputs, settings, progress)
+    with stages.stage("estimates"):
+        estimate(inputs, harmonise_measured(inputs, stocks, density), learners, settings)
+    return settings.out / "tables" / "iloss_estimates.csv"
 
 
 REGRESSIONS = {

@@ -42,9 +42,9 @@ def interval(middle: object, low: object, high: object, *, percent: bool = False
     return f"{number(values[0])}{mark} ({number(values[1])} to {number(values[2])})"
 
 
-def posterior(row: pd.Series, *, percent: bool = False) -> str:
-    """Median and 95 % interval of a row of a summary table."""
-    return interval(row["median"], row["p025"], row["p975"], percent=percent)
+def posterior(row: pd.Series, prefix: str = "", *, percent: bool = False) -> str:
+    """Median and 95 % interval of a row of a summary table, from its columns PREFIXmedian, …"""
+    return interval(*(row[f"{prefix}{name}"] for name in ("median", "p025", "p975")), percent=percent)
 
 
 def pick(table: pd.DataFrame, **conditions: object) -> pd.Series | None:

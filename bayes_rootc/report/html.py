@@ -112,6 +112,8 @@ def render(results: Results, figures: Iterable[tuple[Path, str, str]]) -> str:
         cards=list(_cards(results)),
         fluxes=_fluxes(results),
         biomes=_biomes(results),
+        letters=_letters(results),
+        factors=_factors(results),
         figures=[_embedded(path, title, text) for path, title, text in figures],
         paper=_paper(results),
         checks=_checks(results),
@@ -217,6 +219,35 @@ def _biomes(results: Results) -> Table:
             cells = ["–" if r is None else posterior(r, percent=q == "share") for q, r in found.items()]
             rows.append(Row([name, *cells]))
     return Table(head, rows, "By biome, map, 0–200 cm: median (95 % of the posterior of the mean), Mg C ha⁻¹ yr⁻¹")
+
+
+def _letters(results: Results) -> Table:
+    rows = []
+    for among, part in results.table("iloss_letters").groupby("among", sort=False):
+        for _, r in part.iterrows():
+            name = f"estimate {r['name']}" if among == "estimates" else str(r["name"])
+            name = f"{name.replace('-', '–')} cm" if among == "layers" else name
+            rows.append(Row([name, posterior(r, "iloss_"), str(r["letters"])]))
+    head = [Head("mean I_loss at sites of", wide=True), Head("median (95 %)", True), Head("letters")]
+    caption = (
+        "Which means differ, Mg C ha⁻¹ yr⁻¹. Among estimates, among biomes and among layers, two that share a letter "
+        "are not told apart with 97.5 % probability; what they have in common cancels, so intervals may overlap"
+    )
+    return Table(head, rows, caption)
+
+
+def _factors(results: Results) -> Table:
+    rows = []
+    for _, r in results.table("turnover_factor").iterrows():
+        name = f"{str(r['name']).replace('-', '–')} cm" if r["group"] == "layer" else str(r["name"])
+        above = [number(100 * r[f"probability_above_{limit}"]) + " %" for limit in (1, 2, 4)]
+        rows.append(Row([name, posterior(r, "factor_"), *above]))
+    head = [Head("sites of", wide=True), Head("I_root / I_bulk", True), Head("> 1", True), Head("> 2", True)]
+    caption = (
+        "How many times too fast turnover is judged if all of I_root is taken to enter bulk soil, and the probability "
+        "that it is more than 1, 2 and the paper's 4 times"
+    )
+    return Table([*head, Head("> 4", True)], rows, caption)
 
 
 def _paper(results: Results) -> Table:

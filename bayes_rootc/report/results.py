@@ -28,6 +28,8 @@ TABLES = (
     "learners",
     "held_out",
     "iloss_estimates",
+    "iloss_letters",
+    "turnover_factor",
     "sites",
     "summary_global",
     "summary_biome",

@@ -125,6 +125,14 @@ def write_tables(folder: Path) -> None:
                     row |= spread(f"{flux}_", value * DEPTH[j])
                 estimates.append(row | spread("share_", 0.7))
     write("sites", pd.concat(sites))
+    compared = [("estimates", str(number)) for number in SITES] + [("layers", name) for name in LAYER_NAMES]
+    letters = [{"among": a, "name": n, "letters": "ab"} | spread("iloss_", 2.2) for a, n in compared]
+    write("iloss_letters", pd.DataFrame(letters))
+    above = {f"probability_above_{limit}": 0.5 for limit in (1, 2, 4)}
+    factors = [
+        {"group": g, "name": n} | spread("factor_", 4.2) | above for g, n in (("all", "global"), ("layer", "0-20"))
+    ]
+    write("turnover_factor", pd.DataFrame(factors))
     write("iloss_estimates", pd.DataFrame(estimates))
     write("root_shares", pd.DataFrame([
         {"biome": b, "biome_name": name, "layer": layer} | spread("share_", share)
@@ -276,5 +284,9 @@ def write_maps(folder: Path) -> None:
         for key, factor in zip(SUMMARY, (1.0, 0.9, 0.3, 2.5), strict=True):
             maps[f"{flux}_{key}"] = ("layer", "lat", "lon"), (factor * field).astype(np.float32)
     maps["iloss_probability"] = ("layer", "lat", "lon"), np.broadcast_to(warm, (len(LAYERS), *grid.shape)).copy()
+    for name in ("iroot", "ibulk"):
+        maps[f"{name}_applicability"] = ("lat", "lon"), np.where(warm > 0.9, 1.2, 0.6 * warm)
+    maps["biome"] = ("lat", "lon"), np.where(np.isfinite(warm), 3, 0).astype(np.uint8)
+    maps.attrs["title"] = "a map"
     folder.mkdir()
     maps.to_netcdf(folder / "maps.nc", engine="h5netcdf")

@@ -1,0 +1,27 @@
+"""The tables' own description: complete, and true to the files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+import pandas as pd
+
+from bayes_rootc.report.datapackage import describe_tables
+
+
+def test_every_table_and_column_is_described(tmp_path):
+    table = pd.DataFrame({"layer": ["0-20"], "n": [3], "iloss_mean": [1.5], "age_p975": [900.0], "note": ["x"]})
+    table.to_csv(tmp_path / "a.csv", index=False)
+    (tmp_path / "empty.csv").write_text("")
+    describe_tables(tmp_path)
+    package = json.loads((tmp_path / "datapackage.json").read_text(encoding="utf-8"))
+    first, empty = package["resources"]
+    assert first["path"] == "a.csv" and first["bytes"] == (tmp_path / "a.csv").stat().st_size
+    assert first["hash"] == "sha256:" + hashlib.sha256((tmp_path / "a.csv").read_bytes()).hexdigest()
+    fields = {field["name"]: field for field in first["schema"]["fields"]}
+    assert list(fields) == list(table)
+    assert fields["iloss_mean"]["unit"] == "Mg ha-1 yr-1" and fields["iloss_mean"]["description"].endswith(", mean")
+    assert fields["age_p975"]["unit"] == "yr" and fields["layer"]["unit"] == "cm"
+    assert fields["n"]["type"] == "integer" and "unit" not in fields["note"]
+    assert empty["schema"]["fields"] == []

@@ -1,0 +1,22 @@
+"""The tutorial does what it says, in as few lines as it says."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+TUTORIAL = Path(__file__).parents[1] / "docs" / "tutorial.py"
+
+
+def test_the_tutorial_runs_from_data_to_map(tmp_path):
+    assert len(TUTORIAL.read_text(encoding="utf-8").splitlines()) < 60
+    environment = os.environ | {"MPLBACKEND": "agg"}
+    done = subprocess.run(
+        [sys.executable, TUTORIAL, tmp_path], env=environment, capture_output=True, text=True, timeout=1800
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("in 2008") == 2 and "tau_profile" in done.stdout
+    for name in ("spreads.png", "loss.png", "out/report.html", "out/tables/datapackage.json"):
+        assert (tmp_path / name).stat().st_size > 1000, name
