@@ -64,6 +64,7 @@ def caption(results: Results, name: str) -> str:
     """
     return {
         "sites": _sites,
+        "schematic": _schematic,
         "inputs": _inputs,
         "loss": _loss,
         "loss_map": _loss_map,
@@ -88,6 +89,17 @@ def _sites(results: Results) -> str:
     return (
         f"Sites used, by data set ({counts}). No data set covers all biomes evenly: where bars are short, the maps and "
         "the biome's means rest on sites elsewhere. Land and coastline are those of the biome raster."
+    )
+
+
+def _schematic(results: Results) -> str:
+    factor = pick(results.table("turnover_factor"), group="all")
+    text = posterior(factor, "factor_") if factor is not None else "–"
+    return (
+        "Where the carbon goes that roots put into the soil. (a) I_root, and the parts of it that enter bulk soil and "
+        "that are lost before: widths to scale, medians with 95 % intervals of the mean over the six estimates. (b) "
+        "Both parts by depth, and the share lost. Taking all of I_root to enter bulk soil makes turnover look "
+        f"{text} times too fast."
     )
 
 

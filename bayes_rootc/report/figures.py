@@ -21,6 +21,7 @@ from .captions import caption, pick
 from .figures_maps import World, figure_layer_maps, figure_loss_maps, figure_sites
 from .figures_posterior import figure_modes, figure_predictive
 from .figures_regressions import PANELS, figure_drivers
+from .figures_schematic import figure_schematic
 from .figures_turnover import figure_held_out_profiles, figure_turnover
 from .results import Results
 from .style import (
@@ -337,6 +338,7 @@ def catalogue(results: Results, world: World) -> list[tuple[str, str, Callable[[
     """Name, title and drawing of every figure, in reading order."""
     return [
         ("sites", "Where the data were measured", lambda: figure_sites(results, world)),
+        ("schematic", "Where root carbon goes", lambda: figure_schematic(results)),
         ("loss", "Root carbon lost before it enters bulk soil: six estimates", lambda: figure_loss(results)),
         ("loss_map", "Where root carbon is lost", lambda: figure_loss_maps(results, world)),
         ("inputs", "Root inputs and inputs to bulk soil", lambda: figure_inputs(results)),

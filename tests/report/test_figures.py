@@ -16,7 +16,7 @@ from bayes_rootc.report.style import new_figure, save
 
 NAMES = (
     "sites", "inputs", "loss", "loss_map", "iroot_maps", "ibulk_maps", "iloss_maps", "ages", "held_out", "modes",
-    "predictive", "drivers", "root_shares", "turnover", "turnover_held_out",
+    "predictive", "drivers", "root_shares", "turnover", "turnover_held_out", "schematic",
 )  # fmt: skip
 
 
