@@ -18,7 +18,7 @@ from ..models.regression import Records, make_records
 from ..models.root_depth import RootRecords, make_root_records
 from ..progress import Progress
 from . import checks
-from .sampling import Sampler, by_chain, diagnose, quiet, sample
+from .sampling import Sampler, by_chain, diagnose, quiet, sample, split_chains
 
 if TYPE_CHECKING:
     import pymc as pm
@@ -84,7 +84,8 @@ class RegressionFit[R: Response]:
 def flat_draws(tree: xr.DataTree, names: tuple[str, ...], count: int | None = None) -> dict[str, NDArray[np.float64]]:
     """Chains end to end, (draw, …): all draws, or `count` of them spread evenly; of the names that are there."""
     posterior = tree["posterior"].to_dataset()
-    draws = {n: posterior[n].values.reshape(-1, *posterior[n].shape[2:]) for n in names if n in posterior}
+    total = posterior.sizes["chain"] * posterior.sizes["draw"]
+    draws = {n: posterior[n].values.reshape(total, *posterior[n].shape[2:]) for n in names if n in posterior}
     if count is None:
         return draws
     return {name: value[np.arange(count) * len(value) // count] for name, value in draws.items()}
@@ -198,7 +199,7 @@ def fit_regression[R: Response](
     likelihood = records.log_likelihood(flat)
 
     def shaped(values: NDArray) -> NDArray:
-        return values.reshape(chains, -1, *values.shape[1:])
+        return split_chains(values, chains)
 
     few = flat_draws(sampled, records.sampled, MAX_REPLICATES)
     groups: dict[str, dict[str, Any]] = {
@@ -237,7 +238,7 @@ def sample_records(
     )
     names = tuple(map(str, tree["posterior"].to_dataset().data_vars))
     flat = records.complete(flat_draws(tree, names), np.random.default_rng(seed))
-    shaped = {n: flat[n].reshape(chains, -1, *flat[n].shape[1:]) for n in records.sampled}
+    shaped = {n: split_chains(flat[n], chains) for n in records.sampled}
     tree["posterior"] = xr.DataTree(by_chain(shaped))
     return tree
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 import xarray as xr
+from numpy.typing import NDArray
 
 from ..constants import INTERVAL
 from ..errors import InputError
@@ -131,6 +132,11 @@ def _sample_numpyro(
     return xr.DataTree.from_dict({name: by_chain(group) for name, group in groups.items()})
 
 
+def split_chains(values: NDArray, chains: int) -> NDArray:
+    """Draws end to end, (draw, …), as (chain, draw, …); of any size, 0 included."""
+    return values.reshape(chains, len(values) // chains, *values.shape[1:])
+
+
 def by_chain(arrays: dict[str, Any]) -> xr.Dataset:
     """Arrays (chain, draw, …) as a dataset; further axes are called after the variable."""
     dims = {n: ("chain", "draw", *(f"{n}_{i}" for i in range(a.ndim - 2))) for n, a in arrays.items()}
@@ -214,7 +220,7 @@ def diagnose(name: str, tree: xr.DataTree) -> dict[str, object]:
 
 def _extreme(values: xr.Dataset | xr.DataTree, which: Callable[..., Any]) -> float:
     dataset = values.to_dataset() if isinstance(values, xr.DataTree) else values
-    return float(which([which(v.values) for v in dataset.data_vars.values()]))
+    return float(which([which(v.values) for v in dataset.data_vars.values() if v.size]))  # no predictor: none
 
 
 def summarise(draws: np.ndarray, axis: int = -1) -> dict[str, np.ndarray]:

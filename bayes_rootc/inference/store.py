@@ -19,6 +19,7 @@ from ..models.components import Components
 from ..models.root_depth import RootRecords
 from ..models.turnover import DEPTH_FORMS, PERIODS, TurnoverModel
 from .regressions import flat_draws
+from .sampling import split_chains
 from .turnover import LayerDraws, TurnoverFit
 
 CONSTANTS = ("lat", "lon", "top", "bottom", "year", "sigma", "biome")
@@ -69,7 +70,7 @@ def turnover_tree(
     chains = len(fit.samples["tau_layer"]) if fit else 1
 
     def shaped(a: NDArray) -> NDArray:
-        return a.reshape(chains, -1, *a.shape[1:])
+        return split_chains(a, chains)
 
     sampled = {k: v for k, v in fit.samples.items() if v.size and np.isfinite(v).all()} if fit else {}
     groups: dict[str, dict[str, Any]] = {

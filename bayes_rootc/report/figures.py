@@ -360,6 +360,8 @@ def _drivers(results: Results) -> list[tuple[str, str, Callable[[], Figure]]]:
     if not all((results.out / "tables" / f"{n}_summary.csv").exists() for n in PANELS):
         return []
     tables = [{n: results.table(f"{n}{kind}") for n in PANELS} for kind in ("", "_summary")]
+    if all((table["group"] == "intercept").all() for table in tables[0].values()):  # too few sites for components
+        return []
     return [("drivers", "What drives inputs, and how much goes below ground", lambda: figure_drivers(*tables))]
 
 

@@ -44,7 +44,7 @@ def figure_drivers(coefficients: dict[str, pd.DataFrame], summaries: dict[str, p
     ----------
     coefficients, summaries : `tables/NAME.csv` and `tables/NAME_summary.csv` by name.
     """
-    names = [n for n in PANELS if n in coefficients]
+    names = [n for n in PANELS if n in coefficients and (coefficients[n]["group"] != "intercept").any()]
     fig = new_figure(0.4 + 2.5 * len(names))
     panels = parts_of(fig, len(names), 1)
     for part, name, key in zip(panels, names, "abc", strict=False):

@@ -223,7 +223,7 @@ def draw_boxes(ax: Axes, samples: list[NDArray], positions: ArrayLike, *, colour
 def name_rows(ax: Axes, names: list[str]) -> None:
     """Names the rows 0, 1, … from the top down."""
     ax.set_yticks(range(len(names)), names)
-    ax.set_ylim(len(names) - 0.5, -0.5)
+    ax.set_ylim(max(len(names), 1) - 0.5, -0.5)
     ax.tick_params(axis="y", length=0)
     ax.grid(axis="x")
 
