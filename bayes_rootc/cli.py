@@ -23,7 +23,8 @@ MAP_SETTINGS = tuple("resolution bbox map_like map_mode zones zone_field map_for
 
 MAP_FILES = """\
 writes maps/{iroot,ibulk,iloss}_{layer}_{mean,median,p025,p975,uncertainty}.tif, iloss_probability_{layer}.tif,
-{iroot,ibulk}_applicability.tif, maps.nc, and tables/map_totals*.csv: by biome, by latitude, and by zone"""
+share_{layer}_{median,p025,p975}.tif (I_loss / I_root), {iroot,ibulk}_applicability.tif, maps.nc, and
+tables/map_totals*.csv: by biome, by latitude, and by zone"""
 
 SITE_COLUMNS = """\
 predict iroot, ibulk, iloss: columns lat, lon, and optionally top and bottom (cm, 0 to 200) of a layer; a file without

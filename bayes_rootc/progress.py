@@ -63,7 +63,8 @@ class Stages:
                 now = time.perf_counter()
                 if not self.console.is_terminal and now - said > SECONDS_BETWEEN_LINES:
                     said = now
-                    self.console.print(f"{label}  {100 * done / total:.0f} % in {now - start:.0f} s")
+                    left = (now - start) * (total - done) / max(done, 1)
+                    self.console.print(f"{label}  {100 * done / total:.0f} % in {now - start:.0f} s, {left:.0f} s left")
 
             yield progress
         self.seconds[name] = time.perf_counter() - start

@@ -33,12 +33,15 @@ CHUNK_CELLS = 256
 DEVICE_CHUNK_CELLS = 16_384
 
 FLUXES = ("iroot", "ibulk", "iloss")
+QUANTITIES = (*FLUXES, "share")
+"""Fluxes, and I_loss over I_root."""
+
 LEVELS = (INTERVAL[0], 0.5, INTERVAL[1])
 
 type Statistics = dict[str, NDArray[np.float32]]
 
-type Members = tuple[Array, Array, Array, Array, Array, Array]
-"""I_root, I_bulk and I_loss of layers, (cell, layer, member), then of profiles, (cell, member)."""
+type Members = tuple[tuple[Array, Array, Array, Array], tuple[Array, Array, Array, Array]]
+"""`QUANTITIES` of layers, (cell, layer, member), and of profiles, (cell, member)."""
 
 
 def independent_statistics(
@@ -71,7 +74,7 @@ def independent_statistics(
     -------
     `iroot_mean` … `iloss_uncertainty` and so on, (n, 8) float32 in Mg C ha⁻¹ yr⁻¹, the profile last; `uncertainty` is
     half the 95 % interval over |mean| (the paper's margin of deviation), `variance` that of the members;
-    `iloss_probability` is P(I_loss > 0).
+    `iloss_probability` is P(I_loss > 0); `share_median`, `share_p025`, `share_p975` are of I_loss / I_root.
     """
     # I_root, the profile's common error, each layer's own, and which draw of the root shares
     points = LatinHypercube(np.shape(bulk_mean)[1] + 3, rng=seed).random(members).T.astype(np.float32)
@@ -109,8 +112,8 @@ def _by_chunk(make: Callable[..., Members], arrays: tuple[NDArray, ...], threads
             count = len(part[0])
             padding = min(size, 1 << (count - 1).bit_length()) - count  # few shapes are compiled
             members = make(*(_padded(a, padding) for a in part))
-            if on_cpu and scratch.size < members[0].size:
-                scratch = np.empty(members[0].size, np.float32)
+            if on_cpu and scratch.size < members[0][0].size:
+                scratch = np.empty(members[0][0].size, np.float32)
             for name, value in summarise(members, scratch).items():
                 with lock:
                     whole = out.setdefault(name, np.empty((n, value.shape[1]), np.float32))
@@ -160,7 +163,7 @@ def _all_fluxes(root: Array, shares: Array, log_bulk: Array) -> Members:
     root, shares = jax.lax.optimization_barrier((root, shares))
     iroot, ibulk = root[:, None] * shares, jnp.exp(log_bulk)
     whole = ibulk.sum(axis=1)
-    return iroot, ibulk, iroot - ibulk, root, whole, root - whole
+    return (iroot, ibulk, iroot - ibulk, 1 - ibulk / iroot), (root, whole, root - whole, 1 - whole / root)
 
 
 def _statistics(members: Members, scratch: NDArray[np.float32]) -> Statistics:
@@ -179,8 +182,9 @@ def _statistics(members: Members, scratch: NDArray[np.float32]) -> Statistics:
         drawn.sort(axis=-1)
         return [mean, variance, *_sorted_quantiles(drawn)]
 
-    positive = [np.count_nonzero(np.asarray(loss) > 0, axis=-1) / loss.shape[-1] for loss in members[2::3]]
-    return dict(_named([of_one(values) for values in members], positive, np))
+    layers, profile = ([of_one(values) for values in part] for part in members)
+    positive = [np.count_nonzero(np.asarray(part[2]) > 0, axis=-1) / part[2].shape[-1] for part in members]
+    return dict(_named(layers, profile, positive, np))
 
 
 def _device_statistics(members: Members, _: NDArray[np.float32]) -> Statistics:
@@ -194,21 +198,25 @@ def _on_device(members: Members) -> dict[str, Array]:
         mean = values.mean(axis=-1)
         return [mean, (values**2).mean(axis=-1) - mean**2, *_sorted_quantiles(jnp.sort(values, axis=-1))]
 
-    positive = [(loss > 0).mean(axis=-1) for loss in members[2::3]]
-    return dict(_named([of_one(values) for values in members], positive, jnp))
+    layers, profile = ([of_one(values) for values in part] for part in members)
+    return dict(_named(layers, profile, [(part[2] > 0).mean(axis=-1) for part in members], jnp))
 
 
-def _named(found: list[list[Any]], positive: list[Any], xp: Any) -> Iterator[tuple[str, Any]]:
+def _named(
+    layers: list[list[Any]], profile: list[list[Any]], positive: list[Any], xp: Any
+) -> Iterator[tuple[str, Any]]:
     """Names of the statistics of `Members`, of layers and profile together."""
 
     def joined(layers: Any, profile: Any) -> Any:
         return xp.concatenate([layers, profile[:, None]], axis=1)
 
-    for flux, layers, profile in zip(FLUXES, found[:3], found[3:], strict=True):
-        mean, variance, low, median, high = map(joined, layers, profile)
-        margin = (high - low) / 2 / xp.maximum(xp.abs(mean), 1e-6)
-        named = {"mean": mean, "median": median, "p025": low, "p975": high, "uncertainty": margin}
-        yield from ((f"{flux}_{name}", value) for name, value in (named | {"variance": variance}).items())
+    for quantity, of_layers, of_profile in zip(QUANTITIES, layers, profile, strict=True):
+        mean, variance, low, median, high = map(joined, of_layers, of_profile)
+        named = {"median": median, "p025": low, "p975": high}
+        if quantity in FLUXES:
+            margin = (high - low) / 2 / xp.maximum(xp.abs(mean), 1e-6)
+            named |= {"mean": mean, "uncertainty": margin, "variance": variance}
+        yield from ((f"{quantity}_{name}", value) for name, value in named.items())
     yield "iloss_probability", joined(*positive)
 
 

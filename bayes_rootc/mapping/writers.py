@@ -30,6 +30,7 @@ LONG_NAMES = {
     "iroot": "root-derived carbon input to soil",
     "ibulk": "carbon input to bulk soil",
     "iloss": "root-derived carbon lost before entering bulk soil",
+    "share": "lost part of root-derived carbon",
 }
 STATISTIC_NAMES = {
     "mean": "mean over members",
@@ -44,6 +45,7 @@ STATISTIC_NAMES = {
 LAYERED = [
     *(f"{flux}_{s}" for flux in FLUXES for s in ("mean", "median", "p025", "p975", "uncertainty")),
     "iloss_probability",
+    *(f"share_{s}" for s in ("median", "p025", "p975")),
 ]
 """Maps of every layer and the profile."""
 
@@ -58,7 +60,7 @@ def describe(variable: str) -> dict[str, str]:
     if variable == "biome":
         return {"long_name": "biome (1-9; 0: not mapped)", "units": "1"}
     flux, statistic = variable.split("_")
-    unit = "1" if statistic in ("uncertainty", "probability", "applicability") else UNIT
+    unit = "1" if flux == "share" or statistic in ("uncertainty", "probability", "applicability") else UNIT
     return {"long_name": f"{LONG_NAMES[flux]}: {STATISTIC_NAMES[statistic]}", "units": unit}
 
 

@@ -157,7 +157,7 @@ def test_files_hold_what_was_mapped(cells, tmp_path):
     store = open_store(tmp_path / "maps.zarr", write=True)
     write_tile(store, (0, 0), cells.grid, cells.index, values, cells.biome)
     written = write_cogs(tmp_path / "cog", store, cells.grid)
-    assert len(written) == 3 * 8 * 5 + 8 + 2 and not list((tmp_path / "cog").glob(".*"))
+    assert len(written) == 3 * 8 * 5 + 8 + 3 * 8 + 2 and not list((tmp_path / "cog").glob(".*"))
     want = np.full(cells.grid.shape[0] * cells.grid.shape[1], np.nan, np.float32)
     want[cells.index] = values["iloss_mean"][:, 7]
     want = want.reshape(cells.grid.shape)

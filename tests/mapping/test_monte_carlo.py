@@ -100,6 +100,9 @@ def test_coherent_members_are_summarised_as_they_are():
     np.testing.assert_allclose(got["iloss_p975"][:, 7], np.quantile(whole, 0.975, axis=1), rtol=1e-4)
     np.testing.assert_allclose(got["iloss_probability"][:, 7], (whole > 0).mean(axis=1), atol=1e-6)
     np.testing.assert_allclose(got["iroot_variance"][:, 7], np.exp(root).var(axis=1), rtol=1e-3)
+    share = np.quantile(loss / iroot, [0.025, 0.5, 0.975], axis=2)
+    for name, want in zip(("p025", "median", "p975"), share, strict=True):
+        np.testing.assert_allclose(got[f"share_{name}"][:, :7], want, rtol=1e-3, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["iroot", "ibulk", "iloss"])

@@ -86,7 +86,7 @@ def finished(job) -> dict[str, str]:
 
 
 def test_what_is_finished_is_complete_and_tidy(job, finished):
-    assert len([n for n in finished if n.endswith(".tif")]) == 3 * 8 * 5 + 8 + 2
+    assert len([n for n in finished if n.endswith(".tif")]) == 3 * 8 * 5 + 8 + 3 * 8 + 2
     assert not job.work.exists() and "maps.nc" in finished
     land = CovariateStack(job.covariates).on_grid(job.grid, [])["biome"].values > 0
     maps = cells_of(job.out / "maps")
