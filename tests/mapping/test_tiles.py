@@ -109,7 +109,7 @@ def test_one_or_three_workers_and_any_order_make_the_same_bytes(job, finished):
     np.testing.assert_array_equal(backwards.ibulk, forwards.ibulk)
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, 2, 4])
 def test_a_local_dask_cluster_makes_the_same_bytes(job, finished, workers):
     assert main(command(job, "--dask", "local", "--workers", str(workers))) == 0
     assert digest(job.out / "maps") == finished
