@@ -91,9 +91,13 @@ class MapJob:
         stack = CovariateStack(self.covariates)
         rasters = [stack.folder / raster.path for raster in stack.rasters.values()]
         files = [self.learners, self.shares, stack.manifest, *([self.zones.path] if self.zones else [])]
+        makes = {
+            self.learners: "; `bayes-rootc train` makes it",
+            self.shares: "; `bayes-rootc fit root-depth` makes it",
+        }
         for path in files:
             if not path.is_file():
-                raise InputError("not found; run `bayes-rootc run` or `bayes-rootc train` first", file=path)
+                raise InputError(f"not found{makes.get(path, '')}", file=path)
         settings = asdict(self) | {"version": version("bayes-rootc")}
         plan = {name: value for name, value in settings.items() if name not in ("covariates", "out")}
         plan |= {path.name: sha256(path) for path in files}

@@ -168,6 +168,12 @@ def test_tiles_of_other_settings_are_not_gone_on_with(job, capsys):
 def test_without_models_it_says_what_to_do(job, tmp_path, capsys):
     assert main(command(replace(job, out=tmp_path))) == 2
     assert "bayes-rootc train" in capsys.readouterr().err
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "learners.npz").write_bytes(job.learners.read_bytes())
+    assert main(command(replace(job, out=tmp_path))) == 2
+    assert "fit root-depth" in capsys.readouterr().err
+    assert main([*command(job), "--zones", str(tmp_path / "none.shp")]) == 2
+    assert "none.shp: not found" in capsys.readouterr().err
     assert main([*command(job), "--dask", "tcp://127.0.0.1:9"]) == 2
     assert "no scheduler answers" in capsys.readouterr().err
 
