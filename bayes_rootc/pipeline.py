@@ -446,6 +446,7 @@ def estimate(
         make_estimate(6, "roots", roots, satellite_roots * f_roots, shares_roots, ibulk_roots),
     ]
     estimates = [e for e in estimates if len(e.table)]  # without a raster of role npp, 2, 4 and 6 have no site
+    write_csv(settings.out / "tables" / "npp_sites.csv", npp[["id", "lat", "lon", "biome", "npp", "satellite_npp"]])
     groups = groups_of(estimates)
     pairs = pairs_table(groups)
     for name, table in {

@@ -19,6 +19,7 @@ COLUMNS: tuple[tuple[str, str, str], ...] = (
     ),
     (r"(iroot|ibulk|iloss)_pg_.*", "Pg yr-1", "total of carbon, 95 % interval over whole-map members"),
     (r"(iroot|ibulk|iloss)(_.*)?|difference_.*", UNIT, "flux of carbon"),
+    (r"npp|satellite_npp", UNIT, "net primary production, measured or from satellites"),
     (r"share.*", "1", "part of I_root that is lost, or of the profile that is in a layer"),
     (r"factor_.*", "1", "I_root over I_bulk"),
     (r"probability.*|mode\d_probability|.*direction.*|p_uniform", "1", "probability"),

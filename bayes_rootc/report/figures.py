@@ -308,6 +308,37 @@ def _layer_of(depth: pd.Series) -> pd.Series:
     return pd.cut(depth, [LAYERS[0][0], *(b for _, b in LAYERS)], labels=False, include_lowest=True)
 
 
+@styled
+def figure_satellite(sites: pd.DataFrame) -> Figure:
+    """Net primary production measured at sites against that of satellites (paper, Extended Data Fig. 8): site by site,
+    and by biome.
+
+    Parameters
+    ----------
+    sites : `npp`, `satellite_npp` (Mg C ha⁻¹ yr⁻¹) and `biome` of sites that have both.
+    """
+    fig = new_figure(2.9)
+    left, right = fig.subplots(1, 2, width_ratios=(1, 1.15))
+    letter(left, "a", f"Sites ({len(sites):,})")
+    left.plot(sites["npp"], sites["satellite_npp"], ls="none", marker="o", ms=1.8, alpha=0.5, mew=0, color=GREY)
+    limit = float(sites[["npp", "satellite_npp"]].to_numpy().max()) * 1.05
+    letter(right, "b", "Means by biome")
+    for biome in sorted(sites["biome"].unique()):
+        part = sites.loc[sites["biome"] == biome, ["npp", "satellite_npp"]]
+        (x, y), (dx, dy) = part.mean(), 1.96 * part.sem().fillna(0)
+        label = f"{BIOME_LABELS[biome]} ({len(part)})"
+        right.errorbar(x, y, xerr=dx, yerr=dy, fmt="o", ms=3.5, color=BIOME_COLOURS[biome], label=label)
+    reach = 1.25 * max(right.get_xlim()[1], right.get_ylim()[1])
+    for ax, end in ((left, limit), (right, reach)):
+        ax.plot([0, end], [0, end], color="black", lw=0.6, ls="--")
+        ax.set_xlim(0, end)
+        ax.set_ylim(0, end)
+        ax.set_xlabel(f"measured NPP ({FLUX_UNIT})")
+        ax.set_ylabel(f"satellite NPP ({FLUX_UNIT})")
+    right.legend(fontsize=5.5, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    return fig
+
+
 def _step_by_depth(
     ax: Axes, values: pd.Series, colour: str, *, line: str = "-", width: float = 1.2, label: str = ""
 ) -> None:
@@ -352,7 +383,20 @@ def catalogue(results: Results, world: World) -> list[tuple[str, str, Callable[[
         ("iroot_maps", "Root inputs by layer", lambda: figure_layer_maps(results, world, "iroot")),
         ("ibulk_maps", "Inputs to bulk soil by layer", lambda: figure_layer_maps(results, world, "ibulk")),
         ("iloss_maps", "Loss of root carbon by layer", lambda: figure_layer_maps(results, world, "iloss")),
+        (
+            "iloss_uncertainty",
+            "How uncertain the loss is, by layer",
+            lambda: figure_layer_maps(results, world, "iloss", "uncertainty"),
+        ),
+        *_satellite(results),
     ]
+
+
+def _satellite(results: Results) -> list[tuple[str, str, Callable[[], Figure]]]:
+    """Measured and satellite production, where both are known somewhere."""
+    both = results.table("npp_sites").dropna(subset=["npp", "satellite_npp"])
+    title = "Measured and satellite net primary production"
+    return [("satellite", title, lambda: figure_satellite(both))] if len(both) else []
 
 
 def _drivers(results: Results) -> list[tuple[str, str, Callable[[], Figure]]]:

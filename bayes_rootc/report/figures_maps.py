@@ -220,9 +220,12 @@ def map_box(lat: NDArray, lon: NDArray) -> tuple[float, float, float, float]:
 
 
 @styled
-def figure_layer_maps(results: Results, world: World, flux: str) -> Figure:
-    """One flux in the seven layers and the whole profile (paper, Extended Data Fig. 4–6)."""
-    maps = results.maps[f"{flux}_mean"]
+def figure_layer_maps(results: Results, world: World, flux: str, statistic: str = "mean") -> Figure:
+    """One flux in the seven layers and the whole profile (paper, Extended Data Fig. 4–6), or its `uncertainty`, half
+    the 95 % interval over the absolute mean (Extended Data Fig. 7).
+    """
+    maps = results.maps[f"{flux}_{statistic}"]
+    relative = statistic == "uncertainty"
     lat, lon = maps["lat"].values, maps["lon"].values
     aspect = map_aspect(*painted_extent(maps.sel(layer=PROFILE_NAME).values, lat, lon))
     wide = (WIDTH - 0.2) / 2
@@ -231,8 +234,10 @@ def figure_layer_maps(results: Results, world: World, flux: str) -> Figure:
     for i, layer in enumerate((*LAYER_NAMES, PROFILE_NAME)):
         row, column = divmod(i, 2)
         values = maps.sel(layer=layer).values
-        scale = Scale.of(values, FLUX_MAPS[flux], centred=flux == "iloss")
+        colours = "cividis" if relative else FLUX_MAPS[flux]
+        scale = Scale.of(values, colours, centred=flux == "iloss" and not relative)
         ax = sheet.axes(0.05 + column * (wide + 0.1), TITLE + row * (TITLE + tall + BAR), wide, tall)
         letter(ax, "abcdefgh"[i], f"{layer.replace('-', '–')} cm")
-        colour_bar(draw_map(ax, values, lat, lon, scale, world.land), ax, scale, flux_axis(flux))
+        name = f"half the 95 % interval of {FLUX_LABELS[flux]} / |mean|" if relative else flux_axis(flux)
+        colour_bar(draw_map(ax, values, lat, lon, scale, world.land), ax, scale, name)
     return sheet.figure

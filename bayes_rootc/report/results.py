@@ -31,6 +31,7 @@ TABLES = (
     "iloss_letters",
     "turnover_factor",
     "sites",
+    "npp_sites",
     "summary_global",
     "summary_biome",
     "summary_depth",

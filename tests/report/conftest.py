@@ -125,6 +125,9 @@ def write_tables(folder: Path) -> None:
                     row |= spread(f"{flux}_", value * DEPTH[j])
                 estimates.append(row | spread("share_", 0.7))
     write("sites", pd.concat(sites))
+    produced = {"id": list("abcdef"), "lat": 0.0, "lon": 0.0, "biome": [1, 1, 3, 3, 6, 6]}
+    measured = {"npp": [5.0, 7, 4, np.nan, 2, 3], "satellite_npp": [6.0, 6, 5, 4, 1, 2]}
+    write("npp_sites", pd.DataFrame(produced | measured))
     compared = [("estimates", str(number)) for number in SITES] + [("layers", name) for name in LAYER_NAMES]
     letters = [{"among": a, "name": n, "letters": "ab"} | spread("iloss_", 2.2) for a, n in compared]
     write("iloss_letters", pd.DataFrame(letters))
@@ -283,6 +286,7 @@ def write_maps(folder: Path) -> None:
         field = value * DEPTH[:, None, None] * warm - (0.3 if flux == "iloss" else 0)
         for key, factor in zip(SUMMARY, (1.0, 0.9, 0.3, 2.5), strict=True):
             maps[f"{flux}_{key}"] = ("layer", "lat", "lon"), (factor * field).astype(np.float32)
+    maps["iloss_uncertainty"] = ("layer", "lat", "lon"), np.broadcast_to(2 - warm, (len(LAYERS), *grid.shape)).copy()
     maps["iloss_probability"] = ("layer", "lat", "lon"), np.broadcast_to(warm, (len(LAYERS), *grid.shape)).copy()
     for name in ("iroot", "ibulk"):
         maps[f"{name}_applicability"] = ("lat", "lon"), np.where(warm > 0.9, 1.2, 0.6 * warm)

@@ -17,6 +17,7 @@ from bayes_rootc.report.style import new_figure, save
 NAMES = (
     "sites", "inputs", "loss", "loss_map", "iroot_maps", "ibulk_maps", "iloss_maps", "ages", "held_out", "modes",
     "predictive", "drivers", "root_shares", "turnover", "turnover_held_out", "schematic",
+    "iloss_uncertainty", "satellite",
 )  # fmt: skip
 
 
