@@ -108,8 +108,8 @@ def test_profile_correlation_is_found():
 def test_stretched_members_keep_the_mean_and_widen_the_spread():
     X, y = world(100)
     forest = PosteriorForest(50).fit(X, y)
-    stretched = Calibration(tau95=3 * norm.ppf(0.975), profile_correlation=0).members(forest, X)
     plain = forest.members(X)
+    stretched = Calibration(tau95=3 * norm.ppf(0.975), profile_correlation=0).stretched(plain)
     np.testing.assert_allclose(stretched.mean(axis=1), plain.mean(axis=1), atol=1e-5)
     np.testing.assert_allclose(stretched.std(axis=1), 3 * plain.std(axis=1), rtol=1e-4)
 
