@@ -288,7 +288,7 @@ def _map(arguments: argparse.Namespace) -> None:
     folder = settings.data or settings.out / "demo-data"
     if not folder.is_dir():
         raise InputError("no such data folder", file=folder)
-    from .pipeline import map_again
+    from .map_making import map_again
 
     print(map_again(folder, settings, resume=arguments.resume, dask=arguments.dask))
 

@@ -13,11 +13,11 @@ from .files import write_csv
 from .inference.sampling import offer_devices
 from .mapping.regressors import TREES
 from .mapping.validation import classes_table, compare_learners, learners_table, tau_table
-from .pipeline import check, step_seed, tasks_of, train
+from .pipeline import tasks_of, train
 from .progress import Stages
 from .report.figures_learners import save_learner_figures
-from .settings import RunSettings
-from .single_fit import bulk_density
+from .settings import RunSettings, step_seed
+from .single_fit import checked_density
 
 FOLDS = 5
 """Each holds out a fifth, as the paper does once."""
@@ -36,10 +36,7 @@ def train_and_compare(settings: RunSettings, *, folds: int = FOLDS, quiet: bool 
     """
     offer_devices(settings.chains)
     stages = Stages(6, quiet=quiet)
-    with stages.stage("check"):
-        inputs = check(settings)
-    with stages.stage("turnover, unless there") as progress:
-        stocks, density = bulk_density(inputs, settings, progress)
+    inputs, stocks, density = checked_density(settings, stages)
     with stages.stage("forests of the maps") as progress:
         tasks = tasks_of(inputs, stocks, density, settings)
         train(tasks, inputs.features, settings, progress)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import tomllib
+import zlib
 from pathlib import Path
 from typing import Any, Literal, Self
 
+import numpy as np
 import pydantic
 
 from .data.atmosphere import Prehistory
@@ -124,3 +126,8 @@ class RunSettings(pydantic.BaseModel):
                 "resolution": max(self.resolution, 2.0),
             }
         )
+
+
+def step_seed(settings: RunSettings, step: str) -> int:
+    """A seed of its own for each step, from the run's one seed: adding a step changes no other."""
+    return int(np.random.SeedSequence([settings.seed, zlib.crc32(step.encode())]).generate_state(1)[0] >> 1)

@@ -40,13 +40,12 @@ from .pipeline import (
     infer_root_depth,
     infer_turnover,
     measured_stock_draws,
-    step_seed,
     turnover_model_of,
 )
 from .progress import Progress, Stages
 from .report.figures_regressions import save_regression_figures
 from .report.turnover_tables import history_table
-from .settings import RunSettings
+from .settings import RunSettings, step_seed
 
 
 def fit(
@@ -151,10 +150,7 @@ def estimate_again(settings: RunSettings, *, quiet: bool = False) -> Path:
     learners = read_learners(settings.out / "models" / "learners.npz")
     offer_devices(settings.chains)
     stages = Stages(3, quiet=quiet)
-    with stages.stage("check"):
-        inputs = check(settings)
-    with stages.stage("turnover, unless there") as progress:
-        stocks, density = bulk_density(inputs, settings, progress)
+    inputs, stocks, density = checked_density(settings, stages)
     with stages.stage("estimates"):
         estimate(inputs, harmonise_measured(inputs, stocks, density), learners, settings)
     return settings.out / "tables" / "iloss_estimates.csv"
@@ -205,6 +201,14 @@ def regression_records(
         return ibulk_records(inputs.layers, density, inputs.groups)
     of_sites = iroot_records if name == "drivers_iroot" else allocation_records
     return of_sites(inputs.npp, inputs.npp_records, inputs.groups)
+
+
+def checked_density(settings: RunSettings, stages: Stages) -> tuple[Inputs, pd.DataFrame, NDArray[np.float64]]:
+    """The inputs, and what `bulk_density` gives of them, in two stages."""
+    with stages.stage("check"):
+        inputs = check(settings)
+    with stages.stage("turnover, unless there") as progress:
+        return inputs, *bulk_density(inputs, settings, progress)
 
 
 def bulk_density(

@@ -43,7 +43,7 @@ def interval(middle: object, low: object, high: object, *, percent: bool = False
 
 
 def posterior(row: pd.Series, prefix: str = "", *, percent: bool = False) -> str:
-    """Median and 95 % interval of a row of a summary table, from its columns PREFIXmedian, …"""
+    """Median and 95 % interval of a row of a summary table, whose columns begin with the prefix."""
     return interval(*(row[f"{prefix}{name}"] for name in ("median", "p025", "p975")), percent=percent)
 
 
