@@ -130,7 +130,7 @@ def figure_importance(importance: pd.DataFrame, *, shown: int = 12) -> Figure:
         ax.set_xscale("symlog", linthresh=2)
         ax.xaxis.set_major_formatter(lambda x, _: f"{x:g}")
         ax.set_xlabel("error grows by (%)")
-        ax.set_title(title, loc="right")
+        ax.set_title(title, loc="right", fontsize=7)
         letter(ax, "abc"[number])
     handles, labels = ax.get_legend_handles_labels()
     fig.legend(handles, labels, loc="outside lower center", ncols=2, fontsize=7)
