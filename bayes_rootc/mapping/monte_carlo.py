@@ -1,9 +1,11 @@
 """I_loss = I_root - I_bulk by Monte Carlo (paper, Methods: 500 simulations in each cell), in JAX.
 
 Independent mode, the paper's: every cell has its own counter-based random key, from the seed and the cell's number on
-the globe, so a result does not depend on how the map was cut into tiles. The key shifts one Latin hypercube of
-`members` points around the unit cube (Cranley & Patterson 1976): members of a cell are spread evenly over each error,
-which takes most of the Monte Carlo noise out of quantiles and means, and cells stay independent of one another.
+the globe, so a result does not depend on how the map was cut into tiles. The key picks one of a few Latin hypercubes of
+`members` points and rotates the list of members of each error by a number of places of its own: the members of a cell
+are spread evenly over each error, which takes most of the Monte Carlo noise out of quantiles and means, and errors and
+cells are paired at random. Normal deviates are made once for all cells: a cell costs copies, one exponential a layer,
+and the sorting.
 
 Coherent mode: member m of a cell is what tree m of both forests says there, so that member m of all cells is one map.
 
@@ -23,6 +25,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import ndtri
 from scipy.stats.qmc import LatinHypercube
 
 from ..constants import INTERVAL
@@ -36,12 +39,16 @@ FLUXES = ("iroot", "ibulk", "iloss")
 QUANTITIES = (*FLUXES, "share")
 """Fluxes, and I_loss over I_root."""
 
+HYPERCUBES = 16
+"""So many lists of members to choose from: what the random places of points within their strata do to a tail is not the
+same in all cells."""
+
 LEVELS = (INTERVAL[0], 0.5, INTERVAL[1])
 
 type Statistics = dict[str, NDArray[np.float32]]
 
-type Members = tuple[tuple[Array, Array, Array, Array], tuple[Array, Array, Array, Array]]
-"""`QUANTITIES` of layers, (cell, layer, member), and of profiles, (cell, member)."""
+type Members = tuple[tuple[Array, Array], tuple[Array, Array]]
+"""I_root and I_bulk of layers, (cell, layer, member), and of profiles, (cell, member)."""
 
 
 def independent_statistics(
@@ -76,11 +83,11 @@ def independent_statistics(
     half the 95 % interval over |mean| (the paper's margin of deviation), `variance` that of the members;
     `iloss_probability` is P(I_loss > 0); `share_median`, `share_p025`, `share_p975` are of I_loss / I_root.
     """
-    # I_root, the profile's common error, each layer's own, and which draw of the root shares
-    points = LatinHypercube(np.shape(bulk_mean)[1] + 3, rng=seed).random(members).T.astype(np.float32)
     fields = [np.asarray(a, np.float32) for a in (root_mean, root_sd, bulk_mean, bulk_sd)]
     numbers = [np.asarray(a).astype(np.uint32) for a in (biome, cell)]
-    common = np.asarray(fractions, np.float32), np.uint32(seed), np.float32(profile_correlation), points
+    by_biome = np.moveaxis(np.asarray(fractions, np.float32), 0, 2)
+    lists = _lists_of_members(np.shape(bulk_mean)[1], by_biome.shape[2], members, seed)
+    common = by_biome, np.uint32(seed), np.float32(profile_correlation), *lists
     return _by_chunk(partial(_independent_members, common), (*fields, *numbers), threads)
 
 
@@ -102,6 +109,9 @@ def _by_chunk(make: Callable[..., Members], arrays: tuple[NDArray, ...], threads
     size, summarise = (CHUNK_CELLS, _statistics) if on_cpu else (DEVICE_CHUNK_CELLS, _device_statistics)
     n = len(arrays[0])
     out: Statistics = {}
+    # glibc maps large arrays anew from the system, each time, until one of up to 32 MB has been freed: the page faults
+    # would take a fifth of the time.
+    np.empty(31 << 20, np.uint8)
 
     lock = Lock()
 
@@ -129,6 +139,18 @@ def _padded(a: NDArray, rows: int) -> NDArray:
     return np.pad(a, [(0, rows)] + [(0, 0)] * (a.ndim - 1), mode="edge")
 
 
+def _lists_of_members(layers: int, draws: int, members: int, seed: int) -> tuple[NDArray, NDArray]:
+    """Errors of members, (hypercube, error, member), and the draw of root shares of each, (hypercube, 1, member).
+
+    Errors are I_root's, the profile's common one and each layer's own. Each list stands there twice, so that a rotated
+    one is a slice of it.
+    """
+    sampler = LatinHypercube(layers + 3, rng=seed)
+    points = np.stack([sampler.random(members).T for _ in range(HYPERCUBES)])
+    points = np.concatenate([points, points], axis=2)
+    return ndtri(points[:, :-1]).astype(np.float32), (points[:, -1:] * draws).astype(np.int32)
+
+
 @jax.jit
 def _independent_members(
     common: tuple[Array, ...],
@@ -139,31 +161,32 @@ def _independent_members(
     biome: Array,
     cell: Array,
 ) -> Members:
-    fractions, seed, correlation, points = common
-    key = jax.random.key(seed)
-    shift = jax.vmap(lambda number: jax.random.uniform(jax.random.fold_in(key, number), (len(points), 1)))(cell)
-    uniform = points + shift
-    uniform -= jnp.floor(uniform)
-    z = np.sqrt(2) * jax.lax.erf_inv(2 * jnp.clip(uniform[:, :-1], 1e-6, 1 - 1e-6) - 1)
-    # Without barriers the compiler would evaluate what is used several times as often: it takes six times as long.
-    uniform, z = jax.lax.optimization_barrier((uniform, z))
-    draw = (uniform[:, -1] * len(fractions)).astype(int)
+    fractions, seed, correlation, errors, draws = common
+    key, members = jax.random.key(seed), errors.shape[2] // 2
+
+    def of_cell(number: Array) -> tuple[Array, Array]:
+        bits = jax.random.bits(jax.random.fold_in(key, number), (errors.shape[1] + 2,))
+        cube, place = bits[0] % HYPERCUBES, (bits[1:] % members).astype(int)
+        rotated = jax.vmap(lambda row, start: jax.lax.dynamic_slice(row, (start,), (members,)))
+        return rotated(errors[cube], place[:-1]), rotated(draws[cube], place[-1:])
+
+    # Without barriers the compiler would evaluate what is used several times as often: it takes twice as long.
+    z, draw = jax.lax.optimization_barrier(jax.vmap(of_cell)(cell))
     root = jnp.exp(root_mean[:, None] + root_sd[:, None] * z[:, 0])
-    shares = jnp.moveaxis(fractions[draw, biome[:, None].astype(int) - 1], 1, 2)
+    shares = jnp.take_along_axis(fractions[biome.astype(int) - 1], draw, axis=2)
     error = jnp.sqrt(correlation) * z[:, 1:2] + jnp.sqrt(1 - correlation) * z[:, 2:]
-    return _all_fluxes(root, shares, bulk_mean[..., None] + bulk_sd[..., None] * error)
+    return _fluxes(root, shares, bulk_mean[..., None] + bulk_sd[..., None] * error)
 
 
 @jax.jit
 def _coherent_members(fractions: Array, root: Array, bulk: Array, biome: Array) -> Members:
-    return _all_fluxes(jnp.exp(root), jnp.transpose(fractions[:, biome.astype(int) - 1], (1, 2, 0)), bulk)
+    return _fluxes(jnp.exp(root), jnp.transpose(fractions[:, biome.astype(int) - 1], (1, 2, 0)), bulk)
 
 
-def _all_fluxes(root: Array, shares: Array, log_bulk: Array) -> Members:
+def _fluxes(root: Array, shares: Array, log_bulk: Array) -> Members:
     root, shares = jax.lax.optimization_barrier((root, shares))
-    iroot, ibulk = root[:, None] * shares, jnp.exp(log_bulk)
-    whole = ibulk.sum(axis=1)
-    return (iroot, ibulk, iroot - ibulk, 1 - ibulk / iroot), (root, whole, root - whole, 1 - whole / root)
+    ibulk = jnp.exp(log_bulk)
+    return (root[:, None] * shares, ibulk), (root, ibulk.sum(axis=1))
 
 
 def _statistics(members: Members, scratch: NDArray[np.float32]) -> Statistics:
@@ -173,18 +196,31 @@ def _statistics(members: Members, scratch: NDArray[np.float32]) -> Statistics:
     take as long as to sort.
     """
 
-    def of_one(values: Array) -> list[NDArray]:
-        drawn = scratch[: values.size].reshape(values.shape)
-        np.copyto(drawn, np.asarray(values))
-        each = np.full(drawn.shape[-1], 1 / drawn.shape[-1], np.float32)
-        mean = drawn @ each
-        variance = np.einsum("...m,...m->...", drawn, drawn) * each[0] - mean**2
-        drawn.sort(axis=-1)
-        return [mean, variance, *_sorted_quantiles(drawn)]
+    def of_part(part: tuple[Array, Array]) -> tuple[list[list[NDArray]], NDArray]:
+        iroot, ibulk = (np.asarray(a) for a in part)
+        values: NDArray[np.float32] = scratch[: iroot.size].reshape(iroot.shape)
+        each = np.full(values.shape[-1], 1 / values.shape[-1], np.float32)
 
-    layers, profile = ([of_one(values) for values in part] for part in members)
-    positive = [np.count_nonzero(np.asarray(part[2]) > 0, axis=-1) / part[2].shape[-1] for part in members]
-    return dict(_named(layers, profile, positive, np))
+        def of_one() -> list[NDArray]:
+            mean = values @ each
+            variance = np.einsum("...m,...m->...", values, values) * each[0] - mean**2
+            values.sort(axis=-1)
+            return [mean, variance, *_sorted_quantiles(values)]
+
+        np.copyto(values, iroot)
+        statistics = [of_one()]
+        np.copyto(values, ibulk)
+        statistics.append(of_one())
+        np.subtract(iroot, ibulk, out=values)
+        positive = np.count_nonzero(values > 0, axis=-1) / values.shape[-1]
+        statistics.append(of_one())
+        np.divide(ibulk, iroot, out=values)
+        np.subtract(1, values, out=values)
+        statistics.append(of_one())
+        return statistics, positive
+
+    (layers, positive), (profile, of_profile) = map(of_part, members)
+    return dict(_named(layers, profile, [positive, of_profile], np))
 
 
 def _device_statistics(members: Members, _: NDArray[np.float32]) -> Statistics:
@@ -198,8 +234,9 @@ def _on_device(members: Members) -> dict[str, Array]:
         mean = values.mean(axis=-1)
         return [mean, (values**2).mean(axis=-1) - mean**2, *_sorted_quantiles(jnp.sort(values, axis=-1))]
 
-    layers, profile = ([of_one(values) for values in part] for part in members)
-    return dict(_named(layers, profile, [(part[2] > 0).mean(axis=-1) for part in members], jnp))
+    every = [(iroot, ibulk, iroot - ibulk, 1 - ibulk / iroot) for iroot, ibulk in members]
+    layers, profile = ([of_one(values) for values in part] for part in every)
+    return dict(_named(layers, profile, [(part[2] > 0).mean(axis=-1) for part in every], jnp))
 
 
 def _named(

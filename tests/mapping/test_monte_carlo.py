@@ -78,6 +78,17 @@ def test_variance_is_that_of_the_log_normal():
     np.testing.assert_allclose(got["iloss_variance"][:, 0], both, rtol=0.05)
 
 
+def test_errors_are_paired_at_random():
+    """Averaged over cells, independent errors leave no covariance: the variance of a difference is the sum."""
+    n, members = 2000, 100
+    x = cells(n) | {"root_mean": np.full(n, -1.0), "bulk_mean": np.full((n, 7), -1.5)}
+    got = independent_statistics(**x, members=members, seed=4, profile_correlation=0.0)
+    root, bulk, loss = (got[f"{name}_variance"][:, 0] for name in ("iroot", "ibulk", "iloss"))
+    correlation = (root + bulk - loss) / (2 * np.sqrt(root * bulk))
+    assert abs(correlation.mean()) < 4 / np.sqrt(members * n)
+    assert correlation.std() == pytest.approx(1 / np.sqrt(members), rel=4 / np.sqrt(2 * n))
+
+
 def test_on_a_device_the_statistics_are_the_same(monkeypatch):
     x = cells(70)
     here = independent_statistics(**x, members=90, seed=3, profile_correlation=0.4)
