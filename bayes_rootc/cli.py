@@ -301,15 +301,9 @@ def _estimate(arguments: argparse.Namespace) -> None:
 
 
 def _report(arguments: argparse.Namespace) -> None:
-    from .data.covariates import CovariateStack
     from .report.html import write_report
-    from .report.results import Results
 
-    known = Results.read(arguments.out).run["settings"]["data"]
-    folder = arguments.data or (Path(known) if known else arguments.out / "demo-data")
-    if not folder.is_dir():
-        raise InputError("no such data folder; say where it is with --data", file=folder)
-    print(write_report(arguments.out, CovariateStack(folder / "covariates")))
+    print(write_report(arguments.out, arguments.data))
 
 
 def _draw(arguments: argparse.Namespace) -> None:
@@ -320,8 +314,8 @@ def _draw(arguments: argparse.Namespace) -> None:
     if arguments.to.suffix not in (".png", ".pdf", ".svg"):
         raise InputError("expected a name that ends in .png, .pdf or .svg", file=arguments.to)
     maps = Results(arguments.out).maps
-    figure = figure_one_map(maps, arguments.flux, arguments.layer)
-    save(figure, arguments.to, simulated="SIMULATED" in maps.attrs["title"])
+    axes = figure_one_map(maps, arguments.flux, arguments.layer)
+    save(axes, arguments.to, simulated="SIMULATED" in maps.attrs["title"])
     print(arguments.to)
 
 

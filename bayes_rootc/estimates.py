@@ -62,17 +62,28 @@ def make_estimate(
 
 
 def site_table(estimates: list[Estimate]) -> pd.DataFrame:
-    """`tables/sites.csv`: posterior mean of the three fluxes (Mg C ha⁻¹ yr⁻¹) at every site, by estimate and layer (and
-    the profile).
+    """`tables/sites.csv`: the three fluxes (Mg C ha⁻¹ yr⁻¹) at every site, by estimate and layer (and the profile).
+
+    `iroot`, `ibulk`, `iloss` are posterior means, `_p025`, `_p975` bounds of their 95 % intervals; `share` is the
+    posterior median of I_loss / I_root, with its interval.
     """
     parts = []
     for e in estimates:
-        root, bulk = (_with_profile(a).mean(axis=2, dtype=float) for a in (e.iroot, e.ibulk))
+        root, bulk = (_with_profile(a) for a in (e.iroot, e.ibulk))
+        root = np.broadcast_to(root, np.broadcast_shapes(root.shape, bulk.shape))
         for layer, name in enumerate([*LAYER_NAMES, PROFILE_NAME]):
-            fluxes = {"iroot": root[:, layer], "ibulk": bulk[:, layer], "iloss": root[:, layer] - bulk[:, layer]}
-            parts.append(e.table.assign(estimate=e.number, sites=e.sites, layer=name, **fluxes))
-    columns = ["estimate", "sites", "id", "lat", "lon", "biome", "layer", "iroot", "ibulk", "iloss"]
-    return pd.concat(parts, ignore_index=True)[columns]
+            fluxes = {"iroot": root[:, layer], "ibulk": bulk[:, layer]}
+            fluxes["iloss"] = fluxes["iroot"] - fluxes["ibulk"]
+            fluxes["share"] = 1 - fluxes["ibulk"] / fluxes["iroot"]
+            columns = {}
+            for quantity, draws in fluxes.items():
+                found = summarise(draws.astype(float), axis=1)
+                columns[quantity] = found["median" if quantity == "share" else "mean"]
+                columns |= {f"{quantity}_{end}": found[end] for end in ("p025", "p975")}
+            parts.append(e.table.assign(estimate=e.number, sites=e.sites, layer=name, **columns))
+    table = pd.concat(parts, ignore_index=True)
+    first = ["estimate", "sites", "id", "lat", "lon", "biome", "layer"]
+    return table[[*first, *table.columns.drop(first)]]
 
 
 def estimate_table(estimates: list[Estimate]) -> pd.DataFrame:

@@ -16,6 +16,7 @@ from .mapping.validation import classes_table, compare_learners, learners_table,
 from .pipeline import tasks_of, train
 from .progress import Stages
 from .report.figures_learners import save_learner_figures
+from .report.results import Results
 from .settings import RunSettings, step_seed
 from .single_fit import checked_density
 
@@ -62,5 +63,5 @@ def train_and_compare(settings: RunSettings, *, folds: int = FOLDS, quiet: bool 
         table = pd.concat(of_targets, ignore_index=True)
         first = [c for c in ("target", "learner", "split", "fold", "id") if c in table]
         write_csv(settings.out / "tables" / f"{name}.csv", table[[*first, *table.columns.drop(first)]])
-    save_learner_figures(settings.out, inputs.covariates, simulated=is_simulated(inputs.folder))
+    save_learner_figures(Results(settings.out, inputs.folder), simulated=is_simulated(inputs.folder))
     return path

@@ -147,7 +147,7 @@ def run(settings: RunSettings, *, quiet: bool = False) -> Path:
         summarise_run(inputs, turnover, bulk, fractions, estimates, totals, settings)
         describe_tables(out / "tables")
         record_run(inputs, settings, stages.seconds)
-        report = write_report(out, inputs.covariates)
+        report = write_report(out, inputs.folder)
     record_run(inputs, settings, stages.seconds)
     return report
 

@@ -44,6 +44,7 @@ from .pipeline import (
 )
 from .progress import Progress, Stages
 from .report.figures_regressions import save_regression_figures
+from .report.results import Results
 from .report.turnover_tables import history_table
 from .settings import RunSettings, step_seed
 
@@ -104,7 +105,9 @@ def fit(
             run_calibration(worlds, "turnover", tables, progress)
     from .report.figures_turnover import save_check_figures
 
-    save_check_figures(settings.out, simulated=is_simulated(inputs.folder))
+    results = Results(settings.out, inputs.folder)
+    save_check_figures(results, simulated=is_simulated(inputs.folder))
+    results.close()
     return settings.out / "posterior" / "turnover.nc"
 
 
@@ -176,7 +179,7 @@ def fit_one_regression(
         else:
             records, components = regression_records(name, inputs, settings, progress)
             infer_regression(name, records, components, settings)
-        save_regression_figures(settings.out, simulated=is_simulated(inputs.folder))
+        save_regression_figures(Results(settings.out, inputs.folder), simulated=is_simulated(inputs.folder))
     if folds:
         with stages.stage(f"{folds}-fold cross-validation") as progress:
             scores, fits = cross_validate_regression(

@@ -6,6 +6,7 @@ import math
 
 import pandas as pd
 
+from ..mapping.regressors import POSTERIOR_FOREST
 from .regression_tables import R_SQUARED
 from .results import Results
 
@@ -77,6 +78,12 @@ def caption(results: Results, name: str) -> str:
         "held_out": _held_out,
         "turnover": _turnover,
         "turnover_held_out": _turnover_held_out,
+        "turnover_sbc": _turnover_sbc,
+        "turnover_prehistory": _turnover_prehistory,
+        "learners_iroot": lambda r: _learners(r, "iroot"),
+        "learners_ibulk": lambda r: _learners(r, "ibulk"),
+        "learners_f_bnpp": lambda r: _learners(r, "f_bnpp"),
+        "learners_reliability": _reliability,
         "modes": _modes,
         "predictive": _predictive,
         "drivers": _drivers,
@@ -234,6 +241,56 @@ def _turnover_held_out(results: Results) -> str:
         "Cross-validation by profile: each profile is predicted from a fit to the others, by its place, depth and year "
         f"alone. (a) Flat (dashed) is calibrated. (b) {number(100 * every['coverage95'], 3)} % of all layers lie in "
         f"their 95 % interval (grey: 93–97 %), and the CRPS is {number(every['crps'], 3)} ‰."
+    )
+
+
+def _turnover_sbc(results: Results) -> str:
+    ranks = results.table("turnover_sbc_ranks")
+    return (
+        f"Simulation-based calibration: {number(len(ranks), 6)} worlds from the prior, each fitted like the data: "
+        "ranks of the true hyperparameters among the posterior draws. Where sampler and model agree they are uniform: "
+        "bars stay within the band, which holds 95 % of what chance makes. A heap in the middle would be intervals too "
+        "wide, one at both ends intervals too narrow, a slope a bias."
+    )
+
+
+def _turnover_prehistory(results: Results) -> str:
+    table = results.table("turnover_prehistory")
+    rows = {
+        prehistory: pick(table, prehistory=prehistory, quantity="carbon age", depth_cm="30-100")
+        for prehistory in ("steady", "intcal20")
+    }
+    steady, history = (posterior(row) if row is not None else "–" for row in rows.values())
+    return (
+        "What is assumed of the years before 1950. Blue: a pool steady under the atmosphere of 1950, as in the paper; "
+        "orange: the atmosphere of the last 55,000 years. (a) Mean age over profiles. (b) Mean I_bulk of layers. "
+        f"At 30–100 cm the age is {steady} yr with the first and {history} yr with the second."
+    )
+
+
+def _learners(results: Results, target: str) -> str:
+    scores = results.table("learners")
+    names = {"iroot": "log I_root", "ibulk": "log I_bulk per cm", "f_bnpp": "the log odds of f_BNPP"}
+    rows = [pick(scores, target=target, learner="ensemble", split=split) for split in ("site", "spatial")]
+    known, new = (number(row["r2"], 2) if row is not None else "–" for row in rows)
+    return (
+        f"Observed against predicted {names[target]} of the paper's five learners and of their ensemble: (a–f) sites "
+        f"held out, (g–l) whole regions held out. R² of the ensemble: {known} at new sites of known regions, {new} in "
+        "new regions, which is the number that a map of unsampled land should be judged by. Dashed 1:1."
+    )
+
+
+def _reliability(results: Results) -> str:
+    scores = results.table("learners")
+    forest = scores[(scores["learner"] == POSTERIOR_FOREST) & (scores["split"] == "spatial")]
+    names = {"iroot": "I_root", "ibulk": "I_bulk", "f_bnpp": "f_BNPP"}
+    text = ", ".join(
+        f"{names.get(str(target), target)} {number(100 * c)} %" for target, c in forest["coverage95"].items()
+    )
+    return (
+        "Share of held-out observations below each quantile of their predictions, less that quantile. A learner whose "
+        "intervals can be believed stays in the grey band of chance; one that rises and then falls claims too much. "
+        f"95 % intervals of the forest of posterior draws hold, in new regions: {text}."
     )
 
 

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from matplotlib.figure import Figure
 from scipy.stats import binom
 
-from ..constants import INTERVAL, MAP_FOREST
-from ..data.covariates import CovariateStack
-from ..mapping.draw import Basemap, frame_map, project
+from ..constants import INTERVAL
+from ..mapping.draw import frame_map, project
 from ..mapping.regressors import ENSEMBLE, LEARNERS, POSTERIOR_FOREST, QUANTILE_FOREST
-from .style import FLUX_COLOURS, letter, new_figure, save, styled
+from .results import Results
+from .style import FLUX_COLOURS, AxesArray, letter, new_figure, save, styled
 
 TITLES = {"iroot": "log I_root", "ibulk": "log I_bulk per cm", "f_bnpp": "log odds of f_BNPP"}
 SPLITS = {"site": "sites held out", "spatial": "regions held out"}
@@ -34,14 +32,28 @@ HIGHLIGHTED: dict[str, dict[str, Any]] = {
 """Learners whose calibration is told apart."""
 
 
+def figure_ed2(results: Results) -> AxesArray:
+    """Learners of I_root (paper, Extended Data Fig. 2)."""
+    return figure_learners(results, "iroot")
+
+
+def figure_ed3(results: Results) -> AxesArray:
+    """Learners of I_bulk (paper, Extended Data Fig. 3)."""
+    return figure_learners(results, "ibulk")
+
+
+def figure_ed9(results: Results) -> AxesArray:
+    """Learners of f_BNPP (paper, Extended Data Fig. 9)."""
+    return figure_learners(results, "f_bnpp")
+
+
 @styled
-def figure_learners(held_out: pd.DataFrame, scores: pd.DataFrame, target: str) -> Figure:
+def figure_learners(results: Results, target: str) -> Figure:
     """Observed against predicted of the paper's five learners and its ensemble: sites, then regions held out.
 
-    Parameters
-    ----------
-    held_out, scores : `tables/learners_held_out.csv`, `tables/learners.csv`. target : `iroot`, `ibulk` or `f_bnpp`.
+    target : `iroot`, `ibulk` or `f_bnpp`.
     """
+    held_out, scores = results.table("learners_held_out"), results.table("learners")
     fig = new_figure(9.0)
     fig.suptitle(TITLES[target], fontsize=9)
     axes = fig.subplots(4, 3, sharex=True, sharey=True)
@@ -69,13 +81,12 @@ def figure_learners(held_out: pd.DataFrame, scores: pd.DataFrame, target: str) -
 
 
 @styled
-def figure_reliability(held_out: pd.DataFrame) -> Figure:
+def figure_reliability(results: Results) -> Figure:
     """Share of observations below each quantile of their predictions, less that quantile: 0 where it can be believed;
     rising where predictions are too wide, falling in the middle where they are too narrow. The band holds 95 % of what
     chance alone makes of so many independent observations, at each quantile.
-
-    held_out : `tables/learners_held_out.csv`.
     """
+    held_out = results.table("learners_held_out")
     learners = [n for n in held_out["learner"].unique() if n not in HIGHLIGHTED] + list(HIGHLIGHTED)
     levels = np.linspace(0.01, 0.99, 99)
     fig = new_figure(5.2)
@@ -105,12 +116,11 @@ def figure_reliability(held_out: pd.DataFrame) -> Figure:
 
 
 @styled
-def figure_importance(importance: pd.DataFrame, *, shown: int = 12) -> Figure:
+def figure_importance(results: Results, *, shown: int = 12) -> Figure:
     """By how much the error of the forest of posterior draws grows on places held out when a covariate is shuffled: the
     mean of the folds, and the least and the most of them; sites and regions held out.
-
-    importance : `tables/learners_importance.csv`.
     """
+    importance = results.table("learners_importance")
     fig = new_figure(4.2)
     for ax, (number, (target, title)) in zip(fig.subplots(1, 3), enumerate(TITLES.items()), strict=True):
         colour = FLUX_COLOURS.get(target, GREY)
@@ -138,11 +148,9 @@ def figure_importance(importance: pd.DataFrame, *, shown: int = 12) -> Figure:
 
 
 @styled
-def figure_blocks(held_out: pd.DataFrame, variograms: pd.DataFrame, land: Basemap) -> Figure:
-    """The regions that are held out together, by colour, and the variogram from which their size follows.
-
-    held_out, variograms : `tables/learners_held_out.csv`, `tables/variograms.csv`.
-    """
+def figure_blocks(results: Results) -> Figure:
+    """The regions that are held out together, by colour, and the variogram from which their size follows."""
+    held_out, variograms, land = results.table("learners_held_out"), results.table("variograms"), results.land
     fig = new_figure(6.6)
     axes = fig.subplots(3, 2, width_ratios=[2, 1])
     for row, (number, (target, title)) in zip(axes, enumerate(TITLES.items()), strict=True):
@@ -169,19 +177,13 @@ def figure_blocks(held_out: pd.DataFrame, variograms: pd.DataFrame, land: Basema
     return fig
 
 
-def save_learner_figures(out: Path, covariates: CovariateStack, *, simulated: bool) -> None:
+def save_learner_figures(results: Results, *, simulated: bool) -> None:
     """Draws `learners_TARGET.png`, `learners_reliability.png`, `learners_importance.png` and `learners_blocks.png` from
-    the tables into `figures/`. covariates : of the data folder, whose land is drawn.
+    the tables into `figures/`.
     """
-
-    def table(name: str) -> pd.DataFrame:
-        return pd.read_csv(out / "tables" / f"{name}.csv")
-
-    held_out, scores = table("learners_held_out"), table("learners")
-    scores = scores[scores["learner"] != MAP_FOREST]
-    figures = {f"learners_{target}": figure_learners(held_out, scores, target) for target in TITLES}
-    figures["learners_reliability"] = figure_reliability(held_out)
-    figures["learners_importance"] = figure_importance(table("learners_importance"))
-    figures["learners_blocks"] = figure_blocks(held_out, table("variograms"), Basemap.of(covariates))
-    for name, figure in figures.items():
-        save(figure, out / "figures" / f"{name}.png", simulated=simulated)
+    figures = {f"learners_{target}": figure_learners(results, target) for target in TITLES}
+    figures["learners_reliability"] = figure_reliability(results)
+    figures["learners_importance"] = figure_importance(results)
+    figures["learners_blocks"] = figure_blocks(results)
+    for name, axes in figures.items():
+        save(axes, results.out / "figures" / f"{name}.png", simulated=simulated)

@@ -14,8 +14,6 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from ..constants import BIOMES, LAYER_NAMES, PROFILE_NAME
-from ..data.atmosphere import Atmosphere
-from ..data.covariates import CovariateStack
 from ..mapping.draw import (
     Basemap,
     Scale,
@@ -41,6 +39,7 @@ from .style import (
     SITE_LABELS,
     SITE_MARKERS,
     WIDTH,
+    AxesArray,
     flux_axis,
     letter,
     styled,
@@ -51,19 +50,6 @@ CERTAIN = 0.975
 
 TITLE, BAR = 0.24, 0.5
 """Room above and beneath a map, inches."""
-
-
-@dataclass(frozen=True)
-class World:
-    """What the covariates add to the results: the land, and the atmosphere that was used."""
-
-    land: Basemap
-    atmosphere: Atmosphere
-
-    @classmethod
-    def of(cls, covariates: CovariateStack) -> World:
-        """Of the data folder that holds these covariates."""
-        return cls(Basemap.of(covariates), Atmosphere.read(covariates.folder.parent / "atmosphere"))
 
 
 @dataclass
@@ -82,18 +68,18 @@ class Sheet:
 
 
 @styled
-def figure_sites(results: Results, world: World) -> Figure:
+def figure_ed1(results: Results) -> Figure:
     """Where the three data sets were measured (paper, Extended Data Fig. 1), and in which biomes."""
     sites = results.table("sites")
     sites = sites[sites["layer"] == PROFILE_NAME]
     tables = {name: sites[sites["sites"] == name].drop_duplicates("id") for name in SITE_COLOURS}
     everywhere = pd.concat(tables.values())
-    extent = world.land.extent(everywhere["lat"])
+    extent = results.land.extent(everywhere["lat"])
     height = WIDTH / map_aspect(*extent)
     sheet = Sheet(height + 1.95)
     ax = sheet.axes(0.02, 0.02, WIDTH - 0.04, height)
-    world.land.draw(ax)
-    world.land.draw_coastline(ax)
+    results.land.draw(ax)
+    results.land.draw_coastline(ax)
     for name, table in tables.items():
         x, y = project(table["lon"], table["lat"])
         look: Any = {"marker": SITE_MARKERS[name], "color": SITE_COLOURS[name], "ls": "none"}
@@ -115,7 +101,7 @@ def figure_sites(results: Results, world: World) -> Figure:
 
 
 @styled
-def figure_loss_maps(results: Results, world: World) -> Figure:
+def figure_4(results: Results) -> Figure:
     """Where root carbon is lost, how sure that is, which part of the input it is, and where its sign is known (paper,
     Fig. 4).
     """
@@ -138,7 +124,7 @@ def figure_loss_maps(results: Results, world: World) -> Figure:
     ax = sheet.axes(0.05, TITLE, wide, tall)
     letter(ax, "a", "Mean loss, 0–200 cm")
     scale = Scale.of(loss, FLUX_MAPS["iloss"], centred=True)
-    mesh = draw_map(ax, loss, lat, lon, scale, world.land)
+    mesh = draw_map(ax, loss, lat, lon, scale, results.land)
     colour_bar(mesh, ax, scale, flux_axis("iloss"), bounds=(0.2, -0.06, 0.6, 0.03))
     draw_dots(ax, known, lat, lon)
     draw_hatch(ax, outside_area(results.maps, "iloss"), lat, lon)
@@ -165,7 +151,7 @@ def figure_loss_maps(results: Results, world: World) -> Figure:
     for i, (panel, title, values, scale, name) in enumerate(panels):
         ax = sheet.axes(0.05 + i * (small + 0.1), TITLE + tall + BAR + TITLE, small, low_tall)
         letter(ax, panel, title)
-        colour_bar(draw_map(ax, values, lat, lon, scale, world.land), ax, scale, name)
+        colour_bar(draw_map(ax, values, lat, lon, scale, results.land), ax, scale, name)
     return sheet.figure
 
 
@@ -219,11 +205,29 @@ def map_box(lat: NDArray, lon: NDArray) -> tuple[float, float, float, float]:
     return lon.min() - half, lon.max() + half, lat.min() - half, lat.max() + half
 
 
+def figure_ed4(results: Results) -> AxesArray:
+    """I_root by layer (paper, Extended Data Fig. 4)."""
+    return figure_layer_maps(results, "iroot")
+
+
+def figure_ed5(results: Results) -> AxesArray:
+    """I_bulk by layer (paper, Extended Data Fig. 5)."""
+    return figure_layer_maps(results, "ibulk")
+
+
+def figure_ed6(results: Results) -> AxesArray:
+    """I_loss by layer (paper, Extended Data Fig. 6)."""
+    return figure_layer_maps(results, "iloss")
+
+
+def figure_ed7(results: Results) -> AxesArray:
+    """Uncertainty of I_loss by layer (paper, Extended Data Fig. 7)."""
+    return figure_layer_maps(results, "iloss", "uncertainty")
+
+
 @styled
-def figure_layer_maps(results: Results, world: World, flux: str, statistic: str = "mean") -> Figure:
-    """One flux in the seven layers and the whole profile (paper, Extended Data Fig. 4–6), or its `uncertainty`, half
-    the 95 % interval over the absolute mean (Extended Data Fig. 7).
-    """
+def figure_layer_maps(results: Results, flux: str, statistic: str = "mean") -> Figure:
+    """One flux in the seven layers and the whole profile; its `uncertainty` is half the 95 % interval over |mean|."""
     maps = results.maps[f"{flux}_{statistic}"]
     relative = statistic == "uncertainty"
     lat, lon = maps["lat"].values, maps["lon"].values
@@ -239,5 +243,5 @@ def figure_layer_maps(results: Results, world: World, flux: str, statistic: str 
         ax = sheet.axes(0.05 + column * (wide + 0.1), TITLE + row * (TITLE + tall + BAR), wide, tall)
         letter(ax, "abcdefgh"[i], f"{layer.replace('-', '–')} cm")
         name = f"half the 95 % interval of {FLUX_LABELS[flux]} / |mean|" if relative else flux_axis(flux)
-        colour_bar(draw_map(ax, values, lat, lon, scale, world.land), ax, scale, name)
+        colour_bar(draw_map(ax, values, lat, lon, scale, results.land), ax, scale, name)
     return sheet.figure

@@ -9,7 +9,6 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ..models.radiocarbon import delta14c
-from .figures_maps import World
 from .results import Results
 from .style import FLUX_COLOURS, letter, new_figure, plain_log, styled
 
@@ -23,7 +22,7 @@ BLUE, RED = FLUX_COLOURS["iroot"], FLUX_COLOURS["iloss"]
 
 
 @styled
-def figure_modes(results: Results, world: World, *, show: int = 4) -> Figure:
+def figure_modes(results: Results, *, show: int = 4) -> Figure:
     """Layers whose radiocarbon has two ages: the model curve, the measurement, and the posterior's two modes."""
     doubtful = _most_doubtful(results.table("layers"), show)
     if doubtful.empty:
@@ -40,7 +39,7 @@ def figure_modes(results: Results, world: World, *, show: int = 4) -> Figure:
     ages, bins = np.geomspace(AGES[0], oldest, 300), np.geomspace(AGES[0], oldest, 60)
     for (left, right), number in zip(axes, doubtful.index, strict=True):
         row = doubtful.loc[number]
-        curve = delta14c(1 / ages, row["year"], row["zone"], prehistory, atmosphere=world.atmosphere)
+        curve = delta14c(1 / ages, row["year"], row["zone"], prehistory, atmosphere=results.atmosphere)
         error = float(np.hypot(row["sigma"], row["model_sd"]))
         left.plot(ages, curve, color="black", lw=1)
         left.axhspan(row["delta14c"] - error, row["delta14c"] + error, color=BLUE, alpha=0.2, lw=0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import matplotlib as mpl
@@ -16,7 +15,8 @@ from ..constants import BIOMES, INTERVAL
 from ..models.regression import INTERCEPT
 from ..models.root_depth import DEPTHS
 from .regression_tables import ALL_BIOMES, R_SQUARED
-from .style import BIOME_LABELS, FLUX_LABELS, WIDTH, letter, new_figure, parts_of, save, styled
+from .results import Results
+from .style import BIOME_LABELS, FLUX_LABELS, WIDTH, AxesArray, letter, new_figure, parts_of, save, styled
 
 if TYPE_CHECKING:
     from arviz_plots import PlotCollection
@@ -36,22 +36,25 @@ TITLES = {
 }
 
 
-@styled
-def figure_drivers(coefficients: dict[str, pd.DataFrame], summaries: dict[str, pd.DataFrame]) -> Figure:
-    """Coefficients by biome, a panel a response; grey where the 95 % interval spans 0, blank without records.
+def explained(results: Results) -> list[str]:
+    """Regressions of `PANELS` that were fitted, with coefficients to show."""
+    fitted = [name for name in PANELS if results.has(name, f"{name}_summary")]
+    return [name for name in fitted if (results.table(name)["group"] != "intercept").any()]
 
-    Parameters
-    ----------
-    coefficients, summaries : `tables/NAME.csv` and `tables/NAME_summary.csv` by name.
+
+@styled
+def figure_2(results: Results) -> Figure:
+    """Coefficients by biome, a panel a response (paper, Fig. 2); grey where the 95 % interval spans 0, blank without
+    records. A response that was not fitted, or had too few sites for components, is left out.
     """
-    names = [n for n in PANELS if n in coefficients and (coefficients[n]["group"] != "intercept").any()]
+    names = explained(results)
     fig = new_figure(0.4 + 2.5 * len(names))
     panels = parts_of(fig, len(names), 1)
     for part, name, key in zip(panels, names, "abc", strict=False):
         ax = part.subplots()
-        r2 = summaries[name].set_index("quantity").loc[R_SQUARED]
+        r2 = results.table(f"{name}_summary").set_index("quantity").loc[R_SQUARED]
         letter(ax, key, f"{PANELS[name]}:  R² {r2['median']:.2f} ({r2['p025']:.2f}–{r2['p975']:.2f})")
-        _draw_grid(ax, coefficients[name])
+        _draw_grid(ax, results.table(name))
     return fig
 
 
@@ -145,20 +148,16 @@ def _taken(plots: PlotCollection, column: str, label: str, *, zero: bool = False
     return figure
 
 
-def save_regression_figures(out: Path, *, simulated: bool) -> None:
+def save_regression_figures(results: Results, *, simulated: bool) -> None:
     """Draws `drivers.png`, and `NAME_forest.png` and `NAME_ridge.png` of the regressions whose posteriors are there."""
-    tables, figures = out / "tables", out / "figures"
 
-    def keep(name: str, figure: Figure) -> None:
-        save(figure, figures / f"{name}.png", simulated=simulated)
+    def keep(name: str, axes: AxesArray) -> None:
+        save(axes, results.out / "figures" / f"{name}.png", simulated=simulated)
 
-    names = [n for n in PANELS if (tables / f"{n}_summary.csv").exists()]
-    if names:
-        kinds = ("", "_summary")
-        coefficients, summaries = ({n: pd.read_csv(tables / f"{n}{kind}.csv") for n in names} for kind in kinds)
-        keep("drivers", figure_drivers(coefficients, summaries))
+    if explained(results):
+        keep("drivers", figure_2(results))
     for name in TITLES:
-        path = out / "posterior" / f"{name}.nc"
+        path = results.out / "posterior" / f"{name}.nc"
         if not path.exists():
             continue
         with xr.open_datatree(path, engine="h5netcdf") as tree:

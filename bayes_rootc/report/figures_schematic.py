@@ -18,7 +18,7 @@ RIVER = 0.8
 
 
 @styled
-def figure_schematic(results: Results) -> Figure:
+def figure_5(results: Results) -> Figure:
     """I_root parting into what enters bulk soil and what is lost, and both by depth: widths are the means over the six
     estimates, numbers their medians and 95 % intervals.
     """

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
-import pandas as pd
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from scipy.stats import binom
 
 from ..constants import INTERVAL
+from .results import Results
 from .style import (
     BIOME_COLOURS,
     BIOME_LABELS,
     FLUX_COLOURS,
+    FLUX_LABELS,
     draw_intervals,
     letter,
     name_rows,
@@ -34,18 +34,16 @@ SPREADS = {
 }
 """Hyperparameters that are shown with their prior, and what they are the spread of."""
 
+HISTORIES = {"steady": "steady in 1950", "intcal20": "IntCal20, SHCal20"}
+
 IN_HUNDREDS = ("model_sd",)
 DEPTH_BINS = np.array([0, 5, 10, 15, 20, 30, 40, 50, 60, 80, 100, 125, 150, 200.0])
 
 
 @styled
-def figure_turnover(ages: pd.DataFrame, population: pd.DataFrame, tree: xr.DataTree) -> Figure:
-    """Age by depth and biome; coefficients of the covariates; spreads beside their priors; prior → posterior → data.
-
-    Parameters
-    ----------
-    ages, population : `tables/turnover_ages.csv`, `tables/turnover_population.csv`. tree : `posterior/turnover.nc`.
-    """
+def figure_turnover(results: Results) -> Figure:
+    """Age by depth and biome; coefficients of the covariates; spreads beside their priors; prior → posterior → data."""
+    ages, population, tree = results.table("turnover_ages"), results.table("turnover_population"), results.turnover
     fig = new_figure(6.4)
     (a, b), (c, d) = fig.subplots(2, 2)
     letter(a, "a", "median age by depth and biome")
@@ -113,13 +111,9 @@ def _draw_depth(ax: Axes, tree: xr.DataTree) -> None:
 
 
 @styled
-def figure_held_out_profiles(held_out: pd.DataFrame, scores: pd.DataFrame) -> Figure:
-    """Profiles predicted from a fit to the others: where observations fall in their predictions, and coverage.
-
-    Parameters
-    ----------
-    held_out, scores : `tables/turnover_held_out.csv`, `tables/turnover_cv.csv`.
-    """
+def figure_held_out_profiles(results: Results) -> Figure:
+    """Profiles predicted from a fit to the others: where observations fall in their predictions, and coverage."""
+    held_out, scores = results.table("turnover_held_out"), results.table("turnover_cv")
     fig = new_figure(3.6)
     a, b = fig.subplots(1, 2, width_ratios=(1, 1.3))
     letter(a, "a", "where observations fall (PIT)")
@@ -139,13 +133,9 @@ def figure_held_out_profiles(held_out: pd.DataFrame, scores: pd.DataFrame) -> Fi
 
 
 @styled
-def figure_calibration(ranks: pd.DataFrame) -> Figure:
-    """Simulation-based calibration: ranks of the truth among posterior draws; flat within the band where all is right.
-
-    ranks : `tables/turnover_sbc_ranks.csv`.
-    """
-    from scipy.stats import binom
-
+def figure_calibration(results: Results) -> Figure:
+    """Simulation-based calibration: ranks of the truth among posterior draws, flat within the band if all is right."""
+    ranks = results.table("turnover_sbc_ranks")
     bins = max(2, min(10, len(ranks) // 5))
     columns = 3
     fig = new_figure(1.5 * -(-len(ranks.columns) // columns))
@@ -156,26 +146,51 @@ def figure_calibration(ranks: pd.DataFrame) -> Figure:
         counts, edges = np.histogram(ranks[name], bins, (0, 1))
         ax.stairs(counts, edges, fill=True, color=BLUE, alpha=0.6)
         ax.set_title(name, fontsize=7)
+        ax.set_xlabel("rank of the truth")
+        ax.label_outer()
     for ax in axes[len(ranks.columns) :]:
         ax.set_visible(False)
     axes[0].set_ylabel("simulations")
-    fig.supxlabel("rank of the truth", fontsize=8)
     return fig
 
 
-def save_check_figures(out: Path, *, simulated: bool) -> None:
+@styled
+def figure_histories(results: Results) -> Figure:
+    """Age and I_bulk by depth under both states of the pool in 1950: steady, as in the paper, and with the history of
+    IntCal20 and SHCal20.
+    """
+    table = results.table("turnover_prehistory")
+    looks = {"steady": (BLUE, "o", -0.12), "intcal20": (FLUX_COLOURS["iloss"], "s", 0.12)}
+    fig = new_figure(2.2)
+    for ax, quantity, name, panel in zip(
+        fig.subplots(1, 2),
+        ("carbon age", "I_bulk density"),
+        ("carbon age (yr, log scale)", f"{FLUX_LABELS['ibulk']} of measured layers (kg C m⁻³ yr⁻¹, log scale)"),
+        "ab",
+        strict=True,
+    ):
+        letter(ax, panel)
+        for prehistory, (colour, marker, shift) in looks.items():
+            rows = table[(table["quantity"] == quantity) & (table["prehistory"] == prehistory)]
+            y = np.arange(len(rows)) + shift
+            draw_intervals(ax, y, rows["median"], rows["p025"], rows["p975"], colour=colour, marker=marker)
+            ax.plot([], [], color=colour, marker=marker, ls="none", label=HISTORIES[prehistory])
+        name_rows(ax, [f"{depth.replace('-', '–')} cm" for depth in table["depth_cm"].unique()])
+        ax.set(xscale="log", xlabel=name)
+        ax.xaxis.set_major_formatter(plain_log())
+        ax.xaxis.set_minor_formatter(plain_log())
+    ax.legend(fontsize=6.5, loc="best")
+    return fig
+
+
+def save_check_figures(results: Results, *, simulated: bool) -> None:
     """Draws what the tables of the dearer checks allow into `figures/`."""
-    tables = out / "tables"
-
-    def keep(name: str, figure: Figure) -> None:
-        save(figure, out / "figures" / f"{name}.png", simulated=simulated)
-
-    with xr.open_datatree(out / "posterior" / "turnover.nc", engine="h5netcdf") as tree:
-        if "prior" in tree.children:
-            ages, population = (pd.read_csv(tables / f"turnover_{name}.csv") for name in ("ages", "population"))
-            keep("turnover", figure_turnover(ages, population, tree))
-    if (tables / "turnover_cv.csv").exists():
-        held_out, scores = (pd.read_csv(tables / f"turnover_{name}.csv") for name in ("held_out", "cv"))
-        keep("turnover_held_out", figure_held_out_profiles(held_out, scores))
-    if (tables / "turnover_sbc_ranks.csv").exists():
-        keep("turnover_sbc", figure_calibration(pd.read_csv(tables / "turnover_sbc_ranks.csv")))
+    possible = {
+        "turnover": (figure_turnover, "prior" in results.turnover.children),
+        "turnover_held_out": (figure_held_out_profiles, results.has("turnover_held_out", "turnover_cv")),
+        "turnover_sbc": (figure_calibration, results.has("turnover_sbc_ranks")),
+        "turnover_prehistory": (figure_histories, results.has("turnover_prehistory")),
+    }
+    for name, (draw, there) in possible.items():
+        if there:
+            save(draw(results), results.out / "figures" / f"{name}.png", simulated=simulated)

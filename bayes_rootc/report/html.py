@@ -17,7 +17,6 @@ import pandas as pd
 from markupsafe import Markup, escape
 
 from ..constants import BIOMES
-from ..data.covariates import CovariateStack
 from ..files import write_text
 from .captions import UNITS, interval, number, pick, posterior
 from .figures import save_figures
@@ -76,20 +75,20 @@ class Table:
     caption: str = ""
 
 
-def write_report(out: Path, covariates: CovariateStack) -> Path:
+def write_report(out: Path, data: Path | None = None) -> Path:
     """Draws the figures and writes `report.html` beside them.
 
     Parameters
     ----------
-    out : folder of a finished run. covariates : those of its data folder: the land, and the atmosphere beside them.
+    out : folder of a finished run. data : data folder, of land and atmosphere, where it is not where the run had it.
 
     Raises
     ------
-    InputError : a file of the run is missing or not readable.
+    InputError : a file of the run, or its data folder, is missing or not readable.
     """
-    results = Results.read(out)
+    results = Results.read(out, data=data)
     try:
-        page = render(results, save_figures(results, covariates))
+        page = render(results, save_figures(results))
     finally:
         results.close()
     path = results.out / "report.html"

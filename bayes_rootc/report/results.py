@@ -13,7 +13,10 @@ import pandas as pd
 import xarray as xr
 
 from ..constants import MAP_FOREST
+from ..data.atmosphere import Atmosphere
+from ..data.covariates import CovariateStack
 from ..errors import InputError
+from ..mapping.draw import Basemap
 
 TABLES = (
     "checks",
@@ -24,9 +27,14 @@ TABLES = (
     "turnover_misfit",
     "turnover_held_out",
     "turnover_cv",
+    "turnover_sbc_ranks",
+    "turnover_prehistory",
     "ibulk_profiles",
     "learners",
     "held_out",
+    "learners_held_out",
+    "learners_importance",
+    "variograms",
     "iloss_estimates",
     "iloss_letters",
     "turnover_factor",
@@ -59,11 +67,13 @@ class Results:
     """
 
     out: Path
+    data: Path | None = None
     _read: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
-    def read(cls, out: str | Path) -> Results:
-        """Results of an output folder.
+    def read(cls, out: str | Path, *, data: str | Path | None = None) -> Results:
+        """Results of an output folder. The data folder, of which figures take land and atmosphere, is that of the run
+        where it is not given.
 
         Raises
         ------
@@ -72,7 +82,7 @@ class Results:
         out = Path(out)
         if not out.is_dir():
             raise InputError("no such output folder", file=out)
-        results = cls(out)
+        results = cls(out, Path(data) if data else None)
         _ = results.run
         return results
 
@@ -111,11 +121,41 @@ class Results:
                 raise InputError(f"not a readable CSV table ({error})", file=path) from None
         return self._read[name]
 
+    def has(self, *names: str) -> bool:
+        """Whether the tables of these names were all written."""
+        return all((self.out / "tables" / f"{name}.csv").is_file() for name in names)
+
     @property
     def map_forest_scores(self) -> pd.DataFrame:
         """Rows of `tables/learners.csv` of the forests that make the maps."""
         scores = self.table("learners")
         return scores[scores["learner"] == MAP_FOREST]
+
+    @property
+    def folder(self) -> Path:
+        """The data folder: the given one, that of the run, or the demo world that the run made in its output folder.
+
+        Raises
+        ------
+        InputError : it is not there any more.
+        """
+        known = self.run["settings"]["data"]
+        folder = self.data or (Path(known) if known else self.out / "demo-data")
+        if not folder.is_dir():
+            raise InputError("no such data folder; say where it is with --data", file=folder)
+        return folder
+
+    @property
+    def land(self) -> Basemap:
+        """Land and coastline of the biome raster of the data folder."""
+        if "land" not in self._read:
+            self._read["land"] = Basemap.of(CovariateStack(self.folder / "covariates"))
+        return self._read["land"]
+
+    @property
+    def atmosphere(self) -> Atmosphere:
+        """Radiocarbon of the atmosphere, of the data folder."""
+        return Atmosphere.read(self.folder / "atmosphere")
 
     @property
     def maps(self) -> xr.Dataset:

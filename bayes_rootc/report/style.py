@@ -60,6 +60,9 @@ BIOME_LABELS = {
 }
 """Short forms for axes."""
 
+type AxesArray = NDArray[np.object_]
+"""Axes of one figure, in the order in which they were made."""
+
 GREY, LIGHT = "#6b6b6b", "#d9d9d9"
 
 RC: Any = {
@@ -101,13 +104,13 @@ RC: Any = {
 }
 
 
-def styled[**P, T](draw: Callable[P, T]) -> Callable[P, T]:
-    """Draws in this style, and leaves the user's settings and backend as they were."""
+def styled[**P](draw: Callable[P, Figure]) -> Callable[P, AxesArray]:
+    """Draws in this style, leaves the user's settings and backend as they were, and gives the axes of the figure."""
 
     @wraps(draw)
-    def in_style(*args: P.args, **kwargs: P.kwargs) -> T:
+    def in_style(*args: P.args, **kwargs: P.kwargs) -> AxesArray:
         with matplotlib.rc_context(RC):
-            return draw(*args, **kwargs)
+            return np.array(draw(*args, **kwargs).axes, dtype=object)
 
     return in_style
 
@@ -123,10 +126,11 @@ def parts_of(figure: Figure, rows: int, columns: int, **layout: Any) -> list[Sub
     return list(parts.flat)
 
 
-def save(figure: Figure, path: Path, *, simulated: bool) -> None:
-    """Writes a figure (PNG, PDF or SVG, by its ending); across one whose data are simulated it is said: figures travel
-    without their report.
+def save(axes: AxesArray, path: Path, *, simulated: bool) -> None:
+    """Writes the figure of these axes (PNG, PDF or SVG, by its ending); across one whose data are simulated it is said:
+    figures travel without their report.
     """
+    figure = axes[0].get_figure(root=True)
     if simulated:
         look: Any = {"fontsize": 44, "color": "#b00020", "alpha": 0.16, "rotation": 25, "weight": "bold", "zorder": 100}
         figure.text(0.5, 0.5, "SIMULATED", ha="center", va="center", in_layout=False, **look)

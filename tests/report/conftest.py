@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +13,14 @@ import rasterio
 import xarray as xr
 from rasterio.transform import from_origin
 
-from bayes_rootc.constants import BIOMES, LAYER_NAMES, PROFILE_NAME
+from bayes_rootc.constants import BIOMES, LAYER_NAMES, MAP_FOREST, PROFILE_NAME
 from bayes_rootc.data.covariates import CovariateStack
 from bayes_rootc.data.grid import MapGrid
+from bayes_rootc.mapping.regressors import ENSEMBLE, LEARNERS, POSTERIOR_FOREST, QUANTILE_FOREST
 from bayes_rootc.report.html import write_report
 from bayes_rootc.report.regression_tables import R_SQUARED
 
+LEARNED = (*LEARNERS, ENSEMBLE, POSTERIOR_FOREST, QUANTILE_FOREST)
 HOSTILE = "<script>alert(1)</script>"
 LAYERS = [*LAYER_NAMES, PROFILE_NAME]
 SHARES = np.array([0.6, 0.2, 0.08, 0.05, 0.03, 0.025, 0.015])
@@ -69,7 +72,7 @@ def finished(tmp_path) -> Path:
 def reported(land, tmp_path_factory) -> Path:
     """Such a folder with figures and report."""
     out = finish(tmp_path_factory.mktemp("reported"))
-    write_report(out, land)
+    write_report(out, land.folder.parent)
     return out
 
 
@@ -150,11 +153,25 @@ def write_tables(folder: Path) -> None:
     ]
     write("held_out", pd.concat(held))
     scores = {"r2": 0.5, "rmse": 0.4, "bias": 0.0, "crps": 0.2, "coverage95": 0.95, "tau95": 2.0, "n": 40}
+    scores |= {"concordance": 0.7}
     write("learners", pd.DataFrame([
-        {"target": t, "learner": "map forest", "split": s} | scores
+        {"target": t, "learner": learner, "split": s} | scores
         for t in ("iroot", "ibulk", "f_bnpp")
+        for learner in (MAP_FOREST, *LEARNED)
         for s in ("site", "spatial")
     ]))  # fmt: skip
+    learned = [
+        part.assign(learner=learner, pit=rng.uniform(0, 1, len(part)), id="a", lat=1.0, lon=2.0)
+        for part in held
+        for learner in LEARNED
+    ]
+    write("learners_held_out", pd.concat(learned))
+    ratios = [{"target": t, "split": s, "fold": f, "feature": x} for t, s, f, x in product(
+        ("iroot", "ibulk", "f_bnpp"), ("site", "spatial"), (0, 1), ("soil_clay", "mat")
+    )]  # fmt: skip
+    write("learners_importance", pd.DataFrame(ratios).assign(rmse_ratio=1 + rng.uniform(0, 0.5, len(ratios))))
+    distances = {"distance_km": [10.0, 100, 1000], "semivariance": 0.3, "fitted": 0.28, "block_km": 300.0}
+    write("variograms", pd.concat([pd.DataFrame(distances | {"target": t}) for t in ("iroot", "ibulk", "f_bnpp")]))
     write_summaries(write)
     checks = [("read", "", 100), ("dropped", "no Δ14C", 60), ("remark", f"odd {HOSTILE}", 2), ("used", "", 40)]
     write("checks", pd.DataFrame([
@@ -207,6 +224,12 @@ def write_summaries(write) -> None:
     for name in ("turnover_ppc", "turnover_cv"):
         write(name, pd.DataFrame([{"group": g, "class": c} | scored for g, c in classes]))
     write_regressions(write)
+    rng = np.random.default_rng(4)
+    write("turnover_sbc_ranks", pd.DataFrame({name: rng.uniform(0, 1, 30) for name in ("tau_profile", "nu")}))
+    both = ("steady", "intcal20"), ("0-30", "30-100"), ("carbon age", "I_bulk density")
+    write("turnover_prehistory", pd.DataFrame([
+        {"prehistory": h, "depth_cm": d, "quantity": q} | spread("", 900.0) for h, d, q in product(*both)
+    ]))  # fmt: skip
     write("turnover_held_out", pd.DataFrame({"pit": np.linspace(0.01, 0.99, 30)}))
     write("turnover_misfit", pd.DataFrame([{"structure": "all", "class": "all", "layers": 30, "misfit_median": 13.0}]))
     write("ibulk_profiles", pd.DataFrame([{"profile": "a", "layer": LAYERS[0], "ibulk_median": 0.3}]))

@@ -9,39 +9,41 @@ import pytest
 from matplotlib.figure import Figure
 
 from bayes_rootc.constants import LAYERS
+from bayes_rootc.report import figures
 from bayes_rootc.report.captions import caption, number
-from bayes_rootc.report.figures import World, _step_by_depth, catalogue
+from bayes_rootc.report.figures import catalogue
+from bayes_rootc.report.figures_sites import _step_by_depth
 from bayes_rootc.report.results import Results
 from bayes_rootc.report.style import new_figure, save
 
 NAMES = (
     "sites", "inputs", "loss", "loss_map", "iroot_maps", "ibulk_maps", "iloss_maps", "ages", "held_out", "modes",
     "predictive", "drivers", "root_shares", "turnover", "turnover_held_out", "schematic",
-    "iloss_uncertainty", "satellite",
+    "iloss_uncertainty", "satellite", "turnover_sbc", "turnover_prehistory",
+    "learners_iroot", "learners_ibulk", "learners_f_bnpp", "learners_reliability",
 )  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def world(land) -> World:
-    return World.of(land)
+def read(out, land) -> Results:
+    return Results.read(out, data=land.folder.parent)
 
 
-def draw(results: Results, world: World, name: str) -> Figure:
-    figures = {n: make for n, _, make in catalogue(results, world)}
-    return figures[name]()
+def draw(results: Results, name: str) -> Figure:
+    drawings = {n: make for n, _, make in catalogue(results)}
+    return drawings[name]()[0].get_figure(root=True)
 
 
 def all_axes(figure: Figure):
     return [ax for ax in figure.findobj(matplotlib.axes.Axes) if ax.get_visible()]
 
 
-def test_the_catalogue_is_whole(finished, world):
-    assert sorted(n for n, *_ in catalogue(Results.read(finished), world)) == sorted(NAMES)
+def test_the_catalogue_is_whole(finished, land):
+    assert sorted(n for n, *_ in catalogue(read(finished, land))) == sorted(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_figure_has_named_axes(finished, world, name):
-    figure = draw(Results.read(finished), world, name)
+def test_every_figure_has_named_axes(finished, land, name):
+    figure = draw(read(finished, land), name)
     assert isinstance(figure, Figure)
     figure.savefig(finished / "figure.png", dpi=50)  # labels of inset axes are made when drawn
     for ax in all_axes(figure):
@@ -68,42 +70,42 @@ def test_figures_are_saved_small_and_whole(reported):
         assert path.read_bytes().startswith(b"\x89PNG") and path.stat().st_size < 1_000_000
 
 
-def test_drawing_leaves_the_settings_as_they_were(finished, world):
+def test_drawing_leaves_the_settings_as_they_were(finished, land):
     before = dict(matplotlib.rcParams)
-    draw(Results.read(finished), world, "root_shares")
+    draw(read(finished, land), "root_shares")
     assert dict(matplotlib.rcParams) == before
 
 
 def test_a_figure_of_simulated_data_says_so(tmp_path):
     for simulated, texts in ((True, ["SIMULATED"]), (False, [])):
         figure = new_figure(1.0)
-        save(figure, tmp_path / "figure.png", simulated=simulated)
+        save(np.array([figure.subplots()]), tmp_path / "figure.png", simulated=simulated)
         assert [text.get_text() for text in figure.texts] == texts
 
 
-def test_a_run_without_two_modes_says_so(finished, world):
-    results = Results.read(finished)
+def test_a_run_without_two_modes_says_so(finished, land):
+    results = read(finished, land)
     results.table("layers")["n_modes"] = 1
-    figure = draw(results, world, "modes")
+    figure = draw(results, "modes")
     assert "No layer" in figure.axes[0].texts[0].get_text()
 
 
-def test_estimates_that_are_missing_leave_the_others(finished, world):
+def test_estimates_that_are_missing_leave_the_others(finished, land):
     """Without satellite NPP there are only the odd estimates."""
     for name in ("sites", "iloss_estimates"):
         path = finished / "tables" / f"{name}.csv"
         table = pd.read_csv(path)
         table[table["estimate"] % 2 == 1].to_csv(path, index=False)
-    results = Results.read(finished)
+    results = read(finished, land)
     for name in ("sites", "loss", "inputs"):
-        draw(results, world, name).savefig(finished / "figure.png", dpi=40)
+        draw(results, name).savefig(finished / "figure.png", dpi=40)
 
 
-def test_a_region_alone_can_be_mapped(finished, world):
-    results = Results.read(finished)
+def test_a_region_alone_can_be_mapped(finished, land):
+    results = read(finished, land)
     results._read["maps"] = results.maps.isel(lat=slice(8, 14), lon=slice(30, 34)).load()
     for name in ("loss_map", "iroot_maps"):
-        draw(results, world, name).savefig(finished / "figure.png", dpi=40)
+        draw(results, name).savefig(finished / "figure.png", dpi=40)
 
 
 def test_figures_belong_to_no_window():
@@ -121,3 +123,26 @@ def test_a_layer_without_a_value_is_a_gap():
     x, y = ax.lines[0].get_data()
     np.testing.assert_array_equal(x[:6], [5, 5, np.nan, np.nan, 7, 7])
     assert list(y[:6]) == [edge for layer in LAYERS[:3] for edge in layer]
+
+
+def test_every_figure_of_the_paper_is_found_by_its_number_and_gives_its_axes(finished, land):
+    results = read(finished, land)
+    numbers = [f"figure_{n}" for n in range(1, 6)] + [f"figure_ed{n}" for n in range(1, 10)] + ["figure_s5"]
+    drawings = {draw for _, draw in figures.FIGURES.values()}
+    assert {getattr(figures, name) for name in numbers} <= drawings
+    axes = figures.figure_3(results)
+    assert all(isinstance(ax, matplotlib.axes.Axes) for ax in axes)
+    assert [ax.get_title(loc="left")[9] for ax in axes[:4]] == list("abcd")
+
+
+@pytest.mark.parametrize(
+    ("missing", "left_out"),
+    [
+        ("turnover_cv", {"turnover_held_out"}),
+        ("turnover_sbc_ranks", {"turnover_sbc"}),
+        ("learners_held_out", {n for n in NAMES if n.startswith("learners_")}),
+    ],
+)
+def test_a_check_that_was_not_asked_for_has_no_figure(finished, land, missing, left_out):
+    (finished / "tables" / f"{missing}.csv").unlink()
+    assert set(NAMES) - {n for n, *_ in catalogue(read(finished, land))} == left_out

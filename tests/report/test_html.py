@@ -92,7 +92,7 @@ def test_a_fit_that_failed_is_told(finished):
 def test_a_run_that_has_not_ended_leaves_no_report(finished, land):
     (finished / "tables" / "sites.csv").unlink()
     with pytest.raises(InputError, match=r"sites\.csv: not found"):
-        write_report(finished, land)
+        write_report(finished, land.folder.parent)
     assert not (finished / "report.html").exists()
 
 
