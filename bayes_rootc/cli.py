@@ -26,6 +26,13 @@ writes maps/{iroot,ibulk,iloss}_{layer}_{mean,median,p025,p975,uncertainty}.tif,
 share_{layer}_{median,p025,p975}.tif (I_loss / I_root), {iroot,ibulk}_applicability.tif, maps.nc, and
 tables/map_totals*.csv: by biome, by latitude, and by zone"""
 
+BENCHMARK_VARIABLES = "nppRoot npp rh cSoil cSoilAbove1m cSoilLevels turnover".split()
+
+BENCHMARK_FILES = """\
+nppRoot is compared with I_root; npp and rh, times the mapped f_BNPP, as well; cSoil with the gridded stock; turnover:
+cSoil over rh (or npp), or tau, with the stock over I_bulk. Any units, calendar, regular or curvilinear grid.
+writes benchmark/VARIABLE/scores.csv, turnover_factor.csv, and figures, in the output folder"""
+
 SITE_COLUMNS = """\
 predict iroot, ibulk, iloss: columns lat, lon, and optionally top and bottom (cm, 0 to 200) of a layer; a file without
 them gives each row's seven standard layers and 0-200 cm; adds iroot, ibulk or iloss (Mg C ha⁻¹ yr⁻¹, of a new
@@ -168,8 +175,7 @@ def _parser() -> argparse.ArgumentParser:
         "figures and report.html, from the output folder of a finished run",
         "bayes-rootc report --from out",
     )
-    report.add_argument("--from", type=Path, dest="out", metavar="OUT", required=True, help="output folder of a run")
-    report.add_argument("--data", type=Path, metavar="DIR", help="its data folder, if it is no longer where it was")
+    _add_finished(report)
 
     draw = _command(
         commands,
@@ -182,6 +188,40 @@ def _parser() -> argparse.ArgumentParser:
     draw.add_argument("--layer", choices=(*LAYER_NAMES, PROFILE_NAME), default=PROFILE_NAME, help="cm (default: 0-200)")
     draw.add_argument("--from", type=Path, dest="out", metavar="OUT", required=True, help="folder with maps/maps.nc")
     draw.add_argument("--to", type=Path, metavar="FILE", required=True, help="PNG, PDF or SVG file to write")
+
+    benchmark = _command(
+        commands,
+        "benchmark",
+        _benchmark,
+        "Earth system models beside the maps of a finished run: scores with uncertainty, and why turnover is too fast",
+        "bayes-rootc benchmark CESM2/ UKESM1/ --variable turnover --from out\n\n" + BENCHMARK_FILES,
+    )
+    benchmark.add_argument(
+        "models", nargs="+", type=Path, metavar="MODEL.nc", help="a file, or a folder of files, each"
+    )
+    benchmark.add_argument("--variable", choices=BENCHMARK_VARIABLES, required=True, help="what is compared")
+    _add_finished(benchmark)
+    benchmark.add_argument(
+        "--years", type=int, nargs=2, metavar=("FIRST", "LAST"), help="averaged (default: the last 20 of each file)"
+    )
+
+    export = _command(
+        commands,
+        "export",
+        _export,
+        "reference files for model benchmarking, from the maps of a finished run",
+        "bayes-rootc export ilamb --from out --to reference",
+    )
+    export.add_argument("kind", choices=("ilamb", "obs4mips"), help="for whom")
+    _add_finished(export)
+    export.add_argument("--to", type=Path, metavar="DIR", required=True, help="folder to write into")
+    export.add_argument(
+        "--resolution", type=float, metavar="DEG", help="cell, degrees: that of the maps, or coarser (default: 0.5)"
+    )
+    export.add_argument("--institution", metavar="NAME", default=None, help="who made the maps")
+    export.add_argument("--contact", metavar="TEXT", default=None, help="whom to ask: name and address")
+    export.add_argument("--code", metavar="URL", default=None, help="where the code is that made them")
+    export.add_argument("--license", metavar="TEXT", default=None, help="(default: CC BY 4.0)")
 
     predict = _command(
         commands,
@@ -236,6 +276,11 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         "--quick", action="store_true", default=None, help="small and coarse: for trying out, not for results"
     )
     parser.add_argument("--seed", type=int, metavar="N", help="all randomness flows from it (default: 20)")
+
+
+def _add_finished(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--from", type=Path, dest="out", metavar="OUT", required=True, help="output folder of a run")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="its data folder, if it is no longer where it was")
 
 
 def _command(commands, name, function, text, example):  # type: ignore[no-untyped-def]
@@ -304,6 +349,27 @@ def _report(arguments: argparse.Namespace) -> None:
     from .report.html import write_report
 
     print(write_report(arguments.out, arguments.data))
+
+
+def _benchmark(arguments: argparse.Namespace) -> None:
+    from .benchmark.compare import benchmark
+
+    years = tuple(arguments.years) if arguments.years else None
+    if years and years[0] > years[1]:
+        raise InputError(f"--years {years[0]} {years[1]}: expected the first before the last")
+    path, remarks = benchmark(arguments.models, arguments.variable, arguments.out, data=arguments.data, years=years)
+    for remark in remarks:
+        print(remark, file=sys.stderr)
+    print(path)
+
+
+def _export(arguments: argparse.Namespace) -> None:
+    from .benchmark.export import Maker, export
+
+    given = {name: getattr(arguments, name) for name in ("institution", "contact", "code", "license")}
+    who = Maker(**{name: text for name, text in given.items() if text})
+    for path in export(arguments.kind, arguments.out, arguments.to, arguments.resolution, data=arguments.data, who=who):
+        print(path)
 
 
 def _draw(arguments: argparse.Namespace) -> None:

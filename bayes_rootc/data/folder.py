@@ -102,7 +102,7 @@ def read_inputs(folder: str | Path, *, nearest_km: float = 100.0) -> Inputs:
 
     layers["zone"] = zone_of(layers["lat"], layers["lon"])
     layers["profile_index"] = layers.groupby("profile", sort=False).ngroup()
-    layers["stock_metre"] = _metre_stock(layers, covariates)
+    layers["stock_metre"] = metre_stock(layers, covariates)
     for table in (layers, npp, roots):
         table["satellite_npp"] = _satellite_npp(table, covariates)
     used = [
@@ -163,10 +163,19 @@ def _with_covariates(
     return screen.table.reset_index(drop=True), screen.check
 
 
-def _metre_stock(table: pd.DataFrame, covariates: CovariateStack) -> np.ndarray:
-    """Gridded stock of the first metre at each site, Mg C ha⁻¹: a raster of role `stock`, else `soc_stock*`."""
-    names = covariates.role("stock") + [f for f in covariates.features if f.startswith("soc_stock")]
-    return _in_mg_ha(table, covariates, names, STOCK_UNITS)
+def stock_rasters(covariates: CovariateStack) -> list[str]:
+    """Rasters of the stock of the first metre, the better first: of role `stock`, then `soc_stock*`."""
+    return covariates.role("stock") + [f for f in covariates.features if f.startswith("soc_stock")]
+
+
+def metre_stock(table: pd.DataFrame, covariates: CovariateStack) -> np.ndarray:
+    """Gridded stock of the first metre at each row, Mg C ha⁻¹, from its columns `stock_rasters`.
+
+    Raises
+    ------
+    InputError : a raster's unit is none of a stock.
+    """
+    return _in_mg_ha(table, covariates, stock_rasters(covariates), STOCK_UNITS)
 
 
 def _satellite_npp(table: pd.DataFrame, covariates: CovariateStack) -> np.ndarray:

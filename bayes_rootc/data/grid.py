@@ -100,7 +100,13 @@ class MapGrid:
 
     def part(self, row: int, col: int, size: int) -> MapGrid:
         """Cells from a row and column on, `size` a side or up to the edge."""
-        rows, cols = (min(size, n - start) for n, start in zip(self.shape, (row, col), strict=True))
+        return self._box(row, col, *(min(size, n - start) for n, start in zip(self.shape, (row, col), strict=True)))
+
+    def rows(self, row: int, count: int) -> MapGrid:
+        """So many whole rows from one on, or up to the edge."""
+        return self._box(row, 0, min(count, self.shape[0] - row), self.shape[1])
+
+    def _box(self, row: int, col: int, rows: int, cols: int) -> MapGrid:
         west, north = self.bbox[0] + col * self.resolution, self.bbox[3] - row * self.resolution
         east, south = west + cols * self.resolution, north - rows * self.resolution
         return MapGrid(self.resolution, (max(west, -180.0), max(south, -90.0), min(east, 180.0), min(north, 90.0)))

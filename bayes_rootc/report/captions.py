@@ -176,7 +176,7 @@ def _uncertainty(results: Results) -> str:
     return (
         "Half the 95 % interval of I_loss over its absolute mean, in seven layers and in 0–200 cm: the paper's margin "
         f"of deviation. In half of the cells it is above {middle} in 0–200 cm. It has no bound where the mean is near "
-        "0. Every panel has its own colour scale, from the 2 % to the 98 % quantile of its cells."
+        "0: colours end at 10."
     )
 
 

@@ -48,6 +48,9 @@ from .style import (
 CERTAIN = 0.975
 """Probability of a sign from which on a map is dotted: the 95 % interval of the cell leaves out 0."""
 
+MOST_UNCERTAIN = 10.0
+"""Margin over mean at which the colours of its maps end."""
+
 TITLE, BAR = 0.24, 0.5
 """Room above and beneath a map, inches."""
 
@@ -239,7 +242,8 @@ def figure_layer_maps(results: Results, flux: str, statistic: str = "mean") -> F
         row, column = divmod(i, 2)
         values = maps.sel(layer=layer).values
         colours = "cividis" if relative else FLUX_MAPS[flux]
-        scale = Scale.of(values, colours, centred=flux == "iloss" and not relative)
+        limits = (0.0, MOST_UNCERTAIN) if relative else (None, None)  # the ratio has no bound where the mean is near 0
+        scale = Scale.of(values, colours, centred=flux == "iloss" and not relative, limits=limits)
         ax = sheet.axes(0.05 + column * (wide + 0.1), TITLE + row * (TITLE + tall + BAR), wide, tall)
         letter(ax, "abcdefgh"[i], f"{layer.replace('-', '–')} cm")
         name = f"half the 95 % interval of {FLUX_LABELS[flux]} / |mean|" if relative else flux_axis(flux)

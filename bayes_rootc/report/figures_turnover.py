@@ -16,6 +16,7 @@ from .style import (
     FLUX_COLOURS,
     FLUX_LABELS,
     draw_intervals,
+    few_log_ticks,
     letter,
     name_rows,
     new_figure,
@@ -177,8 +178,7 @@ def figure_histories(results: Results) -> Figure:
             ax.plot([], [], color=colour, marker=marker, ls="none", label=HISTORIES[prehistory])
         name_rows(ax, [f"{depth.replace('-', '–')} cm" for depth in table["depth_cm"].unique()])
         ax.set(xscale="log", xlabel=name)
-        ax.xaxis.set_major_formatter(plain_log())
-        ax.xaxis.set_minor_formatter(plain_log())
+        few_log_ticks(ax.xaxis)
     ax.legend(fontsize=6.5, loc="best")
     return fig
 

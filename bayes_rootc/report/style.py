@@ -10,8 +10,9 @@ from typing import Any
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure, SubFigure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import gaussian_kde
 
@@ -230,6 +231,13 @@ def name_rows(ax: Axes, names: list[str]) -> None:
     ax.set_ylim(max(len(names), 1) - 0.5, -0.5)
     ax.tick_params(axis="y", length=0)
     ax.grid(axis="x")
+
+
+def few_log_ticks(axis: Axis) -> None:
+    """Ticks at 1, 2 and 5 times powers of ten, in plain numbers: for log axes that span one power or two."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(plain_log())
+    axis.set_minor_formatter(NullFormatter())
 
 
 def plain_log() -> FuncFormatter:

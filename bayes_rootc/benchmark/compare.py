@@ -1,0 +1,368 @@
+"""An Earth system model beside the posterior of our maps.
+
+| variable | of the model | of ours |
+|---|---|---|
+| `nppRoot` | root production | I_root |
+| `npp`, `rh` | production, or respiration (equal to it at steady state), times our posterior of f_BNPP | I_root |
+| `cSoil`, `cSoilAbove1m` | carbon of all soil, of the first metre | gridded stock of 0–200, 0–100 cm |
+| `cSoilLevels` | carbon of soil layers | gridded stock of the seven layers |
+| `turnover` | log of cSoil / rh (else npp), or of `tau` | log of stock / I_bulk |
+
+The finer of the two grids is brought to the other: our members are averaged over the model's cells, or a finer model
+over ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ..constants import BIOMES, LAYER_NAMES, PROFILE_NAME
+from ..errors import InputError
+from ..files import write_csv
+from ..inference.sampling import summarise
+from ..mapping.totals import BAND_DEGREES
+from ..progress import Progress
+from ..report.results import Results
+from . import scores
+from .grids import ModelGrid
+from .members import Posterior, Source, posterior_on
+from .model_output import UNITS, ModelField, available, read_field
+
+TURNOVER = "turnover"
+VARIABLES = (*(name for name in UNITS if name != "tau"), TURNOVER)
+LEAST_COVER, GOOD_COVER = 0.5, 0.8
+"""Shares of our land on which a model must have values, and on which it has them when it is turned the right way."""
+
+MEDIAN_ERROR = 1.2533
+"""Standard error of a median over that of a mean."""
+
+METRE_LAYERS = 5
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A model beside the posterior on the same cells.
+
+    model : its name. variable, unit : what is compared. values : of the model, (layer, cell, member), or 1 in place of
+    members. reference : (layer, cell, member). layers : their names. grid, index : whose cells, and their places in it,
+    flattened, (cell,). weight : mapped land where both have values, ha, 0 elsewhere, (cell,). biome : 1–9, (cell,).
+    parts : what turnover is made of: `input`, `carbon` of the model, (cell, 1), `below`, its input times f_BNPP, and
+    `carbon_map`, `iroot`, `ibulk`, (cell, member).
+    """
+
+    model: str
+    variable: str
+    unit: str
+    values: NDArray[np.floating]
+    reference: NDArray[np.floating]
+    layers: tuple[str, ...]
+    grid: ModelGrid
+    index: NDArray[np.int64]
+    weight: NDArray[np.float64]
+    biome: NDArray[np.int64]
+    parts: dict[str, NDArray[np.floating]]
+    remarks: list[str]
+
+    @property
+    def lat(self) -> NDArray[np.float64]:
+        """Latitude of each cell."""
+        lat = self.grid.lat[:, None] if self.grid.regular else self.grid.lat
+        return np.broadcast_to(lat, self.grid.shape).ravel()[self.index]
+
+    def on_grid(self, values: NDArray) -> NDArray[np.float64]:
+        """Values of the cells, (cell,), on their grid, (rows, columns); NaN where there are none."""
+        field = np.full(self.grid.shape[0] * self.grid.shape[1], np.nan)
+        field[self.index] = np.where(self.weight > 0, values, np.nan)
+        return field.reshape(self.grid.shape)
+
+    def classes(self) -> Iterator[tuple[str, str, NDArray[np.bool_]]]:
+        """Groups of cells that are scored: all, biomes, and bands of latitude from north to south."""
+        land = self.weight > 0
+        yield "all", "all", land
+        for number, name in BIOMES.items():
+            if (land & (self.biome == number)).any():
+                yield "biome", name, land & (self.biome == number)
+        band = np.floor(self.lat / BAND_DEGREES) * BAND_DEGREES
+        for south in np.unique(band[land])[::-1]:
+            yield "latitude", f"{south:g} to {south + BAND_DEGREES:g}", land & (band == south)
+
+
+def compare(
+    paths: Sequence[Path],
+    variable: str,
+    results: Results,
+    *,
+    years: tuple[int, int] | None = None,
+    seed: int = 20,
+    progress: Progress | None = None,
+) -> list[Comparison]:
+    """Each model beside the posterior of a finished run.
+
+    Parameters
+    ----------
+    paths : a NetCDF file, or a folder of them, a model. variable : of `VARIABLES`. years : first and last that are
+        averaged. seed : of the errors of the gridded stock.
+
+    Raises
+    ------
+    InputError : a file of the run or of a model is missing or unusable, or a model seems to lie upside down.
+    """
+    source, known = Source.of(results), dict[tuple[bytes, bool], Posterior]()
+    out = []
+    for path in paths:
+        fields = _fields(path, variable, years)
+        first = next(iter(fields.values()))
+        for field in fields.values():
+            if field.grid.shape != first.grid.shape or not np.allclose(field.grid.lon_edges, first.grid.lon_edges):
+                raise InputError(f"`{first.variable}` and `{field.variable}` are on different grids", file=path)
+        layered = first.values.ndim == 3
+        grid, values = _common_grid(first.grid, {n: f.values for n, f in fields.items()}, source)
+        key = grid.lat_edges.tobytes() + grid.lon_edges.tobytes(), layered
+        if key not in known:
+            known[key] = posterior_on(grid, source, layered=layered, progress=progress)
+        out.append(_comparison(path, variable, fields, values, grid, known[key], source, seed))
+    return out
+
+
+def _fields(path: Path, variable: str, years: tuple[int, int] | None) -> dict[str, ModelField]:
+    if variable != TURNOVER:
+        return {variable: read_field(path, variable, years)}
+    there = available(path)
+    if "tau" in there:
+        return {"tau": read_field(path, "tau", years)}
+    flux = next((name for name in ("rh", "npp") if name in there), None)
+    if "cSoil" not in there or flux is None:
+        raise InputError(
+            f"turnover needs `cSoil` and `rh` (or `npp`), or `tau`; found {', '.join(sorted(there)) or 'none'}",
+            file=path,
+        )
+    return {name: read_field(path, name, years) for name in ("cSoil", flux)}
+
+
+def _common_grid(
+    grid: ModelGrid, values: dict[str, NDArray[np.float64]], source: Source
+) -> tuple[ModelGrid, dict[str, NDArray[np.float64]]]:
+    """The coarser of the grids of a model and of the maps, and the model's values on it."""
+    if np.median(grid.area_ha) >= 0.99 * np.median(source.grid.area_ha):
+        return grid, values
+    ours = ModelGrid.like(source.grid)
+    flat = {name: v.reshape(-1, grid.shape[0] * grid.shape[1]) for name, v in values.items()}
+    out = {name: np.full((len(v), ours.shape[0] * ours.shape[1]), np.nan) for name, v in flat.items()}
+    for row, cells in source.land():
+        overlap, at = grid.overlap(cells).T, row * ours.shape[1] + cells.index
+        for name, v in flat.items():
+            known = np.isfinite(v)
+            with np.errstate(invalid="ignore", divide="ignore"):
+                out[name][:, at] = ((overlap @ np.where(known, v, 0).T) / (overlap @ known.T.astype(float))).T
+    return ours, {name: v.reshape(*values[name].shape[:-2], *ours.shape) for name, v in out.items()}
+
+
+def _comparison(
+    path: Path,
+    variable: str,
+    fields: dict[str, ModelField],
+    on_grid: dict[str, NDArray[np.float64]],
+    grid: ModelGrid,
+    posterior: Posterior,
+    source: Source,
+    seed: int,
+) -> Comparison:
+    """The model's values and the map's, of one meaning and unit."""
+    cells = grid.shape[0] * grid.shape[1]
+    first = next(iter(fields.values()))
+    remarks = [remark for field in fields.values() for remark in field.remarks]
+    _check_orientation(path, next(iter(on_grid.values())), posterior)
+    model = {name: v.reshape(-1, cells)[:, posterior.index, None] for name, v in on_grid.items()}  # (layer, cell, 1)
+    iroot, ibulk = (a.transpose(1, 0, 2) for a in (posterior.iroot, posterior.ibulk))
+    carbon = posterior.stock.T[:, :, None] * _stock_errors(len(posterior.index), posterior.members, source, seed)
+    layers: tuple[str, ...] = (PROFILE_NAME,)
+    parts: dict[str, NDArray[np.floating]] = {}
+    values: NDArray[np.floating]
+    reference: NDArray[np.floating]
+    unit = "Mg C ha-1 yr-1"
+    match variable:
+        case "nppRoot":
+            values, reference = model[variable], iroot
+        case "npp" | "rh":
+            values, reference = model[variable] * posterior.f_bnpp, iroot
+        case "cSoil" | "cSoilLevels":
+            values, reference, unit = model[variable], carbon, "Mg C ha-1"
+            reference = carbon if len(values) > 1 else carbon.sum(axis=0, keepdims=True)
+        case "cSoilAbove1m":
+            values, reference = model[variable], carbon[:METRE_LAYERS].sum(axis=0, keepdims=True)
+            unit, layers = "Mg C ha-1", ("0-100",)
+        case _:
+            whole = carbon.sum(axis=0)
+            parts = {"carbon_map": whole, "iroot": iroot[0], "ibulk": ibulk[0]}
+            if "tau" in model:
+                age = model["tau"][0]
+            else:
+                flux = next(name for name in model if name != "cSoil")
+                parts |= {"carbon": model["cSoil"][0], "input": model[flux][0]}
+                parts["below"] = parts["input"] * posterior.f_bnpp
+                with np.errstate(invalid="ignore", divide="ignore"):
+                    age = parts["carbon"] / parts["input"]
+            with np.errstate(invalid="ignore", divide="ignore"):
+                values, reference = (np.log(np.where(a > 0, a, np.nan))[None] for a in (age, whole / ibulk[0]))
+            unit = "log yr"
+    if len(values) > 1:
+        layers = LAYER_NAMES
+    usable = (np.isfinite(values).any(axis=0) & np.isfinite(reference).any(axis=0)).all(axis=1)
+    weight = np.where(usable, posterior.area_ha, 0.0)
+    if not weight.any():
+        raise InputError(f"has no value of `{variable}` where our maps have land", file=path)
+    where = grid, posterior.index, weight, posterior.biome
+    return Comparison(first.model, variable, unit, values, reference, layers, *where, parts, remarks)
+
+
+def _check_orientation(path: Path, values: NDArray[np.float64], posterior: Posterior) -> None:
+    """A model that has no values where our land is, but would have if it were turned, lies the wrong way."""
+    field = values[0] if values.ndim == 3 else values
+
+    def cover(turned: NDArray) -> float:
+        there = turned.ravel()[posterior.index]
+        return float(posterior.area_ha[np.isfinite(there) & (there != 0)].sum() / posterior.area_ha.sum())
+
+    here = cover(field)
+    if here >= LEAST_COVER or field.shape[1] < 4:
+        return
+    turned = {
+        "latitudes seem to be upside down": field[::-1],
+        "longitudes seem to be off by 180°": np.roll(field, field.shape[1] // 2, axis=1),
+    }
+    for what, other in turned.items():
+        if cover(other) >= max(GOOD_COVER, 1.5 * here):
+            raise InputError(
+                f"{what}: it has values on {100 * here:.0f} % of our land, turned on {100 * cover(other):.0f} %",
+                file=path,
+            )
+
+
+def _stock_errors(cells: int, members: int, source: Source, seed: int) -> NDArray[np.float64]:
+    """Factors of the gridded stock, (cell, member), of mean 1: the scatter of measured layers about it, each cell for
+    itself, and the uncertainty of its bias, in all cells alike.
+    """
+    rng = np.random.default_rng(seed)
+    sd = source.stock.log_sd
+    shared = MEDIAN_ERROR * sd / np.sqrt(max(source.stock.compared, 1)) * rng.standard_normal(members)
+    own = sd * rng.standard_normal((cells, members), dtype=np.float32)
+    return np.exp(own + (shared - sd**2 / 2).astype(np.float32))
+
+
+def score_table(comparisons: Sequence[Comparison]) -> pd.DataFrame:
+    """`scores.csv`: a row a model, layer and group of cells. Scores that compare fields come with the 95 % interval of
+    the posterior.
+    """
+    rows = []
+    for c in comparisons:
+        for layer, name in enumerate(c.layers):
+            values, reference = c.values[layer], c.reference[layer]
+            known = np.isfinite(values).all(axis=1) & np.isfinite(reference).all(axis=1)
+            for group, label, inside in c.classes():
+                here = inside & known
+                if here.any():
+                    where = {"model": c.model, "variable": c.variable, "layer": name, "group": group, "class": label}
+                    rows.append(where | _scores(values[here], reference[here], c.weight[here]) | {"unit": c.unit})
+    return pd.DataFrame(rows)
+
+
+def _scores(values: NDArray, reference: NDArray, weight: NDArray) -> dict[str, object]:
+    difference = values - reference
+    correlation, ratio = scores.pattern(values, reference, weight)
+    draws = {
+        "model": weight @ np.broadcast_to(values, difference.shape) / weight.sum(),
+        "map": weight @ reference / weight.sum(),
+        "bias": scores.bias(difference, weight),
+        "rmse": scores.rmse(difference, weight),
+    }
+    if len(weight) > 2:  # a pattern needs more than two cells
+        draws |= {"correlation": correlation, "sd_ratio": ratio}
+        draws["distribution_score"] = scores.distribution_score(correlation, ratio)
+    row: dict[str, object] = {"area_mha": float(weight.sum()) / 1e6, "cells": len(weight)}
+    for name, draw in draws.items():
+        row |= {f"{name}_{key}": float(value) for key, value in summarise(draw).items()}
+    row["crps"] = float(weight @ scores.crps(difference) / weight.sum())
+    return row | scores.coverage(difference, weight) | scores.ilamb_scores(difference, reference, weight)
+
+
+def factor_table(comparisons: Sequence[Comparison]) -> pd.DataFrame:
+    """`turnover_factor.csv`: how many times too fast a model turns carbon over, and why, by biome and latitude.
+
+    factor = (input / carbon of the model) / (I_bulk / stock) is the product of `stock` (our stock over the model's),
+    `aboveground` (the model's input over the part of it that our f_BNPP sends below ground), `production` (that part
+    over I_root) and `loss` (I_root over I_bulk: what a model that sends all root carbon to bulk soil overlooks).
+    `loss_share`: log `loss` over log `factor`.
+    """
+    rows = []
+    for c in comparisons:
+        if not c.parts:
+            continue
+        for group, label, inside in c.classes():
+            w = c.weight[inside]
+            total = {name: w @ a[inside] for name, a in c.parts.items()}
+            if "carbon" in total:
+                turnover = total["input"] / total["carbon"]
+                draws = {
+                    "stock": total["carbon_map"] / total["carbon"],
+                    "aboveground": total["input"] / total["below"],
+                    "production": total["below"] / total["iroot"],
+                    "loss": total["iroot"] / total["ibulk"],
+                }
+            else:
+                carbon, age = c.parts["carbon_map"][inside].mean(axis=1, keepdims=True), np.exp(c.values[0][inside])
+                turnover, draws = w @ (carbon / age) / (w @ carbon), {"loss": total["iroot"] / total["ibulk"]}
+            factor = turnover / (total["ibulk"] / total["carbon_map"])
+            row: dict[str, object] = {"model": c.model, "group": group, "class": label, "area_mha": w.sum() / 1e6}
+            shares = {"loss_share": np.log(draws["loss"]) / np.log(factor)}
+            for name, draw in ({"factor": factor} | draws | shares).items():
+                row |= {f"{name}_{key}": float(value) for key, value in summarise(draw).items() if key != "mean"}
+            rows.append(row | {"probability_too_fast": float((factor > 1).mean())})
+    return pd.DataFrame(rows)
+
+
+def benchmark(
+    paths: Sequence[Path],
+    variable: str,
+    out: Path,
+    *,
+    data: Path | None = None,
+    years: tuple[int, int] | None = None,
+    progress: Progress | None = None,
+) -> tuple[Path, list[str]]:
+    """Scores and figures of models, in `benchmark/VARIABLE/` of the output folder of a run.
+
+    Returns
+    -------
+    The path of `scores.csv`, and remarks on what was done to the models' numbers.
+
+    Raises
+    ------
+    InputError : as `compare`; or two models have one name.
+    """
+    from .figures import save_benchmark_figures
+
+    results = Results.read(out, data=data)
+    try:
+        compared = compare(paths, variable, results, years=years, seed=int(results.run["seed"]), progress=progress)
+        names = [c.model for c in compared]
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise InputError(
+                f"two models are called {twice}: give each file or folder a name of its own (or `source_id`)"
+            )
+        folder = out / "benchmark" / variable
+        table = score_table(compared)
+        write_csv(folder / "scores.csv", table)
+        factors = factor_table(compared)
+        if len(factors):
+            write_csv(folder / "turnover_factor.csv", factors)
+        save_benchmark_figures(compared, table, factors, results, folder)
+    finally:
+        results.close()
+    return folder / "scores.csv", [f"{c.model}: {remark}" for c in compared for remark in c.remarks]

@@ -1,0 +1,184 @@
+"""The posterior of our maps on the grid of a model: means over its cells, member by member.
+
+Uncertainty goes from our cells to larger ones by members, each of which is one whole map (as in `mapping.totals`): it
+shrinks as far as the members' errors differ from cell to cell, and no further. To take cells for independent would let
+it vanish.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.typing import NDArray
+from scipy.special import expit
+
+from ..constants import BIOMES, LAYERS
+from ..data.covariates import CovariateStack
+from ..data.folder import metre_stock, stock_rasters
+from ..data.grid import MapGrid
+from ..mapping.learners import Learners
+from ..mapping.maps import MEMBER_CELLS, LandCells, MapModels, land_cells
+from ..mapping.model_file import read_learners
+from ..mapping.totals import THICKNESS_CM
+from ..models.bulk_input import StockSource, metre_share
+from ..progress import Progress
+from ..report.results import Results
+from .grids import ModelGrid
+
+STRIP_CELLS = 200_000
+"""Cells of the map grid, sea included, whose covariates are read at once."""
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """Members of one run's maps on those cells of another grid that hold some of the mapped land.
+
+    index : places of the cells in that grid, flattened, (cell,). area_ha : mapped land in each, (cell,). biome : which
+    covers most of it, 1–9, (cell,). iroot,
+    ibulk : means over that land, Mg C ha⁻¹ yr⁻¹, (cell, layer, member): the seven layers, or the profile alone. f_bnpp
+    : (cell, member). stock : gridded carbon of the seven layers, Mg C ha⁻¹, NaN where there is none, (cell, 7).
+    """
+
+    index: NDArray[np.int64]
+    area_ha: NDArray[np.float64]
+    biome: NDArray[np.int64]
+    iroot: NDArray[np.float32]
+    ibulk: NDArray[np.float32]
+    f_bnpp: NDArray[np.float32]
+    stock: NDArray[np.float64]
+
+    @property
+    def members(self) -> int:
+        """How many."""
+        return self.iroot.shape[2]
+
+
+@dataclass(frozen=True)
+class Source:
+    """What the maps of a finished run were made from.
+
+    grid : of the maps. learners, models : fitted forests. stock : what its gridded metre of carbon is worth.
+    """
+
+    grid: MapGrid
+    covariates: CovariateStack
+    learners: Learners
+    models: MapModels
+    nearest_km: float
+    stock: StockSource
+
+    @classmethod
+    def of(cls, results: Results) -> Source:
+        """Of an output folder.
+
+        Raises
+        ------
+        InputError : maps, models or the data folder are missing.
+        """
+        maps = results.maps
+        step = float(abs(maps["lat"][0] - maps["lat"][1])) if maps.sizes["lat"] > 1 else 180.0
+        west, north = float(maps["lon"][0]) - step / 2, float(maps["lat"][0]) + step / 2
+        box = west, north - step * maps.sizes["lat"], west + step * maps.sizes["lon"], north
+        west, south, east, north = (round(edge, 9) for edge in box)
+        learners = read_learners(results.out / "models" / "learners.npz")
+        with xr.open_dataset(results.path("posterior/root_shares.nc"), engine="h5netcdf") as shares:
+            models = MapModels.of(learners, shares["predictive"].values, shares["expected"].values)
+        sources = results.table("stock_sources").set_index("name")
+        layers, compared, bias, sd = (float(v) for v in sources.loc["gridded metre"].to_numpy(float))
+        stock = StockSource("gridded metre", int(layers), int(compared), bias, sd)
+        covariates = CovariateStack(results.folder / "covariates")
+        nearest = float(results.run["settings"].get("nearest_km", 100.0))
+        return cls(MapGrid(step, (west, south, east, north)), covariates, learners, models, nearest, stock)
+
+    def strips(self) -> Iterator[MapGrid]:
+        """The map grid, some rows at a time."""
+        rows = max(STRIP_CELLS // self.grid.shape[1], 1)
+        return (self.grid.rows(row, rows) for row in range(0, self.grid.shape[0], rows))
+
+    def land(self) -> Iterator[tuple[int, LandCells]]:
+        """Land of the map grid, some rows at a time, with the row where they begin."""
+        row = 0
+        for strip in self.strips():
+            yield row, land_cells(self.covariates, strip, nearest_km=self.nearest_km)
+            row += strip.shape[0]
+
+
+def posterior_on(
+    grid: ModelGrid, source: Source, *, layered: bool = False, progress: Progress | None = None
+) -> Posterior:
+    """Members of the maps on a model's cells; `layered`: of the seven layers, else of the profile."""
+    index = _land_of(grid, source)
+    n, members = len(index), len(source.learners.iroot.forest.trees_.root)
+    layers = len(LAYERS) if layered else 1
+    area, with_stock, biomes = np.zeros(n), np.zeros(n), np.zeros((n, 1 + max(BIOMES)))
+    iroot, ibulk = (np.zeros((n, layers, members), np.float32) for _ in range(2))
+    f_bnpp, stock = np.zeros((n, members), np.float32), np.zeros((n, len(LAYERS)))
+    for row, cells in source.land():
+        overlap = grid.overlap(cells)[index]
+        area += overlap.sum(axis=1)
+        for biome in BIOMES:
+            biomes[:, biome] += overlap @ (cells.biome == biome)
+        carbon = _stock(cells, source)
+        known = np.isfinite(carbon[:, 0])
+        with_stock += overlap @ known
+        stock += overlap @ np.where(known[:, None], carbon, 0)
+        for start in range(0, len(cells.X), MEMBER_CELLS):
+            part = slice(start, start + MEMBER_CELLS)
+            weight = overlap[:, part]
+            found = np.flatnonzero(np.diff(weight.indptr))
+            fluxes = _members(cells.X[part], cells.biome[part], source, layered=layered)
+            for target, values in zip((iroot, ibulk, f_bnpp), fluxes, strict=True):
+                summed = weight[found].astype(np.float32) @ values.reshape(len(values), -1)
+                target[found] += summed.reshape(len(found), *target.shape[1:])
+        if progress:
+            progress(min(row + cells.grid.shape[0], source.grid.shape[0]), source.grid.shape[0])
+    land = area > 0
+    stock = np.divide(stock, with_stock[:, None], out=np.full_like(stock, np.nan), where=with_stock[:, None] > 0)
+    for values in (iroot, ibulk, f_bnpp):
+        values /= np.where(land, area, 1).astype(np.float32).reshape(-1, *[1] * (values.ndim - 1))
+    kept = (index, area, biomes.argmax(axis=1), iroot, ibulk, f_bnpp, stock)
+    return Posterior(*(kept if land.all() else (a[land] for a in kept)))
+
+
+def _land_of(grid: ModelGrid, source: Source) -> NDArray[np.int64]:
+    """Cells of a grid that hold land of the maps' biome raster."""
+    found = np.zeros(grid.shape[0] * grid.shape[1], bool)
+    for strip in source.strips():
+        biome = source.covariates.on_grid(strip, [])["biome"].values.ravel().astype(np.int64)
+        index = np.flatnonzero(biome)
+        overlap = grid.overlap(LandCells(strip, index, biome[index], np.empty((len(index), 0), np.float32)))
+        found |= overlap.sum(axis=1) > 0
+    return np.flatnonzero(found)
+
+
+def _members(
+    X: NDArray[np.float32], biome: NDArray[np.int64], source: Source, *, layered: bool
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """I_root and I_bulk, (n, layer, member), and f_BNPP, (n, member)."""
+    models, members = source.models, np.arange(len(source.learners.iroot.forest.trees_.root))
+    root = np.exp(models.iroot.calibration.stretched(models.forests[0].members(X, threads=2)))
+    bulk = np.exp(models.ibulk.calibration.stretched(models.forests[1].members(X, threads=2)))
+    bulk *= THICKNESS_CM.astype(np.float32)[:, None]
+    bulk = bulk[:, :, members % bulk.shape[2]]
+    allocated = source.learners.f_bnpp
+    fraction = expit(allocated.calibration.stretched(allocated.forest.compiled().members(X, threads=2)))
+    fraction = fraction[:, members % fraction.shape[1]].astype(np.float32)
+    if not layered:
+        return root[:, None], bulk.sum(axis=1, keepdims=True), fraction
+    shares = models.expected_shares[members % len(models.expected_shares)].astype(np.float32)
+    return root[:, None] * shares[:, biome - 1].transpose(1, 2, 0), bulk, fraction
+
+
+def _stock(cells: LandCells, source: Source) -> NDArray[np.float64]:
+    """Gridded carbon of the seven layers of each cell, without its bias at measured layers, Mg C ha⁻¹: (n, 7)."""
+    names = stock_rasters(source.covariates)
+    stack = source.covariates.on_grid(cells.grid, names, nearest_km=source.nearest_km)
+    table = pd.DataFrame({name: stack[name].values.ravel()[cells.index] for name in names}, range(len(cells.index)))
+    metre = metre_stock(table, source.covariates) * np.exp(source.stock.log_bias)
+    edges = (0, *(bottom for _, bottom in LAYERS))
+    above = np.stack([metre_share(np.full(len(metre), float(depth)), cells.biome) for depth in edges], axis=1)
+    return metre[:, None] * np.diff(above, axis=1)
