@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 
 BAD_INPUT = 2
 INTERRUPTED = 130
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+"""No space, no quota, a file too large, a file system that cannot be written to."""
 
 MAP_SETTINGS = tuple("resolution bbox map_like map_mode zones zone_field map_formats tile workers".split())
 
@@ -60,17 +64,30 @@ def main(argv: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(f"bayes-rootc: {error}", file=sys.stderr)
         return BAD_INPUT
+    except BrokenPipeError:  # `bayes-rootc check | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except PermissionError as error:
         print(
             f"bayes-rootc: {error.filename}: {error.strerror}; expected a folder that can be written", file=sys.stderr
         )
         return BAD_INPUT
+    except OSError as error:
+        if error.errno not in NO_ROOM and not any(os.strerror(code) in str(error) for code in NO_ROOM):
+            raise
+        place = f"{error.filename}: " if error.filename else ""
+        print(f"bayes-rootc: {place}no room to write ({_reason(error)}); what is finished is kept", file=sys.stderr)
+        return BAD_INPUT
     except KeyboardInterrupt:
-        print("bayes-rootc: stopped; tables and files of finished stages are kept", file=sys.stderr)
+        print(
+            "bayes-rootc: stopped; what is finished is kept (`map --resume` and `fit --simulations` go on from there)",
+            file=sys.stderr,
+        )
         return INTERRUPTED
-    except BrokenPipeError:  # `bayes-rootc check | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+
+
+def _reason(error: OSError) -> str:
+    return next((os.strerror(code) for code in NO_ROOM if os.strerror(code) in str(error)), error.strerror or "")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -295,11 +312,23 @@ def _command(commands, name, function, text, example):  # type: ignore[no-untype
     return parser
 
 
+@contextmanager
+def _owned(out: Path, *, finished: bool = False) -> Iterator[None]:
+    """Writes into the output folder alone; `finished`: it must be there."""
+    from .files import owned  # loads pandas, which takes longer than to say what the commands are
+
+    if finished and not out.is_dir():
+        raise InputError("no such output folder", file=out)
+    with owned(out):
+        yield
+
+
 def _run(arguments: argparse.Namespace) -> None:
     settings = _settings(arguments)
     from .pipeline import run
 
-    print(run(settings))
+    with _owned(settings.out):
+        print(run(settings))
 
 
 def _fit(arguments: argparse.Namespace) -> None:
@@ -316,7 +345,8 @@ def _fit(arguments: argparse.Namespace) -> None:
         raise InputError(f'{asked}: a check of the hierarchical fit, which turnover_prior = "weak" leaves out')
     from .single_fit import fit
 
-    print(fit(arguments.name, settings, **checks))
+    with _owned(settings.out):
+        print(fit(arguments.name, settings, **checks))
 
 
 def _train(arguments: argparse.Namespace) -> None:
@@ -325,7 +355,8 @@ def _train(arguments: argparse.Namespace) -> None:
     settings = _settings(arguments)
     from .learner_comparison import train_and_compare
 
-    print(train_and_compare(settings, folds=arguments.folds))
+    with _owned(settings.out):
+        print(train_and_compare(settings, folds=arguments.folds))
 
 
 def _map(arguments: argparse.Namespace) -> None:
@@ -335,20 +366,23 @@ def _map(arguments: argparse.Namespace) -> None:
         raise InputError("no such data folder", file=folder)
     from .map_making import map_again
 
-    print(map_again(folder, settings, resume=arguments.resume, dask=arguments.dask))
+    with _owned(settings.out):
+        print(map_again(folder, settings, resume=arguments.resume, dask=arguments.dask))
 
 
 def _estimate(arguments: argparse.Namespace) -> None:
     settings = _settings(arguments)
     from .single_fit import estimate_again
 
-    print(estimate_again(settings))
+    with _owned(settings.out):
+        print(estimate_again(settings))
 
 
 def _report(arguments: argparse.Namespace) -> None:
     from .report.html import write_report
 
-    print(write_report(arguments.out, arguments.data))
+    with _owned(arguments.out, finished=True):
+        print(write_report(arguments.out, arguments.data))
 
 
 def _benchmark(arguments: argparse.Namespace) -> None:
@@ -357,7 +391,8 @@ def _benchmark(arguments: argparse.Namespace) -> None:
     years = tuple(arguments.years) if arguments.years else None
     if years and years[0] > years[1]:
         raise InputError(f"--years {years[0]} {years[1]}: expected the first before the last")
-    path, remarks = benchmark(arguments.models, arguments.variable, arguments.out, data=arguments.data, years=years)
+    with _owned(arguments.out, finished=True):
+        path, remarks = benchmark(arguments.models, arguments.variable, arguments.out, data=arguments.data, years=years)
     for remark in remarks:
         print(remark, file=sys.stderr)
     print(path)

@@ -12,6 +12,37 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from filelock import FileLock, Timeout
+
+from .errors import InputError
+
+PARTIAL = ".partial-"
+"""How the names of files begin that are not whole yet."""
+
+
+@contextmanager
+def owned(folder: Path) -> Iterator[None]:
+    """Makes an output folder one process's own while the block lasts; what a killed one left half-written is removed.
+
+    The lock is the system's: it ends with the process, however that ends.
+
+    Raises
+    ------
+    InputError : another process has it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        message = "another bayes-rootc is writing into it: wait for it, or take another folder"
+        raise InputError(message, file=folder) from None
+    try:
+        for path in folder.rglob(f"{PARTIAL}*"):
+            path.unlink(missing_ok=True)
+        yield
+    finally:
+        lock.release()
 
 
 @contextmanager
@@ -20,7 +51,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     it does not.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f"{PARTIAL}{path.stem}-", suffix=path.suffix)
     os.close(handle)
     temporary = Path(name)
     try:

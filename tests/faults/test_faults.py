@@ -1,0 +1,249 @@
+"""Whatever happens, a file is whole or not there, what is finished stays, and the next command goes on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import re
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import psutil
+import pytest
+import rasterio
+import xarray as xr
+
+import bayes_rootc
+from bayes_rootc.cli import main
+from bayes_rootc.files import PARTIAL, owned
+
+KILLS = int(os.environ.get("KILLS", "6"))
+"""Random moments; `KILLS=200 make test ARGS='-k killed'` for more."""
+
+COMMANDS = ("fit", "train", "map", "report")
+TIMES = re.compile("seconds|mib")
+"""Columns that differ from run to run."""
+
+
+@pytest.fixture(scope="module")
+def finished(quick_run, tmp_path_factory) -> Path:
+    """A finished output folder to spoil."""
+    return Path(shutil.copytree(quick_run, tmp_path_factory.mktemp("faults") / "out"))
+
+
+@pytest.fixture(scope="module")
+def settings(demo_world, tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("settings") / "settings.toml"
+    path.write_text(f'data = "{demo_world.folder}"\nresolution = 4.0\nquick = true\n')
+    return path
+
+
+def command(name: str, settings: Path, out: Path) -> list[str]:
+    words = {"fit": ["fit", "root-depth"], "map": ["map", "--resume"]}.get(name, [name])
+    if name == "report":
+        return ["report", "--from", str(out)]
+    return [words[0], *words[1:2], str(settings), "--out", str(out)] if name == "fit" else [
+        words[0], str(settings), "--out", str(out), *words[1:]
+    ]  # fmt: skip
+
+
+def start(words: list[str], **options) -> subprocess.Popen:
+    run = [sys.executable, "-m", "bayes_rootc", *words]
+    return subprocess.Popen(run, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
+
+
+def files(out: Path) -> list[Path]:
+    """What a user sees."""
+    return [p for p in sorted(out.rglob("*")) if p.is_file() and not any(part.startswith(".") for part in p.parts)]
+
+
+def assert_whole(out: Path) -> None:
+    """Every file can be read to its end."""
+    for path in files(out):
+        match path.suffix:
+            case ".csv":
+                assert path.read_bytes() == b"\n" or len(pd.read_csv(path).columns), path
+            case ".json":
+                json.loads(path.read_text(encoding="utf-8"))
+            case ".nc":
+                with xr.open_datatree(path, engine="h5netcdf") as tree:
+                    tree.load()
+            case ".npz":
+                with np.load(path, allow_pickle=False) as arrays:
+                    assert all(arrays[name].size >= 0 for name in arrays)
+            case ".tif":
+                with rasterio.open(path) as source:
+                    source.read()
+            case ".png":
+                assert path.read_bytes()[-8:-4] == b"IEND", path
+            case ".html":
+                assert path.read_text(encoding="utf-8").rstrip().endswith("</html>"), path
+
+
+def digest(out: Path) -> dict[str, str]:
+    """Checksums of all that does not say when or how long."""
+    sums = {}
+    for path in files(out):
+        if path.suffix == ".csv":
+            table = pd.read_csv(path) if path.read_bytes().strip() else pd.DataFrame()
+            content = table[[c for c in table if not TIMES.search(c)]].to_csv().encode()
+        elif path.suffix == ".nc":
+            with xr.open_datatree(path, engine="h5netcdf") as tree:
+                content = b"".join(
+                    np.ascontiguousarray(values.values).tobytes()
+                    for node in tree.subtree
+                    for _, values in sorted(node.to_dataset().data_vars.items())
+                    if values.dtype.kind in "fiub"
+                )
+        elif path.suffix in (".tif", ".png", ".npz"):
+            content = path.read_bytes()
+        else:
+            continue
+        sums[str(path.relative_to(out))] = hashlib.sha256(content).hexdigest()
+    return sums
+
+
+def test_killed_at_any_moment_nothing_is_lost(finished, settings, tmp_path):
+    """kill -9 over fit, train, map and report; then each once to its end: as if nothing had happened."""
+    undisturbed, disturbed = (Path(shutil.copytree(finished, tmp_path / name)) for name in ("quiet", "killed"))
+    seconds = {}
+    for name in COMMANDS:
+        begun = time.monotonic()
+        assert start(command(name, settings, undisturbed)).wait() == 0
+        seconds[name] = time.monotonic() - begun
+    rng, died = random.Random(7), 0
+    for number in range(KILLS):
+        name = COMMANDS[number % len(COMMANDS)]
+        process = start(command(name, settings, disturbed))
+        time.sleep(rng.uniform(0, seconds[name]))
+        process.kill()
+        died += process.wait() == -signal.SIGKILL
+        assert_whole(disturbed)
+    assert died > KILLS / 2
+    for name in COMMANDS:
+        assert start(command(name, settings, disturbed)).wait() == 0
+    assert digest(disturbed) == digest(undisturbed)
+    assert not list(disturbed.rglob(f"{PARTIAL}*"))
+
+
+def limited(size: int) -> Callable[[], None]:
+    """Files cannot grow beyond so many bytes: what a full disk is to a program."""
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+
+    return limit
+
+
+@pytest.mark.parametrize(("name", "size"), [("fit", 20_000), ("map", 60_000), ("report", 40_000), ("train", 9_000)])
+def test_on_a_full_disk_there_is_one_line_and_what_was_there_stays(finished, settings, name, size):
+    before = digest(finished)
+    process = start(command(name, settings, finished), preexec_fn=limited(size))
+    _, err = process.communicate()
+    last = err.strip().splitlines()[-1]
+    assert process.returncode == 2 and last.startswith("bayes-rootc: ") and "no room to write" in last, err
+    assert "Traceback" not in err
+    assert_whole(finished)
+    after = digest(finished)
+    assert set(before) <= set(after)
+    assert not list(finished.rglob(f"{PARTIAL}*"))
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(settings, capsys):
+    assert main(["fit", "root-depth", str(settings), "--out", "/sys/bayes-rootc"]) == 2
+    assert "expected a folder that can be written" in capsys.readouterr().err
+
+
+def test_two_at_once_in_one_folder(finished, settings, capsys):
+    with owned(finished):
+        for name in COMMANDS:
+            assert main(command(name, settings, finished)) == 2
+            said = capsys.readouterr().err
+            assert "another bayes-rootc is writing into it" in said and str(finished) in said
+
+
+def test_the_lock_ends_with_its_process_and_what_that_left_is_removed(tmp_path):
+    script = f"""
+import time
+from pathlib import Path
+from bayes_rootc.files import atomic_path, owned
+out = Path({str(tmp_path)!r})
+with owned(out), atomic_path(out / "tables" / "a.csv") as temporary:
+    temporary.write_text("half")
+    print("there", flush=True)
+    time.sleep(60)
+"""
+    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    assert process.stdout and process.stdout.readline().strip() == "there"
+    process.kill()
+    process.wait()
+    assert list(tmp_path.rglob(f"{PARTIAL}*"))
+    with owned(tmp_path):
+        assert not list(tmp_path.rglob(f"{PARTIAL}*"))
+
+
+def test_interrupted_it_stops_cleanly_and_says_what_is_kept(finished, settings):
+    process = start(command("train", settings, finished))
+    assert process.stderr
+    while "check" not in (line := process.stderr.readline()):
+        assert line, "it ended before"
+    time.sleep(1)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate()
+    assert process.returncode == 130 and err.strip().splitlines()[-1].startswith("bayes-rootc: stopped"), err
+    assert "Traceback" not in err
+    assert_whole(finished)
+    assert not list(finished.rglob(f"{PARTIAL}*"))
+
+
+def test_a_dask_worker_that_dies_is_replaced(finished, settings):
+    before = digest(finished / "maps")
+    process = start([*command("map", settings, finished)[:-1], "--dask", "local", "--workers", "2", "--tile", "16"])
+    tiles, killed = finished / "maps" / ".unfinished" / "tiles", 0
+    while process.poll() is None and not killed:
+        time.sleep(0.02)
+        if not list(tiles.glob("[0-9]*.npz")):
+            continue
+        children = psutil.Process(process.pid).children(recursive=True)
+        workers = [c for c in children if "spawn_main" in " ".join(c.cmdline())]
+        if workers:
+            workers[-1].kill()
+            killed += 1
+    _, err = process.communicate()
+    assert process.returncode == 0 and killed, err
+    plain = start([*command("map", settings, finished)[:-1], "--tile", "16"])
+    after = digest(finished / "maps")
+    assert plain.wait() == 0
+    assert digest(finished / "maps") == after and set(after) == set(before)
+
+
+def test_the_clock_decides_nothing():
+    """A clock that is set while we work changes no result: the time of day is only written down."""
+    allowed = {"record.py", "fetch.py", "export.py"}
+    package = Path(bayes_rootc.__file__).parent
+    users = {
+        path.name
+        for path in package.rglob("*.py")
+        if re.search(r"time\.time\(|datetime\.now|date\.today|utcnow", path.read_text(encoding="utf-8"))
+    }
+    assert users <= allowed
+
+
+def test_nothing_of_a_user_is_unpickled_or_evaluated():
+    package = Path(bayes_rootc.__file__).parent
+    forbidden = re.compile(
+        r"\bpickle\b|\beval\(|\bexec\(|allow_pickle=True|yaml\.load|shell=True|os\.system|joblib\.load"
+    )
+    found = [p.name for p in package.rglob("*.py") if forbidden.search(p.read_text(encoding="utf-8"))]
+    assert found == []
