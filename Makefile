@@ -5,7 +5,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup run test lint format bench lock clean
+.PHONY: help setup run test lint format docs bench lock clean
 
 help: ## show this help
 	@echo "bayes-rootc: how much root carbon really reaches the soil"
@@ -30,6 +30,11 @@ lint: $(VENV)/.ready ## formatting, lint and types
 format: $(VENV)/.ready ## format the code, mend what lint can mend
 	$(VENV)/bin/ruff format
 	$(VENV)/bin/ruff check --fix
+
+# Material for MkDocs would else say, on every build, until when it is maintained.
+docs: $(VENV)/.ready ## the documentation, a static site, from the repository alone
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs build --quiet --strict
+	@echo "Documentation: $(CURDIR)/build/site/index.html"
 
 bench: $(VENV)/.ready ## speed, beside what one would use instead
 	$(VENV)/bin/python -m benchmarks $(ARGS)

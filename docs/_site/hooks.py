@@ -1,0 +1,223 @@
+"""What MkDocs calls while it builds: parts of pages that are read from the package, so that they cannot lag behind it.
+
+A page asks for one by a comment on a line of its own: `<!-- commands -->`, or with an argument,
+`<!-- readme: Data -->`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import importlib
+import inspect
+import math
+import os
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+from unittest.mock import patch
+
+ROOT = Path(__file__).parents[2]
+MARKER = re.compile(r"^<!-- (\w[\w ]*?)(?:: (.+?))? -->$", re.MULTILINE)
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """Called by MkDocs with the text of each page."""
+    return MARKER.sub(lambda found: PARTS[found[1]](*filter(None, [found[2]])), markdown)
+
+
+def readme(heading: str) -> str:
+    """A section of README.md, without its heading."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    return re.search(rf"^## {re.escape(heading)}\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)[1].strip()
+
+
+def include(name: str) -> str:
+    """A Markdown file of the repository."""
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def listing(name: str) -> str:
+    """A file of the repository, as it is."""
+    language = {".py": "python", ".cff": "yaml"}.get(Path(name).suffix, "text")
+    return f"```{language}\n{include(name).rstrip()}\n```"
+
+
+def tutorial() -> str:
+    """`docs/tutorial.py` step by step: its comments as text, the code between them as it is."""
+    source = include("docs/tutorial.py")
+    introduction = ast.get_docstring(ast.parse(source)) or ""
+    before, *steps = re.split(r"^# (?=\d+\. )", source.split('"""', 2)[2], flags=re.MULTILINE)
+    parts = [introduction, f"```python\n{before.strip()}\n```"]
+    for step in steps:
+        comment, code = step.split("\n", 1)
+        number, title, more = re.match(r"(\d+)\. (.+?)[.:](?: (.*))?$", comment).groups()
+        text = f"{more[0].upper()}{more[1:]}" if more else ""
+        parts += [f"## {number}. {title}", text, f"```python\n{code.strip()}\n```"]
+    return "\n\n".join(parts)
+
+
+def commands() -> str:
+    """Every command: usage, arguments, what it writes, example."""
+    from bayes_rootc.cli import _parser
+
+    with patch.dict(os.environ, {"COLUMNS": "100", "NO_COLOR": "1"}):
+        parser = _parser()
+        (choices,) = (a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
+        summaries = {action.dest: action.help or "" for action in choices._choices_actions}
+        parts = ["| command | |", "|---|---|"]
+        parts += [f"| [`{name}`](#{name}) | {_cell(summaries[name])} |" for name in choices.choices]
+        for name, command in choices.choices.items():
+            parts += ["", f"## `{name}` {{ #{name} }}", "", command.description or "", ""]
+            parts += ["```text", command.format_usage().removeprefix("usage: ").rstrip(), "```", ""]
+            for group in command._action_groups:
+                actions = [a for a in group._group_actions if a.help != argparse.SUPPRESS and a.dest != "help"]
+                if actions:
+                    parts += ["", f"*{(group.title or '').capitalize()}*", "", "| argument | meaning |", "|---|---|"]
+                    parts += [f"| {_names(a)} | {_help(a)} |" for a in actions]
+            if command.epilog:
+                parts += ["", "```text", command.epilog.strip(), "```"]
+    return "\n".join(parts)
+
+
+def _names(action: argparse.Action) -> str:
+    """How an argument is written on the command line."""
+    values = " ".join(action.metavar) if isinstance(action.metavar, tuple) else action.metavar or ""
+    if not values and (action.choices or not action.option_strings):
+        values = action.dest.upper()
+    return f"`{' '.join(part for part in (*action.option_strings, values) if part)}`"
+
+
+def _help(action: argparse.Action) -> str:
+    text = _cell(action.help or "")
+    if action.choices:
+        text += f"{'; ' if text else ''}one of {', '.join(f'`{choice}`' for choice in action.choices)}"
+    return text + (" (required)" if action.option_strings and action.required else "")
+
+
+def settings() -> str:
+    """Every field of `RunSettings`: name, values, default, and the docstring under it."""
+    from bayes_rootc.settings import RunSettings
+
+    rows = ["| setting | values | default | meaning |", "|---|---|---|---|"]
+    for field, meaning in _documented_fields(RunSettings):
+        info = RunSettings.model_fields[field]
+        limits = [
+            f"{sign} {value:g}" for m in info.metadata for name, sign in LIMITS if _is(value := getattr(m, name, None))
+        ]
+        values = ", ".join([_values(info.annotation), *limits])
+        rows.append(f"| `{field}` | {values} | `{_toml(info.default)}` | {_cell(meaning)} |")
+    return "\n".join(rows)
+
+
+LIMITS = (("ge", "≥"), ("gt", ">"), ("le", "≤"))
+WORDS = {int: "whole number", float: "number", bool: "`true`, `false`", Path: "path", str: "text"}
+
+
+def _is(value: Any) -> bool:
+    return value is not None
+
+
+def _values(kind: Any) -> str:
+    """What a setting of a type may be, in words."""
+    inner = [part for part in get_args(kind) if part is not type(None)]
+    if get_origin(kind) is Literal:
+        return ", ".join(f'`"{value}"`' for value in inner)
+    if get_origin(kind) is tuple:
+        return f"list of {_values(inner[0])}" if inner[-1] is Ellipsis else f"{len(inner)} {_values(inner[0])}s"
+    if inner:  # `X | None`, which may be left out, or X with conditions
+        return _values(inner[0])
+    return WORDS.get(kind, getattr(kind, "__name__", str(kind)))
+
+
+def _toml(value: Any) -> str:
+    """A default as one would write it in a settings file; none: that there is none."""
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_toml, value))}]"
+    return f"{value:g}" if isinstance(value, int | float) else f'"{value}"'
+
+
+def _documented_fields(model: type) -> Iterator[tuple[str, str]]:
+    """Name and docstring of each field of a class; a docstring is of all fields above it that have none."""
+    (tree,) = ast.parse(inspect.getsource(model)).body
+    waiting: list[str] = []
+    for node in tree.body:
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            waiting.append(node.target.id)
+        elif waiting and isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            yield from ((name, str(node.value.value)) for name in waiting)
+            waiting = []
+    yield from ((name, "") for name in waiting)
+
+
+def priors(model: str) -> str:
+    """The `PRIORS` of a model: parameter, prior, meaning."""
+    rows = ["| parameter | prior | meaning |", "|---|---|---|"]
+    for name, (numbers, *words) in importlib.import_module(f"bayes_rootc.models.{model}").PRIORS.items():
+        family, _, meaning = "; ".join(words).partition("; ")
+        rows.append(f"| `{name}` | {_prior(numbers, family)} | {_cell(meaning)} |")
+    return "\n".join(rows)
+
+
+def _prior(numbers: Any, family: str) -> str:
+    match family:
+        case "log-normal":
+            return f"log-normal, median {math.exp(numbers[0]):.3g}, sd of the logarithm {numbers[1]:g}"
+        case "normal" if isinstance(numbers, tuple):
+            return f"Normal({numbers[0]:g}, {numbers[1]:g})"
+        case "normal":
+            return f"Normal, sd {numbers:g}"
+        case "half-normal":
+            return f"half-normal, scale {numbers:g}"
+    raise ValueError(f"unknown family of a prior: {family}")
+
+
+def public_names() -> str:
+    """Names that `bayes_rootc` itself offers, each with the first sentence of its docstring."""
+    import bayes_rootc
+
+    rows = ["| name | |", "|---|---|"]
+    for name in sorted(bayes_rootc.__all__, key=str.lower):
+        item = getattr(bayes_rootc, name)
+        first = re.split(r"(?<=\.)\s|:\s*$|\n\n", inspect.getdoc(item) or "")[0]
+        rows.append(f"| [`{name}`][{item.__module__}.{item.__qualname__}] | {_cell(first)} |")
+    return "\n".join(rows)
+
+
+def figures() -> str:
+    """Functions of `report.figures` that draw a figure, and what."""
+    from bayes_rootc.report import figures as module
+
+    rows = ["| function | |", "|---|---|"]
+    for name in sorted((n for n in vars(module) if n.startswith("figure_")), key=_by_number):
+        rows.append(f"| `{name}` | {_cell((inspect.getdoc(getattr(module, name)) or '').split(chr(10) * 2)[0])} |")
+    return "\n".join(rows)
+
+
+def _by_number(name: str) -> tuple[bool, str]:
+    """The paper's figures first."""
+    return re.search(r"\d", name) is None, name
+
+
+def _cell(text: str) -> str:
+    """Text for a cell of a table."""
+    return " ".join(text.replace("%%", "%").replace("|", "\\|").split())
+
+
+PARTS: dict[str, Callable[..., str]] = {
+    "readme": readme,
+    "include": include,
+    "listing": listing,
+    "tutorial": tutorial,
+    "commands": commands,
+    "settings": settings,
+    "priors": priors,
+    "public names": public_names,
+    "figures": figures,
+}
+"""What a page may ask for."""
