@@ -21,5 +21,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "mapping.learners": ["PosteriorForest"],
         "models.radiocarbon": ["LogNormalPrior", "delta14c", "invert"],
         "models.root_depth": ["layer_fractions"],
+        "report.results": ["Results"],
     },
 )

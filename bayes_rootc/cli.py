@@ -72,6 +72,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"bayes-rootc: {error.filename}: {error.strerror}; expected a folder that can be written", file=sys.stderr
         )
         return BAD_INPUT
+    except (FileExistsError, NotADirectoryError) as error:
+        print(f"bayes-rootc: {error.filename}: is a file; expected a folder", file=sys.stderr)
+        return BAD_INPUT
     except OSError as error:
         if error.errno not in NO_ROOM and not any(os.strerror(code) in str(error) for code in NO_ROOM):
             raise

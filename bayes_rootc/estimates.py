@@ -74,7 +74,8 @@ def site_table(estimates: list[Estimate]) -> pd.DataFrame:
         for layer, name in enumerate([*LAYER_NAMES, PROFILE_NAME]):
             fluxes = {"iroot": root[:, layer], "ibulk": bulk[:, layer]}
             fluxes["iloss"] = fluxes["iroot"] - fluxes["ibulk"]
-            fluxes["share"] = 1 - fluxes["ibulk"] / fluxes["iroot"]
+            with np.errstate(invalid="ignore", divide="ignore"):  # a draw without any root there
+                fluxes["share"] = 1 - fluxes["ibulk"] / fluxes["iroot"]
             columns = {}
             for quantity, draws in fluxes.items():
                 found = summarise(draws.astype(float), axis=1)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -257,7 +258,7 @@ def infer_bulk_input(inputs: Inputs, turnover: Turnover, settings: RunSettings) 
     return BulkInput(stocks, density, sources, measured, standard)
 
 
-def harmonise_measured(inputs: Inputs, stocks: pd.DataFrame, density: NDArray) -> NDArray[np.float64]:
+def harmonise_measured(inputs: Inputs, stocks: pd.DataFrame, density: NDArray[Any]) -> NDArray[np.float64]:
     """I_bulk of the seven layers of every profile, (profile, 7, draw), NaN where measured layers do not cover one."""
     layers, known = inputs.layers, stocks["stock"].notna().to_numpy()
     profile = layers["profile_index"].to_numpy()
@@ -351,7 +352,7 @@ def infer_regression[R: Response](
     return fit
 
 
-def tasks_of(inputs: Inputs, stocks: pd.DataFrame, density: NDArray, settings: RunSettings) -> dict[str, Task]:
+def tasks_of(inputs: Inputs, stocks: pd.DataFrame, density: NDArray[Any], settings: RunSettings) -> dict[str, Task]:
     """The responses that are learnt; `tables/variograms.csv` says how far apart their sites err alike."""
     seed = step_seed(settings, "variograms")
     tasks = learner_tasks(inputs, stocks, density, block_km=settings.block_km, seed=seed)

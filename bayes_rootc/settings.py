@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
-import tomllib
 import zlib
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 import pydantic
 
 from .data.atmosphere import Prehistory
-from .data.grid import WORLD
+from .data.grid import MIN_CELL, WORLD, MapGrid
+from .data.tables import reason_of, shown
+from .data.toml import first_error, read_toml
 from .errors import InputError
+
+
+def _possible(path: Path) -> Path:
+    """Refuses what no file could be called; whether there is one is another question."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        pass
+    except (OSError, ValueError) as error:
+        raise ValueError(f"`{shown(path)}` is not a path ({reason_of(error)})") from None
+    return path
+
+
+Place = Annotated[Path, pydantic.AfterValidator(_possible)]
 
 
 class RunSettings(pydantic.BaseModel):
@@ -21,11 +36,11 @@ class RunSettings(pydantic.BaseModel):
     Relative paths are counted from the folder in which the command is given.
     """
 
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    data: Path | None = None
+    data: Place | None = None
     """Data folder; none: the simulated demo world."""
-    out: Path = Path("out")
+    out: Place = Path("out")
     """Output folder."""
     seed: int = pydantic.Field(20, ge=0)
     """All randomness flows from it."""
@@ -64,17 +79,17 @@ class RunSettings(pydantic.BaseModel):
     sampler: Literal["pymc", "nutpie", "numpyro", "blackjax"] = "numpyro"
     """What draws the regressions; `docs/method.md` has their speeds."""
 
-    resolution: float = pydantic.Field(0.5, gt=0, le=30)
+    resolution: float = pydantic.Field(0.5, ge=MIN_CELL, le=30)
     """Cell of the maps, degrees."""
     bbox: tuple[float, float, float, float] = WORLD
     """Part that is mapped: west, south, east, north."""
-    map_like: Path | None = None
+    map_like: Place | None = None
     """A raster whose grid the maps take, instead of resolution and bbox."""
     map_mode: Literal["independent", "coherent"] = "independent"
     """Members of a cell: independent draws, as the paper's, or the trees of the forests, one of which is one map."""
     map_formats: tuple[Literal["cog", "netcdf", "zarr"], ...] = pydantic.Field(("cog", "netcdf"), min_length=1)
     """Files of the maps: a GeoTIFF each, one NetCDF of all, one Zarr store of all."""
-    zones: Path | None = None
+    zones: Place | None = None
     zone_field: str | None = None
     """Polygons (GeoJSON, Shapefile, GeoPackage) or a raster of classes that totals are wanted of, and the column that
     names them."""
@@ -93,25 +108,29 @@ class RunSettings(pydantic.BaseModel):
         ------
         InputError : not readable, not TOML, an unknown key, a value of the wrong type or out of range.
         """
-        values: dict[str, Any] = {}
-        if path is not None:
-            try:
-                values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-            except OSError as error:
-                raise InputError(f"cannot be read ({error.strerror})", file=path) from None
-            except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-                raise InputError(f"not valid TOML ({error})", file=path) from None
+        values = read_toml(Path(path)) if path is not None else {}
         values |= {key: value for key, value in overrides.items() if value is not None}
         try:
             settings = cls(**values)
         except pydantic.ValidationError as error:
-            first = error.errors()[0]
-            key = ".".join(map(str, first["loc"]))
-            message = first["msg"][0].lower() + first["msg"][1:]
-            if first["type"] == "extra_forbidden":
+            key, message = first_error(error)
+            if error.errors()[0]["type"] == "extra_forbidden":
                 message = f"unknown setting, expected one of: {', '.join(cls.model_fields)}"
             raise InputError(f"setting {key}: {message}", file=path) from None
+        settings._refuse_places(path)
         return settings.reduced() if settings.quick else settings
+
+    def _refuse_places(self, file: Path | None) -> None:
+        """Refuses a box, or folders, that no run could use: at once, not when the run comes to them."""
+        try:
+            MapGrid(self.resolution, self.bbox)
+        except InputError as error:
+            raise InputError(f"setting bbox: {error.message}", file=file) from None
+        there = next(path for path in (self.out, *self.out.parents) if path.exists())
+        if not there.is_dir():
+            raise InputError(f"setting out: {there} is a file; expected a folder", file=file)
+        if self.data and self.data.resolve() == self.out.resolve():
+            raise InputError(f"setting out: {self.out} is the data folder; expected another", file=file)
 
     def reduced(self) -> Self:
         """The quick form: fewer members and splits, coarser maps, whatever else was asked."""

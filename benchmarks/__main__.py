@@ -6,14 +6,19 @@ Seconds depend on the machine and on who else uses it; the ratio of two things t
 from __future__ import annotations
 
 import argparse
+import shutil
 import statistics
+import subprocess
+import tempfile
 import time
 from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from joblib import Parallel, delayed
+from quantile_forest import RandomForestQuantileRegressor
 from rich.console import Console
 from rich.table import Table
 from scipy.integrate import solve_ivp
@@ -30,6 +35,10 @@ from bayes_rootc.models.radiocarbon import delta14c, invert
 
 Case = tuple[str, str, Callable[[], object], str, Callable[[], object], float]
 """What; ours, and the work; theirs, and the work; how many times more of the work ours does."""
+
+
+class Seconds(float):
+    """What a program says that its work took, without its start."""
 
 
 def forward_model() -> Case:
@@ -102,18 +111,21 @@ def forest_size() -> Case:
     )
 
 
+def _training() -> tuple[np.ndarray, np.ndarray]:
+    """54 covariates and the layer of 3,000 rows, and a response."""
+    rng = np.random.default_rng(5)
+    X = rng.standard_normal((3000, 54)).astype(np.float32)
+    layer = np.array(LAYERS, np.float32)[rng.integers(0, 7, 3000)]
+    return np.c_[X, layer], X[:, 0] + np.sin(X[:, 1]) - 0.02 * layer[:, 0] + rng.standard_normal(3000)
+
+
 @cache
 def _forest(smooth: bool) -> tuple[RandomForestRegressor, CompiledForest, np.ndarray]:
     """500 trees of 3,000 rows and 54 covariates, in seven layers of cells that know nothing of each other, or of a
     raster on which neighbours are alike: there scikit-learn finds the nodes that it wants in the cache.
     """
     rng, side = np.random.default_rng(3), 128
-    X, layer = (
-        rng.standard_normal((3000, 54)).astype(np.float32),
-        np.array(LAYERS, np.float32)[rng.integers(0, 7, 3000)],
-    )
-    y = X[:, 0] + np.sin(X[:, 1]) - 0.02 * layer[:, 0] + rng.standard_normal(3000)
-    sklearn = RandomForestRegressor(500, max_features=1 / 3, random_state=1, n_jobs=2).fit(np.c_[X, layer], y)
+    sklearn = RandomForestRegressor(500, max_features=1 / 3, random_state=1, n_jobs=2).fit(*_training())
     compiled = CompiledForest(sklearn, layer_columns=(54, 55), layers=LAYERS)
     fields = rng.standard_normal((54, side, side))
     if smooth:
@@ -143,6 +155,51 @@ def forest_spread(smooth: bool) -> Case:
         loop,
         1.0,
     )
+
+
+def quantile_forest() -> Case:
+    """An interval in seven layers: ours from the spread of the trees, theirs from the training values in the leaves."""
+    compiled, cells = _forest(smooth=False)[1:]
+    X, y = _training()
+    theirs = RandomForestQuantileRegressor(500, max_features=1 / 3, random_state=1, n_jobs=2).fit(X, y)
+    few = len(cells) // 16
+    rows = np.concatenate([np.c_[cells[:few], np.full((few, 2), each)] for each in np.array(LAYERS, np.float32)])
+    return (
+        f"forest interval, {few:,} cells x 7 layers x 500 trees",
+        "compiled, two threads",
+        lambda: compiled.mean_and_std(cells),
+        "quantile-forest, three quantiles, two threads",
+        lambda: theirs.predict(rows, quantiles=[0.025, 0.5, 0.975]),
+        16.0,
+    )
+
+
+def ranger() -> Case:
+    """R's ranger with predict.all, and the spread of its trees, on a sixteenth of the cells."""
+    compiled, cells = _forest(smooth=False)[1:]
+    X, y = _training()
+    names, few = [f"x{i}" for i in range(X.shape[1])], len(cells) // 16
+    rows = np.concatenate([np.c_[cells[:few], np.full((few, 2), each)] for each in np.array(LAYERS, np.float32)])
+    folder = Path(tempfile.mkdtemp())
+    pd.DataFrame(X, columns=names).assign(y=y).to_csv(folder / "train.csv", index=False)
+    pd.DataFrame(rows, columns=names).to_csv(folder / "cells.csv", index=False)
+    command = ["Rscript", str(Path(__file__).with_name("ranger.R")), folder / "train.csv", folder / "cells.csv"]
+    return (
+        f"forest mean and spread, {few:,} cells x 7 layers x 500 trees",
+        "compiled, two threads",
+        lambda: compiled.mean_and_std(cells),
+        "R's ranger, predict.all, two threads (prediction alone)",
+        lambda: Seconds(subprocess.run(command, capture_output=True, text=True, check=True).stdout),
+        16.0,
+    )
+
+
+def has_ranger() -> bool:
+    """Whether R and its package ranger are there."""
+    if not shutil.which("Rscript"):
+        return False
+    asked = ["Rscript", "-e", 'cat(requireNamespace("ranger", quietly = TRUE))']
+    return subprocess.run(asked, capture_output=True, text=True, check=False).stdout == "TRUE"
 
 
 def monte_carlo(tuned: bool) -> Case:
@@ -247,9 +304,9 @@ def measure(case: Case, repeats: int) -> dict[str, object]:
     for repeat in range(repeats + 1):
         for who, run in (("ours", ours), ("theirs", theirs)):
             start = time.perf_counter()
-            run()
+            told = run()  # what runs elsewhere says itself how long it took
             if repeat:
-                seconds[who].append(time.perf_counter() - start)
+                seconds[who].append(told if isinstance(told, Seconds) else time.perf_counter() - start)
     mine, other = statistics.median(seconds["ours"]) / work, statistics.median(seconds["theirs"])
     return {
         "what": what,
@@ -269,6 +326,7 @@ CASES = (
     partial(forest_spread, smooth=True),
     forest_threads,
     forest_size,
+    quantile_forest,
     partial(monte_carlo, tuned=False),
     partial(monte_carlo, tuned=True),
 )
@@ -280,7 +338,8 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--json", type=Path, default=Path("build/benchmarks.json"))
     arguments = parser.parse_args()
-    rows = [measure(make(), arguments.repeats) for make in CASES]
+    cases = (*CASES, ranger) if has_ranger() else CASES
+    rows = [measure(make(), arguments.repeats) for make in cases]
     table = Table("what", "ours", "instead", "ours, s", "instead, s", "times faster")
     for row in rows:
         numbers = (f"{row['seconds_ours']:.2g}", f"{row['seconds_theirs']:.2g}", f"{row['times_faster']:.3g}")

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -75,7 +76,7 @@ class Comparison:
         lat = self.grid.lat[:, None] if self.grid.regular else self.grid.lat
         return np.broadcast_to(lat, self.grid.shape).ravel()[self.index]
 
-    def on_grid(self, values: NDArray) -> NDArray[np.float64]:
+    def on_grid(self, values: NDArray[Any]) -> NDArray[np.float64]:
         """Values of the cells, (cell,), on their grid, (rows, columns); NaN where there are none."""
         field = np.full(self.grid.shape[0] * self.grid.shape[1], np.nan)
         field[self.index] = np.where(self.weight > 0, values, np.nan)
@@ -225,7 +226,7 @@ def _check_orientation(path: Path, values: NDArray[np.float64], posterior: Poste
     """A model that has no values where our land is, but would have if it were turned, lies the wrong way."""
     field = values[0] if values.ndim == 3 else values
 
-    def cover(turned: NDArray) -> float:
+    def cover(turned: NDArray[Any]) -> float:
         there = turned.ravel()[posterior.index]
         return float(posterior.area_ha[np.isfinite(there) & (there != 0)].sum() / posterior.area_ha.sum())
 
@@ -252,7 +253,8 @@ def _stock_errors(cells: int, members: int, source: Source, seed: int) -> NDArra
     sd = source.stock.log_sd
     shared = MEDIAN_ERROR * sd / np.sqrt(max(source.stock.compared, 1)) * rng.standard_normal(members)
     own = sd * rng.standard_normal((cells, members), dtype=np.float32)
-    return np.exp(own + (shared - sd**2 / 2).astype(np.float32))
+    factors: NDArray[np.float64] = np.exp(own + (shared - sd**2 / 2).astype(np.float32))
+    return factors
 
 
 def score_table(comparisons: Sequence[Comparison]) -> pd.DataFrame:
@@ -272,7 +274,7 @@ def score_table(comparisons: Sequence[Comparison]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _scores(values: NDArray, reference: NDArray, weight: NDArray) -> dict[str, object]:
+def _scores(values: NDArray[Any], reference: NDArray[Any], weight: NDArray[Any]) -> dict[str, object]:
     difference = values - reference
     correlation, ratio = scores.pattern(values, reference, weight)
     draws = {

@@ -157,7 +157,7 @@ def _target(native: MapGrid, step: float) -> tuple[MapGrid, int]:
 def _aggregated(source: Source, grid: MapGrid, times: int, progress: Progress | None) -> dict[str, Fields]:
     """Statistics of the members' means over cells, some rows at a time."""
     rows = max(BAND_CELLS // grid.shape[1], 1)
-    bands: dict[str, list[NDArray]] = {exported.flux: [] for exported in EXPORTED}
+    bands: dict[str, list[NDArray[Any]]] = {exported.flux: [] for exported in EXPORTED}
     for row in range(0, grid.shape[0], rows):
         band = grid.rows(row, rows)
         part = replace(source, grid=source.grid.rows(row * times, band.shape[0] * times))

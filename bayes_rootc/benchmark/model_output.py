@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ..constants import LAYERS
+from ..data.tables import reason_of
 from ..errors import InputError
 from .grids import ModelGrid, corners_of, edges_of
 
@@ -68,7 +70,7 @@ def read_field(path: Path, variable: str, years: tuple[int, int] | None = None) 
         if variable not in dataset:
             found = ", ".join(str(name) for name in dataset.data_vars) or "none"
             raise InputError(f"no variable `{variable}` in it, it has: {found}", file=file)
-        array = dataset[variable].load()
+        array = _loaded(dataset[variable], file)
         remarks: list[str] = []
         label = str(dataset.attrs.get("source_id") or path.stem)
         array, remarks = _without_fill(array, remarks)
@@ -126,11 +128,23 @@ def _file_of(path: Path, variable: str) -> Path:
 
 
 def _opened(file: Path) -> xr.Dataset:
-    try:
+    with _readable(file):
         return xr.open_dataset(file, decode_times=xr.coders.CFDatetimeCoder(use_cftime=True))
+
+
+def _loaded(array: xr.DataArray, file: Path) -> xr.DataArray:
+    if array.dtype.kind not in "iuf":
+        raise InputError(f"expected numbers, found {array.dtype}", file=file, column=str(array.name))
+    with _readable(file):
+        return array.load()
+
+
+@contextmanager
+def _readable(file: Path) -> Iterator[None]:
+    try:
+        yield
     except (OSError, ValueError, KeyError, RuntimeError) as error:
-        text = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"not a readable NetCDF file ({text[:160]})", file=file) from None
+        raise InputError(f"not a readable NetCDF file ({reason_of(error)})", file=file) from None
 
 
 def _without_fill(array: xr.DataArray, remarks: list[str]) -> tuple[xr.DataArray, list[str]]:

@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InputError
+from .tables import HEADER_ROWS, names_found, read_csv, read_header, shown
 
 Zone = Literal["NHZone1", "NHZone2", "NHZone3", "SHZone1-2", "SHZone3"]
 Prehistory = Literal["steady", "intcal20"]
@@ -29,6 +30,10 @@ EXTRAPOLATION_SD_PER_YEAR = 1.0
 """Growth of the curve's σ after its last node, ‰ per year: the spread of five-year trends about the next five years
 since 1995.
 """
+
+
+MAX_GAP_YEARS = 5.0
+"""Longest step of a curve that is dense elsewhere, and latest beginning after 1950: more would lose the bomb peak."""
 
 
 @dataclass(frozen=True)
@@ -50,11 +55,11 @@ class Curve:
 
     def at(self, year: ArrayLike) -> NDArray[np.float64]:
         """Δ14C (‰) in a year."""
-        return np.interp(np.asarray(year, float), self.years, self.delta14c)
+        return np.asarray(np.interp(np.asarray(year, float), self.years, self.delta14c))
 
     def sd_at(self, year: ArrayLike) -> NDArray[np.float64]:
         """Standard deviation of the curve (‰) in a year."""
-        return np.interp(np.asarray(year, float), self.years, self.sd)
+        return np.asarray(np.interp(np.asarray(year, float), self.years, self.sd))
 
     def from_year(self, start: float) -> Curve:
         """The part from `start` on, with a node at `start`."""
@@ -126,16 +131,16 @@ class Atmosphere:
         before: dict[str, Curve] = {}
         names = []
         for path in sorted(Path(folder).glob("*.csv")) if Path(folder).is_dir() else []:
-            table = _read_numbers(path)
-            if {"zone", "Year", "mean.Delta14C", "sd.Delta14C"} <= set(table.columns):
-                curves |= _hua_curves(table, path)
-            elif {"CAL.BP", "Delta.14C", "Sigma.Delta.14C"} <= set(table.columns):
+            header, (hua, intcal) = read_header(path), _schemas()
+            if set(hua.columns) <= set(header):
+                curves |= _hua_curves(read_csv(path, hua), path)
+            elif set(intcal.columns) <= set(header):
                 hemisphere = "south" if "shcal" in path.name.lower() else "north"
-                before[hemisphere] = _calendar_bp_curve(table["CAL.BP"], table["Delta.14C"], table["Sigma.Delta.14C"])
+                before[hemisphere] = _history(read_csv(path, intcal), path)
             else:
                 raise InputError(
-                    "expected the columns zone, Year, mean.Delta14C, sd.Delta14C (Hua 2021) or CAL.BP, Delta.14C, "
-                    f"Sigma.Delta.14C (IntCal20), found {', '.join(map(str, table.columns[:6]))}",
+                    f"expected the columns {', '.join(hua.columns)} (Hua 2021) or {', '.join(intcal.columns)} "
+                    f"(IntCal20); {names_found(header)}",
                     file=path,
                 )
             names.append(path.name)
@@ -199,46 +204,57 @@ def _calendar_bp_curve(cal_bp: pd.Series, delta14c: pd.Series, sd: pd.Series) ->
     return Curve(years[order], delta14c.to_numpy(float)[order], sd.to_numpy(float)[order])
 
 
+def _history(table: pd.DataFrame, path: Path) -> Curve:
+    years = table["CAL.BP"]
+    _refuse(years.duplicated(), "the year is there twice", path, "CAL.BP")
+    if len(table) < 2:
+        raise InputError(f"expected at least two years, found {len(table)}", file=path)
+    if years.min() > MAX_GAP_YEARS:
+        raise InputError(f"ends {years.min():g} years before 1950, expected to reach it", file=path, column="CAL.BP")
+    return _calendar_bp_curve(years, table["Delta.14C"], table["Sigma.Delta.14C"])
+
+
 def _hua_curves(table: pd.DataFrame, path: Path) -> dict[str, Curve]:
-    unknown = set(table["zone"]) - set(ATMOSPHERE_ZONES)
-    if unknown:
-        raise InputError(
-            f"`{min(map(str, unknown))}` is not a zone, expected one of {', '.join(ATMOSPHERE_ZONES)}",
-            file=path,
-            column="zone",
-        )
+    unknown = ~table["zone"].isin(ATMOSPHERE_ZONES)
+    if unknown.any():
+        stranger = shown(table["zone"][unknown].iloc[0])
+        _refuse(unknown, f"`{stranger}` is not a zone, expected one of {', '.join(ATMOSPHERE_ZONES)}", path, "zone")
     curves = {}
-    for zone, rows in table.groupby("zone"):
-        backwards = np.flatnonzero(np.diff(rows["Year"].to_numpy()) <= 0)
-        if len(backwards):
-            row = int(rows.index[backwards[0] + 1]) + 2
-            raise InputError(f"years of {zone} must increase", file=path, row=row, column="Year")
-        curves[str(zone)] = Curve(
+    for name, rows in table.groupby("zone"):
+        zone, years = str(name), rows["Year"]
+        _refuse(years.diff() <= 0, f"years of {zone} must increase", path, "Year")
+        if len(rows) < 2:
+            raise InputError(f"expected at least two years of {zone}, found {len(rows)}", file=path)
+        if years.iloc[0] > BOMB_START + MAX_GAP_YEARS:
+            raise InputError(f"{zone} begins in {years.iloc[0]:g}, expected {BOMB_START:.0f}", file=path, column="Year")
+        # A hole in a curve; one of few nodes throughout is its maker's choice.
+        gap = years.diff() > max(MAX_GAP_YEARS, 10 * years.diff().median())
+        if gap.any():
+            before, after = years.shift()[gap].iloc[0], years[gap].iloc[0]
+            _refuse(gap, f"{zone} has no value between {before:g} and {after:g}", path, "Year")
+        curves[zone] = Curve(
             *(rows[c].to_numpy(float) for c in ("Year", "mean.Delta14C", "sd.Delta14C"))
         ).extrapolated()
     return curves
 
 
-def _read_numbers(path: Path) -> pd.DataFrame:
-    """A CSV whose every column but `zone` is a finite number."""
-    try:
-        table = pd.read_csv(path)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise InputError(f"not a readable CSV table ({error})", file=path) from None
-    for column in table.columns.drop("zone", errors="ignore"):
-        numbers = pd.to_numeric(table[column], errors="coerce")
-        bad = ~np.isfinite(numbers)
-        if bad.any():
-            row = int(np.argmax(bad))
-            raise InputError(
-                f"expected a number, found `{table[column].iloc[row]}`", file=path, row=row + 2, column=column
-            )
-        table[column] = numbers
-    for column in [c for c in ("mean.Delta14C", "Delta.14C") if c in table]:
-        bad = ~table[column].between(-1000, 2000)
-        if bad.any():
-            row = int(np.argmax(bad))
-            raise InputError(
-                f"{table[column].iloc[row]:g} ‰ is outside [-1000, 2000]", file=path, row=row + 2, column=column
-            )
-    return table
+def _refuse(wrong: pd.Series, message: str, path: Path, column: str) -> None:
+    """Names the first row that is wrong."""
+    if wrong.any():
+        raise InputError(message, file=path, row=int(wrong.index[wrong][0]) + HEADER_ROWS + 1, column=column)
+
+
+@lru_cache(maxsize=1)
+def _schemas():  # type: ignore[no-untyped-def]
+    """Of Hua's form and of IntCal20's."""
+    import pandera.pandas as pa
+
+    def number(low: float, high: float, what: str = "") -> pa.Column:
+        return pa.Column(float, pa.Check.in_range(low, high, error=f"{what} is outside [{low:g}, {high:g}]".strip()))
+
+    delta14c, sd = number(-1000, 2000, "‰"), number(0, 1000, "‰")
+    zone, year, cal_bp = pa.Column(object), number(-60_000, 2100), number(-100, 60_000)
+    return (
+        pa.DataFrameSchema({"zone": zone, "Year": year, "mean.Delta14C": delta14c, "sd.Delta14C": sd}),
+        pa.DataFrameSchema({"CAL.BP": cal_bp, "Delta.14C": delta14c, "Sigma.Delta.14C": sd}),
+    )

@@ -9,11 +9,11 @@ has at exactly zero (`NEVER_ZERO`) is zero, it is missing.
 
 from __future__ import annotations
 
-import tomllib
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
-from typing import Literal
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Literal
 
 import numpy as np
 import pandas as pd
@@ -29,11 +29,33 @@ from scipy.spatial import cKDTree
 
 from ..errors import InputError
 from .biomes import with_croplands, wwf_lookup
-from .grid import EARTH_RADIUS_KM, MapGrid
+from .grid import EARTH_RADIUS_KM, MIN_CELL, MapGrid, open_raster
+from .tables import shown
+from .toml import first_error, read_toml
 
 NEAREST_KM = 100.0
 NEVER_ZERO = ("clay", "sand", "silt", "organic_carbon", "ph_h2o", "bulk_density", "carbon_nitrogen_ratio")
 BIOME_RASTER, CROPLAND_RASTER = "wwf_biome", "cropland_fraction"
+MANIFEST_FORM = "a list of [[raster]] entries (name, path, role, group, unit)"
+FARTHEST_KM = np.pi * EARTH_RADIUS_KM
+FILL_VALUES = (-9999.0, -99999.0, -32768.0, *(float(np.finfo(t).min) for t in ("float32", "float64")))
+"""What stands for a missing value in files that do not declare it."""
+
+OF_RECORDS = tuple("id profile lat lon top bottom year zone delta14c sigma npp bnpp f_bnpp d50 d95 biome".split())
+"""Columns of tables of records, to which the rasters are joined."""
+
+
+def _inside(path: str) -> str:
+    parts = PurePosixPath(path)
+    if parts.is_absolute() or ".." in parts.parts or "\0" in path:
+        raise ValueError(f"`{shown(path)}` is outside the folder, expected a path within that of the manifest")
+    return path
+
+
+def _own_name(name: str) -> str:
+    if name in OF_RECORDS:
+        raise ValueError(f"`{name}` is a column of the records; choose another name")
+    return name
 
 
 class Raster(pydantic.BaseModel):
@@ -41,8 +63,8 @@ class Raster(pydantic.BaseModel):
 
     model_config = pydantic.ConfigDict(extra="forbid")
 
-    name: str
-    path: str
+    name: Annotated[str, pydantic.AfterValidator(_own_name)]
+    path: Annotated[str, pydantic.AfterValidator(_inside)]
     role: Literal["covariate", "npp", "stock"]
     group: str
     unit: str
@@ -76,7 +98,12 @@ class CovariateStack:
     def __init__(self, folder: str | Path):
         self.folder = Path(folder)
         self.manifest = self.folder / "manifest.toml"
-        self.rasters = {r.name: r for r in self._read_manifest()}
+        if not self.manifest.exists():
+            raise InputError(f"not found; expected {MANIFEST_FORM}", file=self.manifest)
+        self.rasters = {raster.name: raster for raster in read_manifest(self.manifest)}
+        if BIOME_RASTER not in self.rasters:
+            raise InputError(f"no entry named {BIOME_RASTER}, from which the biomes are derived", file=self.manifest)
+        self._without_nodata: set[str] = set()
         for raster in self.rasters.values():
             self._check(raster)
 
@@ -108,6 +135,7 @@ class CovariateStack:
             np.asarray(lat, float),
             (np.asarray(lon, float) + 180) % 360 - 180,
         )  # 180° E is the first column's edge
+        nearest_km = min(nearest_km, FARTHEST_KM)
         names = names if names is not None else [*self.features, *self.role("npp"), *self.role("stock")]
         report = SampleReport(len(lat))
         table = pd.DataFrame(index=range(len(lat)))
@@ -130,7 +158,7 @@ class CovariateStack:
         a coarse grid, from as far as the next cell. Only the part of a raster that the grid covers is read, and what is
         within reach of it where there are holes.
         """
-        nearest_km = max(nearest_km, 1.5 * np.radians(grid.resolution) * EARTH_RADIUS_KM)
+        nearest_km = min(max(nearest_km, 1.5 * np.radians(grid.resolution) * EARTH_RADIUS_KM), FARTHEST_KM)
         biome = self._biome_on_grid(grid)
         land = biome > 0
         out = xr.Dataset(coords={"lat": grid.lat, "lon": grid.lon})
@@ -149,7 +177,7 @@ class CovariateStack:
         """Land mask of the biome raster at its own resolution, and its extent (west, east, south, north): what
         coastlines are drawn from.
         """
-        with rasterio.open(self.folder / self.rasters[BIOME_RASTER].path) as source:
+        with self._opened(self.rasters[BIOME_RASTER]) as source:
             land = source.read(1, masked=True)
             bounds = source.bounds
         return ~np.ma.getmaskarray(land) & (np.ma.getdata(land) > 0), (
@@ -179,17 +207,23 @@ class CovariateStack:
         and water.
         """
         data = np.ma.filled(values.astype(float), np.nan)
+        if raster.name in self._without_nodata and (filled := np.isin(data, FILL_VALUES)).any():
+            raise InputError(
+                f"has the value {data[filled][0]:g} and declares no nodata value; expected to be told what is missing",
+                file=self.folder / raster.path,
+            )
+        data[~np.isfinite(data)] = np.nan
         if raster.name in NEVER_ZERO:
             data[data == 0] = np.nan
         if raster.name == BIOME_RASTER:
-            known = np.isfinite(data)
-            try:
-                data[known] = self._lookup()[data[known].astype(int)]
-            except IndexError:
-                highest = int(data[known].max())
+            known, lookup = np.isfinite(data), self._lookup()
+            found = data[known]
+            strange = (found % 1 != 0) | (found < 0) | (found >= len(lookup))
+            if strange.any():
                 raise InputError(
-                    f"value {highest} has no category in {self.manifest}", file=self.folder / raster.path
-                ) from None
+                    f"value {found[strange][0]:g} has no category in {self.manifest}", file=self.folder / raster.path
+                )
+            data[known] = lookup[found.astype(int)]
         return data
 
     def _soil_values(self, raster: Raster, values: np.ma.MaskedArray) -> NDArray[np.float64]:
@@ -202,7 +236,7 @@ class CovariateStack:
     def _sample_raster(
         self, raster: Raster, lat: NDArray, lon: NDArray, nearest_km: float, report: SampleReport
     ) -> NDArray[np.float64]:
-        with rasterio.open(self.folder / raster.path) as source:
+        with self._opened(raster) as source:
             read = (
                 np.ma.concatenate(list(source.sample(zip(lon, lat, strict=True), masked=True)))
                 if len(lat)
@@ -245,7 +279,7 @@ class CovariateStack:
 
     def _read_onto(self, raster: Raster, grid: MapGrid, finer: Resampling) -> NDArray[np.float64]:
         out = np.full(grid.shape, np.nan)
-        with rasterio.open(self.folder / raster.path) as source:
+        with self._opened(raster) as source:
             window = _window(source, grid.bbox)
             if window is None:
                 return out
@@ -282,7 +316,7 @@ class CovariateStack:
         west, east = grid.lon[col.min()] - lon_reach, grid.lon[col.max()] + lon_reach
         turns = (0, 360, -360) if east - west < 360 else (0,)  # what is near may lie across 180°
         nearest, out = np.full(len(row), _chord(nearest_km)), np.full(len(row), np.nan)
-        with rasterio.open(self.folder / raster.path) as source:
+        with self._opened(raster) as source:
             for turn in turns:
                 window = _window(source, (west + turn, south, east + turn, north))
                 if window is None:
@@ -304,40 +338,56 @@ class CovariateStack:
                     out[closer] = values.ravel()[cells[at[closer]]]
         return out
 
-    def _read_manifest(self) -> list[Raster]:
-        try:
-            entries = tomllib.loads(self.manifest.read_text(encoding="utf-8")).get("raster", [])
-        except FileNotFoundError:
-            raise InputError(
-                "not found; expected a list of [[raster]] entries (name, path, role, group, unit)", file=self.manifest
-            ) from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise InputError(f"not valid TOML ({error})", file=self.manifest) from None
-        rasters = []
-        for number, entry in enumerate(entries, 1):
-            try:
-                rasters.append(Raster(**entry))
-            except pydantic.ValidationError as error:
-                first = error.errors()[0]
-                key = ".".join(map(str, first["loc"]))
-                name = entry.get("name", f"number {number}")
-                raise InputError(f"entry {name}: {first['msg'].lower()}", file=self.manifest, column=key) from None
-        if not any(r.name == BIOME_RASTER for r in rasters):
-            raise InputError(f"no entry named {BIOME_RASTER}, from which the biomes are derived", file=self.manifest)
-        return rasters
+    def _opened(self, raster: Raster) -> AbstractContextManager[rasterio.DatasetReader]:
+        return open_raster(self.folder / raster.path)
 
     def _check(self, raster: Raster) -> None:
         path = self.folder / raster.path
+        with self._opened(raster) as source:
+            crs, t, (left, bottom, right, top) = source.crs, source.transform, source.bounds
+            count, kind, nodata = source.count, np.dtype(source.dtypes[0]).kind, source.nodata
+            typed = source.dtypes[0]
+        if crs is None or crs.to_epsg() != 4326:
+            raise InputError(f"expected coordinates in EPSG:4326, found {crs or 'none'}", file=path)
+        if count != 1:
+            raise InputError(f"expected one band, found {count}", file=path)
+        if kind not in "iuf":
+            raise InputError(f"expected whole or floating-point numbers, found {typed}", file=path)
+        if t.b or t.d or t.a <= 0 or t.e >= 0:
+            raise InputError("expected a north-up raster without rotation", file=path)
+        if min(t.a, -t.e) < MIN_CELL:
+            raise InputError(
+                f"has cells of {min(t.a, -t.e):.2g}°, expected cells of at least {MIN_CELL:g}°: average it first",
+                file=path,
+            )
+        for low, high, limit, what in ((left, right, 180, "longitudes"), (bottom, top, 90, "latitudes")):
+            if low < -limit - t.a or high > limit + t.a:
+                raise InputError(f"expected {what} of -{limit} to {limit}, found {low:g} to {high:g}", file=path)
+        if nodata is None:
+            self._without_nodata.add(raster.name)
+
+
+def read_manifest(path: Path) -> list[Raster]:
+    """Entries of a covariate manifest.
+
+    Raises
+    ------
+    InputError : not TOML, or an entry with an unknown, missing or wrong key, or with the name of another.
+    """
+    entries = read_toml(path).get("raster", [])
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise InputError(f"expected {MANIFEST_FORM}", file=path)
+    rasters: list[Raster] = []
+    for number, entry in enumerate(entries, 1):
+        name = shown(entry.get("name", f"number {number}"))
         try:
-            with rasterio.open(path) as source:
-                if source.crs is None or source.crs.to_epsg() != 4326:
-                    raise InputError(f"expected coordinates in EPSG:4326, found {source.crs or 'none'}", file=path)
-                if source.count != 1:
-                    raise InputError(f"expected one band, found {source.count}", file=path)
-                if source.transform.b or source.transform.d or source.transform.a <= 0 or source.transform.e >= 0:
-                    raise InputError("expected a north-up raster without rotation", file=path)
-        except rasterio.errors.RasterioIOError as error:
-            raise InputError(f"not a readable raster ({str(error).splitlines()[0]})", file=path) from None
+            rasters.append(Raster.model_validate(entry))
+        except pydantic.ValidationError as error:
+            key, message = first_error(error)
+            raise InputError(f"entry {name}: {message}", file=path, column=key) from None
+        if rasters[-1].name in {raster.name for raster in rasters[:-1]}:
+            raise InputError(f"entry {name}: the name is there twice", file=path, column="name")
+    return rasters
 
 
 def great_circle_km(lat: ArrayLike, lon: ArrayLike, lats: NDArray, lons: NDArray) -> NDArray[np.float64]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import datetime
 import json
 import shutil
-import tomllib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -18,15 +17,15 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 from urllib.parse import quote
 
-import pydantic
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 from ..errors import InputError
 from ..files import sha256, write_json, write_text
-from .covariates import Raster
+from .covariates import Raster, read_manifest
 from .download import Report, retrieve, silent
 from .sources import SOURCES, Source
+from .tables import reason_of
 
 WORKPLACE, RECORD, CHECKSUMS, MANIFEST = ".fetch", "fetched.json", "SHA256SUMS", "covariates/manifest.toml"
 
@@ -77,6 +76,8 @@ def fetch(
     """
     to, console = Path(to), console or Console()
     chosen = _choose(sources, only)
+    if to.exists() and not to.is_dir():
+        raise InputError("is a file; expected a folder", file=to)
     work = to / WORKPLACE
     work.mkdir(parents=True, exist_ok=True)
     record = _Record(to)
@@ -127,6 +128,8 @@ def _from_publisher(source: Source, to: Path, record: _Record, report: Report) -
         return Fetched(source.name, "present", paths)
     if not source.url:
         return Fetched(source.name, "by hand", note=f"{source.by_hand}; put it at {' '.join(map(str, paths))}")
+    if to.exists() and not to.is_dir():
+        raise InputError("is a file; expected a folder", file=to)
     work = to / WORKPLACE
     download = work / f"{source.name}.download"
     try:
@@ -229,16 +232,14 @@ class _Copy:
 
     def _read_manifest(self) -> list[Raster]:
         file = self._get(MANIFEST, self.work / "manifest.toml", silent, self.sums.get(MANIFEST))
-        rasters = read_manifest(file) if file else []
-        if file:
+        if not file:
+            return []
+        try:
+            return read_manifest(file)
+        except InputError as error:
+            raise InputError(error.message, file=f"{self.place}/{MANIFEST}", column=error.column) from None
+        finally:
             file.unlink()
-        for raster in rasters:
-            path = PurePosixPath(raster.path)
-            if path.is_absolute() or ".." in path.parts:
-                raise InputError(
-                    f"`{raster.path}` is outside the folder", file=f"{self.place}/{MANIFEST}", column="path"
-                )
-        return rasters
 
 
 class _Record:
@@ -248,10 +249,10 @@ class _Record:
         self.to, self.path = to, to / RECORD
         try:
             kept = json.loads(self.path.read_text(encoding="utf-8")) if self.path.exists() else {}
-            self.files: dict[str, dict[str, Any]] = kept.get("files", {})
-            self.downloads: dict[str, dict[str, Any]] = kept.get("downloads", {})
-        except (ValueError, AttributeError) as error:
-            raise InputError(f"not readable ({error}); delete it to start anew", file=self.path) from None
+            self.files: dict[str, dict[str, Any]] = dict(kept.get("files", {}))
+            self.downloads: dict[str, dict[str, Any]] = dict(kept.get("downloads", {}))
+        except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
+            raise InputError(f"not readable ({reason_of(error)}); delete it to start anew", file=self.path) from None
 
     def is_sound(self, name: str, checksum: str | None = None) -> bool:
         """The file is there, and is what its checksum says; without a known checksum it is the user's, and trusted."""
@@ -287,23 +288,6 @@ def _identity(path: Path) -> dict[str, Any]:
     return {"sha256": sha256(path), "bytes": path.stat().st_size, "date": datetime.date.today().isoformat()}
 
 
-def read_manifest(path: Path) -> list[Raster]:
-    """Entries of a covariate manifest.
-
-    Raises
-    ------
-    InputError : not TOML, or an entry with an unknown, missing or wrong key.
-    """
-    try:
-        entries = tomllib.loads(path.read_text(encoding="utf-8")).get("raster", [])
-        return [Raster.model_validate(entry) for entry in entries]
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"not a TOML file ({error})", file=path) from None
-    except pydantic.ValidationError as error:
-        first = error.errors()[0]
-        raise InputError(first["msg"], file=path, column=".".join(map(str, first["loc"]))) from None
-
-
 def add_to_manifest(path: Path, rasters: Iterable[Raster]) -> None:
     """Appends entries to a covariate manifest; a name that it has already stays as its owner wrote it."""
     text = path.read_text(encoding="utf-8") if path.exists() else ""
@@ -325,11 +309,11 @@ def _progress(console: Console, name: str) -> Iterator[Report]:
 
 def _say(console: Console, result: Fetched, to: Path) -> None:
     names = [str(f.relative_to(to)) for f in result.files]
-    shown = ", ".join(names) if len(names) <= 2 else f"{names[0]} … {names[-1]} ({len(names)} files)"
+    brought = ", ".join(names) if len(names) <= 2 else f"{names[0]} … {names[-1]} ({len(names)} files)"
     style = "yellow" if result.status == "by hand" else None
     text = (
         f"  {result.name}: {result.status}"
-        + (f": {shown}" if shown else "")
+        + (f": {brought}" if brought else "")
         + (f" ({result.note})" if result.note else "")
     )
     console.print(text, style=style, highlight=False, markup=False, soft_wrap=True)

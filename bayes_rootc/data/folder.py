@@ -76,6 +76,8 @@ def read_inputs(folder: str | Path, *, nearest_km: float = 100.0) -> Inputs:
     if not folder.is_dir():
         raise InputError("no such data folder", file=folder)
     covariates = CovariateStack(folder / "covariates")
+    if not covariates.features:
+        raise InputError("no entry is a numeric covariate (role covariate, no categories)", file=covariates.manifest)
     atmosphere = Atmosphere.read(folder / "atmosphere")
     israd = _newest(folder / "israd", "ISRaD_extra_flat_layer_*.csv*")
     layers, layer_check = read_layers(israd)
@@ -86,18 +88,18 @@ def read_inputs(folder: str | Path, *, nearest_km: float = 100.0) -> Inputs:
         raise InputError("not found", file=roots_file)
     roots, roots_check = read_root_profiles(roots_file)
 
-    checks = [layer_check, *npp_checks, roots_check]
-    layers, check = _with_covariates("covariates at radiocarbon layers", layers, covariates, nearest_km, keep=True)
-    checks.append(check)
-    npp, check = _with_covariates("covariates at NPP sites", npp, covariates, nearest_km)
-    checks.append(check)
-    roots, check = _with_covariates("covariates at root profiles", roots, covariates, nearest_km)
-    checks.append(check)
-    for name, table in {"radiocarbon layers": layers, "NPP sites": npp, "root profiles": roots}.items():
+    layers, layers_at = _with_covariates("covariates at radiocarbon layers", layers, covariates, nearest_km, keep=True)
+    npp, npp_at = _with_covariates("covariates at NPP sites", npp, covariates, nearest_km)
+    roots, roots_at = _with_covariates("covariates at root profiles", roots, covariates, nearest_km)
+    for name, table, file, checks in (
+        ("radiocarbon layers", layers, israd, [layer_check, layers_at]),
+        ("NPP sites", npp, npp_folder, [*npp_checks, npp_at]),
+        ("root profiles", roots, roots_file, [roots_check, roots_at]),
+    ):
         if len(table) < 2:
+            dropped = "; ".join(f"{n:,} {rule}" for check in checks for rule, n in check.dropped.items())
             raise InputError(
-                f"{len(table)} usable {name} are left after the rules; see `bayes-rootc check --data {folder}`",
-                file=folder,
+                f"{len(table)} usable {name}, expected at least 2; dropped: {dropped or 'none'}", file=file
             )
 
     layers["zone"] = zone_of(layers["lat"], layers["lon"])
@@ -121,7 +123,7 @@ def read_inputs(folder: str | Path, *, nearest_km: float = 100.0) -> Inputs:
         npp,
         npp_records[npp_records["id"].isin(npp["id"])].reset_index(drop=True),
         roots,
-        checks,
+        [layer_check, *npp_checks, roots_check, layers_at, npp_at, roots_at],
         {str(f.relative_to(folder)): sha256(f) for f in used},
     )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,11 +15,30 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from .tables import reason_of
 
 EARTH_RADIUS_KM = 6371.0072
 """Radius of the sphere with the Earth's area."""
 
 WORLD = (-180.0, -90.0, 180.0, 90.0)
+
+MIN_CELL = 0.0008
+"""Smallest cell of a raster or map, degrees (3″, 90 m): of smaller ones no computer could hold what is near a place."""
+
+
+@contextmanager
+def open_raster(path: Path) -> Iterator[rasterio.DatasetReader]:
+    """A raster, open for reading.
+
+    Raises
+    ------
+    InputError : it cannot be opened, or not read where it is read.
+    """
+    try:
+        with rasterio.open(path) as source:
+            yield source
+    except rasterio.errors.RasterioError as error:
+        raise InputError(f"not a readable raster ({reason_of(error.__cause__ or error)})", file=path) from None
 
 
 @dataclass(frozen=True)
@@ -26,7 +47,7 @@ class MapGrid:
 
     Raises
     ------
-    InputError : a box off the globe or empty, a resolution that is not > 0.
+    InputError : a box off the globe or empty, a resolution below `MIN_CELL`.
 
     Examples
     --------
@@ -40,8 +61,8 @@ class MapGrid:
 
     def __post_init__(self) -> None:
         west, south, east, north = self.bbox
-        if not self.resolution > 0:
-            raise InputError(f"map resolution must be > 0 degrees, is {self.resolution:g}")
+        if not self.resolution >= MIN_CELL:
+            raise InputError(f"map resolution must be at least {MIN_CELL:g} degrees, is {self.resolution:g}")
         if not (-180 <= west < east <= 180 and -90 <= south < north <= 90):
             raise InputError(
                 f"bounding box must be west < east in [-180, 180] and south < north in [-90, 90], is {self.bbox}"
@@ -86,15 +107,14 @@ class MapGrid:
         ------
         InputError : not a raster, or not one of square cells in latitude and longitude, north up.
         """
-        try:
-            with rasterio.open(path) as source:
-                crs, t, bounds = source.crs, source.transform, source.bounds
-        except rasterio.errors.RasterioIOError as error:
-            raise InputError(f"not a readable raster ({str(error).splitlines()[0]})", file=path) from None
+        with open_raster(path) as source:
+            crs, t, bounds = source.crs, source.transform, source.bounds
         if crs is None or crs.to_epsg() != 4326:
             raise InputError(f"expected coordinates in EPSG:4326, found {crs or 'none'}", file=path)
-        if t.b or t.d or t.a <= 0 or not np.isclose(t.a, -t.e):
-            raise InputError("expected square cells, north up, without rotation", file=path)
+        if t.b or t.d or t.a < MIN_CELL or not np.isclose(t.a, -t.e):
+            raise InputError(
+                f"expected square cells of at least {MIN_CELL:g} degrees, north up, without rotation", file=path
+            )
         west, south, east, north = (round(float(v), 9) for v in bounds)
         return cls(t.a, (max(west, -180.0), max(south, -90.0), min(east, 180.0), min(north, 90.0)))
 

@@ -36,6 +36,9 @@ MEASURED_STOCK_LOG_SD = 0.2
 """
 
 GRIDDED_DEPTHS = (0, 10, 30, 60, 100, 200)
+MAX_GRIDDED = 1000.0
+"""No gridded figure can be larger, in the units of its column: larger ones, and negative ones, are fill values."""
+
 GRIDDED_CARBON_PER_UNIT = 0.5
 """`pro_corg_*_SG` counts 5 g kg⁻¹: only so do it, `pro_bd_*_SG` (10 kg m⁻³) and `pro_coarse_*_SG` (%) give
 `pro_corgStock_*_SG` in kg m⁻².
@@ -96,6 +99,7 @@ def read_layers(path: Path) -> tuple[pd.DataFrame, SourceCheck]:
     t["delta14c"] = t["lyr_14c"].fillna(t["lyr_14c_fill_extra"])
 
     screen.drop("no Δ14C", screen.table["delta14c"].isna())
+    screen.drop("no coordinates", screen.table["pro_lat"].isna() | screen.table["pro_long"].isna())
     t = screen.table
     screen.drop("depth of top or bottom unknown", ~np.isfinite(t["lyr_top"]) | ~np.isfinite(t["lyr_bot"]))
     t = screen.table
@@ -134,12 +138,13 @@ def read_layers(path: Path) -> tuple[pd.DataFrame, SourceCheck]:
     screen.remark("stock from the gridded profile at the site", measured.isna() & gridded.notna())
     relative = t["lyr_soc_sigma"] / t["lyr_soc_filled"]
     month = t["lyr_obs_date_m"].where(t["lyr_obs_date_m"].between(1, 12))
-    name = t[["entry_name", "site_name", "pro_name", "lyr_name"]].astype(str).agg("/".join, axis=1)
+    profile = t["entry_name"] + "/" + t["site_name"] + "/" + t["pro_name"]
+    name = profile + "/" + t["lyr_name"]
     repeat = name.groupby(name).cumcount()
     layers = pd.DataFrame(
         {
             "id": name.where(repeat == 0, name + "#" + (repeat + 1).astype(str)),
-            "profile": t[["entry_name", "site_name", "pro_name"]].astype(str).agg("/".join, axis=1),
+            "profile": profile,
             "lat": t["pro_lat"],
             "lon": t["pro_long"],
             "top": t["lyr_top"],
@@ -185,8 +190,11 @@ def _gridded_stock(t: pd.DataFrame) -> pd.Series:
     depths.
     """
     carbon, density, coarse = (
-        t[[f"pro_{quantity}_{depth}_cm_SG" for depth in GRIDDED_DEPTHS]].to_numpy(float)
-        for quantity in ("corg", "bd", "coarse")
+        np.where((values >= 0) & (values <= MAX_GRIDDED), values, np.nan)
+        for values in (
+            t[[f"pro_{quantity}_{depth}_cm_SG" for depth in GRIDDED_DEPTHS]].to_numpy(float)
+            for quantity in ("corg", "bd", "coarse")
+        )
     )
     # g C cm⁻³: % x g cm⁻³ x fine fraction
     volumetric = carbon * GRIDDED_CARBON_PER_UNIT / 100 * density / 100 * (1 - coarse / 100)

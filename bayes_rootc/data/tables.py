@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import lzma
+import tarfile
+import warnings
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +24,13 @@ if TYPE_CHECKING:
 
 HEADER_ROWS = 1
 """Rows are named as a spreadsheet counts them: the header is row 1."""
+
+CHUNK_ROWS = 20_000
+"""Rows that are read at once: tables may have hundreds of columns that are not used."""
+
+SHOWN_CHARACTERS, LONGEST_REASON = 60, 200
+
+BAD_ARCHIVES = (zlib.error, zipfile.BadZipFile, lzma.LZMAError, tarfile.TarError)
 
 
 @dataclass
@@ -77,19 +91,24 @@ def read_csv(
 
     Raises
     ------
-    InputError : not a CSV, a column is missing, a value has the wrong type or is out of range.
+    InputError : not a CSV, no row, a column is missing or there twice, a value has the wrong type or is out of range.
     """
     import pandera.errors
 
-    try:
-        header = pd.read_csv(path, nrows=0)
-        absent = [c for c in schema.columns if c not in header.columns]
-        required = [c for c in absent if c not in optional]
-        if required:
-            raise InputError(f"the column {required[0]} is missing; found {_few(header.columns)}", file=path)
-        table = pd.read_csv(path, usecols=[c for c in schema.columns if c not in absent], low_memory=False)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, OSError, EOFError) as error:
-        raise InputError(f"not a readable CSV table ({str(error).splitlines()[0]})", file=path) from None
+    header = read_header(path)
+    for name in schema.columns:
+        if name not in header and name not in optional:
+            raise InputError(f"the column {name} is missing; {names_found(header)}", file=path)
+        if header.count(name) > 1:
+            raise InputError("the column is there twice", file=path, column=name)
+    used = [name for name in schema.columns if name in header]
+    text = {name: str for name in used if str(schema.columns[name].dtype) != "float64"}
+    with readable(path):
+        # Only where all columns are read are rows with a field too many refused, in which a value stands elsewhere.
+        with pd.read_csv(path, chunksize=CHUNK_ROWS, dtype=text, index_col=False, low_memory=False) as chunks:
+            table = pd.concat([chunk[used] for chunk in chunks], ignore_index=True)
+    if table.empty:
+        raise InputError("expected at least one row", file=path)
     table = table.reindex(columns=list(schema.columns))
     for name, column in schema.columns.items():
         if str(column.dtype) == "float64":
@@ -105,16 +124,16 @@ def read_csv(
 
 
 def _numbers(values: pd.Series, path: Path, column: str) -> pd.Series:
-    if pd.api.types.is_numeric_dtype(values):
+    if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
         return values.astype(float)
-    text = values.astype("object").map(lambda v: v.strip() if isinstance(v, str) else v)
+    text = values.astype("object").map(lambda v: str(v).strip(), na_action="ignore")
     text = text.where(~text.isin(["", "NA", "NaN", "nan"]))
     numbers = pd.to_numeric(text, errors="coerce")
     bad = numbers.isna() & text.notna()
     if bad.any():
         at = int(np.argmax(bad))
         raise InputError(
-            f"expected a number, found `{text.iloc[at]}`", file=path, row=at + HEADER_ROWS + 1, column=column
+            f"expected a number, found `{shown(text.iloc[at])}`", file=path, row=at + HEADER_ROWS + 1, column=column
         )
     return numbers.astype(float)
 
@@ -124,10 +143,56 @@ def _first_failure(cases: pd.DataFrame, path: Path) -> InputError:
     case = cases.iloc[0]
     row = None if pd.isna(case["index"]) else int(case["index"]) + HEADER_ROWS + 1
     value = case["failure_case"]
-    shown = f"{value:g}" if isinstance(value, float) else f"`{value}`"
+    said = "is missing" if case["check"] == "not_nullable" else f"{value:g} {case['check']}"
     more = f" ({len(cases)} such values in all)" if len(cases) > 1 else ""
-    return InputError(f"{shown} {case['check']}{more}", file=path, row=row, column=str(case["column"]))
+    return InputError(said + more, file=path, row=row, column=str(case["column"]))
 
 
-def _few(names: pd.Index) -> str:
-    return ", ".join(map(str, names[:8])) + (" …" if len(names) > 8 else "")
+def read_header(path: Path) -> list[str]:
+    """Names of the columns of a CSV table, as they stand there.
+
+    Raises
+    ------
+    InputError : not a CSV.
+    """
+    with readable(path):
+        return [str(name) for name in pd.read_csv(path, header=None, nrows=1, dtype=str).iloc[0].fillna("")]
+
+
+def names_found(names: list[str]) -> str:
+    """What a header holds, for people."""
+    for mark, called in {";": "`;`", "\t": "tabs", "|": "`|`"}.items():
+        if len(names) == 1 and mark in names[0]:
+            return f"expected commas between columns, found {called}"
+    return f"found {', '.join(map(shown, names[:8]))}" + (" …" if len(names) > 8 else "")
+
+
+def shown(value: object, longest: int = SHOWN_CHARACTERS) -> str:
+    """A value as messages give it: on one line, and not long."""
+    text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(value)[: longest + 1])
+    return text if len(text) <= longest else f"{text[:longest]}…"
+
+
+def reason_of(error: BaseException) -> str:
+    """What another library says, on one line."""
+    said = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return shown(said.splitlines()[0], LONGEST_REASON)
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """What pandas says of a file that it cannot read, as an `InputError`."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            yield
+    except InputError:
+        raise
+    except UnicodeDecodeError as error:
+        found = error.object[error.start]
+        raise InputError(f"expected text in UTF-8, found the byte 0x{found:02x}", file=path) from None
+    except pd.errors.ParserWarning:
+        raise InputError("rows have more fields than the header has names", file=path) from None
+    except (ValueError, OSError, EOFError, ImportError, *BAD_ARCHIVES) as error:
+        reason = reason_of(error).removeprefix("Error tokenizing data. C error: ")
+        raise InputError(f"not a readable CSV table ({reason})", file=path) from None

@@ -13,6 +13,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ..constants import BIOMES
+from ..data.tables import reason_of
 from ..errors import InputError
 from ..files import atomic_path
 from ..models.components import Components
@@ -185,6 +186,10 @@ def _load(path: Path, name: str) -> xr.DataTree:
     if not path.is_file():
         raise InputError(f"not found; run `bayes-rootc fit {name}` or `bayes-rootc run` first", file=path)
     try:
-        return xr.load_datatree(path, engine="h5netcdf")
-    except (OSError, ValueError) as error:
-        raise InputError(f"not a readable NetCDF file ({error})", file=path) from None
+        tree = xr.load_datatree(path, engine="h5netcdf")
+    except (OSError, ValueError, RuntimeError) as error:
+        raise InputError(f"not a readable NetCDF file ({reason_of(error)})", file=path) from None
+    lacking = [group for group in ("posterior", "components") if group not in tree.children]
+    if lacking:
+        raise InputError(f"lacks the group {lacking[0]}: not made by `bayes-rootc fit {name}`", file=path)
+    return tree

@@ -238,11 +238,11 @@ class CompiledForest:
         columns: NDArray[np.float32],
         value: NDArray[np.float64],
         *,
-        sums: NDArray = NOTHING,
-        kept: NDArray = NO_MEMBERS,
-        weight: NDArray = NO_WEIGHTS,
-        group: NDArray = NO_GROUPS,
-        totals: NDArray = NOTHING,
+        sums: NDArray[Any] = NOTHING,
+        kept: NDArray[Any] = NO_MEMBERS,
+        weight: NDArray[Any] = NO_WEIGHTS,
+        group: NDArray[Any] = NO_GROUPS,
+        totals: NDArray[Any] = NOTHING,
     ) -> None:
         n = self.nodes
         where = (self.tested, n.leaf, n.thresholds, value, n.left, n.right, self.fork, n.root, n.depth + 1)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..data.tables import reason_of
 from ..errors import InputError
 from ..files import atomic_path
 from .applicability import Applicability
@@ -59,5 +60,5 @@ def read_learners(path: Path) -> Learners:
                 calibration = Calibration(**about["calibration"][target])
                 models[target] = FluxModel(forest, calibration, Applicability(**(area | numbers)))
         return Learners(list(about["features"]), **models)
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
-        raise InputError(f"not a readable file of learners ({error})", file=path) from None
+    except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        raise InputError(f"not a readable file of learners ({reason_of(error)})", file=path) from None

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import rasterio
 from numpy.typing import NDArray
+from rasterio.crs import CRS
 from rasterio.enums import Resampling
 from rasterio.features import rasterize
 from rasterio.warp import reproject
 
-from ..data.grid import MapGrid
+from ..data.grid import MapGrid, open_raster
+from ..data.tables import reason_of
 from ..errors import InputError
 
 RASTERS = (".tif", ".tiff", ".nc", ".vrt", ".asc")
@@ -63,24 +65,26 @@ class Zones:
     @cached_property
     def _polygons(self) -> tuple[list[str], NDArray[np.int64], Any, NDArray[np.float64]]:
         """Names of zones; label, shape and bounds of each polygon."""
-        import pyogrio.errors
-        import shapely
+        import shapely.errors
         from pyogrio.raw import read
 
         try:
-            about, _, geometry, columns = read(self.path)
-        except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, ValueError) as error:
-            reason = str(error).splitlines()[0]
-            raise InputError(f"not a readable file of polygons ({reason})", file=self.path) from None
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", RuntimeWarning)  # of rings that are not closed: they are refused
+                about, _, geometry, columns = read(self.path)
+            shapes = shapely.from_wkb(geometry)
+            crs = CRS.from_user_input(about["crs"]) if about["crs"] else None
+        except (RuntimeError, ValueError, shapely.errors.ShapelyError) as error:  # pyogrio's are RuntimeErrors
+            raise InputError(f"not a readable file of polygons ({reason_of(error)})", file=self.path) from None
         table = dict(zip(map(str, about["fields"]), columns, strict=True))
-        if about["crs"] and rasterio.crs.CRS.from_user_input(about["crs"]).to_epsg() != 4326:
+        if crs and crs.to_epsg() != 4326:
             raise InputError(f"expected longitude and latitude (EPSG:4326), found {about['crs']}", file=self.path)
         text = [name for name, values in table.items() if values.dtype == object]
         field = self.name_field or next(iter(text), None)
         if field not in table:
             found = ", ".join(table) or "none"
-            raise InputError(f"no column {field!r} that names the zones; found {found}", file=self.path)
-        shapes = shapely.from_wkb(geometry)
+            called = repr(field) if field else "of text"
+            raise InputError(f"no column {called} that names the zones; found {found}", file=self.path)
         solid = np.array([g is not None and "Polygon" in g.geom_type for g in shapes])
         if not solid.any():
             raise InputError("holds no polygon", file=self.path)
@@ -90,18 +94,20 @@ class Zones:
     @cached_property
     def _raster_classes(self) -> list[str]:
         MapGrid.like(self.path)
-        with rasterio.open(self.path) as source:
+        with open_raster(self.path) as source:
             if not np.issubdtype(np.dtype(source.dtypes[0]), np.integer):
                 raise InputError(f"expected whole numbers as classes, found {source.dtypes[0]}", file=self.path)
             found: set[int] = set()
             for _, window in source.block_windows(1):
                 found |= set(source.read(1, window=window, masked=True).compressed().tolist())
+        if not found:
+            raise InputError("holds no class", file=self.path)
         return [str(value) for value in sorted(found)]
 
     def _read_raster(self, grid: MapGrid) -> NDArray[np.int32]:
         values = np.array([int(name) for name in self.names], np.int64)
         out = np.zeros(grid.shape, np.int32)
-        with rasterio.open(self.path) as source:
+        with open_raster(self.path) as source:
             data = source.read(1, masked=True)
             label = np.where(np.ma.getmaskarray(data), 0, np.searchsorted(values, np.ma.getdata(data)) + 1)
             reproject(

@@ -229,7 +229,8 @@ def grid_quantile(density: NDArray[np.float64], log_k: NDArray[np.float64], leve
     width = above - below
     part = np.divide(levels - below, width, where=width > 0, out=np.full(levels.shape, 0.5))
     # Each node stands for a cell around it.
-    return np.clip(log_k[node] + step * (np.clip(part, 0, 1) - 0.5), log_k[0], log_k[-1]).T
+    between = log_k[node] + step * (np.clip(part, 0, 1) - 0.5)
+    return np.asarray(np.clip(between, log_k[0], log_k[-1]).T)
 
 
 def _modes(density: NDArray[np.float64], log_k: NDArray[np.float64]) -> tuple[Any, Any, Any]:
@@ -264,7 +265,7 @@ def _to_activity(delta: ArrayLike) -> NDArray[np.float64]:
     return np.asarray(delta) / 1000 + 1
 
 
-def atmosphere_sd(year: NDArray, zone: NDArray, atmosphere: Atmosphere) -> NDArray[np.float64]:
+def atmosphere_sd(year: NDArray[Any], zone: NDArray[Any], atmosphere: Atmosphere) -> NDArray[np.float64]:
     """The curve's σ in the sampling year: an upper bound on what it adds to a layer, which averages over many years."""
     sd = np.empty(len(year))
     for name in np.unique(zone):
@@ -272,7 +273,7 @@ def atmosphere_sd(year: NDArray, zone: NDArray, atmosphere: Atmosphere) -> NDArr
     return sd
 
 
-def _initial_state(k: NDArray, atmosphere: Atmosphere, zone: str, prehistory: Prehistory) -> NDArray[np.float64]:
+def _initial_state(k: NDArray[Any], atmosphere: Atmosphere, zone: str, prehistory: Prehistory) -> NDArray[np.float64]:
     """Activity in 1950."""
     match prehistory:
         case "steady":
@@ -286,7 +287,7 @@ def _initial_state(k: NDArray, atmosphere: Atmosphere, zone: str, prehistory: Pr
 
 
 def predicted_table(
-    k: NDArray, year: NDArray, zone: NDArray, prehistory: Prehistory, atmosphere: Atmosphere
+    k: NDArray[Any], year: NDArray[Any], zone: NDArray[Any], prehistory: Prehistory, atmosphere: Atmosphere
 ) -> NDArray[np.float64]:
     """Δ14C (‰) for every layer and every k of the grid: shape (layer, k). Each zone's curve is integrated once."""
     out = np.empty((len(year), len(k)))
@@ -301,14 +302,14 @@ def predicted_table(
     return out
 
 
-def _intervals(curve: Curve) -> tuple[NDArray, NDArray, NDArray]:
+def _intervals(curve: Curve) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     """Start, length and slope of each interval, in activity; a step (length 0) has no slope."""
     length = np.diff(curve.years)
     rise = np.diff(_to_activity(curve.delta14c))
     return _to_activity(curve.delta14c[:-1]), length, np.divide(rise, length, out=np.zeros_like(rise), where=length > 0)
 
 
-def _respond(k: NDArray, curve: Curve, start: NDArray, year: NDArray) -> NDArray[np.float64]:
+def _respond(k: NDArray[Any], curve: Curve, start: NDArray[Any], year: NDArray[Any]) -> NDArray[np.float64]:
     """Activity of each pool in its own sampling year: arrays of one shape (n,)."""
     import jax
 
@@ -323,7 +324,7 @@ def _respond(k: NDArray, curve: Curve, start: NDArray, year: NDArray) -> NDArray
         return np.asarray(respond(*padded, curve.years[:-1], length, inflow, slope))[: k.size]
 
 
-def _respond_on_grid(k: NDArray, curve: Curve, start: NDArray, years: NDArray) -> NDArray[np.float64]:
+def _respond_on_grid(k: NDArray[Any], curve: Curve, start: NDArray[Any], years: NDArray[Any]) -> NDArray[np.float64]:
     """Activity of every pool in every year: shape (years, k)."""
     import jax
 

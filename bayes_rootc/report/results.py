@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import xarray as xr
 from ..constants import MAP_FOREST
 from ..data.atmosphere import Atmosphere
 from ..data.covariates import CovariateStack
+from ..data.tables import reason_of
 from ..errors import InputError
 from ..mapping.draw import Basemap
 
@@ -68,7 +70,7 @@ class Results:
 
     out: Path
     data: Path | None = None
-    _read: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    _tables: dict[str, pd.DataFrame] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod
     def read(cls, out: str | Path, *, data: str | Path | None = None) -> Results:
@@ -86,16 +88,18 @@ class Results:
         _ = results.run
         return results
 
-    @property
+    @cached_property
     def run(self) -> dict[str, Any]:
         """`run.json`: settings, seed, versions, checksums, times."""
-        if "run" not in self._read:
-            path = self.path("run.json")
-            try:
-                self._read["run"] = json.loads(path.read_text(encoding="utf-8"))
-            except ValueError as error:
-                raise InputError(f"not valid JSON ({error})", file=path) from None
-        return self._read["run"]
+        path = self.path("run.json")
+        try:
+            record = dict(json.loads(path.read_text(encoding="utf-8")))
+        except (ValueError, TypeError, RecursionError) as error:
+            raise InputError(f"not valid JSON ({reason_of(error)})", file=path) from None
+        lacking = [key for key in ("settings", "seed", "versions", "input_sha256") if key not in record]
+        if lacking:
+            raise InputError(f"has no `{lacking[0]}`: not the record of a run", file=path)
+        return record
 
     @property
     def simulated(self) -> bool:
@@ -111,15 +115,15 @@ class Results:
         """
         if name not in TABLES:
             raise InputError(f"`{name}` is not a table of a run, choose from {', '.join(TABLES)}")
-        if name not in self._read:
+        if name not in self._tables:
             path = self.path(f"tables/{name}.csv")
             try:
-                self._read[name] = pd.read_csv(path)
+                self._tables[name] = pd.read_csv(path)
             except pd.errors.EmptyDataError:
-                self._read[name] = pd.DataFrame()  # written without rows: there was nothing to tell
+                self._tables[name] = pd.DataFrame()  # written without rows: there was nothing to tell
             except (pd.errors.ParserError, UnicodeDecodeError) as error:
                 raise InputError(f"not a readable CSV table ({error})", file=path) from None
-        return self._read[name]
+        return self._tables[name]
 
     def has(self, *names: str) -> bool:
         """Whether the tables of these names were all written."""
@@ -145,41 +149,39 @@ class Results:
             raise InputError("no such data folder; say where it is with --data", file=folder)
         return folder
 
-    @property
+    @cached_property
     def land(self) -> Basemap:
         """Land and coastline of the biome raster of the data folder."""
-        if "land" not in self._read:
-            self._read["land"] = Basemap.of(CovariateStack(self.folder / "covariates"))
-        return self._read["land"]
+        return Basemap.of(CovariateStack(self.folder / "covariates"))
 
     @property
     def atmosphere(self) -> Atmosphere:
         """Radiocarbon of the atmosphere, of the data folder."""
         return Atmosphere.read(self.folder / "atmosphere")
 
-    @property
+    @cached_property
     def maps(self) -> xr.Dataset:
         """`maps/maps.nc`, lazily: (layer, lat, lon)."""
-        if "maps" not in self._read:
-            path = self.path("maps/maps.nc")
-            with _readable(path):
-                self._read["maps"] = xr.open_dataset(path, engine="h5netcdf")
-        return self._read["maps"]
+        path = self.path("maps/maps.nc")
+        with _readable(path):
+            maps = xr.open_dataset(path, engine="h5netcdf")
+        if not {"layer", "lat", "lon"} <= set(maps.dims):
+            maps.close()
+            raise InputError("has no layer, lat and lon: not made by `bayes-rootc map`", file=path)
+        return maps
 
-    @property
+    @cached_property
     def turnover(self) -> xr.DataTree:
         """`posterior/turnover.nc`: draws of log k, replicated and observed Δ14C of every layer."""
-        if "turnover" not in self._read:
-            path = self.path("posterior/turnover.nc")
-            with _readable(path):
-                self._read["turnover"] = xr.open_datatree(path, engine="h5netcdf")
-        return self._read["turnover"]
+        path = self.path("posterior/turnover.nc")
+        with _readable(path):
+            return xr.open_datatree(path, engine="h5netcdf")
 
     def close(self) -> None:
         """Closes the NetCDF files, so that another run may replace them."""
         for name in ("maps", "turnover"):
-            if name in self._read:
-                self._read.pop(name).close()
+            if name in self.__dict__:
+                self.__dict__.pop(name).close()
 
     def path(self, relative: str) -> Path:
         """Path of a file of the folder.
@@ -199,4 +201,4 @@ def _readable(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError) as error:
-        raise InputError(f"not a readable NetCDF file ({error})", file=path) from None
+        raise InputError(f"not a readable NetCDF file ({reason_of(error)})", file=path) from None

@@ -103,7 +103,7 @@ def test_estimates_that_are_missing_leave_the_others(finished, land):
 
 def test_a_region_alone_can_be_mapped(finished, land):
     results = read(finished, land)
-    results._read["maps"] = results.maps.isel(lat=slice(8, 14), lon=slice(30, 34)).load()
+    results.__dict__["maps"] = results.maps.isel(lat=slice(8, 14), lon=slice(30, 34)).load()
     for name in ("loss_map", "iroot_maps"):
         draw(results, name).savefig(finished / "figure.png", dpi=40)
 

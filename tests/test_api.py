@@ -1,0 +1,83 @@
+"""What is public stays: a change here is a change for users, and belongs into the changelog."""
+
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+import zipfile
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+import bayes_rootc
+
+ROOT = Path(__file__).parents[1]
+
+PUBLIC = {
+    "bayes_rootc": {
+        "Atmosphere": "curves before source",
+        "CovariateStack": "folder",
+        "InputError": "message file row column",
+        "LogNormalPrior": "median_age log_sd",
+        "MapGrid": "resolution bbox",
+        "PosteriorForest": "n_estimators min_samples_leaf max_features random_state n_jobs",
+        "Results": "out data",
+        "RunSettings": "",
+        "delta14c": "k year zone prehistory atmosphere",
+        "invert": "delta14c sigma year zone prior prehistory model_sd atmosphere grid_size",
+        "layer_fractions": "d50 d95",
+        "read_inputs": "folder nearest_km",
+        "run": "settings quiet",
+        "simulate_world": "folder seed resolution radiocarbon_profiles npp_sites root_profiles model_sd",
+        "zone_of": "latitude longitude",
+    },
+    "bayes_rootc.mapping.forest": {"CompiledForest": "forest layer_columns layers"},
+    "bayes_rootc.benchmark.compare": {"compare": "paths variable results years seed progress"},
+    "bayes_rootc.benchmark.export": {
+        "export": "kind out to resolution data who progress",
+        "Maker": "institution contact code license",
+    },
+    "bayes_rootc.report.figures": {f"figure_{n}": "results" for n in (1, 2, 3, 4, 5, "ed1", "ed9", "s5")},
+}
+
+
+@pytest.mark.parametrize("module", PUBLIC)
+def test_public_names_and_parameters_are_those_that_are_listed(module):
+    found = import_module(module)
+    if module == "bayes_rootc":
+        assert set(found.__all__) == set(PUBLIC[module])
+    for name, parameters in PUBLIC[module].items():
+        signature = inspect.signature(getattr(found, name)).parameters
+        names = [] if name == "RunSettings" else [p for p in signature if p != "self"]  # its fields have defaults
+        assert " ".join(names) == parameters, name
+
+
+def test_every_setting_has_a_default():
+    bayes_rootc.RunSettings()
+
+
+def test_importing_the_package_is_quick_and_loads_nothing_heavy():
+    script = "import sys, bayes_rootc; print([m for m in ('jax', 'pymc', 'pandas', 'sklearn') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True).stdout.strip() == "[]"
+
+
+@pytest.mark.slow
+def test_the_wheel_is_whole_and_installs_without_a_network(tmp_path):
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-q"]
+    offline = ["--no-index", "--no-deps", "--no-build-isolation"]
+    subprocess.run([*pip, "wheel", *offline, "-w", str(tmp_path), str(ROOT)], check=True, cwd=tmp_path)
+    (wheel,) = tmp_path.glob("bayes_rootc-*.whl")
+    inside = set(zipfile.ZipFile(wheel).namelist())
+    package = {str(p.relative_to(ROOT)) for p in (ROOT / "bayes_rootc").rglob("*.py")}
+    package |= {"bayes_rootc/py.typed", "bayes_rootc/report/report.html"}
+    package |= {str(p.relative_to(ROOT)) for p in (ROOT / "bayes_rootc" / "data").glob("*.csv")}
+    assert package <= inside and not any(name.startswith(("tests/", "docs/")) for name in inside)
+    subprocess.run([*pip, "install", *offline[:2], "--target", str(tmp_path / "site"), str(wheel)], check=True)
+    script = "import bayes_rootc; print(bayes_rootc.__file__, float(bayes_rootc.delta14c(0.01, 2000.5, 'NHZone1')))"
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, env={"PYTHONPATH": str(tmp_path / "site"), "PATH": "/usr/bin"},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.startswith(str(tmp_path))
