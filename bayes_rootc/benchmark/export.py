@@ -288,7 +288,7 @@ def nominal_resolution(step: float) -> str:
     Examples
     --------
     >>> [nominal_resolution(step) for step in (0.05, 0.5, 1.0, 2.5)]
-    ['10 km', '50 km', '100 km', '250 km']
+    ['5 km', '50 km', '100 km', '250 km']
     """
     diagonal = step * KM_PER_DEGREE * np.hypot(1, np.pi / 4)
     return next((name for limit, name in RESOLUTIONS if diagonal < limit), "10000 km")
