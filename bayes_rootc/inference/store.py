@@ -189,7 +189,6 @@ def _load(path: Path, name: str) -> xr.DataTree:
         tree = xr.load_datatree(path, engine="h5netcdf")
     except (OSError, ValueError, RuntimeError) as error:
         raise InputError(f"not a readable NetCDF file ({reason_of(error)})", file=path) from None
-    lacking = [group for group in ("posterior", "components") if group not in tree.children]
-    if lacking:
-        raise InputError(f"lacks the group {lacking[0]}: not made by `bayes-rootc fit {name}`", file=path)
+    if "posterior" not in tree.children:
+        raise InputError(f"lacks the group posterior: not made by `bayes-rootc fit {name}`", file=path)
     return tree

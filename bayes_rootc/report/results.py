@@ -143,8 +143,10 @@ class Results:
         ------
         InputError : it is not there any more.
         """
-        known = self.run["settings"]["data"]
-        folder = self.data or (Path(known) if known else self.out / "demo-data")
+        folder = self.data
+        if folder is None:
+            known = self.run["settings"]["data"]
+            folder = Path(known) if known else self.out / "demo-data"
         if not folder.is_dir():
             raise InputError("no such data folder; say where it is with --data", file=folder)
         return folder
