@@ -14,6 +14,7 @@ import pytest
 from bayes_rootc.demo import DemoWorld, simulate_world
 from bayes_rootc.inference.sampling import offer_devices
 from bayes_rootc.settings import RunSettings
+from tests.browser import EXECUTABLE
 
 offer_devices(RunSettings().chains)  # before any test starts JAX
 COMPILED = "JAX_COMPILATION_CACHE_DIR"
@@ -53,13 +54,12 @@ def quick_run(quick_settings) -> Path:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
-    """The file that takes longest comes first, so that no worker waits for it at the end. Tests on the real data are
-    left out, visibly, where there are none.
+    """The file that takes longest comes first, so that no worker waits for it at the end. Tests of what is not on this
+    machine are left out, and counted as such.
     """
     items.sort(key=lambda item: "quick_run" not in getattr(item, "fixturenames", ()))
-    if os.environ.get("BAYES_ROOTC_DATA"):
-        return
-    absent = [item for item in items if item.get_closest_marker("real_data")]
+    there = {"real_data": os.environ.get("BAYES_ROOTC_DATA"), "browser": EXECUTABLE}
+    absent = [item for item in items if any(item.get_closest_marker(m) and not found for m, found in there.items())]
     if absent:
         config.hook.pytest_deselected(items=absent)
         items[:] = [item for item in items if item not in absent]

@@ -23,7 +23,7 @@ from bayes_rootc.cli import _parser
 from bayes_rootc.inference import store
 from bayes_rootc.models import regression, root_depth, turnover
 from bayes_rootc.settings import RunSettings
-from tests.browser import DESK, EXECUTABLE, PHONE, browser
+from tests.browser import DESK, PHONE, browser
 
 ROOT = Path(__file__).parents[1]
 ALSO_PUBLIC = (
@@ -181,7 +181,7 @@ def test_what_the_reference_says_of_a_function(site):
     assert "InputError – k ≤ 0 or not finite" in text
 
 
-@pytest.mark.skipif(not EXECUTABLE, reason="there is no Chromium here")
+@pytest.mark.browser
 @pytest.mark.parametrize("size", [PHONE, DESK])
 def test_pages_in_a_browser(site, size):
     pages = ["index", "tutorial", "own-data", "method", "priors", "commands", "settings", "faq", "api/radiocarbon"]
@@ -194,7 +194,7 @@ def test_pages_in_a_browser(site, size):
             assert page.evaluate("[...document.images].every(i => i.complete && i.naturalWidth > 300)"), name
 
 
-@pytest.mark.skipif(not EXECUTABLE, reason="there is no Chromium here")
+@pytest.mark.browser
 def test_search_works_without_a_server(site):
     ask = """(() => {
         const query = document.querySelector("[data-md-component=search-query]");

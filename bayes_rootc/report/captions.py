@@ -11,6 +11,9 @@ from .regression_tables import R_SQUARED
 from .results import Results
 
 MINUS = "−"
+TARGETS = {"iroot": "I_root", "ibulk": "I_bulk", "f_bnpp": "f_BNPP"}
+"""What is learnt, as it is printed."""
+
 UNITS = {"Mg C ha-1 yr-1": "Mg C ha⁻¹ yr⁻¹", "Pg C yr-1": "Pg C yr⁻¹", "1": "", "per mille": "‰", "yr": "yr"}
 """Units of the tables as printed."""
 
@@ -204,8 +207,7 @@ def _ages(results: Results) -> str:
 def _held_out(results: Results) -> str:
     scores = results.map_forest_scores
     spatial = scores[scores["split"] == "spatial"].set_index("target")["r2"]
-    names = {"iroot": "I_root", "ibulk": "I_bulk", "f_bnpp": "f_BNPP"}
-    text = ", ".join(f"{names.get(str(k), k)} {number(v, 2)}" for k, v in spatial.items())
+    text = ", ".join(f"{TARGETS.get(str(k), k)} {number(v, 2)}" for k, v in spatial.items())
     return (
         "Predictions of places that the forests had not seen: sites (top) and whole regions (bottom). R² in regions: "
         f"{text}. A low R² means that the map leans on the overall mean and that its intervals, not its pattern, carry "
@@ -283,9 +285,8 @@ def _learners(results: Results, target: str) -> str:
 def _reliability(results: Results) -> str:
     scores = results.table("learners")
     forest = scores[(scores["learner"] == POSTERIOR_FOREST) & (scores["split"] == "spatial")]
-    names = {"iroot": "I_root", "ibulk": "I_bulk", "f_bnpp": "f_BNPP"}
     text = ", ".join(
-        f"{names.get(str(target), target)} {number(100 * c)} %" for target, c in forest["coverage95"].items()
+        f"{TARGETS.get(str(target), target)} {number(100 * c)} %" for target, c in forest["coverage95"].items()
     )
     return (
         "Share of held-out observations below each quantile of their predictions, less that quantile. A learner whose "

@@ -18,7 +18,7 @@ from markupsafe import Markup, escape
 
 from ..constants import BIOMES
 from ..files import write_text
-from .captions import UNITS, interval, number, pick, posterior
+from .captions import TARGETS, UNITS, interval, number, pick, posterior
 from .figures import save_figures
 from .results import Results
 from .style import FLUX_COLOURS
@@ -31,7 +31,6 @@ QUANTITIES = {
     "share": "I_loss / I_root",
     "f_bnpp": "f_BNPP, part of NPP below ground",
 }
-TARGETS = {"iroot": "I_root", "ibulk": "I_bulk", "f_bnpp": "f_BNPP"}
 COVERAGE_TOLERANCE, WEAK_R2, UNEXPLAINED_SHARE = 0.03, 0.2, 0.01
 """Beyond these a verdict is not `good`."""
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.browser import DESK, EXECUTABLE, PHONE, browser
+from tests.browser import DESK, PHONE, browser
 
-pytestmark = pytest.mark.skipif(not EXECUTABLE, reason="there is no Chromium here")
+pytestmark = pytest.mark.browser
 
 
 @pytest.mark.parametrize("size", [PHONE, DESK])
