@@ -178,7 +178,7 @@ def _comparison(
     cells = grid.shape[0] * grid.shape[1]
     first = next(iter(fields.values()))
     remarks = [remark for field in fields.values() for remark in field.remarks]
-    _check_orientation(path, next(iter(on_grid.values())), posterior)
+    check_orientation(path, next(iter(on_grid.values())), posterior)
     model = {name: v.reshape(-1, cells)[:, posterior.index, None] for name, v in on_grid.items()}  # (layer, cell, 1)
     iroot, ibulk = (a.transpose(1, 0, 2) for a in (posterior.iroot, posterior.ibulk))
     carbon = posterior.stock.T[:, :, None] * _stock_errors(len(posterior.index), posterior.members, source, seed)
@@ -222,7 +222,7 @@ def _comparison(
     return Comparison(first.model, variable, unit, values, reference, layers, *where, parts, remarks)
 
 
-def _check_orientation(path: Path, values: NDArray[np.float64], posterior: Posterior) -> None:
+def check_orientation(path: Path, values: NDArray[np.float64], posterior: Posterior) -> None:
     """A model that has no values where our land is, but would have if it were turned, lies the wrong way."""
     field = values[0] if values.ndim == 3 else values
 
