@@ -3,9 +3,10 @@
 Independent mode, the paper's: every cell has its own counter-based random key, from the seed and the cell's number on
 the globe, so a result does not depend on how the map was cut into tiles. The key picks one of a few Latin hypercubes of
 `members` points and rotates the list of members of each error by a number of places of its own: the members of a cell
-are spread evenly over each error, which takes most of the Monte Carlo noise out of quantiles and means, and errors and
-cells are paired at random. Normal deviates are made once for all cells: a cell costs copies, one exponential a layer,
-and the sorting.
+are spread evenly over each error, which takes most of the Monte Carlo noise out of quantiles, and errors and cells are
+paired at random. Normal deviates are made once for all cells: a cell costs copies, one exponential a layer, and the
+sorting. What has a formula is not left to chance: all means and variances, and the quantiles of I_root of the profile
+and of I_bulk of a layer, which are log-normal.
 
 Coherent mode: member m of a cell is what tree m of both forests says there, so that member m of all cells is one map.
 
@@ -14,10 +15,9 @@ Members of some hundred cells are made and summarised before the next, so that t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from threading import Lock
 from typing import Any
 
 import jax
@@ -43,12 +43,20 @@ HYPERCUBES = 16
 """So many lists of members to choose from: what the random places of points within their strata do to a tail is not the
 same in all cells."""
 
-LEVELS = (INTERVAL[0], 0.5, INTERVAL[1])
+LEVELS = {"p025": INTERVAL[0], "median": 0.5, "p975": INTERVAL[1]}
 
 type Statistics = dict[str, NDArray[np.float32]]
 
 type Members = tuple[tuple[Array, Array], tuple[Array, Array]]
 """I_root and I_bulk of layers, (cell, layer, member), and of profiles, (cell, member)."""
+
+type Asked = tuple[tuple[str, ...], tuple[str, ...]]
+"""Quantities of layers, and of profiles, whose statistics are taken from members."""
+
+EVERY: Asked = (QUANTITIES, QUANTITIES)
+
+NOT_LOG_NORMAL: Asked = (("iroot", "iloss", "share"), ("ibulk", "iloss", "share"))
+"""Of independent members; means and variances of these, too, have formulas."""
 
 
 def independent_statistics(
@@ -86,9 +94,12 @@ def independent_statistics(
     fields = [np.asarray(a, np.float32) for a in (root_mean, root_sd, bulk_mean, bulk_sd)]
     numbers = [np.asarray(a).astype(np.uint32) for a in (biome, cell)]
     by_biome = np.moveaxis(np.asarray(fractions, np.float32), 0, 2)
-    lists = _lists_of_members(np.shape(bulk_mean)[1], by_biome.shape[2], members, seed)
+    layers = fields[2].shape[1]
+    lists = _lists_of_members(layers, by_biome.shape[2], members, seed)
     common = by_biome, np.uint32(seed), np.float32(profile_correlation), *lists
-    return _by_chunk(partial(_independent_members, common), (*fields, *numbers), threads)
+    known = partial(_log_normal, by_biome.mean(axis=2), by_biome.var(axis=2), profile_correlation)
+    make = partial(_independent_members, common)
+    return _by_chunk(make, (*fields, *numbers), layers, threads, asked=NOT_LOG_NORMAL, known=known)
 
 
 def coherent_statistics(root: ArrayLike, bulk: ArrayLike, fractions: ArrayLike, biome: ArrayLike) -> Statistics:
@@ -100,37 +111,96 @@ def coherent_statistics(root: ArrayLike, bulk: ArrayLike, fractions: ArrayLike, 
         member, (member, 9, 7). biome : (n,), 1–9.
     """
     fields = np.asarray(root, np.float32), np.asarray(bulk, np.float32), np.asarray(biome).astype(np.uint32)
-    return _by_chunk(partial(_coherent_members, np.asarray(fractions, np.float32)), fields)
+    make = partial(_coherent_members, np.asarray(fractions, np.float32))
+    return _by_chunk(make, fields, fields[1].shape[1])
 
 
-def _by_chunk(make: Callable[..., Members], arrays: tuple[NDArray, ...], threads: int = 1) -> Statistics:
-    """Statistics of the members that `make` gives of some rows of the arrays."""
+def _log_normal(
+    share_mean: NDArray,
+    share_variance: NDArray,
+    correlation: float,
+    root_mean: NDArray,
+    root_sd: NDArray,
+    bulk_mean: NDArray,
+    bulk_sd: NDArray,
+    biome: NDArray,
+    _: NDArray,
+) -> Statistics:
+    """What independent members need not tell, of layers and profile, (n, 8): means and variances, and quantiles of
+    what is log-normal, I_root of the profile and I_bulk of layers (of the others NaN).
+
+    A layer's I_root is the product of two independent quantities; a profile's I_bulk is a sum of correlated ones.
+
+    share_mean, share_variance : of root shares, (biome, layer).
+    """
+
+    def joined(layers: NDArray, profile: NDArray) -> NDArray[np.float32]:
+        return np.concatenate([layers, profile], axis=1).astype(np.float32)
+
+    root_mean, root_sd = (a.astype(float)[:, None] for a in (root_mean, root_sd))
+    bulk_mean, bulk_sd = (a.astype(float) for a in (bulk_mean, bulk_sd))
+    share, spread = share_mean[biome - 1], share_variance[biome - 1]
+    root, bulk = (np.exp(mean + sd**2 / 2) for mean, sd in ((root_mean, root_sd), (bulk_mean, bulk_sd)))
+    alike = correlation + (1 - correlation) * np.eye(bulk.shape[1])
+    covariance = bulk[:, :, None] * bulk[:, None] * np.expm1(alike * bulk_sd[:, :, None] * bulk_sd[:, None])
+    variance = root**2 * np.expm1(root_sd**2)
+    out = {
+        "iroot_mean": joined(root * share, root),
+        "ibulk_mean": joined(bulk, bulk.sum(axis=1, keepdims=True)),
+        "iroot_variance": joined(variance * share**2 + (variance + root**2) * spread, variance),
+        "ibulk_variance": joined(np.einsum("nll->nl", covariance), covariance.sum(axis=1).sum(axis=1, keepdims=True)),
+    }
+    out["iloss_mean"] = out["iroot_mean"] - out["ibulk_mean"]
+    out["iloss_variance"] = out["iroot_variance"] + out["ibulk_variance"]
+    for name, level in LEVELS.items():
+        iroot, ibulk = (np.exp(mean + ndtri(level) * sd) for mean, sd in ((root_mean, root_sd), (bulk_mean, bulk_sd)))
+        out[f"iroot_{name}"] = joined(np.full_like(bulk, np.nan), iroot)
+        out[f"ibulk_{name}"] = joined(ibulk, np.full_like(root, np.nan))
+    return out
+
+
+def _by_chunk(
+    make: Callable[..., Members],
+    arrays: tuple[NDArray, ...],
+    layers: int,
+    threads: int = 1,
+    *,
+    asked: Asked = EVERY,
+    known: Callable[..., Statistics] | None = None,
+) -> Statistics:
+    """Statistics that some rows of the arrays let us know, and of the members that `make` gives of them the others."""
     on_cpu = jax.default_backend() == "cpu"
     size, summarise = (CHUNK_CELLS, _statistics) if on_cpu else (DEVICE_CHUNK_CELLS, _device_statistics)
-    n = len(arrays[0])
-    out: Statistics = {}
+    n, moments = len(arrays[0]), known is None
+    names = [f"{quantity}_{name}" for quantity in QUANTITIES for name in LEVELS] + ["iloss_probability"]
+    names += [f"{flux}_{name}" for flux in FLUXES for name in ("mean", "variance")]
+    out: Statistics = {name: np.empty((n, layers + 1), np.float32) for name in names}
     # glibc maps large arrays anew from the system, each time, until one of up to 32 MB has been freed: the page faults
     # would take a fifth of the time.
     np.empty(31 << 20, np.uint8)
-
-    lock = Lock()
 
     def work(starts: range) -> None:
         scratch = np.empty(0, np.float32)
         for start in starts:
             part = [a[start : start + size] for a in arrays]
             count = len(part[0])
+            for name, value in known(*part).items() if known else ():
+                out[name][start : start + count] = value
             padding = min(size, 1 << (count - 1).bit_length()) - count  # few shapes are compiled
             members = make(*(_padded(a, padding) for a in part))
             if on_cpu and scratch.size < members[0][0].size:
                 scratch = np.empty(members[0][0].size, np.float32)
-            for name, value in summarise(members, scratch).items():
-                with lock:
-                    whole = out.setdefault(name, np.empty((n, value.shape[1]), np.float32))
-                whole[start : start + count] = value[:count]
+            of_layers, of_profile = summarise(members, asked, moments, scratch)
+            for name, value in of_layers.items():
+                out[name][start : start + count, :layers] = value[:count]
+            for name, value in of_profile.items():
+                out[name][start : start + count, layers] = value[:count]
 
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(work, (range(i * size, n, threads * size) for i in range(threads))))
+    for flux in FLUXES:
+        margin = np.subtract(out[f"{flux}_p975"], out[f"{flux}_p025"]) / 2
+        out[f"{flux}_uncertainty"] = np.divide(margin, np.maximum(abs(out[f"{flux}_mean"]), np.float32(1e-6)))
     return out
 
 
@@ -189,78 +259,76 @@ def _fluxes(root: Array, shares: Array, log_bulk: Array) -> Members:
     return (root[:, None] * shares, ibulk), (root, ibulk.sum(axis=1))
 
 
-def _statistics(members: Members, scratch: NDArray[np.float32]) -> Statistics:
-    """NumPy sorts: on a CPU it is several times faster at it than XLA, and sorting is most of the work.
+def _statistics(
+    members: Members, asked: Asked, moments: bool, scratch: NDArray[np.float32]
+) -> tuple[Statistics, Statistics]:
+    """Of layers and of profiles. NumPy sorts: on a CPU it is several times faster at it than XLA, and sorting is most
+    of the work.
 
     scratch : room for as many numbers as there are members of I_root; to ask the system for it anew each time would
     take as long as to sort.
     """
 
-    def of_part(part: tuple[Array, Array]) -> tuple[list[list[NDArray]], NDArray]:
+    def of_part(part: tuple[Array, Array], asked: tuple[str, ...]) -> Statistics:
         iroot, ibulk = (np.asarray(a) for a in part)
         values: NDArray[np.float32] = scratch[: iroot.size].reshape(iroot.shape)
-        each = np.full(values.shape[-1], 1 / values.shape[-1], np.float32)
-
-        def of_one() -> list[NDArray]:
-            mean = values @ each
-            variance = np.einsum("...m,...m->...", values, values) * each[0] - mean**2
+        number = np.float32(values.shape[-1])
+        out: Statistics = {}
+        for quantity in asked:
+            match quantity:
+                case "iroot":
+                    np.copyto(values, iroot)
+                case "ibulk":
+                    np.copyto(values, ibulk)
+                case "iloss":
+                    np.subtract(iroot, ibulk, out=values)
+                    positive: NDArray = (values > 0).sum(axis=-1, dtype=np.int32)
+                    out["iloss_probability"] = positive.astype(np.float32) / number
+                case "share":
+                    np.subtract(1, np.divide(ibulk, iroot, out=values), out=values)
+            if moments and quantity in FLUXES:
+                mean = out[f"{quantity}_mean"] = values.mean(axis=-1)
+                out[f"{quantity}_variance"] = np.vecdot(values, values) / number - mean**2
             values.sort(axis=-1)
-            return [mean, variance, *_sorted_quantiles(values)]
+            out |= _sorted_quantiles(quantity, values)
+        return out
 
-        np.copyto(values, iroot)
-        statistics = [of_one()]
-        np.copyto(values, ibulk)
-        statistics.append(of_one())
-        np.subtract(iroot, ibulk, out=values)
-        positive = np.count_nonzero(values > 0, axis=-1) / values.shape[-1]
-        statistics.append(of_one())
-        np.divide(ibulk, iroot, out=values)
-        np.subtract(1, values, out=values)
-        statistics.append(of_one())
-        return statistics, positive
-
-    (layers, positive), (profile, of_profile) = map(of_part, members)
-    return dict(_named(layers, profile, [positive, of_profile], np))
+    layers, profile = map(of_part, members, asked)
+    return layers, profile
 
 
-def _device_statistics(members: Members, _: NDArray[np.float32]) -> Statistics:
+def _device_statistics(
+    members: Members, asked: Asked, moments: bool, _: NDArray[np.float32]
+) -> tuple[Statistics, Statistics]:
     """The same where the members are."""
-    return {name: np.asarray(value) for name, value in _on_device(members).items()}
+    layers, profile = jax.device_get(_on_device(members, asked, moments))
+    return layers, profile
 
 
-@jax.jit
-def _on_device(members: Members) -> dict[str, Array]:
-    def of_one(values: Array) -> list[Array]:
-        mean = values.mean(axis=-1)
-        return [mean, (values**2).mean(axis=-1) - mean**2, *_sorted_quantiles(jnp.sort(values, axis=-1))]
+@partial(jax.jit, static_argnums=(1, 2))
+def _on_device(members: Members, asked: Asked, moments: bool) -> list[dict[str, Array]]:
+    def of_part(part: tuple[Array, Array], asked: tuple[str, ...]) -> dict[str, Array]:
+        iroot, ibulk = part
+        every = {"iroot": iroot, "ibulk": ibulk, "iloss": iroot - ibulk, "share": 1 - ibulk / iroot}
+        out = {"iloss_probability": (every["iloss"] > 0).mean(axis=-1)}
+        for quantity in asked:
+            values = every[quantity]
+            if moments and quantity in FLUXES:
+                mean = out[f"{quantity}_mean"] = values.mean(axis=-1)
+                out[f"{quantity}_variance"] = (values**2).mean(axis=-1) - mean**2
+            out |= _sorted_quantiles(quantity, jnp.sort(values, axis=-1))
+        return out
 
-    every = [(iroot, ibulk, iroot - ibulk, 1 - ibulk / iroot) for iroot, ibulk in members]
-    layers, profile = ([of_one(values) for values in part] for part in every)
-    return dict(_named(layers, profile, [(part[2] > 0).mean(axis=-1) for part in every], jnp))
-
-
-def _named(
-    layers: list[list[Any]], profile: list[list[Any]], positive: list[Any], xp: Any
-) -> Iterator[tuple[str, Any]]:
-    """Names of the statistics of `Members`, of layers and profile together."""
-
-    def joined(layers: Any, profile: Any) -> Any:
-        return xp.concatenate([layers, profile[:, None]], axis=1)
-
-    for quantity, of_layers, of_profile in zip(QUANTITIES, layers, profile, strict=True):
-        mean, variance, low, median, high = map(joined, of_layers, of_profile)
-        named = {"median": median, "p025": low, "p975": high}
-        if quantity in FLUXES:
-            margin = (high - low) / 2 / xp.maximum(xp.abs(mean), 1e-6)
-            named |= {"mean": mean, "uncertainty": margin, "variance": variance}
-        yield from ((f"{quantity}_{name}", value) for name, value in named.items())
-    yield "iloss_probability", joined(*positive)
+    return [of_part(part, names) for part, names in zip(members, asked, strict=True)]
 
 
-def _sorted_quantiles(values: Any) -> Iterator[Any]:
+def _sorted_quantiles(quantity: str, values: Any) -> dict[str, Any]:
     """Quantiles of sorted values along the last axis, linear between them (NumPy's default)."""
-    for level in LEVELS:
+
+    def at(level: float) -> Any:
         place = (values.shape[-1] - 1) * level
         below = int(place)
         above = min(below + 1, values.shape[-1] - 1)
-        yield values[..., below] + np.float32(place - below) * (values[..., above] - values[..., below])
+        return values[..., below] + np.float32(place - below) * (values[..., above] - values[..., below])
+
+    return {f"{quantity}_{name}": at(level) for name, level in LEVELS.items()}

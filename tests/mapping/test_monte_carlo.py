@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from bayes_rootc.mapping import monte_carlo
 from bayes_rootc.mapping.monte_carlo import coherent_statistics, independent_statistics
 
 
@@ -22,21 +23,42 @@ def cells(n, seed=0):
     }
 
 
+def members_of(x, members, seed, profile_correlation):
+    """I_root and I_bulk, (cell, 8, member), the profile last."""
+    fractions = np.moveaxis(x["fractions"], 0, 2).astype(np.float32)
+    lists = monte_carlo._lists_of_members(7, fractions.shape[2], members, seed)
+    common = fractions, np.uint32(seed), np.float32(profile_correlation), *lists
+    fields = [x[name].astype(np.float32) for name in ("root_mean", "root_sd", "bulk_mean", "bulk_sd")]
+    layers, profile = monte_carlo._independent_members(common, *fields, x["biome"], x["cell"].astype(np.uint32))
+    return [np.concatenate([a, np.asarray(b)[:, None]], axis=1) for a, b in zip(layers, profile, strict=True)]
+
+
 def test_means_and_quantiles_are_those_of_the_log_normal():
-    members, x = 20_000, cells(4)
-    got = independent_statistics(**x, members=members, seed=1, profile_correlation=0.0)
-    mean = np.exp(x["root_mean"] + 0.4**2 / 2)
-    relative_error = np.sqrt((np.exp(0.4**2) - 1) / members)
-    np.testing.assert_allclose(got["iroot_mean"][:, -1], mean, rtol=4 * relative_error)
-    np.testing.assert_allclose(
-        got["iroot_median"][:, -1], np.exp(x["root_mean"]), rtol=4 * 1.2533 * 0.4 / np.sqrt(members)
-    )
-    np.testing.assert_allclose(
-        got["iroot_p975"][:, -1], np.exp(x["root_mean"] + 1.96 * 0.4), rtol=4 * 0.4 * 2.7 / np.sqrt(members)
-    )
-    bulk = np.exp(x["bulk_mean"] + 0.6**2 / 2)
-    np.testing.assert_allclose(got["ibulk_mean"][:, :7], bulk, rtol=4 * np.sqrt((np.exp(0.36) - 1) / members))
-    np.testing.assert_allclose(got["iloss_mean"], got["iroot_mean"] - got["ibulk_mean"], atol=2e-5)
+    x = cells(4)
+    got = independent_statistics(**x, members=50, seed=1, profile_correlation=0.0)
+    np.testing.assert_allclose(got["iroot_mean"][:, -1], np.exp(x["root_mean"] + 0.4**2 / 2), rtol=1e-6)
+    np.testing.assert_allclose(got["iroot_median"][:, -1], np.exp(x["root_mean"]), rtol=1e-6)
+    np.testing.assert_allclose(got["iroot_p975"][:, -1], np.exp(x["root_mean"] + 1.959964 * 0.4), rtol=1e-6)
+    np.testing.assert_allclose(got["ibulk_mean"][:, :7], np.exp(x["bulk_mean"] + 0.6**2 / 2), rtol=1e-6)
+    np.testing.assert_allclose(got["iloss_mean"], got["iroot_mean"] - got["ibulk_mean"], atol=1e-6)
+
+
+@pytest.mark.parametrize("correlation", [0.0, 0.5])
+def test_formulas_are_what_many_members_come_to(correlation):
+    members, rng = 20_000, np.random.default_rng(6)
+    x = cells(30) | {"fractions": rng.dirichlet(np.arange(8, 1, -1), (200, 9))}
+    got = independent_statistics(**x, members=members, seed=1, profile_correlation=correlation)
+    iroot, ibulk = members_of(x, members, 1, correlation)
+    for name, values in {"iroot": iroot, "ibulk": ibulk, "iloss": iroot - ibulk}.items():
+        mean, sd = values.mean(axis=2), values.std(axis=2)
+        assert (abs(got[f"{name}_mean"] - mean) < 4 * sd / np.sqrt(members)).all(), name
+        fourth = ((values - mean[..., None]) ** 4).mean(axis=2)
+        error = np.sqrt((fourth - sd**4) / members)
+        assert (abs(got[f"{name}_variance"] - sd**2) < 4 * error).all(), name
+        # A quantile's place among members is off by so many of them.
+        for level, quantile in ((0.025, "p025"), (0.5, "median"), (0.975, "p975")):
+            below = (values < got[f"{name}_{quantile}"][..., None]).mean(axis=2)
+            assert (abs(below - level) < 4 * np.sqrt(level * (1 - level) / members)).all(), (name, quantile)
 
 
 def test_layers_of_roots_add_up_to_the_profile():
@@ -69,21 +91,12 @@ def test_certain_signs_have_certain_probabilities():
     assert got["iloss_probability"][0].min() == 1 and got["iloss_probability"][1].max() == 0
 
 
-def test_variance_is_that_of_the_log_normal():
-    x = cells(5)
-    got = independent_statistics(**x, members=20_000, seed=4, profile_correlation=0.0)
-    want = np.exp(2 * x["root_mean"] + 0.16) * (np.exp(0.16) - 1)
-    np.testing.assert_allclose(got["iroot_variance"][:, -1], want, rtol=4 * 0.025)  # its own error: kurtosis 6.3
-    both = got["iroot_variance"][:, 0] + got["ibulk_variance"][:, 0]
-    np.testing.assert_allclose(got["iloss_variance"][:, 0], both, rtol=0.05)
-
-
 def test_errors_are_paired_at_random():
     """Averaged over cells, independent errors leave no covariance: the variance of a difference is the sum."""
     n, members = 2000, 100
     x = cells(n) | {"root_mean": np.full(n, -1.0), "bulk_mean": np.full((n, 7), -1.5)}
-    got = independent_statistics(**x, members=members, seed=4, profile_correlation=0.0)
-    root, bulk, loss = (got[f"{name}_variance"][:, 0] for name in ("iroot", "ibulk", "iloss"))
+    iroot, ibulk = (a[:, 0] for a in members_of(x, members, 4, 0.0))
+    root, bulk, loss = (a.var(axis=1) for a in (iroot, ibulk, iroot - ibulk))
     correlation = (root + bulk - loss) / (2 * np.sqrt(root * bulk))
     assert abs(correlation.mean()) < 4 / np.sqrt(members * n)
     assert correlation.std() == pytest.approx(1 / np.sqrt(members), rel=4 / np.sqrt(2 * n))
