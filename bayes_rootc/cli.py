@@ -23,6 +23,8 @@ INTERRUPTED = 130
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 """No space, no quota, a file too large, a file system that cannot be written to."""
 
+BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+
 MAP_SETTINGS = tuple("resolution bbox map_like map_mode zones zone_field map_formats tile workers".split())
 
 MAP_FILES = """\
@@ -59,6 +61,10 @@ and _p975, and reason: why a row, which then keeps its place, could not be predi
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command; bad input gives one line on stderr and exit code 2."""
     arguments = _parser().parse_args(argv)
+    # Threads part a sum, so that its last digits, and the path of a chain, would depend on the number of processors.
+    # Ours are above: chains, profiles, trees, tiles.
+    for name in BLAS_THREADS:
+        os.environ.setdefault(name, "1")
     try:
         return int(arguments.command(arguments) or 0)
     except InputError as error:
@@ -317,13 +323,19 @@ def _command(commands, name, function, text, example):  # type: ignore[no-untype
 
 @contextmanager
 def _owned(out: Path, *, finished: bool = False) -> Iterator[None]:
-    """Writes into the output folder alone; `finished`: it must be there."""
+    """Writes into the output folder alone, and describes its tables anew; `finished`: they must be there, and stay."""
     from .files import owned  # loads pandas, which takes longer than to say what the commands are
+    from .report.datapackage import describe_tables, tables_as_written
 
     if finished and not out.is_dir():
         raise InputError("no such output folder", file=out)
     with owned(out):
-        yield
+        if finished:
+            with tables_as_written(out / "tables"):
+                yield
+        else:
+            yield
+            describe_tables(out / "tables")
 
 
 def _run(arguments: argparse.Namespace) -> None:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from ..errors import InputError
 from ..files import sha256, write_json
 from ..mapping.writers import UNIT
+
+FILE = "datapackage.json"
 
 COLUMNS: tuple[tuple[str, str, str], ...] = (
     (
@@ -60,14 +66,51 @@ def describe_tables(folder: Path) -> None:
     and meaning.
     """
     resources = [_resource(path) for path in sorted(folder.glob("*.csv"))]
-    write_json(folder / "datapackage.json", {"name": "bayes-rootc-tables", "resources": resources})
+    write_json(folder / FILE, {"name": "bayes-rootc-tables", "resources": resources})
+
+
+@contextmanager
+def tables_as_written(folder: Path) -> Iterator[None]:
+    """Lays a failure to the table of a folder that is not as it was described, if there is one.
+
+    Raises
+    ------
+    InputError : there is one.
+    """
+    try:
+        yield
+    except (InputError, OSError):
+        raise
+    except Exception as error:
+        for path, described in _descriptions(folder).items():
+            if not path.is_file() or sha256(path) == described["hash"].removeprefix("sha256:"):
+                continue
+            columns = [field["name"] for field in described["schema"]["fields"]]
+            lacking = [name for name in columns if name not in _read(path)]
+            how = f"lacks the column {lacking[0]}" if lacking else "has another checksum"
+            raise InputError(
+                f"is not as it was written: {how}; expected the table that {FILE} describes", file=path
+            ) from error
+        raise
+
+
+def _descriptions(folder: Path) -> dict[Path, dict[str, Any]]:
+    try:
+        package = json.loads((folder / FILE).read_text(encoding="utf-8"))
+        return {folder / described["path"]: described for described in package["resources"]}
+    except (OSError, ValueError, LookupError, TypeError):
+        return {}
+
+
+def _read(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_csv(path)
+    except pd.errors.EmptyDataError:  # written without rows
+        return pd.DataFrame()
 
 
 def _resource(path: Path) -> dict[str, Any]:
-    try:
-        table = pd.read_csv(path, nrows=1000)
-    except pd.errors.EmptyDataError:  # written without rows
-        table = pd.DataFrame()
+    table = _read(path)
     return {
         "name": path.stem.lower(),
         "path": path.name,

@@ -14,7 +14,7 @@ import xarray as xr
 from bayes_rootc.benchmark.model_output import read_field
 
 from .case import Case, Change, nothing
-from .spoil import a_folder, cut, remade, removed, write
+from .spoil import a_folder, cells, cut, remade, removed, table, write
 
 RUN = ("run", "run.toml")
 
@@ -166,6 +166,10 @@ OUTPUTS = (
     damaged("missing", "tables/layers.csv", removed("out/tables/layers.csv"), "not found"),
     damaged("bytes", "tables/layers.csv", write("out/tables/layers.csv", b"\xff\x00"), "not a readable CSV"),
     damaged("quote", "tables/layers.csv", write("out/tables/layers.csv", 'a,b\n1,"'), "not a readable CSV"),
+    damaged("no column", "tables/layers.csv", write("out/tables/layers.csv", "a\n1\n"), "lacks the column id"),
+    damaged("no column", "tables/npp_sites.csv", write("out/tables/npp_sites.csv", "id\n1\n"), "lacks the column lat"),
+    damaged("text", "tables/sites.csv", cells("out/tables/sites.csv", [3], iroot="much"), "has another checksum"),
+    damaged("no rows", "tables/sites.csv", table("out/tables/sites.csv", lambda t: t[:0]), "has another checksum"),
     damaged("text", MAPS, write(f"out/{MAPS}", "maps"), "not a readable NetCDF"),
     damaged("text, drawn", MAPS, write(f"out/{MAPS}", "maps"), "not a readable NetCDF", DRAW),
     damaged("truncated", MAPS, cut(f"out/{MAPS}"), "not a readable NetCDF", DRAW),

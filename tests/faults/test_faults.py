@@ -131,6 +131,9 @@ def test_killed_at_any_moment_nothing_is_lost(finished, settings, tmp_path):
         assert start(command(name, settings, disturbed)).wait() == 0
     assert digest(disturbed) == digest(undisturbed)
     assert not list(disturbed.rglob(f"{PARTIAL}*"))
+    for described in json.loads((disturbed / "tables" / "datapackage.json").read_text())["resources"]:
+        content = (disturbed / "tables" / described["path"]).read_bytes()
+        assert described["hash"] == "sha256:" + hashlib.sha256(content).hexdigest()
 
 
 @pytest.mark.parametrize(("name", "size"), [("fit", 20), ("map", 60), ("report", 40), ("train", 9)])

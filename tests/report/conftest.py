@@ -17,6 +17,7 @@ from bayes_rootc.constants import BIOMES, LAYER_NAMES, MAP_FOREST, PROFILE_NAME
 from bayes_rootc.data.covariates import CovariateStack
 from bayes_rootc.data.grid import MapGrid
 from bayes_rootc.mapping.regressors import ENSEMBLE, LEARNERS, POSTERIOR_FOREST, QUANTILE_FOREST
+from bayes_rootc.report.datapackage import describe_tables
 from bayes_rootc.report.html import write_report
 from bayes_rootc.report.regression_tables import R_SQUARED
 
@@ -79,6 +80,7 @@ def reported(land, tmp_path_factory) -> Path:
 def finish(out: Path) -> Path:
     """Writes all that a run leaves."""
     write_tables(out / "tables")
+    describe_tables(out / "tables")
     write_turnover(out)
     write_maps(out / "maps")
     run = {

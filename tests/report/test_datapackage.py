@@ -6,8 +6,10 @@ import hashlib
 import json
 
 import pandas as pd
+import pytest
 
-from bayes_rootc.report.datapackage import describe_tables
+from bayes_rootc.errors import InputError
+from bayes_rootc.report.datapackage import describe_tables, tables_as_written
 
 
 def test_every_table_and_column_is_described(tmp_path):
@@ -25,3 +27,18 @@ def test_every_table_and_column_is_described(tmp_path):
     assert fields["age_p975"]["unit"] == "yr" and fields["layer"]["unit"] == "cm"
     assert fields["n"]["type"] == "integer" and "unit" not in fields["note"]
     assert empty["schema"]["fields"] == []
+
+
+def test_a_failure_is_laid_to_the_table_that_was_changed_and_to_no_other(tmp_path):
+    for name in "ab":
+        pd.DataFrame({"x": [1], "y": [2]}).to_csv(tmp_path / f"{name}.csv", index=False)
+    describe_tables(tmp_path)
+    with pytest.raises(KeyError, match="our own"), tables_as_written(tmp_path):
+        raise KeyError("our own")
+    (tmp_path / "b.csv").write_text("x,z\n1,2\n")
+    with pytest.raises(InputError, match=r"b\.csv: .*lacks the column y"), tables_as_written(tmp_path):
+        raise KeyError("y")
+    with pytest.raises(PermissionError), tables_as_written(tmp_path):
+        raise PermissionError
+    with tables_as_written(tmp_path):
+        pass
