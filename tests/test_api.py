@@ -54,6 +54,34 @@ def test_public_names_and_parameters_are_those_that_are_listed(module):
         assert " ".join(names) == parameters, name
 
 
+MODULES_OF_NUMPYRO = [
+    f"{path.relative_to(ROOT).with_suffix('')}".replace("/", ".")
+    for path in sorted((ROOT / "bayes_rootc").rglob("*.py"))
+    if "numpyro" in path.read_text(encoding="utf-8")
+]
+
+
+def test_after_arviz_the_parts_of_numpyro_are_there():
+    """ArviZ leaves a lazy NumPyro behind: its parts, imported before it, would be torn from it."""
+    assert len(MODULES_OF_NUMPYRO) > 4
+    script = """
+import sys
+import arviz, pymc
+from importlib import import_module
+import_module(sys.argv[1])
+from bayes_rootc.inference.sampling import sample
+with pymc.Model() as model:
+    pymc.Normal("x")
+sample(model, seed=1, chains=1, tune=5, draws=5, sampler="numpyro")
+parts = [name.rpartition(".") for name in sys.modules if name.startswith("numpyro.")]
+torn = [part for whole, _, part in parts if not hasattr(sys.modules[whole], part)]
+assert len(parts) > 20 and not torn, torn
+"""
+    for module in MODULES_OF_NUMPYRO:
+        done = subprocess.run([sys.executable, "-c", script, module], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+
+
 def test_every_setting_has_a_default():
     bayes_rootc.RunSettings()
 

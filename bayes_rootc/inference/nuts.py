@@ -17,6 +17,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import numpyro  # noqa: F401 (whole: the lazy one that ArviZ leaves would break its parts)
 from jax import Array
 from jax.flatten_util import ravel_pytree
 from numpy.typing import NDArray

@@ -108,6 +108,7 @@ def _sample_numpyro(
     points operation by operation, each of which JAX compiles: together a third of the time of a small fit.
     """
     import jax
+    import numpyro  # noqa: F401 (whole: the lazy one that ArviZ leaves would break its parts)
     from numpyro.infer import MCMC, NUTS
     from pymc.sampling.jax import get_jaxified_graph, get_jaxified_logp
     from pymc.util import is_transformed_name

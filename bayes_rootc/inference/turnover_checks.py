@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import numpy as np
+import numpyro  # noqa: F401 (whole: the lazy one that ArviZ leaves would break its parts)
 import pandas as pd
 from numpy.typing import NDArray
 from numpyro.infer import Predictive

@@ -14,6 +14,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import numpyro  # noqa: F401 (whole: the lazy one that ArviZ leaves would break its parts)
 import numpyro.distributions as dist
 from jax import Array
 from jax.scipy.special import logsumexp
