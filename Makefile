@@ -5,7 +5,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup run test lint format docs bench lock clean
+.PHONY: help setup run test coverage lint format docs bench lock clean
 
 help: ## show this help
 	@echo "bayes-rootc: how much root carbon really reaches the soil"
@@ -21,6 +21,13 @@ run: $(VENV)/.ready ## the whole system on the demo world, with its report
 
 test: $(VENV)/.ready ## tests, docstring examples included
 	$(VENV)/bin/python -m pytest -n 2 --dist loadfile $(ARGS)
+
+coverage: $(VENV)/.ready ## which share of each part's lines the tests run
+	$(VENV)/bin/coverage erase
+	$(VENV)/bin/coverage run -m pytest -n 2 --dist loadfile $(ARGS)
+	$(VENV)/bin/coverage combine --quiet
+	$(VENV)/bin/coverage json --quiet -o build/coverage.json
+	$(VENV)/bin/python tools/coverage_table.py build/coverage.json
 
 lint: $(VENV)/.ready ## formatting, lint and types
 	$(VENV)/bin/ruff format --check
@@ -49,7 +56,7 @@ lock: build/uv/bin/uv ## bring requirements.lock to the newest releases
 	  --quiet --output-file requirements.lock
 
 clean: ## remove .venv, caches and the demo report
-	rm -rf $(VENV) build demo-report *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf $(VENV) build demo-report .coverage* *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Any Python 3 may do the looking. It is tried first because a pyenv shim can exist and not run.
