@@ -88,8 +88,8 @@ def independent_statistics(
     Returns
     -------
     `iroot_mean` … `iloss_uncertainty` and so on, (n, 8) float32 in Mg C ha⁻¹ yr⁻¹, the profile last; `uncertainty` is
-    half the 95 % interval over |mean| (the paper's margin of deviation), `variance` that of the members;
-    `iloss_probability` is P(I_loss > 0); `share_median`, `share_p025`, `share_p975` are of I_loss / I_root.
+    half the 95 % interval over |mean| (the paper's margin of deviation); `iloss_probability` is P(I_loss > 0);
+    `share_median`, `share_p025`, `share_p975` are of I_loss / I_root. Means and variances do not depend on `members`.
     """
     fields = [np.asarray(a, np.float32) for a in (root_mean, root_sd, bulk_mean, bulk_sd)]
     numbers = [np.asarray(a).astype(np.uint32) for a in (biome, cell)]
