@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from rich.console import Console
 from rich.table import Table
 from scipy.integrate import solve_ivp
@@ -60,6 +61,22 @@ def inversion_by_root() -> Case:
         _posteriors,
         "brentq over solve_ivp: one root, no uncertainty",
         lambda: brentq(lambda log_k: _solve(np.exp(log_k), 1998.5) + 200, np.log(1e-5), np.log(5e-3), xtol=1e-3),
+        2000.0,
+    )
+
+
+def soilr() -> Case:
+    """The same against SoilR itself, on the same curve, which stands still before its first year."""
+    curve = Atmosphere.packaged().bomb("NHZone1")
+    years, values = np.r_[1850.0, curve.years], np.r_[curve.delta14c[0], curve.delta14c]
+    table = pd.DataFrame({"year": years, "delta14c": values})
+    layer = pd.DataFrame({"delta14c": [-200.0], "year": [1998.5]})
+    return Case(
+        "inversion, a layer",
+        "posterior on 1,024 nodes, 2,000 layers at once",
+        _posteriors,
+        "R's SoilR, turnoverFit: two values, no uncertainty",
+        lambda: r.run("SoilR", layer, table),
         2000.0,
     )
 
@@ -178,7 +195,7 @@ CASES = (
     turnover,
 )
 
-R_CASES = {"ranger": ranger, "lme4": drivers}
+R_CASES = {"SoilR": soilr, "ranger": ranger, "lme4": drivers}
 
 
 def main() -> None:
