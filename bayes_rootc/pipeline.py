@@ -35,7 +35,7 @@ from .inference.regressions import (
 )
 from .inference.regressions import score_table as score_records
 from .inference.sampling import offer_devices
-from .inference.store import retire_checks, save_turnover, turnover_tree
+from .inference.store import kept_log_k, retire_checks, save_turnover, turnover_tree
 from .inference.turnover import (
     LayerDraws,
     TurnoverFit,
@@ -193,8 +193,8 @@ def infer_turnover(inputs: Inputs, settings: RunSettings, progress: Progress | N
     prior = draw_prior(fit, layers, air, seed=seed)
     retire_checks(settings.out, "turnover", "tau_layer", fit.samples["tau_layer"])
     tree = turnover_tree(layers, drawn, fit, prior=prior)
-    save_turnover(settings.out / "posterior" / "turnover.nc", tree)
-    tables = settings.out / "tables"
+    path, tables = settings.out / "posterior" / "turnover.nc", settings.out / "tables"
+    save_turnover(path, tree)
     write_csv(tables / "turnover_population.csv", population_table(tree))
     write_csv(tables / "turnover_ages.csv", median_ages(fit))
     observed = layers["delta14c"].to_numpy()
@@ -207,7 +207,7 @@ def infer_turnover(inputs: Inputs, settings: RunSettings, progress: Progress | N
     sd = np.hypot(layers["sigma"].to_numpy(), summary["model_sd"].values)
     summary["unexplained"] = "layer", residual > UNEXPLAINED_SD * sd
     few = np.arange(settings.members) * len(drawn.log_k) // settings.members
-    return Turnover(summary, drawn.log_k[few].T.astype(float), fit, drawn.effect[few])
+    return Turnover(summary, kept_log_k(path, settings.members), fit, drawn.effect[few])
 
 
 def turnover_model_of(settings: RunSettings) -> TurnoverModel:
@@ -237,9 +237,10 @@ def invert_alone(inputs: Inputs, settings: RunSettings) -> Turnover:
         log_k.astype(np.float32), fitted, replicated, none, none, nodes, posterior["density"].values, predicted
     )
     retire_checks(settings.out, "turnover")
-    save_turnover(settings.out / "posterior" / "turnover.nc", turnover_tree(layers, drawn))
+    path = settings.out / "posterior" / "turnover.nc"
+    save_turnover(path, turnover_tree(layers, drawn))
     misfit = "layer", np.full(len(layers), settings.model_sd)
-    return Turnover(posterior.drop_dims("log_k").assign(model_sd=misfit), log_k.T)
+    return Turnover(posterior.drop_dims("log_k").assign(model_sd=misfit), kept_log_k(path, settings.members))
 
 
 def infer_bulk_input(inputs: Inputs, turnover: Turnover, settings: RunSettings) -> BulkInput:

@@ -24,6 +24,7 @@ from .inference.regressions import calibrate as calibrate_regression
 from .inference.regressions import cross_validate as cross_validate_regression
 from .inference.regressions import score_table as score_records
 from .inference.sampling import offer_devices
+from .inference.store import kept_log_k
 from .inference.turnover_checks import calibrate, calibration_layers, cross_validate, score_table
 from .mapping.model_file import read_learners
 from .models.bulk_input import layer_stocks
@@ -241,8 +242,7 @@ def stored_log_k(inputs: Inputs, settings: RunSettings) -> NDArray[np.float64] |
     with xr.open_datatree(path, engine="h5netcdf") as tree:
         model = json.loads(tree.attrs.get("model", "{}"))
         same = all(model.get(name) == wanted.get(name) for name in ("prehistory", "error", "pool_spread"))
-        log_k = tree["posterior"]["log_k"].stack(sample=("chain", "draw")).transpose("layer", "sample")
-        if not same or log_k["layer"].values.astype(str).tolist() != inputs.layers["id"].astype(str).tolist():
-            return None
-        few = np.arange(settings.members) * log_k.sizes["sample"] // settings.members
-        return log_k.values[:, few].astype(float)
+        ids = tree["posterior"].to_dataset()["layer"].values.astype(str).tolist()
+    if not same or ids != inputs.layers["id"].astype(str).tolist():
+        return None
+    return kept_log_k(path, settings.members)

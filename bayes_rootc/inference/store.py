@@ -118,6 +118,18 @@ def save_turnover(path: Path, tree: xr.DataTree) -> None:
         tree.to_netcdf(temporary, engine="h5netcdf", encoding=encoding)
 
 
+def kept_log_k(path: Path, members: int) -> NDArray[np.float64]:
+    """Some draws of log k of the layers from a file, evenly from all chains, (layer, draw).
+
+    They are rounded there. A run goes on with them, not with those in memory, so that a command on its output folder
+    finds what the run found.
+    """
+    with xr.open_datatree(path, engine="h5netcdf") as tree:
+        log_k = tree["posterior"]["log_k"].stack(sample=("chain", "draw")).transpose("layer", "sample")
+        few = np.arange(members) * log_k.sizes["sample"] // members
+        return log_k.values[:, few].astype(float)
+
+
 def retire_checks(out: Path, name: str, variable: str = "", values: NDArray[np.float64] | None = None) -> None:
     """Removes the checks of the fit in an output folder that is about to be replaced, unless this one is the same: they
     would be taken for its own.
