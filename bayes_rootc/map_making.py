@@ -17,11 +17,8 @@ from .mapping.totals import totals_tables
 from .mapping.writers import open_store, write_cogs, write_netcdf
 from .mapping.zones import Zones
 from .progress import Progress, Stages, part_of
-from .report.tables import checks_table
+from .record import MAP_CELLS, write_checks
 from .settings import RunSettings, step_seed
-
-MAP_CELLS = "map cells at"
-"""Of what resolution; how they are called among the sources of `tables/checks.csv`."""
 
 MAP_TITLE = "Root carbon inputs, their part that reaches bulk soil, and the loss between them"
 
@@ -33,7 +30,7 @@ def draw_maps(
     resume: bool = False,
     dask: str | None = None,
     progress: Progress | None = None,
-) -> tuple[pd.DataFrame, SourceCheck]:
+) -> pd.DataFrame:
     """Maps of the three fluxes with their uncertainty, tile by tile, from the fitted models in the output folder; and
     totals in which one member is one whole map.
 
@@ -44,7 +41,7 @@ def draw_maps(
 
     Returns
     -------
-    Totals by biome, and how many land cells could not be mapped.
+    Totals by biome. `tables/checks.csv` says how many land cells could not be mapped.
     """
     grid = MapGrid.like(settings.map_like) if settings.map_like else MapGrid(settings.resolution, settings.bbox)
     job = MapJob(
@@ -82,7 +79,8 @@ def draw_maps(
         write_csv(settings.out / "tables" / f"{name}.csv", table)
     dropped = {f"a covariate missing within {settings.nearest_km:g} km": lacking} if lacking else {}
     where = f"{MAP_CELLS} {grid.resolution:g}°"
-    return tables["map_totals"], SourceCheck(where, str(job.covariates), cells + lacking, cells, dropped)
+    write_checks(settings.out, [SourceCheck(where, str(job.covariates), cells + lacking, cells, dropped)])
+    return tables["map_totals"]
 
 
 def map_again(
@@ -94,10 +92,6 @@ def map_again(
     ------
     InputError : the models are missing, or unfinished tiles are of other settings.
     """
-    stages, table = Stages(1, quiet=quiet), settings.out / "tables" / "checks.csv"
-    with stages.stage("maps") as progress:
-        _, mapped = draw_maps(folder, settings, resume=resume, dask=dask, progress=progress)
-    known = pd.read_csv(table) if table.exists() else pd.DataFrame(columns=["source"])
-    kept = known[~known["source"].astype(str).str.startswith(MAP_CELLS)]
-    write_csv(table, pd.concat([kept, checks_table([mapped])], ignore_index=True))
+    with Stages(1, quiet=quiet).stage("maps") as progress:
+        draw_maps(folder, settings, resume=resume, dask=dask, progress=progress)
     return settings.out / "maps"

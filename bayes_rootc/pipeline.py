@@ -58,11 +58,10 @@ from .models.regression import Records
 from .models.root_depth import RootRecords, fractions_by_biome, layer_fractions
 from .models.turnover import TurnoverModel
 from .progress import Progress, Stages, part_of
-from .record import record_run, write_diagnostics
+from .record import record_run, write_checks, write_diagnostics
 from .report.datapackage import describe_tables
 from .report.regression_tables import explained_comparison, regression_tables, root_depth_table
 from .report.tables import (
-    checks_table,
     layers_table,
     paper_comparison,
     root_shares_table,
@@ -141,9 +140,7 @@ def run(settings: RunSettings, *, quiet: bool = False) -> Path:
         harmonised = harmonised_table(profiles_of(inputs), bulk.measured, bulk.standard, learned)
         write_csv(out / "tables" / "ibulk_profiles.csv", harmonised)
     with stages.stage("maps") as progress:
-        totals, mapped = draw_maps(inputs.folder, settings, progress=progress)
-        inputs.checks.append(mapped)
-        write_csv(out / "tables" / "checks.csv", checks_table(inputs.checks))
+        totals = draw_maps(inputs.folder, settings, progress=progress)
     with stages.stage("report"):
         summarise_run(inputs, turnover, bulk, fractions, estimates, totals, settings)
         describe_tables(out / "tables")
@@ -157,7 +154,7 @@ def check(settings: RunSettings) -> Inputs:
     """Reads, screens and joins every input; `tables/checks.csv` says what was used, dropped and why."""
     folder = settings.data or demo_world(settings)
     inputs = read_inputs(folder, nearest_km=settings.nearest_km)
-    write_csv(settings.out / "tables" / "checks.csv", checks_table(inputs.checks))
+    write_checks(settings.out, inputs.checks)
     return inputs
 
 

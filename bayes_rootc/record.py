@@ -1,15 +1,40 @@
-"""What stands beside the results of a run: what made them (`run.json`), and whether each fit is to be trusted."""
+"""What stands beside the results of a run: what made them (`run.json`), what was used of each source, and whether each
+fit is to be trusted.
+"""
 
 from __future__ import annotations
 
 from importlib.metadata import version
+from pathlib import Path
 
 import pandas as pd
 
 from . import demo
 from .data.folder import Inputs
+from .data.tables import SourceCheck
 from .files import write_csv, write_json
+from .report.tables import checks_table
 from .settings import RunSettings
+
+MAP_CELLS = "map cells at"
+"""Of what resolution; how they are called among the sources of `tables/checks.csv`."""
+
+
+def write_checks(out: Path, checks: list[SourceCheck]) -> None:
+    """Puts what was used of all inputs, or of the cells of a map, into `tables/checks.csv`; the other part stays."""
+    path, table = out / "tables" / "checks.csv", checks_table(checks)
+    try:
+        known = pd.read_csv(path)
+    except (FileNotFoundError, ValueError):
+        known = table[:0]
+    if list(known) != list(table):
+        known = table[:0]
+    parts = _inputs_and_cells(known) | _inputs_and_cells(table)
+    write_csv(path, pd.concat([parts[of_map] for of_map in sorted(parts)], ignore_index=True))
+
+
+def _inputs_and_cells(table: pd.DataFrame) -> dict[bool, pd.DataFrame]:
+    return {bool(of_map): part for of_map, part in table.groupby(table["source"].str.startswith(MAP_CELLS))}
 
 
 def write_diagnostics(settings: RunSettings, row: dict[str, object]) -> None:

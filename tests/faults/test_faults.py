@@ -222,7 +222,7 @@ def test_a_dask_worker_that_dies_is_replaced(finished, settings):
 
 @pytest.mark.slow
 def test_one_processor_or_two_give_the_same_numbers(tmp_path):
-    """A whole run: every table, posterior, map and figure."""
+    """A whole run: every table, posterior, map and figure; and what commands find again in its folder."""
     data, settings = tmp_path / "data", tmp_path / "settings.toml"
     simulate_world(data, resolution=6.0, radiocarbon_profiles=60, npp_sites=80, root_profiles=60)
     settings.write_text(f'data = "{data}"\nresolution = 6.0\nquick = true\n')
@@ -235,6 +235,9 @@ def test_one_processor_or_two_give_the_same_numbers(tmp_path):
         assert start(words, before=[sys.executable, "-c", on]).wait() == 0
         sums.append(digest(out))
     assert sums[0] == sums[1] and len(sums[0]) > 100
+    for name in ("map", "estimate"):
+        assert start([name, str(settings), "--out", str(out)]).wait() == 0
+    assert digest(out) == sums[1]
 
 
 def test_the_clock_decides_nothing():
