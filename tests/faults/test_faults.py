@@ -189,7 +189,9 @@ with owned(out), atomic_path(out / "tables" / "a.csv") as temporary:
 
 def test_interrupted_it_stops_cleanly_and_says_what_is_kept(finished, settings):
     # What runs in the background of a shell is begun with the signal ignored, and so are its children.
-    heeding = "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])"
+    heeding = (
+        "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])"
+    )
     process = start(command("train", settings, finished), before=[sys.executable, "-c", heeding])
     assert process.stderr
     while "check" not in (line := process.stderr.readline()):
