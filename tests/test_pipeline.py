@@ -362,6 +362,13 @@ def test_learners_are_compared_on_what_a_fit_has_left(quick_run, quick_settings,
         assert (tmp_path / "figures" / f"{name}.png").stat().st_size > 20_000
 
 
+@pytest.mark.parametrize(("flux", "layer", "name"), [("iloss", "0-200", "a.png"), ("ibulk", "20-40", "b.pdf")])
+def test_a_map_is_drawn(quick_run, tmp_path, flux, layer, name):
+    path = tmp_path / name
+    assert main(["draw", flux, "--from", str(quick_run), "--layer", layer, "--to", str(path)]) == 0
+    assert path.stat().st_size > 20_000 and path.read_bytes()[:4] == {".png": b"\x89PNG", ".pdf": b"%PDF"}[path.suffix]
+
+
 def test_fluxes_of_a_new_site_add_up(quick_run, quick_settings, tmp_path, capsys):
     layer = table(quick_run, "layers").iloc[0]
     (tmp_path / "new.csv").write_text(f"name,lat,lon\na,{layer['lat']},{layer['lon']}\nb,95,0\n")

@@ -203,6 +203,44 @@ def test_from_the_command_line(quick_run, results, posterior, tmp_path, capsys):
     assert "turnover needs `cSoil` and `rh`" in capsys.readouterr().err
 
 
+def test_turnover_from_the_command_line(quick_run, posterior, tmp_path):
+    """Two models, one half as fast as the map: table and figures of each and of both."""
+    stock, bulk = posterior.stock.sum(axis=1), posterior.ibulk[:, 0].mean(axis=1)
+    paths = [
+        str(file(tmp_path, name, tau=(field(posterior, k * stock / bulk), "yr")))
+        for name, k in (("AS", 1), ("SLOW", 2))
+    ]
+    assert main(["benchmark", *paths, "--variable", "turnover", "--from", str(quick_run)]) == 0
+    folder = quick_run / "benchmark" / "turnover"
+    table = pd.read_csv(folder / "turnover_factor.csv").set_index(["model", "class"])
+    assert table.loc[("AS", "all"), "factor_median"] == pytest.approx(
+        2 * table.loc[("SLOW", "all"), "factor_median"], rel=1e-3
+    )
+    for name in ("AS.png", "SLOW.png", "portrait.png", "factor.png"):
+        assert (folder / name).stat().st_size > 10_000
+
+
+def test_a_curvilinear_model_is_compared_and_drawn(quick_run, posterior, results, tmp_path):
+    """Rows that go askew; all land of the map has half as much again as the mean."""
+    grid, mean = cells(), posterior.iroot[:, 0].mean(axis=1)
+    lon = grid.lon + 0.1 * np.arange(ROWS)[:, None]
+    dataset = xr.Dataset(
+        {"nppRoot": (("y", "x"), field(posterior, 1.5 * mean), {"units": "Mg ha-1 yr-1", "coordinates": "lat lon"})},
+        {
+            "lat": (("y", "x"), np.broadcast_to(grid.lat[:, None], lon.shape), {"standard_name": "latitude"}),
+            "lon": (("y", "x"), lon, {"standard_name": "longitude"}),
+        },
+        {"source_id": "ASKEW"},
+    )
+    dataset.to_netcdf(tmp_path / "ASKEW.nc", engine="h5netcdf")
+    assert main(["benchmark", str(tmp_path / "ASKEW.nc"), "--variable", "nppRoot", "--from", str(quick_run)]) == 0
+    compared = compare([tmp_path / "ASKEW.nc"], "nppRoot", results)[0]
+    assert not compared.grid.regular
+    row = everywhere(score_table([compared]))
+    assert row["bias_median"] / row["map_median"] == pytest.approx(0.5, abs=0.1)
+    assert (quick_run / "benchmark" / "nppRoot" / "ASKEW.png").stat().st_size > 10_000
+
+
 @pytest.fixture(scope="module")
 def exported(quick_run, tmp_path_factory) -> dict[str, list]:
     to = tmp_path_factory.mktemp("exported")
