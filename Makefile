@@ -23,6 +23,7 @@ test: $(VENV)/.ready ## tests, docstring examples included
 	$(VENV)/bin/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 coverage: $(VENV)/.ready ## which share of each part's lines the tests run
+	@mkdir -p build
 	$(VENV)/bin/coverage erase
 	$(VENV)/bin/coverage run -m pytest -n 2 --dist loadfile $(ARGS)
 	$(VENV)/bin/coverage combine --quiet

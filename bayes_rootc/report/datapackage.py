@@ -82,10 +82,9 @@ def tables_as_written(folder: Path) -> Iterator[None]:
     except (InputError, OSError):
         raise
     except Exception as error:
-        for path, described in _descriptions(folder).items():
-            if not path.is_file() or sha256(path) == described["hash"].removeprefix("sha256:"):
+        for path, (checksum, columns) in _as_described(folder).items():
+            if not path.is_file() or f"sha256:{sha256(path)}" == checksum:
                 continue
-            columns = [field["name"] for field in described["schema"]["fields"]]
             lacking = [name for name in columns if name not in _read(path)]
             how = f"lacks the column {lacking[0]}" if lacking else "has another checksum"
             raise InputError(
@@ -94,10 +93,11 @@ def tables_as_written(folder: Path) -> Iterator[None]:
         raise
 
 
-def _descriptions(folder: Path) -> dict[Path, dict[str, Any]]:
+def _as_described(folder: Path) -> dict[Path, tuple[str, list[str]]]:
+    """Checksum and columns of each table; none where there is no description, or it is damaged."""
     try:
-        package = json.loads((folder / FILE).read_text(encoding="utf-8"))
-        return {folder / described["path"]: described for described in package["resources"]}
+        resources = json.loads((folder / FILE).read_text(encoding="utf-8"))["resources"]
+        return {folder / r["path"]: (r["hash"], [field["name"] for field in r["schema"]["fields"]]) for r in resources}
     except (OSError, ValueError, LookupError, TypeError):
         return {}
 
@@ -105,7 +105,7 @@ def _descriptions(folder: Path) -> dict[Path, dict[str, Any]]:
 def _read(path: Path) -> pd.DataFrame:
     try:
         return pd.read_csv(path)
-    except pd.errors.EmptyDataError:  # written without rows
+    except ValueError:  # written without rows; or it is none of ours
         return pd.DataFrame()
 
 

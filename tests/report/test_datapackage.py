@@ -38,7 +38,15 @@ def test_a_failure_is_laid_to_the_table_that_was_changed_and_to_no_other(tmp_pat
     (tmp_path / "b.csv").write_text("x,z\n1,2\n")
     with pytest.raises(InputError, match=r"b\.csv: .*lacks the column y"), tables_as_written(tmp_path):
         raise KeyError("y")
+    (tmp_path / "b.csv").write_bytes(b"\xff\x00")
+    with pytest.raises(InputError, match=r"b\.csv: "), tables_as_written(tmp_path):
+        raise KeyError("y")
     with pytest.raises(PermissionError), tables_as_written(tmp_path):
         raise PermissionError
     with tables_as_written(tmp_path):
         pass
+    for damaged in ("", "{", '{"resources": [1]}', "[]"):
+        (tmp_path / "datapackage.json").write_text(damaged)
+        with pytest.raises(KeyError), tables_as_written(tmp_path):
+            raise KeyError("y")
+    describe_tables(tmp_path)  # of a table that is none, no columns
