@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import errno
 import os
+import signal
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +24,9 @@ BAD_INPUT = 2
 INTERRUPTED = 130
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 """No space, no quota, a file too large, a file system that cannot be written to."""
+
+REPEAT_SECONDS = 5.0
+"""Until an interrupt that was not heard is said again; closing a cluster of workers takes less."""
 
 BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
@@ -66,7 +71,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name in BLAS_THREADS:
         os.environ.setdefault(name, "1")
     try:
-        return int(arguments.command(arguments) or 0)
+        with _interrupts_heard():
+            return int(arguments.command(arguments) or 0)
     except InputError as error:
         print(f"bayes-rootc: {error}", file=sys.stderr)
         return BAD_INPUT
@@ -93,6 +99,31 @@ def main(argv: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return INTERRUPTED
+
+
+@contextmanager
+def _interrupts_heard() -> Iterator[None]:
+    """Repeats an interrupt until the command has ended: Python drops one that falls into a callback of its own, as of
+    a weak reference.
+    """
+
+    def interrupt(*_: object) -> None:
+        signal.setitimer(signal.ITIMER_REAL, REPEAT_SECONDS)
+        raise KeyboardInterrupt
+
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    if not in_main_thread or not hasattr(signal, "setitimer"):
+        yield
+    elif signal.getsignal(signal.SIGINT) is not signal.default_int_handler:  # ignored, or somebody else's
+        yield
+    else:
+        before = [(number, signal.signal(number, interrupt)) for number in (signal.SIGINT, signal.SIGALRM)]
+        try:
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            for number, handler in before:
+                signal.signal(number, handler)
 
 
 def _reason(error: OSError) -> str:

@@ -205,6 +205,28 @@ def test_interrupted_it_stops_cleanly_and_says_what_is_kept(finished, settings):
     assert not list(finished.rglob(f"{PARTIAL}*"))
 
 
+def test_an_interrupt_that_nobody_heard_is_said_again():
+    """As one that falls into a callback of the garbage collector; afterwards all is as it was."""
+    script = """
+import contextlib, os, signal, time
+from bayes_rootc import cli
+cli.REPEAT_SECONDS = 0.2
+signal.signal(signal.SIGINT, signal.default_int_handler)
+def command(_):
+    with contextlib.suppress(KeyboardInterrupt):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(60)
+    print("swallowed", flush=True)
+    time.sleep(60)
+cli._report = command
+code = cli.main(["report", "--from", "x"])
+left = signal.getitimer(signal.ITIMER_REAL)[0], signal.getsignal(signal.SIGINT) is signal.default_int_handler
+print(code, *left)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=50)
+    assert done.stdout.split() == ["swallowed", "130", "0.0", "True"]
+
+
 def test_a_dask_worker_that_dies_is_replaced(finished, settings):
     before = digest(finished / "maps")
     process = start(["map", str(settings), "--out", str(finished), "--dask", "local", "--workers", "2", "--tile", "16"])
