@@ -1,4 +1,4 @@
-"""The command line: arguments in, one call, exit code out."""
+"""The command line: arguments in, one call, exit code out; what commands are called and take."""
 
 from __future__ import annotations
 
@@ -11,14 +11,10 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from . import __version__
+from . import __version__, commands
 from .constants import LAYER_NAMES, PROFILE_NAME
 from .errors import InputError
-
-if TYPE_CHECKING:
-    from .settings import RunSettings
 
 BAD_INPUT = 2
 INTERRUPTED = 130
@@ -29,8 +25,6 @@ REPEAT_SECONDS = 5.0
 """Until an interrupt that was not heard is said again; closing a cluster of workers takes less."""
 
 BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
-
-MAP_SETTINGS = tuple("resolution bbox map_like map_mode zones zone_field map_formats tile workers".split())
 
 MAP_FILES = """\
 writes maps/{iroot,ibulk,iloss}_{layer}_{mean,median,p025,p975,uncertainty}.tif, iloss_probability_{layer}.tif,
@@ -133,21 +127,21 @@ def _reason(error: OSError) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="bayes-rootc", description="How much root carbon really reaches the soil.")
     parser.add_argument("--version", action="version", version=f"bayes-rootc {__version__}")
-    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    subparsers = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
     run = _command(
-        commands,
+        subparsers,
         "run",
-        _run,
+        commands.run,
         "everything, end to end: from raw tables to a posterior, I_loss, maps and a report",
         "bayes-rootc run --data my-data --out out",
     )
     _add_settings(run)
 
     fit = _command(
-        commands,
+        subparsers,
         "fit",
-        _fit,
+        commands.fit,
         "one inference: its posterior (posterior/NAME.nc) and summary tables",
         "bayes-rootc fit turnover --data my-data --out out --folds 10",
     )
@@ -170,9 +164,9 @@ def _parser() -> argparse.ArgumentParser:
     )
 
     train = _command(
-        commands,
+        subparsers,
         "train",
-        _train,
+        commands.train,
         "the learners side by side on held-out sites and regions: tables/learners.csv and figures",
         "bayes-rootc train --data my-data --out out",
     )
@@ -182,9 +176,9 @@ def _parser() -> argparse.ArgumentParser:
     )
 
     maps = _command(
-        commands,
+        subparsers,
         "map",
-        _map,
+        commands.make_maps,
         "maps with uncertainty, tile by tile, from the fitted models in an output folder",
         "bayes-rootc map --data my-data --out out --resolution 0.05 --resume\n\n" + MAP_FILES,
     )
@@ -217,27 +211,27 @@ def _parser() -> argparse.ArgumentParser:
     how.add_argument("--resume", action="store_true", help="go on with the tiles of a run that was stopped")
 
     estimate = _command(
-        commands,
+        subparsers,
         "estimate",
-        _estimate,
+        commands.estimate,
         "the six estimates of I_loss from the posterior and the forests in an output folder: tables/iloss_*.csv",
         "bayes-rootc estimate --data my-data --out out",
     )
     _add_settings(estimate)
 
     report = _command(
-        commands,
+        subparsers,
         "report",
-        _report,
+        commands.report,
         "figures and report.html, from the output folder of a finished run",
         "bayes-rootc report --from out",
     )
     _add_finished(report)
 
     draw = _command(
-        commands,
+        subparsers,
         "draw",
-        _draw,
+        commands.draw,
         "one finished map as a figure: value, uncertainty, zonal means, and where not to believe it",
         "bayes-rootc draw iloss --layer 0-20 --from out --to loss.png",
     )
@@ -247,9 +241,9 @@ def _parser() -> argparse.ArgumentParser:
     draw.add_argument("--to", type=Path, metavar="FILE", required=True, help="PNG, PDF or SVG file to write")
 
     benchmark = _command(
-        commands,
+        subparsers,
         "benchmark",
-        _benchmark,
+        commands.benchmark,
         "Earth system models beside the maps of a finished run: scores with uncertainty, and why turnover is too fast",
         "bayes-rootc benchmark CESM2/ UKESM1/ --variable turnover --from out\n\n" + BENCHMARK_FILES,
     )
@@ -263,9 +257,9 @@ def _parser() -> argparse.ArgumentParser:
     )
 
     export = _command(
-        commands,
+        subparsers,
         "export",
-        _export,
+        commands.export,
         "reference files for model benchmarking, from the maps of a finished run",
         "bayes-rootc export ilamb --from out --to reference",
     )
@@ -281,9 +275,9 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--license", metavar="TEXT", default=None, help="(default: CC BY 4.0)")
 
     predict = _command(
-        commands,
+        subparsers,
         "predict",
-        _predict,
+        commands.predict,
         "posterior predictions at new sites or layers, from a finished output folder",
         "bayes-rootc predict turnover --at SITES.csv --from out --data my-data --to predicted.csv\n\n" + SITE_COLUMNS,
     )
@@ -301,18 +295,18 @@ def _parser() -> argparse.ArgumentParser:
     )
 
     check = _command(
-        commands,
+        subparsers,
         "check",
-        _check,
+        commands.check,
         "reads and validates every input; prints what is used, what is dropped and why",
         "bayes-rootc check --data my-data",
     )
     check.add_argument("--data", type=Path, metavar="DIR", required=True, help="data folder")
 
     fetch = _command(
-        commands,
+        subparsers,
         "fetch",
-        _fetch,
+        commands.fetch,
         "brings the public inputs into a data folder; checksums verified, resumable",
         "bayes-rootc fetch --to my-data",
     )
@@ -340,8 +334,8 @@ def _add_finished(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, metavar="DIR", help="its data folder, if it is no longer where it was")
 
 
-def _command(commands, name, function, text, example):  # type: ignore[no-untyped-def]
-    parser = commands.add_parser(
+def _command(subparsers, name, function, text, example):  # type: ignore[no-untyped-def]
+    parser = subparsers.add_parser(
         name,
         help=text,
         description=text[0].upper() + text[1:] + ".",
@@ -350,173 +344,3 @@ def _command(commands, name, function, text, example):  # type: ignore[no-untype
     )
     parser.set_defaults(command=function)
     return parser
-
-
-@contextmanager
-def _owned(out: Path, *, finished: bool = False) -> Iterator[None]:
-    """Writes into the output folder alone, and describes its tables anew; `finished`: they must be there, and stay."""
-    from .files import owned  # loads pandas, which takes longer than to say what the commands are
-    from .report.datapackage import describe_tables, tables_as_written
-
-    if finished and not out.is_dir():
-        raise InputError("no such output folder", file=out)
-    with owned(out):
-        if finished:
-            with tables_as_written(out / "tables"):
-                yield
-        else:
-            yield
-            describe_tables(out / "tables")
-
-
-def _run(arguments: argparse.Namespace) -> None:
-    settings = _settings(arguments)
-    from .pipeline import run
-
-    with _owned(settings.out):
-        print(run(settings))
-
-
-def _fit(arguments: argparse.Namespace) -> None:
-    for name, least in (("folds", 2), ("simulations", 1)):
-        value = getattr(arguments, name)
-        if value != 0 and value < least:
-            raise InputError(f"--{name} {value}: expected 0 (none), or at least {least}")
-    settings = _settings(arguments)
-    checks = {name: getattr(arguments, name) for name in ("folds", "simulations", "both_histories")}
-    asked = next((f"--{name.replace('_', '-')}" for name, value in checks.items() if value), None)
-    if asked and (checks["both_histories"] and arguments.name != "turnover"):
-        raise InputError(f"{asked}: not a check of {arguments.name}")
-    if asked and arguments.name == "turnover" and settings.turnover_prior == "weak":
-        raise InputError(f'{asked}: a check of the hierarchical fit, which turnover_prior = "weak" leaves out')
-    from .single_fit import fit
-
-    with _owned(settings.out):
-        print(fit(arguments.name, settings, **checks))
-
-
-def _train(arguments: argparse.Namespace) -> None:
-    if arguments.folds < 2:
-        raise InputError(f"--folds {arguments.folds}: expected at least 2")
-    settings = _settings(arguments)
-    from .learner_comparison import train_and_compare
-
-    with _owned(settings.out):
-        print(train_and_compare(settings, folds=arguments.folds))
-
-
-def _map(arguments: argparse.Namespace) -> None:
-    settings = _settings(arguments)
-    folder = settings.data or settings.out / "demo-data"
-    if not folder.is_dir():
-        raise InputError("no such data folder", file=folder)
-    from .map_making import map_again
-
-    with _owned(settings.out):
-        print(map_again(folder, settings, resume=arguments.resume, dask=arguments.dask))
-
-
-def _estimate(arguments: argparse.Namespace) -> None:
-    settings = _settings(arguments)
-    from .single_fit import estimate_again
-
-    with _owned(settings.out):
-        print(estimate_again(settings))
-
-
-def _report(arguments: argparse.Namespace) -> None:
-    from .report.html import write_report
-
-    with _owned(arguments.out, finished=True):
-        print(write_report(arguments.out, arguments.data))
-
-
-def _benchmark(arguments: argparse.Namespace) -> None:
-    from .benchmark.compare import benchmark
-
-    years = tuple(arguments.years) if arguments.years else None
-    if years and years[0] > years[1]:
-        raise InputError(f"--years {years[0]} {years[1]}: expected the first before the last")
-    with _owned(arguments.out, finished=True):
-        path, remarks = benchmark(arguments.models, arguments.variable, arguments.out, data=arguments.data, years=years)
-    for remark in remarks:
-        print(remark, file=sys.stderr)
-    print(path)
-
-
-def _export(arguments: argparse.Namespace) -> None:
-    from .benchmark.export import Maker, export
-
-    given = {name: getattr(arguments, name) for name in ("institution", "contact", "code", "license")}
-    who = Maker(**{name: text for name, text in given.items() if text})
-    for path in export(arguments.kind, arguments.out, arguments.to, arguments.resolution, data=arguments.data, who=who):
-        print(path)
-
-
-def _draw(arguments: argparse.Namespace) -> None:
-    from .report.figures_maps import figure_one_map
-    from .report.results import Results
-    from .report.style import save
-
-    if arguments.to.suffix not in (".png", ".pdf", ".svg"):
-        raise InputError("expected a name that ends in .png, .pdf or .svg", file=arguments.to)
-    maps = Results(arguments.out).maps
-    axes = figure_one_map(maps, arguments.flux, arguments.layer)
-    save(axes, arguments.to, simulated="SIMULATED" in maps.attrs["title"])
-    print(arguments.to)
-
-
-def _predict(arguments: argparse.Namespace) -> None:
-    from .data.atmosphere import Atmosphere
-    from .data.covariates import CovariateStack
-    from .files import write_csv
-    from .inference.predict import COLUMNS, MAX_DRAWS, ROOT_COLUMNS, predict_root_depth, predict_turnover, read_sites
-    from .inference.store import read_fit, read_root_depth
-    from .mapping.model_file import read_learners
-    from .mapping.predict import FLUXES, flux_columns, predict_flux
-
-    if arguments.to.is_dir():
-        raise InputError("is a folder; expected a file to write", file=arguments.to)
-    if not arguments.nearest_km >= 0:
-        raise InputError(f"--nearest-km {arguments.nearest_km:g}: expected 0 or more")
-    what, posterior = arguments.name, arguments.out / "posterior"
-    sites = read_sites(arguments.at, layers=what != "root-depth", year=what == "turnover", total=what in FLUXES)
-    if not arguments.data.is_dir():
-        raise InputError("no such data folder", file=arguments.data)
-    covariates = CovariateStack(arguments.data / "covariates")
-    near = arguments.nearest_km
-    if what == "turnover":
-        fit, air = read_fit(posterior / "turnover.nc"), Atmosphere.read(arguments.data / "atmosphere")
-        table, added = predict_turnover(fit, sites, covariates, air, nearest_km=near), COLUMNS
-    elif what == "root-depth":
-        draws, components = read_root_depth(posterior / "root_depth.nc", MAX_DRAWS)
-        table, added = predict_root_depth(draws, components, sites, covariates, nearest_km=near), ROOT_COLUMNS
-    else:
-        learners = read_learners(arguments.out / "models" / "learners.npz")
-        roots = None if what == "ibulk" else read_root_depth(posterior / "root_depth.nc", MAX_DRAWS)
-        table, added = predict_flux(what, learners, roots, sites, covariates, nearest_km=near), flux_columns(what)
-    write_csv(arguments.to, table, shorten=[c for c in added if c != "reason"])
-    print(f"{arguments.to}: {(table['reason'] == '').sum()} of {len(table)} rows predicted")
-
-
-def _settings(arguments: argparse.Namespace) -> RunSettings:
-    from .settings import RunSettings
-
-    names = ("data", "out", "quick", "seed", "sampler", *MAP_SETTINGS)
-    return RunSettings.read(arguments.settings, **{name: getattr(arguments, name, None) for name in names})
-
-
-def _check(arguments: argparse.Namespace) -> None:
-    from .data.folder import read_inputs
-    from .report.tables import checks_text
-
-    inputs = read_inputs(arguments.data)
-    print(checks_text(inputs.checks))
-    print(f"\natmosphere: {inputs.atmosphere.source}")
-    print(f"covariates: {len(inputs.features)} numeric, and biome")
-
-
-def _fetch(arguments: argparse.Namespace) -> None:
-    from .data.fetch import fetch
-
-    fetch(arguments.to, arguments.source)

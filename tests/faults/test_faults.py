@@ -209,7 +209,7 @@ def test_an_interrupt_that_nobody_heard_is_said_again():
     """As one that falls into a callback of the garbage collector; afterwards all is as it was."""
     script = """
 import contextlib, os, signal, time
-from bayes_rootc import cli
+from bayes_rootc import cli, commands
 cli.REPEAT_SECONDS = 0.2
 signal.signal(signal.SIGINT, signal.default_int_handler)
 def command(_):
@@ -218,7 +218,7 @@ def command(_):
         time.sleep(60)
     print("swallowed", flush=True)
     time.sleep(60)
-cli._report = command
+commands.report = command
 code = cli.main(["report", "--from", "x"])
 left = signal.getitimer(signal.ITIMER_REAL)[0], signal.getsignal(signal.SIGINT) is signal.default_int_handler
 print(code, *left)

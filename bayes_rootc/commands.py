@@ -1,0 +1,187 @@
+"""What each command does with its arguments. Modules that it needs are loaded when it is called, as they take long."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .errors import InputError
+
+if TYPE_CHECKING:
+    from .settings import RunSettings
+
+MAP_SETTINGS = tuple("resolution bbox map_like map_mode zones zone_field map_formats tile workers".split())
+
+
+@contextmanager
+def _owned(out: Path, *, finished: bool = False) -> Iterator[None]:
+    """Writes into the output folder alone, and describes its tables anew; `finished`: they must be there, and stay."""
+    from .files import owned  # loads pandas, which takes longer than to say what the commands are
+    from .report.datapackage import describe_tables, tables_as_written
+
+    if finished and not out.is_dir():
+        raise InputError("no such output folder", file=out)
+    with owned(out):
+        if finished:
+            with tables_as_written(out / "tables"):
+                yield
+        else:
+            yield
+            describe_tables(out / "tables")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    settings = _settings(arguments)
+    from .pipeline import run
+
+    with _owned(settings.out):
+        print(run(settings))
+
+
+def fit(arguments: argparse.Namespace) -> None:
+    for name, least in (("folds", 2), ("simulations", 1)):
+        value = getattr(arguments, name)
+        if value != 0 and value < least:
+            raise InputError(f"--{name} {value}: expected 0 (none), or at least {least}")
+    settings = _settings(arguments)
+    checks = {name: getattr(arguments, name) for name in ("folds", "simulations", "both_histories")}
+    asked = next((f"--{name.replace('_', '-')}" for name, value in checks.items() if value), None)
+    if asked and (checks["both_histories"] and arguments.name != "turnover"):
+        raise InputError(f"{asked}: not a check of {arguments.name}")
+    if asked and arguments.name == "turnover" and settings.turnover_prior == "weak":
+        raise InputError(f'{asked}: a check of the hierarchical fit, which turnover_prior = "weak" leaves out')
+    from .single_fit import fit
+
+    with _owned(settings.out):
+        print(fit(arguments.name, settings, **checks))
+
+
+def train(arguments: argparse.Namespace) -> None:
+    if arguments.folds < 2:
+        raise InputError(f"--folds {arguments.folds}: expected at least 2")
+    settings = _settings(arguments)
+    from .learner_comparison import train_and_compare
+
+    with _owned(settings.out):
+        print(train_and_compare(settings, folds=arguments.folds))
+
+
+def make_maps(arguments: argparse.Namespace) -> None:
+    settings = _settings(arguments)
+    folder = settings.data or settings.out / "demo-data"
+    if not folder.is_dir():
+        raise InputError("no such data folder", file=folder)
+    from .map_making import map_again
+
+    with _owned(settings.out):
+        print(map_again(folder, settings, resume=arguments.resume, dask=arguments.dask))
+
+
+def estimate(arguments: argparse.Namespace) -> None:
+    settings = _settings(arguments)
+    from .single_fit import estimate_again
+
+    with _owned(settings.out):
+        print(estimate_again(settings))
+
+
+def report(arguments: argparse.Namespace) -> None:
+    from .report.html import write_report
+
+    with _owned(arguments.out, finished=True):
+        print(write_report(arguments.out, arguments.data))
+
+
+def benchmark(arguments: argparse.Namespace) -> None:
+    from .benchmark.compare import benchmark
+
+    years = tuple(arguments.years) if arguments.years else None
+    if years and years[0] > years[1]:
+        raise InputError(f"--years {years[0]} {years[1]}: expected the first before the last")
+    with _owned(arguments.out, finished=True):
+        path, remarks = benchmark(arguments.models, arguments.variable, arguments.out, data=arguments.data, years=years)
+    for remark in remarks:
+        print(remark, file=sys.stderr)
+    print(path)
+
+
+def export(arguments: argparse.Namespace) -> None:
+    from .benchmark.export import Maker, export
+
+    given = {name: getattr(arguments, name) for name in ("institution", "contact", "code", "license")}
+    who = Maker(**{name: text for name, text in given.items() if text})
+    for path in export(arguments.kind, arguments.out, arguments.to, arguments.resolution, data=arguments.data, who=who):
+        print(path)
+
+
+def draw(arguments: argparse.Namespace) -> None:
+    from .report.figures_maps import figure_one_map
+    from .report.results import Results
+    from .report.style import save
+
+    if arguments.to.suffix not in (".png", ".pdf", ".svg"):
+        raise InputError("expected a name that ends in .png, .pdf or .svg", file=arguments.to)
+    maps = Results(arguments.out).maps
+    axes = figure_one_map(maps, arguments.flux, arguments.layer)
+    save(axes, arguments.to, simulated="SIMULATED" in maps.attrs["title"])
+    print(arguments.to)
+
+
+def predict(arguments: argparse.Namespace) -> None:
+    from .data.atmosphere import Atmosphere
+    from .data.covariates import CovariateStack
+    from .files import write_csv
+    from .inference.predict import COLUMNS, MAX_DRAWS, ROOT_COLUMNS, predict_root_depth, predict_turnover, read_sites
+    from .inference.store import read_fit, read_root_depth
+    from .mapping.model_file import read_learners
+    from .mapping.predict import FLUXES, flux_columns, predict_flux
+
+    if arguments.to.is_dir():
+        raise InputError("is a folder; expected a file to write", file=arguments.to)
+    if not arguments.nearest_km >= 0:
+        raise InputError(f"--nearest-km {arguments.nearest_km:g}: expected 0 or more")
+    what, posterior = arguments.name, arguments.out / "posterior"
+    sites = read_sites(arguments.at, layers=what != "root-depth", year=what == "turnover", total=what in FLUXES)
+    if not arguments.data.is_dir():
+        raise InputError("no such data folder", file=arguments.data)
+    covariates = CovariateStack(arguments.data / "covariates")
+    near = arguments.nearest_km
+    if what == "turnover":
+        fit, air = read_fit(posterior / "turnover.nc"), Atmosphere.read(arguments.data / "atmosphere")
+        table, added = predict_turnover(fit, sites, covariates, air, nearest_km=near), COLUMNS
+    elif what == "root-depth":
+        draws, components = read_root_depth(posterior / "root_depth.nc", MAX_DRAWS)
+        table, added = predict_root_depth(draws, components, sites, covariates, nearest_km=near), ROOT_COLUMNS
+    else:
+        learners = read_learners(arguments.out / "models" / "learners.npz")
+        roots = None if what == "ibulk" else read_root_depth(posterior / "root_depth.nc", MAX_DRAWS)
+        table, added = predict_flux(what, learners, roots, sites, covariates, nearest_km=near), flux_columns(what)
+    write_csv(arguments.to, table, shorten=[c for c in added if c != "reason"])
+    print(f"{arguments.to}: {(table['reason'] == '').sum()} of {len(table)} rows predicted")
+
+
+def _settings(arguments: argparse.Namespace) -> RunSettings:
+    from .settings import RunSettings
+
+    names = ("data", "out", "quick", "seed", "sampler", *MAP_SETTINGS)
+    return RunSettings.read(arguments.settings, **{name: getattr(arguments, name, None) for name in names})
+
+
+def check(arguments: argparse.Namespace) -> None:
+    from .data.folder import read_inputs
+    from .report.tables import checks_text
+
+    inputs = read_inputs(arguments.data)
+    print(checks_text(inputs.checks))
+    print(f"\natmosphere: {inputs.atmosphere.source}")
+    print(f"covariates: {len(inputs.features)} numeric, and biome")
+
+
+def fetch(arguments: argparse.Namespace) -> None:
+    from .data.fetch import fetch
+
+    fetch(arguments.to, arguments.source)
