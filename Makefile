@@ -1,6 +1,9 @@
 # Needs git, make and some Python 3; everything else goes into .venv.
 
 VENV := .venv
+UV := build/uv/bin/uv
+LOCKING := --universal --generate-hashes --upgrade --no-python-downloads --no-emit-index-url --no-emit-find-links \
+  --no-header --quiet
 ARGS ?=
 
 .DEFAULT_GOAL := help
@@ -51,10 +54,10 @@ setup: $(VENV)/.ready ## .venv with the locked packages (the other targets do it
 
 # The lock names every package with its hashes, for every Python >= 3.12 and platform; the build backend is in it
 # because the package itself is installed without build isolation.
-lock: build/uv/bin/uv ## bring requirements.lock to the newest releases
-	echo 'setuptools>=77' | build/uv/bin/uv pip compile pyproject.toml - --extra dev --universal --python-version 3.12 \
-	  --no-python-downloads --generate-hashes --upgrade --no-emit-index-url --no-emit-find-links --no-header \
-	  --quiet --output-file requirements.lock
+lock: $(UV) ## bring requirements.lock and tools/uv.txt to the newest releases
+	echo uv | $(UV) pip compile - $(LOCKING) --python-version 3.8 --no-annotate --output-file tools/uv.txt
+	echo 'setuptools>=77' | $(UV) pip compile pyproject.toml - --extra dev $(LOCKING) --python-version 3.12 \
+	  --output-file requirements.lock
 
 clean: ## remove .venv, caches and the demo report
 	rm -rf $(VENV) build demo-report .coverage* *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
@@ -65,11 +68,14 @@ FIND_PYTHON = for python in python3 python python3.13 python3.12 /usr/bin/python
 	  "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 6))' 2>/dev/null && exec "$$python" tools/find_python.py; \
 	done; echo "found no Python 3: install Python 3.13" >&2; exit 2
 
-# The stamps come last, so an interrupted setup starts again. Only a new lock costs a new .venv.
+# The stamps come last, so an interrupted setup starts again. Only a new lock costs a new .venv. uv installs in parallel;
+# where it cannot be had or does not reach the registry that pip is configured for, pip does the same.
 $(VENV)/.locked: requirements.lock
 	@rm -rf $(VENV)
-	@python=$$($(FIND_PYTHON)) && echo "Setting up $(VENV) with $$python (once, about two minutes)" && "$$python" -m venv $(VENV)
-	@$(VENV)/bin/python -m pip install -qq --disable-pip-version-check --require-hashes -r requirements.lock
+	@python=$$($(FIND_PYTHON)) && echo "Setting up $(VENV) with $$python (once, a minute or two)" && "$$python" -m venv $(VENV)
+	@{ $(MAKE) --silent $(UV) && $(UV) pip install --quiet --compile-bytecode --python $(VENV)/bin/python \
+	    --require-hashes -r requirements.lock; } 2>/dev/null || { echo "uv is not to be had here: pip installs, which takes longer"; \
+	  $(VENV)/bin/python -m pip install -qq --disable-pip-version-check --require-hashes -r requirements.lock; }
 	@touch $@
 
 $(VENV)/.ready: $(VENV)/.locked pyproject.toml
@@ -77,5 +83,6 @@ $(VENV)/.ready: $(VENV)/.locked pyproject.toml
 	@$(VENV)/bin/python -m pip check || { echo "requirements.lock lags behind pyproject.toml: make lock" >&2; exit 2; }
 	@touch $@
 
-build/uv/bin/uv:
-	@python=$$($(FIND_PYTHON)) && "$$python" -m venv build/uv && build/uv/bin/python -m pip install -qq uv
+$(UV): tools/uv.txt
+	@python=$$($(FIND_PYTHON)) && rm -rf build/uv && "$$python" -m venv build/uv
+	@build/uv/bin/python -m pip install -qq --disable-pip-version-check --require-hashes -r tools/uv.txt && touch $@
