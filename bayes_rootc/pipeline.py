@@ -76,6 +76,7 @@ from .report.turnover_tables import (
     misfit_table,
     population_table,
 )
+from .seeds import child_seed
 from .settings import RunSettings, step_seed
 
 STAGES = ("check", "turnover", "bulk input", "drivers", "root depth", "learners", "estimates", "maps", "report")
@@ -178,16 +179,16 @@ def infer_turnover(inputs: Inputs, settings: RunSettings, progress: Progress | N
         inputs.groups,
         air,
         turnover_model_of(settings),
-        seed=seed,
+        seed=child_seed(seed, "fit"),
         chains=settings.chains,
         tune=settings.turnover_tune,
         draws=settings.turnover_draws,
         until_good=not settings.quick,
         progress=part_of(progress, 0, 2),
     )
-    drawn = draw_layers(fit, layers, air, seed=seed, progress=part_of(progress, 1, 2))
+    drawn = draw_layers(fit, layers, air, seed=child_seed(seed, "layers"), progress=part_of(progress, 1, 2))
     loo = leave_one_out(drawn.log_likelihood, settings.chains)
-    prior = draw_prior(fit, layers, air, seed=seed)
+    prior = draw_prior(fit, layers, air, seed=child_seed(seed, "prior"))
     retire_checks(settings.out, "turnover", "tau_layer", fit.samples["tau_layer"])
     tree = turnover_tree(layers, drawn, fit, prior=prior)
     path, tables = settings.out / "posterior" / "turnover.nc", settings.out / "tables"
@@ -337,12 +338,13 @@ def infer_regression[R: Response](
         tune=settings.tune,
         draws=settings.sampler_draws,
         sampler=settings.sampler,
+        until_good=not settings.quick,
     )
     retire_checks(settings.out, name, "mean", fit.tree["posterior"].to_dataset()["mean"].values)
     with atomic_path(settings.out / "posterior" / f"{name}.nc") as path:
         fit.tree.to_netcdf(path, engine="h5netcdf")
     write_diagnostics(settings, row)
-    tables = {"ppc": score_records(posterior_scores(fit, seed), records)}
+    tables = {"ppc": score_records(posterior_scores(fit, child_seed(seed, "scores")), records)}
     if isinstance(records, Records):
         tables |= regression_tables(fit)  # type: ignore[arg-type]
     for kind, table in tables.items():

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import zlib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import numpy as np
 import pydantic
 
 from .data.atmosphere import Prehistory
@@ -14,6 +12,7 @@ from .data.grid import MIN_CELL, WORLD, MapGrid
 from .data.tables import reason_of, shown
 from .data.toml import first_error, read_toml
 from .errors import InputError
+from .seeds import child_seed
 
 
 def _possible(path: Path) -> Path:
@@ -73,9 +72,10 @@ class RunSettings(pydantic.BaseModel):
     block_km: float | None = pydantic.Field(None, gt=0)
     """Side of the blocks of spatial validation; none: the range of the variogram of residuals, from 100 to 1,500 km."""
     chains: int = pydantic.Field(4, ge=2)
-    tune: int = pydantic.Field(500, ge=100)
-    sampler_draws: int = pydantic.Field(750, ge=100)
-    """Chains of every fit; warm-up and kept draws a chain of the regressions."""
+    tune: int = pydantic.Field(300, ge=100)
+    sampler_draws: int = pydantic.Field(500, ge=100)
+    """Chains of every fit; warm-up and kept draws a chain of the regressions, of which as many more are made, at most
+    four times, while R-hat or effective sample sizes are not good."""
     sampler: Literal["pymc", "nutpie", "numpyro", "blackjax"] = "numpyro"
     """What draws the regressions; `docs/method.md` has their speeds."""
 
@@ -138,7 +138,7 @@ class RunSettings(pydantic.BaseModel):
             update={
                 "members": min(self.members, 60),
                 "validation_splits": min(self.validation_splits, 3),
-                "tune": min(self.tune, 500),
+                "tune": min(self.tune, 300),
                 "sampler_draws": min(self.sampler_draws, 200),
                 "turnover_tune": min(self.turnover_tune, 150),
                 "turnover_draws": min(self.turnover_draws, 150),
@@ -149,4 +149,4 @@ class RunSettings(pydantic.BaseModel):
 
 def step_seed(settings: RunSettings, step: str) -> int:
     """A seed of its own for each step, from the run's one seed: adding a step changes no other."""
-    return int(np.random.SeedSequence([settings.seed, zlib.crc32(step.encode())]).generate_state(1)[0] >> 1)
+    return child_seed(settings.seed, step)

@@ -17,6 +17,7 @@ from scipy.stats import chisquare
 
 from ..constants import INTERVAL
 from ..progress import Progress
+from ..seeds import child_seed
 
 PARETO_K_GOOD = 0.7
 CALIBRATION_DRAWS = 99
@@ -174,8 +175,8 @@ def calibrate[Data](
     """
     rows, fits = ([dict(row) for _, row in table.iterrows()] for table in done or (pd.DataFrame(), pd.DataFrame()))
     for number in range(len(rows), simulations):
-        truth, data = simulate(seed + number)
-        draws, row = infer(seed + number, data)
+        truth, data = simulate(child_seed(seed, number, "truth"))
+        draws, row = infer(child_seed(seed, number, "fit"), data)
         rows.append({name: float((draws[name] < value).mean()) for name, value in truth.items()})
         fits.append(_short("simulation", number, row))
         if keep:
