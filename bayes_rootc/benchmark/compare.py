@@ -33,10 +33,9 @@ from ..report.results import Results
 from . import scores
 from .grids import ModelGrid
 from .members import Posterior, Source, posterior_on
-from .model_output import UNITS, ModelField, available, read_field
+from .model_output import ModelField, available, read_field
 
 TURNOVER = "turnover"
-VARIABLES = (*(name for name in UNITS if name != "tau"), TURNOVER)
 LEAST_COVER, GOOD_COVER = 0.5, 0.8
 """Shares of our land on which a model must have values, and on which it has them when it is turned the right way."""
 
@@ -107,8 +106,8 @@ def compare(
 
     Parameters
     ----------
-    paths : a NetCDF file, or a folder of them, a model. variable : of `VARIABLES`. years : first and last that are
-        averaged. seed : of the errors of the gridded stock.
+    paths : a NetCDF file, or a folder of them, a model. variable : one of those that `bayes-rootc benchmark --help`
+        lists. years : first and last that are averaged. seed : of the errors of the gridded stock.
 
     Raises
     ------
