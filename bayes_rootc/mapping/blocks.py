@@ -15,10 +15,9 @@ from scipy.optimize import least_squares
 from sklearn.metrics.pairwise import haversine_distances
 from sklearn.model_selection import GroupKFold
 
+from ..constants import EARTH_RADIUS_KM, KM_PER_DEGREE
 from .learners import PosteriorForest
 
-EARTH_KM = 6371.0
-KM_PER_DEGREE = EARTH_KM * np.pi / 180
 EDGES_KM = np.concatenate([[0.0], np.geomspace(25.0, 3000.0, 16)])
 """Of the classes of distance; farther apart than the last, places differ in climate, which learners know."""
 
@@ -76,7 +75,7 @@ class Variogram:
             places = places.sample(MAX_PLACES, random_state=seed)
         first, second = np.triu_indices(len(places), 1)
         radians = np.radians(places[["lat", "lon"]].to_numpy())
-        distance = (EARTH_KM * haversine_distances(radians))[first, second]
+        distance = (EARTH_RADIUS_KM * haversine_distances(radians))[first, second]
         value = places["residual"].to_numpy()
         root = np.sqrt(np.abs(value[first] - value[second]))
         at = np.digitize(distance, EDGES_KM) - 1
