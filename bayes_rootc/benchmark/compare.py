@@ -24,6 +24,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ..constants import BIOMES, LAYER_NAMES, PROFILE_NAME
+from ..crps import ensemble_crps
 from ..errors import InputError
 from ..files import write_csv
 from ..inference.sampling import summarise
@@ -288,7 +289,7 @@ def _scores(values: NDArray[Any], reference: NDArray[Any], weight: NDArray[Any])
     row: dict[str, object] = {"area_mha": float(weight.sum()) / 1e6, "cells": len(weight)}
     for name, draw in draws.items():
         row |= {f"{name}_{key}": float(value) for key, value in summarise(draw).items()}
-    row["crps"] = float(weight @ scores.crps(difference) / weight.sum())
+    row["crps"] = float(weight @ ensemble_crps(np.zeros(len(weight)), difference) / weight.sum())
     return row | scores.coverage(difference, weight) | scores.ilamb_scores(difference, reference, weight)
 
 

@@ -16,6 +16,7 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.tree import DecisionTreeRegressor
 
 from ..constants import BIOMES, INTERVAL, LAYERS
+from ..crps import normal_crps
 from ..errors import InputError
 from ..progress import Progress
 from .applicability import Applicability
@@ -274,15 +275,6 @@ def _score(kind: str, p: pd.DataFrame) -> dict[str, object]:
         "tau95": float(p["tau"].quantile(0.95)),
         "n": len(p),
     }
-
-
-def normal_crps(observed: ArrayLike, mean: ArrayLike, sd: ArrayLike) -> NDArray[np.float64]:
-    """Continuous ranked probability score of a normal forecast (Gneiting & Raftery 2007), in the unit of the
-    observation.
-    """
-    sd = np.maximum(np.asarray(sd, float), 1e-12)
-    z = (np.asarray(observed) - np.asarray(mean)) / sd
-    return sd * (z * (2 * norm.cdf(z) - 1) + 2 * norm.pdf(z) - 1 / np.sqrt(np.pi))
 
 
 def _profile_correlation(predictions: pd.DataFrame, site: NDArray) -> float:

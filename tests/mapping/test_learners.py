@@ -12,7 +12,6 @@ from bayes_rootc.mapping.learners import (
     Calibration,
     PosteriorForest,
     design_matrix,
-    normal_crps,
     validate,
 )
 
@@ -112,13 +111,6 @@ def test_stretched_members_keep_the_mean_and_widen_the_spread():
     stretched = Calibration(tau95=3 * norm.ppf(0.975), profile_correlation=0).stretched(plain)
     np.testing.assert_allclose(stretched.mean(axis=1), plain.mean(axis=1), atol=1e-5)
     np.testing.assert_allclose(stretched.std(axis=1), 3 * plain.std(axis=1), rtol=1e-4)
-
-
-def test_crps_of_a_normal_forecast_matches_its_definition():
-    rng = np.random.default_rng(6)
-    a, b = rng.normal(1.0, 2.0, (2, 400_000))
-    want = np.abs(a - 2.5).mean() - 0.5 * np.abs(a - b).mean()
-    assert normal_crps(2.5, 1.0, 2.0) == pytest.approx(want, abs=4 * 2 / np.sqrt(400_000))
 
 
 def test_design_matrix_has_dummies_for_biomes_and_the_layer_last():
