@@ -127,7 +127,7 @@ def draw(arguments: argparse.Namespace) -> None:
         raise InputError("expected a name that ends in .png, .pdf or .svg", file=arguments.to)
     maps = Results(arguments.out).maps
     axes = figure_one_map(maps, arguments.flux, arguments.layer)
-    save(axes, arguments.to, simulated="SIMULATED" in maps.attrs["title"])
+    save(axes, arguments.to, simulated="SIMULATED" in maps.attrs.get("title", ""))
     print(arguments.to)
 
 

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import xarray as xr
 from numpy.typing import NDArray
 
 from .data.atmosphere import Prehistory
@@ -30,6 +29,7 @@ from .mapping.model_file import read_learners
 from .models.bulk_input import layer_stocks
 from .models.components import Components
 from .models.regression import Records
+from .netcdf import open_tree
 from .pipeline import (
     BulkInput,
     Turnover,
@@ -239,7 +239,7 @@ def stored_log_k(inputs: Inputs, settings: RunSettings) -> NDArray[np.float64] |
     if not path.exists():
         return None
     wanted = asdict(turnover_model_of(settings)) if settings.turnover_prior == "hierarchical" else {}
-    with xr.open_datatree(path, engine="h5netcdf") as tree:
+    with open_tree(path, {"posterior": ["log_k", "layer"]}, command="fit turnover") as tree:
         model = json.loads(tree.attrs.get("model", "{}"))
         same = all(model.get(name) == wanted.get(name) for name in ("prehistory", "error", "pool_spread"))
         ids = tree["posterior"].to_dataset()["layer"].values.astype(str).tolist()

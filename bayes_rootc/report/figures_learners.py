@@ -53,7 +53,7 @@ def figure_learners(results: Results, target: str) -> Figure:
 
     target : `iroot`, `ibulk` or `f_bnpp`.
     """
-    held_out, scores = results.table("learners_held_out"), results.table("learners")
+    held_out, scores = results.table("learners_held_out"), results.table("learners", "concordance")
     fig = new_figure(9.0)
     fig.suptitle(TITLES[target], fontsize=9)
     axes = fig.subplots(4, 3, sharex=True, sharey=True)
