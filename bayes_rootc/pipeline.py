@@ -48,7 +48,7 @@ from .inference.turnover_checks import draw_prior, ppc_scores, score_table
 from .map_making import draw_maps
 from .mapping.applicability import Applicability
 from .mapping.blocks import fold_labels
-from .mapping.learners import MIN_GROUPS, FluxModel, Learners, PosteriorForest, validate
+from .mapping.learners import MIN_GROUPS, FluxModel, Learners, PosteriorForest, response_of, validate
 from .mapping.model_file import save_learners
 from .mapping.tasks import Task, learner_tasks, variogram_table
 from .models.bulk_input import StockSource, harmonise, layer_stocks, standard_layers, stock_draws
@@ -377,7 +377,7 @@ def train(
             seed=step_seed(settings, f"validation {target}"),
             progress=part_of(progress, i, len(tasks)),
         )
-        forest.fit(task.X, task.y, task.site)
+        forest.fit(task.X, response_of(task.y), task.site)
         regions = task.block if len(np.unique(task.block)) >= MIN_GROUPS else task.site
         fold = fold_labels(regions, MIN_GROUPS, step_seed(settings, f"applicability {target}"))
         area = Applicability.fit(task.X, forest.feature_importances_, fold)

@@ -16,7 +16,7 @@ from sklearn.metrics.pairwise import haversine_distances
 from sklearn.model_selection import GroupKFold
 
 from ..constants import EARTH_RADIUS_KM, KM_PER_DEGREE
-from .learners import PosteriorForest
+from .learners import PosteriorForest, response_of
 
 EDGES_KM = np.concatenate([[0.0], np.geomspace(25.0, 3000.0, 16)])
 """Of the classes of distance; farther apart than the last, places differ in climate, which learners know."""
@@ -133,7 +133,7 @@ def residual_variogram(
         return Variogram(pd.DataFrame(columns=CLASSES), np.nan, np.nan, np.nan)
     residual = np.empty(len(X))
     for known, held in GroupKFold(FOLDS, shuffle=True, random_state=seed).split(X, None, site):
-        forest = PosteriorForest(TREES, random_state=seed).fit(X[known], y[known], site[known])
+        forest = PosteriorForest(TREES, random_state=seed).fit(X[known], response_of(y[known]), site[known])
         residual[held] = y[held].mean(axis=1) - forest.predict(X[held])
     return Variogram.fit(lat, lon, residual, seed=seed)
 
