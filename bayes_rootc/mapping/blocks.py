@@ -16,7 +16,7 @@ from sklearn.metrics.pairwise import haversine_distances
 from sklearn.model_selection import GroupKFold
 
 from ..constants import EARTH_RADIUS_KM, KM_PER_DEGREE
-from .learners import PosteriorForest, response_of
+from .learners import PosteriorForest, is_constant, response_of
 
 EDGES_KM = np.concatenate([[0.0], np.geomspace(25.0, 3000.0, 16)])
 """Of the classes of distance; farther apart than the last, places differ in climate, which learners know."""
@@ -87,7 +87,7 @@ class Variogram:
                 semivariance = 0.5 * root[here].mean() ** 4 / (0.457 + 0.494 / n)
                 rows.append({"distance_km": distance[here].mean(), "semivariance": semivariance, "pairs": n})
         classes = pd.DataFrame(rows, columns=CLASSES)
-        if len(classes) < 4:
+        if len(classes) < 4 or not classes["semivariance"].max() > 0:  # what does not vary has no range
             return cls(classes, np.nan, np.nan, np.nan)
         return cls(classes, *_fit_model(classes))
 
@@ -129,7 +129,7 @@ def residual_variogram(
     ----------
     X : (n, features), finite. y : draws of the response, (n, draw). site : labels, (n,). lat, lon : (n,).
     """
-    if len(np.unique(site)) < FOLDS:
+    if len(np.unique(site)) < FOLDS or is_constant(y):
         return Variogram(pd.DataFrame(columns=CLASSES), np.nan, np.nan, np.nan)
     residual = np.empty(len(X))
     for known, held in GroupKFold(FOLDS, shuffle=True, random_state=seed).split(X, None, site):

@@ -28,6 +28,9 @@ from .forest import CompiledForest, Layers, Nodes
 MIN_GROUPS = 5
 """Sites, or spatial blocks, of which a fifth can be held out; with fewer blocks, sites stand for them."""
 
+ROUNDING = 1e-12
+"""Values that differ less than this, relative to the largest, are taken for equal."""
+
 Z95 = norm.ppf(INTERVAL[1])
 
 
@@ -360,7 +363,7 @@ def _score(kind: str, p: pd.DataFrame) -> dict[str, object]:
         crps.append(normal_crps(rows["observed"], rows["mean"], rows["sd"].to_numpy() * tau95 / Z95))
     return {
         "split": kind,
-        "r2": 1 - float((residual**2).sum() / ((p["observed"] - p["observed"].mean()) ** 2).sum()),
+        "r2": r_squared(p["observed"].to_numpy(), p["mean"].to_numpy()),
         "rmse": float(np.sqrt((residual**2).mean())),
         "bias": float(-residual.mean()),
         "crps": float(np.concatenate(crps).mean()),
@@ -368,6 +371,18 @@ def _score(kind: str, p: pd.DataFrame) -> dict[str, object]:
         "tau95": float(p["tau"].quantile(0.95)),
         "n": len(p),
     }
+
+
+def r_squared(observed: NDArray[np.float64], predicted: NDArray[np.float64]) -> float:
+    """Share of the observations' variance that predictions explain; NaN where they do not vary but by rounding."""
+    if is_constant(observed):
+        return np.nan
+    return 1 - float(np.square(observed - predicted).sum() / np.square(observed - observed.mean()).sum())
+
+
+def is_constant(values: NDArray[np.float64]) -> bool:
+    """Whether values differ by rounding at most."""
+    return bool(np.ptp(values) <= ROUNDING * np.abs(values).max()) if len(values) else True
 
 
 def _profile_correlation(predictions: pd.DataFrame, site: NDArray) -> float:

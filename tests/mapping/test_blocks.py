@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 from sklearn.metrics.pairwise import haversine_distances
@@ -102,3 +104,13 @@ def test_a_degree_is_as_long_in_blocks_as_between_places():
     edge = 500.0 / KM_PER_DEGREE - 90  # of the southernmost band of blocks of 500 km
     south, north = spatial_blocks([edge - 1e-8, edge + 1e-8], [-180.0, -180.0], 500.0)
     assert south != north
+
+
+def test_residuals_that_do_not_vary_have_no_range():
+    rng = np.random.default_rng(5)
+    lat, lon, X = rng.uniform(20, 50, 200), rng.uniform(0, 60, 200), rng.standard_normal((200, 3))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        flat = Variogram.fit(lat, lon, np.full(200, 0.3))
+        equal = residual_variogram(X, np.full((200, 1), np.log(3.0)), np.arange(200), lat, lon, seed=1)
+    assert np.isnan(flat.range_km) and flat.block_km == equal.block_km == DEFAULT_BLOCK_KM

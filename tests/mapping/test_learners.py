@@ -17,11 +17,14 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
+from bayes_rootc.mapping.applicability import Applicability
 from bayes_rootc.mapping.blocks import spatial_blocks
 from bayes_rootc.mapping.learners import (
     Calibration,
     PosteriorForest,
     design_matrix,
+    is_constant,
+    r_squared,
     validate,
 )
 
@@ -246,3 +249,26 @@ def test_one_column_of_draws_is_warned_of_as_scikit_learn_does_and_ours_are_quie
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         validate(PosteriorForest(5), X, y[:, None], np.arange(60), np.arange(60), splits=2, seed=1)
+
+
+def test_r_squared_of_what_does_not_vary_is_unknown():
+    x = np.random.default_rng(0).standard_normal(50)
+    assert r_squared(x, x) == 1 and r_squared(x, np.full(50, x.mean())) == pytest.approx(0)
+    assert r_squared(x, x + 1) == pytest.approx(1 - 1 / x.var())
+    rounded = np.array([0.1 + 0.2, 0.3, 0.3])
+    assert is_constant(rounded) and not is_constant(x) and is_constant(np.zeros(4)) and is_constant(x[:0])
+    assert np.isnan(r_squared(rounded, x[:3])) and np.isnan(r_squared(x[:0], x[:0]))
+
+
+@pytest.mark.parametrize("sites", [5, 40])
+def test_a_response_that_is_equal_everywhere_has_a_flat_forest_and_no_r_squared(sites):
+    X, _ = world(sites)
+    site, y = np.arange(sites), np.full((sites, 1), np.log(3.0))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        calibration, scores, _ = validate(PosteriorForest(20), X, y, site, site, splits=3, seed=1)
+        forest = PosteriorForest(20).fit(X, y[:, 0])
+        area = Applicability.fit(X, forest.feature_importances_, site % 5)
+    assert scores["r2"].isna().all() and (scores["rmse"] < 1e-12).all() and np.isfinite(calibration.tau95)
+    np.testing.assert_allclose(calibration.stretched(forest.members(X)), np.log(3.0), rtol=1e-6)
+    assert area.inside(X).all() and np.isfinite(area.threshold)
