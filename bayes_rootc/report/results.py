@@ -91,7 +91,7 @@ class Results:
         if name not in self._tables:
             there = sorted(table.stem for table in (self.out / "tables").glob("*.csv"))
             if name not in there:
-                close = get_close_matches(name, there, n=5)
+                close = get_close_matches(name, there, n=5, cutoff=0.5)
                 listed = ", ".join([*close, *(other for other in there if other not in close)])
                 choose = f" choose one of {listed}, or" if listed else ""
                 text = f"not found in the output folder;{choose} let `bayes-rootc run` finish first"
