@@ -293,6 +293,13 @@ def _parser() -> argparse.ArgumentParser:
         default=100.0,
         help="a place without a covariate takes it from so far at most, as the setting of the fit (default: 100)",
     )
+    predict.add_argument(
+        "--seed",
+        type=int,
+        metavar="N",
+        default=20,
+        help="seed of the random draws; the same seed gives the same predictions (default: 20)",
+    )
 
     check = _command(
         subparsers,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -29,6 +30,20 @@ def _possible(path: Path) -> Path:
 Place = Annotated[Path, pydantic.AfterValidator(_possible)]
 
 
+QUICK_AT_MOST = {
+    "members": 60,
+    "validation_splits": 3,
+    "tune": 300,
+    "sampler_draws": 200,
+    "turnover_tune": 150,
+    "turnover_draws": 150,
+}
+"""Most that a quick run takes, whatever else is asked."""
+
+QUICK_RESOLUTION = 2.0
+"""Finest cell of a quick run, degrees."""
+
+
 class RunSettings(pydantic.BaseModel):
     """What a run does; every field has a default, so that an empty file is a valid one.
 
@@ -44,7 +59,8 @@ class RunSettings(pydantic.BaseModel):
     seed: int = pydantic.Field(20, ge=0)
     """All randomness flows from it."""
     quick: bool = False
-    """Small and coarse: for trying out, not for results."""
+    """Small and coarse: for trying out, not for results. Caps the number of members, draws and hold-out splits, and the
+    resolution, whatever else is asked."""
 
     prehistory: Prehistory = "steady"
     """State of the radiocarbon pool in 1950."""
@@ -118,7 +134,7 @@ class RunSettings(pydantic.BaseModel):
                 message = f"unknown setting, expected one of: {', '.join(cls.model_fields)}"
             raise InputError(f"setting {key}: {message}", file=path) from None
         settings._refuse_places(path)
-        return settings.reduced() if settings.quick else settings
+        return settings
 
     def _refuse_places(self, file: Path | None) -> None:
         """Refuses a box, or folders, that no run could use: at once, not when the run comes to them."""
@@ -132,19 +148,25 @@ class RunSettings(pydantic.BaseModel):
         if self.data and self.data.resolve() == self.out.resolve():
             raise InputError(f"setting out: {self.out} is the data folder; expected another", file=file)
 
-    def reduced(self) -> Self:
-        """The quick form: fewer members and splits, coarser maps, whatever else was asked."""
-        return self.model_copy(
-            update={
-                "members": min(self.members, 60),
-                "validation_splits": min(self.validation_splits, 3),
-                "tune": min(self.tune, 300),
-                "sampler_draws": min(self.sampler_draws, 200),
-                "turnover_tune": min(self.turnover_tune, 150),
-                "turnover_draws": min(self.turnover_draws, 150),
-                "resolution": max(self.resolution, 2.0),
-            }
-        )
+    @pydantic.model_validator(mode="after")
+    def _reduce_if_quick(self) -> Self:
+        """Fewer members and splits, coarser maps. Done here, so that every way to make settings gives the same."""
+        if self.quick:
+            values = {name: min(getattr(self, name), most) for name, most in QUICK_AT_MOST.items()}
+            values["resolution"] = max(self.resolution, QUICK_RESOLUTION)
+            for name, value in values.items():
+                object.__setattr__(self, name, value)  # frozen for everybody else
+        return self
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy with some values changed, which are validated, and reduced if it is quick.
+
+        Raises
+        ------
+        pydantic.ValidationError
+            A changed value is of the wrong type or out of range.
+        """
+        return type(self)(**(self.model_dump(exclude_unset=True) | dict(update or {})))
 
 
 def step_seed(settings: RunSettings, step: str) -> int:

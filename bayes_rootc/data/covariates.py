@@ -27,9 +27,10 @@ from rasterio.windows import Window
 from scipy.ndimage import binary_erosion
 from scipy.spatial import cKDTree
 
+from ..constants import EARTH_RADIUS_KM
 from ..errors import InputError
 from .biomes import with_croplands, wwf_lookup
-from .grid import EARTH_RADIUS_KM, MIN_CELL, MapGrid, open_raster
+from .grid import MIN_CELL, MapGrid, open_raster
 from .tables import shown
 from .toml import first_error, read_toml
 

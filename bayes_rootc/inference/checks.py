@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy.stats import chisquare
 
 from ..constants import INTERVAL
+from ..crps import ensemble_crps
 from ..progress import Progress
 from ..seeds import child_seed
 
@@ -61,13 +62,10 @@ def predictive_scores(
     -------
     `observed`, `mean`, `p025`, `p975`, `pit` (share of the predictive below the observation), `crps`.
     """
-    ordered = np.sort(replicated.astype(float), axis=0)
-    n = len(ordered)
-    lower, upper = np.quantile(ordered, INTERVAL, axis=0)
-    # E|X - y| - E|X - X'|/2, the latter from the order statistics (Zamo & Naveau 2018)
-    weight = (2 * np.arange(1, n + 1) - n - 1)[:, None] / (n * (n - 1))
-    crps = np.abs(ordered - observed).mean(axis=0) - (weight * ordered).sum(axis=0)
-    pit = (ordered < observed).mean(axis=0)
+    replicated = replicated.astype(float)
+    lower, upper = np.quantile(replicated, INTERVAL, axis=0)
+    pit = (replicated < observed).mean(axis=0)
+    crps = ensemble_crps(observed, replicated, axis=0)
     return pd.DataFrame({"observed": observed, "mean": mean, "p025": lower, "p975": upper, "pit": pit, "crps": crps})
 
 
