@@ -250,22 +250,3 @@ def test_tiles_cover_the_map_exactly(rows, cols, tile, resolution):
         np.testing.assert_allclose(part.lat, grid.lat[row : row + part.shape[0]])
         np.testing.assert_allclose(part.lon, grid.lon[col : col + part.shape[1]])
     assert (seen == 1).all()
-
-
-def test_a_grid_is_taken_from_a_raster(tmp_path):
-    path = tmp_path / "like.tif"
-    profile = {"driver": "GTiff", "width": 8, "height": 6, "count": 1, "dtype": "uint8"}
-    with rasterio.open(path, "w", **profile, crs="EPSG:4326", transform=rasterio.Affine(0.5, 0, 10, 0, -0.5, 50)) as f:
-        f.write(np.zeros((6, 8), np.uint8), 1)
-    grid = MapGrid.like(path)
-    assert grid.shape == (6, 8) and grid.bbox == (10, 47, 14, 50)
-    for crs, transform, says in (
-        ("EPSG:3857", rasterio.Affine(0.5, 0, 10, 0, -0.5, 50), "EPSG:4326"),
-        ("EPSG:4326", rasterio.Affine(0.5, 0, 10, 0, -0.25, 50), "square cells"),
-    ):
-        with rasterio.open(path, "w", **profile, crs=crs, transform=transform) as f:
-            f.write(np.zeros((6, 8), np.uint8), 1)
-        with pytest.raises(InputError, match=says):
-            MapGrid.like(path)
-    with pytest.raises(InputError, match="not a readable raster"):
-        MapGrid.like(tmp_path / "none.tif")
