@@ -220,22 +220,6 @@ def test_totals_of_polygons_and_of_a_mask_add_up(job, tmp_path):
     assert (labels[:23] == 1).all() and not labels[23:].any()
 
 
-def test_files_of_zones_that_cannot_be_used_are_one_line(tmp_path):
-    (tmp_path / "a.geojson").write_text("nothing")
-    (tmp_path / "b.geojson").write_text(json.dumps(square(0, 0, 1, 1, "x")))
-    (tmp_path / "c.geojson").write_text(
-        json.dumps({"type": "Feature", "properties": {"n": "x"}, "geometry": {"type": "Point", "coordinates": [0, 0]}})
-    )
-    for name, field, says in (
-        ("a.geojson", None, "not a readable file of polygons"),
-        ("b.geojson", "country", "no column 'country' that names the zones; found code, name"),
-        ("c.geojson", None, "holds no polygon"),
-        ("d.shp", None, "not a readable file of polygons"),
-    ):
-        with pytest.raises(InputError, match=says):
-            _ = Zones(tmp_path / name, field).names
-
-
 @settings(max_examples=60, deadline=None)
 @given(
     rows=st.integers(1, 45), cols=st.integers(1, 90), tile=st.integers(16, 40), resolution=st.sampled_from([0.05, 1, 2])
