@@ -125,7 +125,7 @@ def test_gridded_stock_is_the_integral_of_lines_between_the_mapped_depths(tmp_pa
 
 def test_a_fill_value_of_the_grid_is_no_stock(tmp_path):
     constant = {f"pro_{q}_{d}_cm_SG": 10.0 for q in ("corg", "bd", "coarse") for d in GRIDDED_DEPTHS}
-    fills = [{"pro_bd_0_cm_SG": -32768.0}, {"pro_corg_30_cm_SG": 32767.0}, {"pro_coarse_10_cm_SG": np.nan}, {}]
+    fills = [{"pro_bd_0_cm_SG": -1.0}, {"pro_corg_30_cm_SG": 32767.0}, {"pro_coarse_10_cm_SG": np.nan}, {}]
     table, _ = read_layers(layers(tmp_path, *(f | {"lyr_bot": 60.0} for f in fills), **constant))
     assert table["stock_gridded"].notna().tolist() == [False, False, False, True]
 
