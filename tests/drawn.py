@@ -3,15 +3,37 @@
 from __future__ import annotations
 
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.collections import LineCollection, PathCollection
+from matplotlib.collections import LineCollection, PathCollection, QuadMesh
 from matplotlib.figure import Figure
 from matplotlib.text import Text
+
+from bayes_rootc.report.results import Results
+from tests.report.conftest import finish
+
+VARIED = (
+    "iloss_estimates root_shares summary_global summary_biome summary_depth turnover_ages turnover_population "
+    "turnover_cv turnover_prehistory drivers_iroot drivers_ibulk allocation learners"
+).split()
+VARYING = "mean median p025 p975 r2 rmse concordance coverage95".split()
+
+
+def varied_results(folder: Path, data: Path | None = None) -> Results:
+    """A made-up output folder, no two rows of a table alike: a figure that took one for another would be found out."""
+    out = finish(folder / "out")
+    for name in VARIED:
+        path = out / "tables" / f"{name}.csv"
+        table = pd.read_csv(path)
+        columns = [c for c in table if str(c).split("_")[-1] in VARYING]
+        table[columns] = table[columns].mul(np.linspace(0.5, 1, len(table)), axis=0)
+        table.to_csv(path, index=False)
+    return Results.read(out, data=data)
 
 
 def visible_axes(figure: Figure) -> list[Axes]:
@@ -73,16 +95,20 @@ def assert_intervals(found: pd.DataFrame, middle: Any, low: Any, high: Any) -> N
     np.testing.assert_allclose(found[["middle", "low", "high"]], want)
 
 
+def mesh(ax: Axes) -> QuadMesh:
+    """The cells of the map on the axes."""
+    (found,) = (c for c in ax.collections if isinstance(c, QuadMesh))
+    return found
+
+
 def painted(ax: Axes) -> np.ndarray:
     """Values of the map on the axes, NaN where nothing is painted."""
-    (mesh,) = (c for c in ax.collections if hasattr(c, "get_coordinates"))
-    return np.ma.filled(mesh.get_array(), np.nan)
+    return np.ma.filled(mesh(ax).get_array(), np.nan)
 
 
 def bar_label(ax: Axes) -> str:
-    """Label of the colour bar beneath a map."""
-    (bar,) = (child for child in ax.child_axes if child.get_label() == "<colorbar>")
-    return bar.get_xlabel()
+    """Label of the colour bar beneath the map on the axes."""
+    return mesh(ax).colorbar.ax.get_xlabel()
 
 
 def legible(figure: Figure) -> list[str]:
