@@ -81,7 +81,8 @@ def intervals(ax: Axes) -> list[pd.DataFrame]:
     points = [c for c in ax.collections if isinstance(c, PathCollection)]
     out = []
     for bar, point in zip(bars, points, strict=True):
-        segments, offsets = np.array(bar.get_segments()), np.asarray(point.get_offsets())
+        segments = np.array([path.vertices for path in bar.get_paths()])  # NaN where there is none
+        offsets = np.ma.filled(point.get_offsets(), np.nan)
         np.testing.assert_array_equal(segments[:, 0, 1], offsets[:, 1])  # a bar goes through its point
         table = pd.DataFrame({"y": offsets[:, 1], "middle": offsets[:, 0]})
         colours = np.broadcast_to(bar.get_colors(), (len(table), 4))
