@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import rasterio
 import xarray as xr
+from matplotlib.figure import Figure
 from scipy.special import expit
 from scipy.stats import chi2, norm
 
@@ -21,9 +22,12 @@ from bayes_rootc.demo import DemoParameters, DemoWorld
 from bayes_rootc.demo.parameters import DRIVERS
 from bayes_rootc.mapping.blocks import BLOCK_KM
 from bayes_rootc.single_fit import stored_log_k
+from tests.drawn import painted, title
 
 Z95, Z999 = norm.isf([0.025, 0.0005])
 """Standard errors from the middle to the ends of intervals of 95 % and of 99.9 %."""
+
+savefig = Figure.savefig
 
 TABLES = (
     "checks",
@@ -423,8 +427,8 @@ def test_a_regression_alone_writes_what_a_run_writes_and_its_checks(quick_run, q
     assert {"all", "D50", "D95"} <= set(scores.index) and scores["all"] > 0.8
     assert len(table(out, "root_depth_sbc_ranks")) == 2
     assert table(out, "root_depth_held_out")["unit"].notna().all()
-    for name in ("drivers", "allocation_forest", "allocation_ridge", "root_depth_forest", "root_depth_ridge"):
-        assert (out / "figures" / f"{name}.png").stat().st_size > 10_000
+    figures = {"drivers", "allocation_forest", "allocation_ridge", "root_depth_forest", "root_depth_ridge"}
+    assert figures <= {path.stem for path in (out / "figures").glob("*.png")}
 
 
 @pytest.mark.slow
@@ -449,16 +453,23 @@ def test_learners_are_compared_on_what_a_fit_has_left(quick_run, quick_settings,
     assert (tau["p025"] <= tau["tau95"]).all() and (tau["tau95"] <= tau["p975"]).all()
     assert blocks["block_km"].between(*BLOCK_KM).all() and (blocks.groupby("target").size() > 4).all()
     assert set(table(tmp_path, "learners_importance")["feature"]) > {"top", "bottom", "biome_1"}
-    of_targets = ("iroot", "ibulk", "f_bnpp", "reliability", "importance", "blocks")
-    for name in (f"learners_{name}" for name in of_targets):
-        assert (tmp_path / "figures" / f"{name}.png").stat().st_size > 20_000
+    figures = {f"learners_{name}" for name in ("iroot", "ibulk", "f_bnpp", "reliability", "importance", "blocks")}
+    assert {path.stem for path in (tmp_path / "figures").glob("*.png")} == figures
 
 
 @pytest.mark.parametrize(("flux", "layer", "name"), [("iloss", "0-200", "a.png"), ("ibulk", "20-40", "b.pdf")])
-def test_a_map_is_drawn(quick_run, tmp_path, flux, layer, name):
+def test_a_map_is_drawn(quick_run, tmp_path, flux, layer, name, monkeypatch):
+    """The flux and layer that were asked for, in the format of the name, and across it that the data are simulated."""
+    saved = []
+    monkeypatch.setattr(Figure, "savefig", lambda self, *a, **k: saved.append(self) or savefig(self, *a, **k))
     path = tmp_path / name
     assert main(["draw", flux, "--from", str(quick_run), "--layer", layer, "--to", str(path)]) == 0
-    assert path.stat().st_size > 20_000 and path.read_bytes()[:4] == {".png": b"\x89PNG", ".pdf": b"%PDF"}[path.suffix]
+    assert path.read_bytes()[:4] == {".png": b"\x89PNG", ".pdf": b"%PDF"}[path.suffix]
+    (figure,) = saved
+    with xr.open_dataset(quick_run / "maps" / "maps.nc") as maps:
+        np.testing.assert_allclose(painted(figure.axes[0]), maps[f"{flux}_mean"].sel(layer=layer), rtol=1e-6)
+    assert title(figure.axes[0]) == f"Mean of {layer.replace('-', '–')} cm"
+    assert [text.get_text() for text in figure.texts] == ["SIMULATED"]
 
 
 def test_fluxes_of_a_new_site_add_up(quick_run, quick_settings, tmp_path, capsys):
