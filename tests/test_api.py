@@ -15,6 +15,8 @@ import bayes_rootc
 
 ROOT = Path(__file__).parents[1]
 
+PAPER_FIGURES = "1 2 3 4 5 ed1 ed2 ed3 ed4 ed5 ed6 ed7 ed8 ed9 s5".split()
+OTHER_FIGURES = "calibration held_out held_out_profiles histories predictive reliability root_shares turnover".split()
 PUBLIC = {
     "bayes_rootc": {
         "Atmosphere": "curves before source",
@@ -39,7 +41,8 @@ PUBLIC = {
         "export": "kind out to resolution data who progress",
         "Maker": "institution contact code license",
     },
-    "bayes_rootc.report.figures": {f"figure_{n}": "results" for n in (1, 2, 3, 4, 5, "ed1", "ed9", "s5")},
+    "bayes_rootc.report.figures": {f"figure_{name}": "results" for name in (*PAPER_FIGURES, *OTHER_FIGURES)}
+    | {"figure_modes": "results show"},
 }
 
 
@@ -48,6 +51,8 @@ def test_public_names_and_parameters_are_those_that_are_listed(module):
     found = import_module(module)
     if module == "bayes_rootc":
         assert set(found.__all__) == set(PUBLIC[module])
+    if module == "bayes_rootc.report.figures":
+        assert {name for name in dir(found) if name.startswith("figure_")} == set(PUBLIC[module])
     for name, parameters in PUBLIC[module].items():
         signature = inspect.signature(getattr(found, name)).parameters
         names = [] if name == "RunSettings" else [p for p in signature if p != "self"]  # its fields have defaults

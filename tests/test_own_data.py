@@ -77,5 +77,8 @@ def test_a_dozen_sites_go_through_without_a_change(folder, tmp_path, capsys):
     assert np.isfinite(estimates[["iroot_mean", "ibulk_mean", "iloss_p025", "iloss_p975"]]).all(axis=None)
     layers = pd.read_csv(tmp_path / "tables" / "layers.csv")
     assert layers["age_median"].between(1, 60_000).all()
-    assert (tmp_path / "report.html").stat().st_size > 100_000
+    report = (tmp_path / "report.html").read_text(encoding="utf-8")
+    figures = {path.stem for path in (tmp_path / "figures").glob("*.png")}
+    assert {"sites", "loss", "loss_map", "inputs", "ages", "turnover"} <= figures and "satellite" not in figures
+    assert report.count("<img") == len(figures)
     assert (tmp_path / "maps" / "iloss_0-200_mean.tif").exists()

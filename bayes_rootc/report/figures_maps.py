@@ -54,6 +54,9 @@ MOST_UNCERTAIN = 10.0
 TITLE, BAR = 0.24, 0.5
 """Room above and beneath a map, inches."""
 
+BENEATH, THICK = 0.13, 0.07
+"""How far beneath its map a colour bar lies, and how thick it is, inches."""
+
 
 @dataclass
 class Sheet:
@@ -68,6 +71,11 @@ class Sheet:
         """New axes."""
         bottom = self.height - top - height
         return self.figure.add_axes((left / WIDTH, bottom / self.height, width / WIDTH, height / self.height))
+
+
+def bar_bounds(tall: float, margin: float = 0.14) -> tuple[float, float, float, float]:
+    """Place of the colour bar of a map so many inches tall, as parts of its axes. margin : left and right of it."""
+    return margin, -BENEATH / tall, 1 - 2 * margin, THICK / tall
 
 
 @styled
@@ -128,7 +136,7 @@ def figure_4(results: Results) -> Figure:
     letter(ax, "a", "Mean loss, 0–200 cm")
     scale = Scale.of(loss, FLUX_MAPS["iloss"], centred=True)
     mesh = draw_map(ax, loss, lat, lon, scale, results.land)
-    colour_bar(mesh, ax, scale, flux_axis("iloss"), bounds=(0.2, -0.06, 0.6, 0.03))
+    colour_bar(mesh, ax, scale, flux_axis("iloss"), bounds=bar_bounds(tall, 0.2))
     draw_dots(ax, known, lat, lon)
     draw_hatch(ax, outside_area(results.maps, "iloss"), lat, lon)
     profiles = (
@@ -154,7 +162,8 @@ def figure_4(results: Results) -> Figure:
     for i, (panel, title, values, scale, name) in enumerate(panels):
         ax = sheet.axes(0.05 + i * (small + 0.1), TITLE + tall + BAR + TITLE, small, low_tall)
         letter(ax, panel, title)
-        colour_bar(draw_map(ax, values, lat, lon, scale, results.land), ax, scale, name)
+        mesh = draw_map(ax, values, lat, lon, scale, results.land)
+        colour_bar(mesh, ax, scale, name, bounds=bar_bounds(low_tall))
     return sheet.figure
 
 
@@ -189,7 +198,8 @@ def figure_one_map(maps: xr.Dataset, flux: str, layer: str) -> Figure:
         ax = sheet.axes(0.05, TITLE + i * (TITLE + tall + BAR), wide, tall)
         letter(ax, panel, title)
         mesh = draw_map(ax, values, lat, lon, scale, land)
-        colour_bar(mesh, ax, scale, flux_axis(flux) if i == 0 else f"± {FLUX_UNIT}", bounds=(0.2, -0.06, 0.6, 0.03))
+        name = flux_axis(flux) if i == 0 else f"± {FLUX_UNIT}"
+        colour_bar(mesh, ax, scale, name, bounds=bar_bounds(tall, 0.2))
         draw_hatch(ax, outside_area(maps, flux), lat, lon)
         if i == 0 and flux == "iloss":
             probability = m["iloss_probability"].values
@@ -247,5 +257,6 @@ def figure_layer_maps(results: Results, flux: str, statistic: str = "mean") -> F
         ax = sheet.axes(0.05 + column * (wide + 0.1), TITLE + row * (TITLE + tall + BAR), wide, tall)
         letter(ax, "abcdefgh"[i], f"{layer.replace('-', '–')} cm")
         name = f"half the 95 % interval of {FLUX_LABELS[flux]} / |mean|" if relative else flux_axis(flux)
-        colour_bar(draw_map(ax, values, lat, lon, scale, results.land), ax, scale, name)
+        mesh = draw_map(ax, values, lat, lon, scale, results.land)
+        colour_bar(mesh, ax, scale, name, bounds=bar_bounds(tall))
     return sheet.figure

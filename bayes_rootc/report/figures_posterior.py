@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from ..models.radiocarbon import delta14c
 from .results import Results
-from .style import FLUX_COLOURS, letter, new_figure, plain_log, styled
+from .style import FLUX_COLOURS, letter, new_figure, plain_log_axis, styled
 
 DEPTH_CLASSES = ((0, 30), (30, 100), (100, 200))
 """Depths (cm, by the middle of a layer) in which radiocarbon is compared with its replicates."""
@@ -61,7 +61,7 @@ def figure_modes(results: Results, *, show: int = 4) -> Figure:
             right.annotate(text, (age, 1.0), xycoords=("data", "axes fraction"), **at)
         right.set_ylabel("draws")
     axes[0, 0].set(xscale="log", xlim=(AGES[0], oldest))
-    axes[0, 0].xaxis.set_major_formatter(plain_log())
+    plain_log_axis(axes[0, 0].xaxis)
     for ax in axes[-1]:
         ax.set_xlabel("carbon age (yr, log scale)")
     return fig

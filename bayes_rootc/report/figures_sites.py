@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
 from numpy.typing import NDArray
 from scipy.special import expit
 
@@ -36,7 +35,7 @@ from .style import (
     name_rows,
     new_figure,
     parts_of,
-    plain_log,
+    plain_log_axis,
     styled,
 )
 
@@ -183,7 +182,7 @@ def figure_s5(results: Results) -> Figure:
         ax.grid(axis="x")
     letter(panels[0, 0], "c", panels[0, 0].get_title(loc="left"))
     panels[0, 0].set(xscale="log", ylim=(200, 0), xlim=tuple(np.quantile(age, [0.001, 0.999])))
-    panels[0, 0].xaxis.set_major_formatter(plain_log())
+    plain_log_axis(panels[0, 0].xaxis)
     for ax in panels[:, 0]:
         ax.set_ylabel("depth (cm)")
     for ax in panels[-1]:
@@ -216,10 +215,10 @@ def figure_held_out(results: Results) -> Figure:
             ax.plot(limits, limits, color="black", lw=0.7, ls="--")
             if not logistic:
                 ax.set(xscale="log", yscale="log")
-                for axis in (ax.xaxis, ax.yaxis):
-                    axis.set_major_formatter(plain_log())
-                    axis.set_minor_formatter(NullFormatter())
             ax.set(xlim=limits, ylim=limits, aspect="equal", xlabel=f"predicted {name}", ylabel=f"observed {name}")
+            if not logistic:
+                plain_log_axis(ax.xaxis)
+                plain_log_axis(ax.yaxis)
             letter(ax, "abcdef"[3 * row + column], title)
             if score is not None:
                 text = f"R² {score['r2']:.2f}\nRMSE {score['rmse']:.2f}\ncoverage {100 * score['coverage95']:.0f} %"
@@ -291,7 +290,7 @@ def _paper_band(ax: Axes, results: Results) -> None:
 
 def _log_flux_axis(ax: Axes, *fluxes: str) -> None:
     ax.set_xscale("log")
-    ax.xaxis.set_major_formatter(plain_log())
+    plain_log_axis(ax.xaxis)
     ax.set_xlabel(f"{flux_axis(*fluxes)}, log scale".replace("), log", ", log") + ")")
 
 

@@ -20,7 +20,7 @@ from .style import (
     letter,
     name_rows,
     new_figure,
-    plain_log,
+    plain_log_axis,
     save,
     styled,
 )
@@ -62,7 +62,7 @@ def figure_turnover(results: Results) -> Figure:
             rows["depth_cm"], rows["age_p025"], rows["age_p975"], color=BIOME_COLOURS[int(str(biome))], alpha=0.08, lw=0
         )
     a.set(xscale="log", ylim=(155, 0), xlabel="carbon age (yr, log scale)", ylabel="depth (cm)")
-    a.xaxis.set_major_formatter(plain_log())
+    plain_log_axis(a.xaxis)
     a.legend(fontsize=5.5, loc="lower left")
 
     letter(b, "b", "change of log k for 1 sd of a component")
@@ -89,7 +89,7 @@ def figure_turnover(results: Results) -> Figure:
             c.plot(middle, row, "o", ms=4, color=colour)
     name_rows(c, [SPREADS[name] for name in shown])
     c.set(xscale="log", xlabel="spread of log k; misfit; degrees of freedom (log scale)")
-    c.xaxis.set_major_formatter(plain_log())
+    plain_log_axis(c.xaxis)
 
     letter(d, "d", "Δ¹⁴C by depth: prior, posterior, data")
     _draw_depth(d, tree)

@@ -179,7 +179,7 @@ def draw_density(
         ax.fill_between(at, y, color=colour, alpha=0.18, lw=0)
     if log:
         ax.set_xscale("log")
-        ax.xaxis.set_major_formatter(plain_log())
+        plain_log_axis(ax.xaxis)
 
 
 def draw_intervals(
@@ -241,6 +241,18 @@ def name_rows(ax: Axes, names: list[str]) -> None:
     ax.grid(axis="x")
 
 
+def plain_log_axis(axis: Axis) -> None:
+    """Plain numbers on a logarithmic axis, once its limits are known: at powers of ten; on one that spans less than a
+    power, also at 2 and 5.
+    """
+    low, high = axis.get_view_interval()
+    if high < 10 * low:
+        few_log_ticks(axis)
+    else:
+        axis.set_major_formatter(plain_log())
+        axis.set_minor_formatter(NullFormatter())
+
+
 def few_log_ticks(axis: Axis) -> None:
     """Ticks at 1, 2 and 5 times powers of ten, in plain numbers: for log axes that span one power or two."""
     axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
@@ -249,11 +261,11 @@ def few_log_ticks(axis: Axis) -> None:
 
 
 def plain_log() -> FuncFormatter:
-    """Ticks of a logarithmic axis as plain numbers: 10⁻⁵, 0.01, 1, 10,000."""
+    """Ticks of a logarithmic axis as plain numbers: 10⁻⁵, 0.01, 1, 2.5, 10,000."""
     raised = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
     def plain(value: float, _: int) -> str:
-        if value >= 1:
+        if value >= 1 and np.isclose(value, round(value), rtol=1e-9):
             return f"{value:,.0f}"
         return f"{value:g}" if value >= 0.0009 else f"10{str(round(np.log10(value))).translate(raised)}"
 

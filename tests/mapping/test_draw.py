@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.patches import PathPatch
 
 from bayes_rootc.data.grid import MapGrid
 from bayes_rootc.mapping.draw import (
@@ -16,6 +17,7 @@ from bayes_rootc.mapping.draw import (
     cell_edges,
     colour_bar,
     draw_dots,
+    draw_hatch,
     draw_latitudes,
     draw_map,
     painted_extent,
@@ -72,7 +74,9 @@ def test_fine_maps_are_averaged_for_the_page(ax):
     values = np.tile([[0.0, 2.0]], (10, 2000))
     lat, lon = np.linspace(10, 9, 10), np.linspace(-179.9, 179.9, 4000)
     mesh = draw_map(ax, values, lat, lon, Scale.of(values, "viridis"))
-    assert mesh.get_array().shape[1] <= 1440
+    # 4,000 columns are more than 1,440: three by three, and the last alone
+    want = [values[0, start : start + 3].mean() for start in range(0, 4000, 3)]
+    np.testing.assert_allclose(mesh.get_array(), np.tile(want, (4, 1)))
 
 
 def test_block_means_count_only_known_cells():
@@ -136,8 +140,8 @@ def test_land_is_filled_on_both_sides_of_the_date_line():
 def test_a_world_without_land_has_no_coast(ax):
     empty = Basemap.trace(np.zeros((9, 18), bool), WORLD_EXTENT)
     empty.draw(ax)
-    empty.draw_coastline(ax)
-    assert empty.coastline == []
+    assert empty.draw_coastline(ax).get_segments() == []
+    assert not [artist for artist in ax.get_children() if isinstance(artist, PathPatch)]
 
 
 def test_a_regional_mask_is_not_wrapped():
@@ -160,6 +164,21 @@ def test_dots_stand_where_most_cells_fulfil_the_condition(ax):
     assert draw_dots(ax, where, GRID.lat, GRID.lon, spacing=10) == 0
     where[:4, :4] = True
     assert draw_dots(ax, where, GRID.lat, GRID.lon, spacing=10) == 4
+
+
+def test_what_fulfils_a_condition_is_hatched_and_nothing_else(ax):
+    """Hatches are bounded half-way between the centres of cells."""
+    where = np.zeros(GRID.shape, bool)
+    where[8:16, 30:42] = True
+    draw_hatch(ax, where, GRID.lat, GRID.lon)
+    (hatched,) = ax.collections
+    assert hatched.hatches == ["//////"]
+    centres = np.column_stack([a.ravel() for a in project(*np.meshgrid(GRID.lon, GRID.lat))])
+    covered = np.any([path.contains_points(centres) for path in hatched.get_paths()], axis=0).reshape(GRID.shape)
+    np.testing.assert_array_equal(covered, where)
+    bare = Figure().add_subplot()
+    draw_hatch(bare, np.zeros(GRID.shape, bool), GRID.lat, GRID.lon)
+    assert not bare.collections
 
 
 def test_a_colour_bar_has_its_unit(ax):

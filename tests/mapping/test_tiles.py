@@ -220,22 +220,6 @@ def test_totals_of_polygons_and_of_a_mask_add_up(job, tmp_path):
     assert (labels[:23] == 1).all() and not labels[23:].any()
 
 
-def test_files_of_zones_that_cannot_be_used_are_one_line(tmp_path):
-    (tmp_path / "a.geojson").write_text("nothing")
-    (tmp_path / "b.geojson").write_text(json.dumps(square(0, 0, 1, 1, "x")))
-    (tmp_path / "c.geojson").write_text(
-        json.dumps({"type": "Feature", "properties": {"n": "x"}, "geometry": {"type": "Point", "coordinates": [0, 0]}})
-    )
-    for name, field, says in (
-        ("a.geojson", None, "not a readable file of polygons"),
-        ("b.geojson", "country", "no column 'country' that names the zones; found code, name"),
-        ("c.geojson", None, "holds no polygon"),
-        ("d.shp", None, "not a readable file of polygons"),
-    ):
-        with pytest.raises(InputError, match=says):
-            _ = Zones(tmp_path / name, field).names
-
-
 @settings(max_examples=60, deadline=None)
 @given(
     rows=st.integers(1, 45), cols=st.integers(1, 90), tile=st.integers(16, 40), resolution=st.sampled_from([0.05, 1, 2])
@@ -250,22 +234,3 @@ def test_tiles_cover_the_map_exactly(rows, cols, tile, resolution):
         np.testing.assert_allclose(part.lat, grid.lat[row : row + part.shape[0]])
         np.testing.assert_allclose(part.lon, grid.lon[col : col + part.shape[1]])
     assert (seen == 1).all()
-
-
-def test_a_grid_is_taken_from_a_raster(tmp_path):
-    path = tmp_path / "like.tif"
-    profile = {"driver": "GTiff", "width": 8, "height": 6, "count": 1, "dtype": "uint8"}
-    with rasterio.open(path, "w", **profile, crs="EPSG:4326", transform=rasterio.Affine(0.5, 0, 10, 0, -0.5, 50)) as f:
-        f.write(np.zeros((6, 8), np.uint8), 1)
-    grid = MapGrid.like(path)
-    assert grid.shape == (6, 8) and grid.bbox == (10, 47, 14, 50)
-    for crs, transform, says in (
-        ("EPSG:3857", rasterio.Affine(0.5, 0, 10, 0, -0.5, 50), "EPSG:4326"),
-        ("EPSG:4326", rasterio.Affine(0.5, 0, 10, 0, -0.25, 50), "square cells"),
-    ):
-        with rasterio.open(path, "w", **profile, crs=crs, transform=transform) as f:
-            f.write(np.zeros((6, 8), np.uint8), 1)
-        with pytest.raises(InputError, match=says):
-            MapGrid.like(path)
-    with pytest.raises(InputError, match="not a readable raster"):
-        MapGrid.like(tmp_path / "none.tif")

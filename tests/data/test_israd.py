@@ -1,4 +1,4 @@
-"""Loaders of published tables: units, rules, and what they say of bad input."""
+"""Radiocarbon layers of ISRaD: which are used, in which units, and what is said of bad input."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bayes_rootc.data.israd import DEFAULT_SIGMA, read_layers
-from bayes_rootc.data.npp import read_npp
-from bayes_rootc.data.roots import read_root_profiles
+from bayes_rootc.data.israd import DEFAULT_SIGMA, GRIDDED_DEPTHS, MEASURED_STOCK_LOG_SD, read_layers
 from bayes_rootc.errors import InputError
 
 LAYER = {
@@ -63,6 +61,13 @@ def test_each_rule_drops_its_layer_and_no_other(tmp_path, change, rule):
     assert (check.read, check.used, sum(check.dropped.values())) == (2, 1, 1)
 
 
+def test_a_layer_that_breaks_two_rules_is_counted_under_the_first(tmp_path):
+    table, check = read_layers(
+        layers(tmp_path, {}, {"lyr_14c": np.nan, "pro_peatland": "yes"}, {"pro_peatland": "yes"})
+    )
+    assert len(table) == 1 and check.dropped == {"no Δ14C": 1, "peatland": 1}
+
+
 def test_missing_zero_and_absurd_sigma_take_the_default(tmp_path):
     table, check = read_layers(layers(tmp_path, *({"lyr_14c_sigma": s} for s in (np.nan, 0.0, 989.0, 7.5))))
     assert table["sigma"].tolist() == [DEFAULT_SIGMA] * 3 + [7.5]
@@ -99,6 +104,62 @@ def test_gridded_stock_integrates_the_mapped_profile(tmp_path):
     np.testing.assert_allclose(table["stock_gridded"], [21.6, 2.16 * 105])
 
 
+def test_gridded_stock_is_the_integral_of_lines_between_the_mapped_depths(tmp_path):
+    rng = np.random.default_rng(0)
+    carbon, density, coarse = (rng.uniform(low, high, 6) for low, high in ((1, 9), (80, 160), (0, 40)))
+    mapped = {
+        f"pro_{q}_{d}_cm_SG": v
+        for q, values in {"corg": carbon, "bd": density, "coarse": coarse}.items()
+        for d, v in zip(GRIDDED_DEPTHS, values, strict=True)
+    }
+    bounds = [(0.0, 3.0), (3.0, 47.0), (47.0, 60.0), (60.0, 100.0), (100.0, 123.5), (123.5, 200.0), (0.0, 200.0)]
+    table, _ = read_layers(layers(tmp_path, *({"lyr_top": a, "lyr_bot": b} for a, b in bounds), **mapped))
+    # a unit of carbon is 5 g kg⁻¹, of bulk density 10 kg m⁻³; 1 kg m⁻³ is 0.1 Mg ha⁻¹ in a centimetre
+    at_depth = (5e-3 * carbon) * (10 * density) * (1 - coarse / 100) * 0.1
+    for (top, bottom), stock in zip(bounds, table["stock_gridded"], strict=True):
+        knots = np.unique([top, bottom, *(d for d in GRIDDED_DEPTHS if top < d < bottom)])
+        want = np.trapezoid(np.interp(knots, GRIDDED_DEPTHS, at_depth), knots)
+        assert stock == pytest.approx(want, rel=1e-12), (top, bottom)
+    assert table["stock_gridded"][:6].sum() == pytest.approx(table["stock_gridded"][6], rel=1e-12)
+
+
+def test_a_fill_value_of_the_grid_is_no_stock(tmp_path):
+    constant = {f"pro_{q}_{d}_cm_SG": 10.0 for q in ("corg", "bd", "coarse") for d in GRIDDED_DEPTHS}
+    fills = [{"pro_bd_0_cm_SG": -1.0}, {"pro_corg_30_cm_SG": 32767.0}, {"pro_coarse_10_cm_SG": np.nan}, {}]
+    table, _ = read_layers(layers(tmp_path, *(f | {"lyr_bot": 60.0} for f in fills), **constant))
+    assert table["stock_gridded"].notna().tolist() == [False, False, False, True]
+
+
+def test_the_error_of_a_measured_stock_is_the_reported_one_where_it_can_be_one(tmp_path):
+    sigmas = (0.03, 0.001, 0.9, np.nan)  # of 0.3 g cm⁻²: 10 %, 0.3 %, 300 %, none
+    table, _ = read_layers(layers(tmp_path, *({"lyr_soc_filled": 0.3, "lyr_soc_sigma": s} for s in sigmas)))
+    np.testing.assert_allclose(table["stock_measured_log_sd"], [0.1, *[MEASURED_STOCK_LOG_SD] * 3])
+
+
+def test_total_carbon_stands_for_organic_carbon_that_was_not_measured(tmp_path):
+    carbon = [(1.5, 3.0), (np.nan, 3.0), (0.0, 3.0), (np.nan, np.nan)]
+    rows = ({"lyr_c_org_filled": organic, "lyr_c_tot": total} for organic, total in carbon)
+    table, _ = read_layers(layers(tmp_path, *rows))
+    np.testing.assert_allclose(table["organic_carbon"], [1.5, 3.0, 3.0, np.nan])
+    _, check = read_layers(layers(tmp_path, {}, {"lyr_c_tot": 25.0}))
+    assert list(check.dropped.values()) == [1]  # organic by its total carbon
+
+
+def test_a_horizon_is_known_by_its_master_letter_and_what_is_not_reported_is_unknown(tmp_path):
+    names = {"2Bt1": "B", "Ap": "A", "E": "E", "3Cg": "C", "R": "unknown", "Csoil": "unknown", None: "unknown"}
+    table, _ = read_layers(layers(tmp_path, *({"lyr_hzn": name} for name in names)))
+    assert table["horizon"].tolist() == list(names.values())
+    assert set(table["land_cover"]) == set(table["soil_order"]) == {"unknown"}
+    table, _ = read_layers(layers(tmp_path, {"pro_land_cover": "forest", "pro_usda_soil_order": "Oxisols"}))
+    assert table[["land_cover", "soil_order"]].to_numpy().tolist() == [["forest", "Oxisols"]]
+
+
+def test_layers_of_one_name_keep_their_profile_and_get_names_of_their_own(tmp_path):
+    rows = ({"lyr_name": "L", "lyr_top": top, "lyr_bot": top + 5} for top in (0.0, 5.0, 10.0))
+    table, _ = read_layers(layers(tmp_path, *rows))
+    assert table["id"].tolist() == ["E/S/P/L", "E/S/P/L#2", "E/S/P/L#3"] and set(table["profile"]) == {"E/S/P"}
+
+
 def test_a_date_with_a_month_is_the_middle_of_it(tmp_path):
     table, _ = read_layers(layers(tmp_path, {"lyr_obs_date_m": 7.0}, {}))
     np.testing.assert_allclose(table["year"], [2005 + 6.5 / 12, 2005.5])
@@ -126,115 +187,3 @@ def test_a_missing_column_and_an_unreadable_file_are_named(tmp_path):
     path.write_bytes(b"")
     with pytest.raises(InputError, match="not a readable CSV"):
         read_layers(path)
-
-
-SRDB = {
-    "Latitude": 45.0,
-    "Longitude": 5.0,
-    "NPP": 800.0,
-    "ANPP": 500.0,
-    "BNPP": 300.0,
-    "Quality_flag": None,
-    "Manipulation": None,
-    "Duplicate_record": None,
-}
-
-
-def npp(tmp_path, *changes):
-    rows = [SRDB | {"Latitude": 45.0 + i} | change for i, change in enumerate(changes)]
-    pd.DataFrame(rows).to_csv(tmp_path / "srdb-data.csv", index=False)
-    return tmp_path
-
-
-@pytest.mark.parametrize(
-    ("change", "rule"),
-    [
-        ({"BNPP": np.nan, "Longitude": 1250.0}, "no belowground production"),
-        ({"Quality_flag": "Q03,Q13"}, "quality flag"),
-        ({"Manipulation": "Fertilized"}, "manipulation"),
-        ({"Duplicate_record": 2040}, "duplicate record"),
-        ({"Latitude": np.nan}, "no coordinates"),
-        ({"BNPP": 0.0}, "not > 0"),
-        ({"BNPP": 4203.0}, "> 1500"),
-        ({"Latitude": 45.0}, "same place and figures"),
-    ],
-)
-def test_npp_rules(tmp_path, change, rule):
-    sites, _, (check,) = read_npp(npp(tmp_path, {}, change))
-    assert len(sites) == 1
-    assert [n for name, n in check.dropped.items() if rule in name] == [1]
-
-
-def test_npp_units_fractions_and_averages(tmp_path):
-    sites, records, _ = read_npp(
-        npp(
-            tmp_path,
-            {"Quality_flag": "Q01"},
-            {"Latitude": 45.0, "BNPP": 500.0},
-            {"NPP": np.nan},
-            {"NPP": 250.0},
-            {"Manipulation": "No-till"},
-        )
-    )
-    assert sites["bnpp"].tolist() == pytest.approx(
-        [4.0, 3.0, 3.0, 3.0]
-    )  # g m⁻² → Mg ha⁻¹; the first two rows are one place
-    assert sites["records"].tolist() == [2, 1, 1, 1]
-    np.testing.assert_allclose(sites["f_bnpp"], [(300 / 800 + 500 / 800) / 2, 300 / 800, np.nan, 300 / 800])
-    assert len(records) == 5 and sorted(records["bnpp"]) == pytest.approx([3.0, 3.0, 3.0, 3.0, 5.0])
-    first = records[records["id"] == sites["id"][0]]
-    assert sorted(first["f_bnpp"]) == pytest.approx([300 / 800, 500 / 800])
-
-
-def test_npp_of_two_compilations_counts_a_shared_record_once(tmp_path):
-    npp(tmp_path, {}, {})
-    pd.DataFrame({"lat": [45.04], "lon": [5.0], "TNPP_1": [800.0], "ANPP_2": [500.0], "BNPP_1": [300.2]}).to_csv(
-        tmp_path / "npp_peng2023.csv", index=False
-    )
-    sites, _, checks = read_npp(tmp_path)
-    assert len(sites) == 2 and "in an earlier source (same 0.1° and BNPP)" in checks[1].dropped
-
-
-ROOT = {
-    "ID": "A",
-    "latitude": 10.0,
-    "longitude": 20.0,
-    "D50": 0.1,
-    "D95": 0.8,
-    "D50_extrapolated": 0.15,
-    "D95_extrapolated": 0.9,
-}
-
-
-def roots(tmp_path, *changes):
-    path = tmp_path / "root_profiles_D50D95.csv"
-    pd.DataFrame([ROOT | {"ID": f"A{i}", "latitude": 10.0 + i} | change for i, change in enumerate(changes)]).to_csv(
-        path, index=False
-    )
-    return path
-
-
-def test_root_depths_are_in_centimetres_and_extrapolated_ones_come_first(tmp_path):
-    profiles, check = read_root_profiles(roots(tmp_path, {}, {"D95_extrapolated": -999.0}))
-    np.testing.assert_allclose(profiles[["d50", "d95"]], [[15, 90], [10, 80]])
-    assert list(check.remarks.values()) == [1]
-
-
-@pytest.mark.parametrize(
-    ("change", "rule"),
-    [
-        ({"latitude": -999.0}, "no coordinates"),
-        ({"D50": -999.0, "D50_extrapolated": -999.0}, "missing"),
-        ({"D50_extrapolated": 0.0}, "not > 0"),
-        ({"D95_extrapolated": 0.15}, "not below"),
-        ({"latitude": 10.0}, "duplicate"),
-    ],
-)
-def test_root_rules(tmp_path, change, rule):
-    profiles, check = read_root_profiles(roots(tmp_path, {}, change))
-    assert len(profiles) == 1 and [n for name, n in check.dropped.items() if rule in name] == [1]
-
-
-def test_a_root_depth_in_centimetres_is_refused(tmp_path):
-    with pytest.raises(InputError, match=r"row 3, column D95: 90 is neither -999 \(missing\) nor in \[0, 20\] m"):
-        read_root_profiles(roots(tmp_path, {}, {"D95": 90.0}))

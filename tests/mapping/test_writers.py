@@ -1,0 +1,144 @@
+"""Maps as files: each value comes back where its cell lies, with its unit; what is not mapped stays empty."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import rasterio
+import xarray as xr
+
+from bayes_rootc.constants import LAYERS
+from bayes_rootc.data.grid import MapGrid
+from bayes_rootc.mapping import writers
+from bayes_rootc.mapping.maps import MAP_LAYERS
+from bayes_rootc.mapping.writers import (
+    FLAT,
+    LAYERED,
+    NODATA,
+    UNIT,
+    create_store,
+    describe,
+    open_store,
+    write_cogs,
+    write_netcdf,
+    write_tile,
+)
+
+GRID = MapGrid(10.0, (-60, -20, 90, 70))
+TILE = 6
+
+
+def value(name: str, layer: int, row: np.ndarray, col: np.ndarray) -> np.ndarray:
+    """What a variable has in a cell: a number that says which of all values it is."""
+    number = [*LAYERED, *FLAT].index(name)
+    return (1000 * number + 100 * layer + 10.0 * row + col / 10).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def mapped() -> np.ndarray:
+    """Which cells of the grid are mapped."""
+    return np.random.default_rng(0).random(GRID.shape) < 0.4
+
+
+@pytest.fixture(scope="module")
+def store(mapped, tmp_path_factory):
+    """A store that tiles were written into, the last ones of which are cut off by the edge; one tile is left out."""
+    path = tmp_path_factory.mktemp("store") / "maps.zarr"
+    create_store(path, GRID, TILE)
+    opened = open_store(path, write=True)
+    for row in range(0, GRID.shape[0], TILE):
+        for col in range(0, GRID.shape[1], TILE):
+            if (row, col) == (0, TILE):
+                continue
+            part = GRID.part(row, col, TILE)
+            index = np.flatnonzero(mapped[row : row + part.shape[0], col : col + part.shape[1]])
+            r, c = np.divmod(index, part.shape[1])
+            values = {n: np.stack([value(n, i, row + r, col + c) for i in range(8)], axis=1) for n in LAYERED}
+            values |= {n: value(n, 0, row + r, col + c) for n in FLAT}
+            write_tile(opened, (row, col), part, index, values, (1 + index % 9).astype(np.uint8))
+    return opened
+
+
+def expected(name: str, layer: int, mapped: np.ndarray) -> np.ndarray:
+    """The whole map of a variable; without the tile that was left out."""
+    field = value(name, layer, *np.indices(GRID.shape))
+    field[~mapped] = np.nan
+    field[:TILE, TILE : 2 * TILE] = np.nan
+    return field
+
+
+def test_tiles_lie_where_they_begin_and_the_rest_is_empty(store, mapped):
+    for name in LAYERED:
+        for layer in range(8):
+            np.testing.assert_array_equal(store[name][layer], expected(name, layer, mapped), err_msg=name)
+    for name in FLAT:
+        np.testing.assert_array_equal(store[name][:], expected(name, 0, mapped), err_msg=name)
+    filled = np.isfinite(expected(FLAT[0], 0, mapped))
+    np.testing.assert_array_equal(store["biome"][:] > 0, filled)
+    np.testing.assert_array_equal(store["lat"][:], GRID.lat)
+    np.testing.assert_array_equal(store["lon"][:], GRID.lon)
+
+
+@pytest.mark.parametrize(
+    ("variable", "unit", "words"),
+    [
+        ("iroot_mean", UNIT, ("root-derived carbon input", "mean over members")),
+        ("ibulk_p975", UNIT, ("carbon input to bulk soil", "97.5 % quantile")),
+        ("iloss_uncertainty", "1", ("lost before entering bulk soil", "half the 95 % interval")),
+        ("iloss_probability", "1", ("probability of being positive",)),
+        ("share_median", "1", ("lost part",)),
+        ("iroot_applicability", "1", ("dissimilarity",)),
+        ("biome", "1", ("biome",)),
+    ],
+)
+def test_a_variable_has_its_unit_and_says_what_it_is(variable, unit, words):
+    described = describe(variable)
+    assert described["units"] == unit and all(word in described["long_name"] for word in words)
+
+
+def test_every_geotiff_is_named_after_flux_layer_and_statistic_and_holds_that_map(store, mapped, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        writers, "LAYERED", ["ibulk_p025", "iloss_probability"]
+    )  # a hundred more would only take longer
+    done = []
+    paths = write_cogs(tmp_path / "maps", store, GRID, progress=lambda n, total: done.append((n, total)))
+    names = {f"ibulk_{layer}_p025.tif": ("ibulk_p025", i) for i, layer in enumerate(MAP_LAYERS)}
+    names |= {f"iloss_probability_{layer}.tif": ("iloss_probability", i) for i, layer in enumerate(MAP_LAYERS)}
+    names |= {f"{name}.tif": (name, 0) for name in FLAT}
+    assert sorted(p.name for p in paths) == sorted(names) == sorted(p.name for p in (tmp_path / "maps").iterdir())
+    assert done == [(n, len(names)) for n in range(1, len(names) + 1)]
+    for path in paths:
+        name, layer = names[path.name]
+        with rasterio.open(path) as source:
+            read, nodata = source.read(1), source.nodata
+            assert (source.transform, source.crs.to_epsg(), source.count) == (GRID.transform, 4326, 1)
+            assert source.units == (describe(name)["units"],)
+            assert source.descriptions == (describe(name)["long_name"],)
+            assert source.tags().get("layer_cm") == (None if name in FLAT else MAP_LAYERS[layer])
+        assert nodata == NODATA
+        np.testing.assert_array_equal(np.where(read == nodata, np.nan, read), expected(name, layer, mapped))
+
+
+def test_a_geotiff_that_is_there_is_kept(store, tmp_path, monkeypatch):
+    monkeypatch.setattr(writers, "LAYERED", [])
+    (tmp_path / f"{FLAT[0]}.tif").write_bytes(b"of an earlier command")
+    write_cogs(tmp_path, store, GRID)
+    assert (tmp_path / f"{FLAT[0]}.tif").read_bytes() == b"of an earlier command"
+    assert (tmp_path / f"{FLAT[1]}.tif").read_bytes()[:2] == b"II"
+
+
+def test_the_netcdf_file_has_every_map_by_layer_with_depths_in_metres(store, mapped, tmp_path):
+    write_netcdf(tmp_path / "maps.nc", store, GRID, title="maps of a test", history="written")
+    with xr.open_dataset(tmp_path / "maps.nc") as maps:
+        assert set(maps.data_vars) - {"depth_bnds"} == {*LAYERED, *FLAT, "biome"}
+        assert maps["layer"].values.tolist() == list(MAP_LAYERS)
+        np.testing.assert_allclose(maps["depth_bnds"], np.array([*LAYERS, (0, 200)]) / 100, rtol=1e-6)
+        np.testing.assert_allclose(maps["depth"], maps["depth_bnds"].mean("nv"), rtol=1e-6)
+        for name in ("iroot_mean", "share_p975"):
+            for i, layer in enumerate(MAP_LAYERS):
+                np.testing.assert_array_equal(maps[name].sel(layer=layer), expected(name, i, mapped))
+            assert maps[name].attrs["units"] == describe(name)["units"]
+        np.testing.assert_array_equal(maps[FLAT[1]], expected(FLAT[1], 0, mapped))
+        np.testing.assert_array_equal(maps["lat"], GRID.lat)
+        assert maps["biome"].dtype == np.uint8
+        assert (maps.attrs["title"], maps.attrs["history"]) == ("maps of a test", "written")
