@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from . import __version__, commands
+from .cache import keep_compiled_code
 from .constants import LAYER_NAMES, PROFILE_NAME
 from .errors import InputError
 
@@ -64,6 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Ours are above: chains, profiles, trees, tiles.
     for name in BLAS_THREADS:
         os.environ.setdefault(name, "1")
+    keep_compiled_code()
     try:
         with _interrupts_heard():
             return int(arguments.command(arguments) or 0)

@@ -39,7 +39,15 @@ def run(arguments: argparse.Namespace) -> None:
     from .pipeline import run
 
     with _owned(settings.out):
-        print(run(settings))
+        report = run(settings)
+    tables = settings.out / "tables"
+    first = {
+        report: "figures and tables of the whole run, with what they mean",
+        tables / "iloss_estimates.csv": "how much root carbon is lost, by six estimates",
+        tables / "checks.csv": "what was used of each source, what was left out, and why",
+    }
+    width = max(len(str(path)) for path in first)
+    print("Look first at", *(f"  {path!s:{width}}  {what}" for path, what in first.items()), sep="\n")
 
 
 def fit(arguments: argparse.Namespace) -> None:
