@@ -33,7 +33,7 @@ Place = Annotated[Path, pydantic.AfterValidator(_possible)]
 QUICK_AT_MOST = {
     "members": 60,
     "validation_splits": 3,
-    "tune": 300,
+    "tune": 200,
     "sampler_draws": 200,
     "turnover_tune": 150,
     "turnover_draws": 150,
@@ -88,8 +88,8 @@ class RunSettings(pydantic.BaseModel):
     block_km: float | None = pydantic.Field(None, gt=0)
     """Side of the blocks of spatial validation; none: the range of the variogram of residuals, from 100 to 1,500 km."""
     chains: int = pydantic.Field(4, ge=2)
-    tune: int = pydantic.Field(300, ge=100)
-    sampler_draws: int = pydantic.Field(500, ge=100)
+    tune: int = pydantic.Field(200, ge=100)
+    sampler_draws: int = pydantic.Field(400, ge=100)
     """Chains of every fit; warm-up and kept draws a chain of the regressions, of which as many more are made, at most
     four times, while R-hat or effective sample sizes are not good."""
     sampler: Literal["pymc", "nutpie", "numpyro", "blackjax"] = "numpyro"

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -48,6 +48,16 @@ STATS = {"diverging": "diverging", "energy": "energy", "n_steps": "n_steps", "me
 """Statistics that are kept, by nutpie's names."""
 
 type Place = tuple[NDArray[np.float64], NDArray[np.float64]]
+
+
+class Sampled(NamedTuple):
+    """What chains gave: parameters and deterministic quantities by name, (chain, draw, …), in double precision;
+    `diverging`, `energy`, `n_steps` and `acceptance_rate`, (chain, draw); and where each chain stands, (chain, n).
+    """
+
+    samples: dict[str, NDArray]
+    stats: dict[str, NDArray]
+    ends: NDArray[np.float64]
 
 
 class Nuts:
@@ -112,11 +122,6 @@ class Nuts:
             rows = np.array([(objective(z + e)[1] - here) / DIFFERENCE for e in DIFFERENCE * np.eye(n)])
         return z, _factor((rows + rows.T) / 2)
 
-    def sketch(self, arguments: tuple[Any, ...], place: Place, *, seed: int, count: int) -> dict[str, NDArray]:
-        """Draws of the normal approximation at a place, as `run` gives them, of one chain."""
-        white = np.random.default_rng(seed).standard_normal((1, count, len(self._start)))
-        return self._natural(white, place, arguments)
-
     def run(
         self,
         arguments: tuple[Any, ...],
@@ -125,10 +130,11 @@ class Nuts:
         seed: int,
         chains: int = 4,
         draws: int = 300,
+        starts: NDArray[np.float64] | None = None,
         enough: Callable[[dict[str, NDArray]], bool] | None = None,
         progress: Progress | None = None,
-    ) -> tuple[dict[str, NDArray], dict[str, NDArray]]:
-        """Draws of the model's parameters and deterministic quantities, in double precision.
+    ) -> Sampled:
+        """Draws of the model's parameters and deterministic quantities.
 
         Parameters
         ----------
@@ -139,6 +145,8 @@ class Nuts:
         seed : int
         chains, draws : int
             How many chains, and draws of each that are kept.
+        starts : array, (chain, n), optional
+            `Sampled.ends` of chains that go on, with the same place, on other data of the shape or on a finer grid.
         enough : callable, optional
             Judges the samples; while it finds them too few, each chain goes on by `MORE_DRAWS`, up to `MAX_ROUNDS`
             times.
@@ -147,24 +155,25 @@ class Nuts:
 
         Returns
         -------
-        samples : dict of array, (chain, draw, …)
-        stats : dict of array, (chain, draw)
-            `diverging`, `energy`, `n_steps`, `acceptance_rate`.
+        Sampled
         """
         place = place or self.locate(arguments)
-        rng = np.random.default_rng(child_seed(seed, "start"))
-        white = DISPERSION * rng.standard_normal((chains, 1, len(self._start)))
+        warm = starts is not None
+        if starts is None:
+            rng = np.random.default_rng(child_seed(seed, "start"))
+            starts = DISPERSION * rng.standard_normal((chains, len(self._start)))
         rounds: list[dict[str, NDArray]] = []
         while True:
-            tune, length = (MORE_TUNING, MORE_DRAWS) if rounds else (self.tune, draws)
+            tune = MORE_TUNING if warm or rounds else self.tune
+            length = MORE_DRAWS if rounds else draws
             seeds = [child_seed(seed, "chain", len(rounds), number) for number in range(chains)]
             told = None if rounds else progress
-            rounds.append(self._advance(arguments, place, white[:, -1], seeds, tune, length, told))
+            rounds.append(self._advance(arguments, place, starts, seeds, tune, length, told))
             together = {name: np.concatenate([r[name] for r in rounds], axis=1) for name in rounds[0]}
             white = together.pop("white")
-            samples = self._natural(white, place, arguments)
+            samples, starts = self._natural(white, place, arguments), white[:, -1]
             if enough is None or len(rounds) > MAX_ROUNDS or enough(samples):
-                return samples, together
+                return Sampled(samples, together, starts)
 
     def _advance(
         self,

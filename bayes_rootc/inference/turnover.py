@@ -48,8 +48,8 @@ MAX_QUADRATURE_ERROR = 0.05
 let pass, because it changes no posterior probability by more than 5 %.
 """
 
-PILOT_MARGIN = 0.3
-"""The normal approximation is narrower than the posterior: its draws must do better by so much."""
+PILOT_DRAWS, PILOT_MARGIN = 25, 0.7
+"""Draws of each chain from which the grid is settled. They are few: they must do better by this factor."""
 
 CHECK_DRAWS = 64
 """Draws in which the error of the quadrature is looked at: its spread is then known to a tenth."""
@@ -157,25 +157,20 @@ def fit_turnover(
         with jax.enable_x64(True):
             return model.blocks(layers, components, atmosphere), jnp.asarray(model.log_k)
 
-    # The grid is settled before the expensive part, by draws of the normal approximation of the posterior.
-    place = sampler.locate(data(model))
-    pilot = sampler.sketch(data(model), place, seed=child_seed(seed, "sketch"), count=CHECK_DRAWS)
-    pilot = complete(pilot, biomes, child_seed(seed, "pilot"))
-    rough = TurnoverFit(model, components, pilot, {}, (np.nan, np.nan))
-    model, _ = _fine_enough(rough, layers, atmosphere, PILOT_MARGIN * MAX_QUADRATURE_ERROR)
-    for _ in range(MAX_REPETITIONS):
-        samples, stats = sampler.run(
-            data(model),
-            place,
-            seed=child_seed(seed, "chains"),
-            chains=chains,
-            draws=draws,
-            enough=_good if until_good else None,
-            progress=progress,
+    # A short run settles the grid, and warms the chains up, before the expensive part.
+    place, how = sampler.locate(data(model)), {"chains": chains, "progress": progress}
+    stream = child_seed(seed, "pilot")
+    samples, stats, ends = sampler.run(data(model), place, seed=stream, draws=PILOT_DRAWS, chains=chains)
+    fit = TurnoverFit(model, components, complete(samples, biomes, stream), stats, (np.nan, np.nan))
+    model, _ = _fine_enough(fit, layers, atmosphere, PILOT_MARGIN * MAX_QUADRATURE_ERROR)
+    for repetition in range(MAX_REPETITIONS):
+        stream = child_seed(seed, "chains", repetition)
+        enough = _good if until_good else None
+        samples, stats, ends = sampler.run(
+            data(model), place, seed=stream, draws=draws, starts=ends, enough=enough, **how
         )
-        fit = TurnoverFit(
-            model, components, complete(samples, biomes, child_seed(seed, "complete")), stats, (np.nan, np.nan)
-        )
+        samples = complete(samples, biomes, child_seed(seed, "complete", repetition))
+        fit = TurnoverFit(model, components, samples, stats, (np.nan, np.nan))
         model, error = _fine_enough(fit, layers, atmosphere, MAX_QUADRATURE_ERROR)
         fit = replace(fit, quadrature=error)
         if model == fit.model:
