@@ -49,8 +49,8 @@ let pass, because it changes no posterior probability by more than 5 %.
 """
 
 PILOT_DRAWS, PILOT_MARGIN = 25, 2.0
-"""Draws of each chain from which the grid is settled. So soon they lie farther out than the posterior: twice the error is
-let pass, and looked at again afterwards."""
+"""Draws of each chain from which the grid is settled. So soon they lie farther out than the posterior: twice the
+error is accepted here, and looked at again afterwards."""
 
 CHECK_DRAWS = 64
 """Draws in which the error of the quadrature is looked at: its spread is then known to a tenth."""
