@@ -20,7 +20,6 @@ help: ## show this help
 
 run: $(VENV)/.ready ## the whole system on the demo world, with its report
 	$(VENV)/bin/bayes-rootc run --out demo-report $(ARGS)
-	@echo "Report: $(CURDIR)/demo-report/report.html"
 
 test: $(VENV)/.ready ## tests, docstring examples included
 	$(VENV)/bin/python -m pytest -n 2 --dist loadfile $(ARGS)

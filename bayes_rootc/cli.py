@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from . import __version__, commands
+from .cache import keep_compiled_code
 from .constants import LAYER_NAMES, PROFILE_NAME
 from .errors import InputError
 
@@ -64,6 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Ours are above: chains, profiles, trees, tiles.
     for name in BLAS_THREADS:
         os.environ.setdefault(name, "1")
+    keep_compiled_code()
     try:
         with _interrupts_heard():
             return int(arguments.command(arguments) or 0)
@@ -292,6 +294,13 @@ def _parser() -> argparse.ArgumentParser:
         metavar="KM",
         default=100.0,
         help="a place without a covariate takes it from so far at most, as the setting of the fit (default: 100)",
+    )
+    predict.add_argument(
+        "--seed",
+        type=int,
+        metavar="N",
+        default=20,
+        help="seed of the random draws; the same seed gives the same predictions (default: 20)",
     )
 
     check = _command(

@@ -39,7 +39,15 @@ def run(arguments: argparse.Namespace) -> None:
     from .pipeline import run
 
     with _owned(settings.out):
-        print(run(settings))
+        report = run(settings)
+    tables = settings.out / "tables"
+    first = {
+        report: "figures and tables of the whole run, with what they mean",
+        tables / "iloss_estimates.csv": "how much root carbon is lost, by six estimates",
+        tables / "checks.csv": "what was used of each source, what was left out, and why",
+    }
+    width = max(len(str(path)) for path in first)
+    print("Look first at", *(f"  {path!s:{width}}  {what}" for path, what in first.items()), sep="\n")
 
 
 def fit(arguments: argparse.Namespace) -> None:
@@ -127,7 +135,7 @@ def draw(arguments: argparse.Namespace) -> None:
         raise InputError("expected a name that ends in .png, .pdf or .svg", file=arguments.to)
     maps = Results(arguments.out).maps
     axes = figure_one_map(maps, arguments.flux, arguments.layer)
-    save(axes, arguments.to, simulated="SIMULATED" in maps.attrs["title"])
+    save(axes, arguments.to, simulated="SIMULATED" in maps.attrs.get("title", ""))
     print(arguments.to)
 
 
@@ -144,22 +152,24 @@ def predict(arguments: argparse.Namespace) -> None:
         raise InputError("is a folder; expected a file to write", file=arguments.to)
     if not arguments.nearest_km >= 0:
         raise InputError(f"--nearest-km {arguments.nearest_km:g}: expected 0 or more")
+    if arguments.seed < 0:
+        raise InputError(f"--seed {arguments.seed}: expected 0 or more")
     what, posterior = arguments.name, arguments.out / "posterior"
     sites = read_sites(arguments.at, layers=what != "root-depth", year=what == "turnover", total=what in FLUXES)
     if not arguments.data.is_dir():
         raise InputError("no such data folder", file=arguments.data)
     covariates = CovariateStack(arguments.data / "covariates")
-    near = arguments.nearest_km
+    how = {"nearest_km": arguments.nearest_km, "seed": arguments.seed}
     if what == "turnover":
         fit, air = read_fit(posterior / "turnover.nc"), Atmosphere.read(arguments.data / "atmosphere")
-        table, added = predict_turnover(fit, sites, covariates, air, nearest_km=near), COLUMNS
+        table, added = predict_turnover(fit, sites, covariates, air, **how), COLUMNS
     elif what == "root-depth":
         draws, components = read_root_depth(posterior / "root_depth.nc", MAX_DRAWS)
-        table, added = predict_root_depth(draws, components, sites, covariates, nearest_km=near), ROOT_COLUMNS
+        table, added = predict_root_depth(draws, components, sites, covariates, **how), ROOT_COLUMNS
     else:
         learners = read_learners(arguments.out / "models" / "learners.npz")
         roots = None if what == "ibulk" else read_root_depth(posterior / "root_depth.nc", MAX_DRAWS)
-        table, added = predict_flux(what, learners, roots, sites, covariates, nearest_km=near), flux_columns(what)
+        table, added = predict_flux(what, learners, roots, sites, covariates, **how), flux_columns(what)
     write_csv(arguments.to, table, shorten=[c for c in added if c != "reason"])
     print(f"{arguments.to}: {(table['reason'] == '').sum()} of {len(table)} rows predicted")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 GAMMA = 1.0 / 8267.0
 """Decay rate of radiocarbon, yr⁻¹ (paper, eq. 1)."""
 
@@ -41,6 +43,12 @@ G_CM2_TO_MG_HA = 100.0
 """g cm⁻² → Mg ha⁻¹."""
 
 M_TO_CM = 100.0
+
+EARTH_RADIUS_KM = 6371.0072
+"""Radius of the sphere that has the area of the WGS 84 ellipsoid, so that areas of cells add up to the Earth's."""
+
+KM_PER_DEGREE = EARTH_RADIUS_KM * math.pi / 180
+"""Length of a degree of latitude."""
 
 MAP_FOREST = "map forest"
 """Name, among the learners of `tables/learners.csv`, of the forests that make the maps."""

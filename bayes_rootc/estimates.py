@@ -74,11 +74,11 @@ def site_table(estimates: list[Estimate]) -> pd.DataFrame:
         for layer, name in enumerate([*LAYER_NAMES, PROFILE_NAME]):
             fluxes = {"iroot": root[:, layer], "ibulk": bulk[:, layer]}
             fluxes["iloss"] = fluxes["iroot"] - fluxes["ibulk"]
+            columns = {}
             with np.errstate(invalid="ignore", divide="ignore"):  # a draw without any root there
                 fluxes["share"] = 1 - fluxes["ibulk"] / fluxes["iroot"]
-            columns = {}
-            for quantity, draws in fluxes.items():
-                found = summarise(draws.astype(float), axis=1)
+                summaries = {quantity: summarise(draws.astype(float), axis=1) for quantity, draws in fluxes.items()}
+            for quantity, found in summaries.items():
                 columns[quantity] = found["median" if quantity == "share" else "mean"]
                 columns |= {f"{quantity}_{end}": found[end] for end in ("p025", "p975")}
             parts.append(e.table.assign(estimate=e.number, sites=e.sites, layer=name, **columns))

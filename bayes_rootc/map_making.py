@@ -6,12 +6,12 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pandas as pd
-import xarray as xr
 
 from . import demo
 from .data.grid import MapGrid
 from .data.tables import SourceCheck
 from .files import write_csv
+from .mapping.maps import read_root_shares
 from .mapping.tiles import MapJob, begin, finish, gather, make_tiles
 from .mapping.totals import totals_tables
 from .mapping.writers import open_store, write_cogs, write_netcdf
@@ -73,8 +73,8 @@ def draw_maps(
             progress=part_of(progress, 2, 3),
         )
     finish(job, files + ([path] if "zarr" in settings.map_formats else []))
-    with xr.open_dataset(job.shares, engine="h5netcdf") as shares:
-        tables = totals_tables(totals, shares["expected"].values, job.zones.names if job.zones else [])
+    _, expected = read_root_shares(job.shares)
+    tables = totals_tables(totals, expected, job.zones.names if job.zones else [])
     for name, table in tables.items():
         write_csv(settings.out / "tables" / f"{name}.csv", table)
     dropped = {f"a covariate missing within {settings.nearest_km:g} km": lacking} if lacking else {}

@@ -20,6 +20,7 @@ from . import demo
 from .constants import LAYERS, MAP_FOREST
 from .contrasts import correlation_table, factor_table, groups_of, letters_table, pairs_table
 from .data.folder import Inputs, read_inputs
+from .errors import InputError
 from .estimates import Estimate, depth_shares, estimate_table, make_estimate, site_table
 from .files import atomic_path, write_csv
 from .inference.checks import leave_one_out
@@ -48,7 +49,7 @@ from .inference.turnover_checks import draw_prior, ppc_scores, score_table
 from .map_making import draw_maps
 from .mapping.applicability import Applicability
 from .mapping.blocks import fold_labels
-from .mapping.learners import MIN_GROUPS, FluxModel, Learners, PosteriorForest, validate
+from .mapping.learners import MIN_GROUPS, FluxModel, Learners, PosteriorForest, is_constant, response_of, validate
 from .mapping.model_file import save_learners
 from .mapping.tasks import Task, learner_tasks, variogram_table
 from .models.bulk_input import StockSource, harmonise, layer_stocks, standard_layers, stock_draws
@@ -76,6 +77,7 @@ from .report.turnover_tables import (
     misfit_table,
     population_table,
 )
+from .seeds import child_seed
 from .settings import RunSettings, step_seed
 
 STAGES = ("check", "turnover", "bulk input", "drivers", "root depth", "learners", "estimates", "maps", "report")
@@ -178,16 +180,16 @@ def infer_turnover(inputs: Inputs, settings: RunSettings, progress: Progress | N
         inputs.groups,
         air,
         turnover_model_of(settings),
-        seed=seed,
+        seed=child_seed(seed, "fit"),
         chains=settings.chains,
         tune=settings.turnover_tune,
         draws=settings.turnover_draws,
         until_good=not settings.quick,
         progress=part_of(progress, 0, 2),
     )
-    drawn = draw_layers(fit, layers, air, seed=seed, progress=part_of(progress, 1, 2))
+    drawn = draw_layers(fit, layers, air, seed=child_seed(seed, "layers"), progress=part_of(progress, 1, 2))
     loo = leave_one_out(drawn.log_likelihood, settings.chains)
-    prior = draw_prior(fit, layers, air, seed=seed)
+    prior = draw_prior(fit, layers, air, seed=child_seed(seed, "prior"))
     retire_checks(settings.out, "turnover", "tau_layer", fit.samples["tau_layer"])
     tree = turnover_tree(layers, drawn, fit, prior=prior)
     path, tables = settings.out / "posterior" / "turnover.nc", settings.out / "tables"
@@ -293,7 +295,7 @@ def extrapolate(
 
 def infer_drivers(inputs: Inputs, bulk: BulkInput, settings: RunSettings, progress: Progress | None = None) -> None:
     """What drives I_root, I_bulk and allocation (paper, eq. 7–8): regressions on principal components, by biome; of
-    those with enough records.
+    those with enough records, which differ.
     """
     sites, of_sites, groups = inputs.npp, inputs.npp_records, inputs.groups
     stocked = np.isfinite(bulk.density[:, 0]) & inputs.layers["has_covariates"].to_numpy()
@@ -303,8 +305,9 @@ def infer_drivers(inputs: Inputs, bulk: BulkInput, settings: RunSettings, progre
         "allocation": (int(of_sites["f_bnpp"].notna().sum()), lambda: allocation_records(sites, of_sites, groups)),
     }
     for i, (name, (count, records)) in enumerate(made.items()):
-        if count >= MIN_RECORDS:
-            infer_regression(name, *records(), settings)
+        found = records() if count >= MIN_RECORDS else None
+        if found and not is_constant(found[0].y):  # of equal records there is nothing to explain
+            infer_regression(name, *found, settings)
         else:  # what an earlier run found would be taken for this one's
             for old in (*settings.out.glob(f"tables/{name}*.csv"), settings.out / "posterior" / f"{name}.nc"):
                 old.unlink(missing_ok=True)
@@ -314,7 +317,14 @@ def infer_drivers(inputs: Inputs, bulk: BulkInput, settings: RunSettings, progre
 
 def infer_root_depth(inputs: Inputs, settings: RunSettings) -> tuple[RegressionFit[RootRecords], xr.Dataset]:
     """Where roots are: D50 and D95 by biome and climate; and the shares of the seven layers in root carbon by biome."""
-    fit = infer_regression("root_depth", *root_records(inputs.roots, inputs.groups), settings)
+    records, components = root_records(inputs.roots, inputs.groups)
+    for name, values in zip(("D50", "D95/D50"), records.y.T, strict=True):
+        if is_constant(values):
+            raise InputError(
+                f"{name} is the same in all {len(values)} root profiles; expected profiles that differ",
+                file=inputs.folder / "roots",
+            )
+    fit = infer_regression("root_depth", records, components, settings)
     shares = fractions_by_biome(fit.draws(), fit.records, settings.members, _rng(settings, "root shares"))
     with atomic_path(settings.out / "posterior" / "root_shares.nc") as path:
         shares.to_netcdf(path, engine="h5netcdf")
@@ -337,12 +347,13 @@ def infer_regression[R: Response](
         tune=settings.tune,
         draws=settings.sampler_draws,
         sampler=settings.sampler,
+        until_good=not settings.quick,
     )
     retire_checks(settings.out, name, "mean", fit.tree["posterior"].to_dataset()["mean"].values)
     with atomic_path(settings.out / "posterior" / f"{name}.nc") as path:
         fit.tree.to_netcdf(path, engine="h5netcdf")
     write_diagnostics(settings, row)
-    tables = {"ppc": score_records(posterior_scores(fit, seed), records)}
+    tables = {"ppc": score_records(posterior_scores(fit, child_seed(seed, "scores")), records)}
     if isinstance(records, Records):
         tables |= regression_tables(fit)  # type: ignore[arg-type]
     for kind, table in tables.items():
@@ -377,7 +388,7 @@ def train(
             seed=step_seed(settings, f"validation {target}"),
             progress=part_of(progress, i, len(tasks)),
         )
-        forest.fit(task.X, task.y, task.site)
+        forest.fit(task.X, response_of(task.y), task.site)
         regions = task.block if len(np.unique(task.block)) >= MIN_GROUPS else task.site
         fold = fold_labels(regions, MIN_GROUPS, step_seed(settings, f"applicability {target}"))
         area = Applicability.fit(task.X, forest.feature_importances_, fold)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 
 Progress = Callable[[int, int], None]
@@ -15,7 +15,10 @@ Progress = Callable[[int, int], None]
 
 
 SECONDS_BETWEEN_LINES = 60
-"""Where there is no terminal for a bar, long work says so often how far it is."""
+"""Seconds between progress lines when output is not a terminal."""
+
+BASIS = 0.1
+"""Share of the work that must be done before the time left is estimated from it: the first part compiles."""
 
 
 class Stages:
@@ -47,7 +50,6 @@ class Stages:
             BarColumn(),
             TextColumn("{task.percentage:>3.0f} %"),
             TimeElapsedColumn(),
-            TimeRemainingColumn(),
             console=self.console,
             transient=True,
             disable=not self.console.is_terminal,
@@ -55,16 +57,21 @@ class Stages:
         with bar:
             task: TaskID = bar.add_task(label, total=None)
 
-            said = start
+            said, begun, first = start, start, 0
 
             def progress(done: int, total: int) -> None:
-                nonlocal said
+                nonlocal said, begun, first
                 bar.update(task, completed=done, total=total)
                 now = time.perf_counter()
+                if begun == start:  # what came before the first report, such as compiling, will not come again
+                    begun, first = now, done
                 if not self.console.is_terminal and now - said > SECONDS_BETWEEN_LINES:
                     said = now
-                    left = (now - start) * (total - done) / max(done, 1)
-                    self.console.print(f"{label}  {100 * done / total:.0f} % in {now - start:.0f} s, {left:.0f} s left")
+                    said_left = ""
+                    if done >= BASIS * total:
+                        left = (now - begun) * (total - done) / max(done - first, 1)
+                        said_left = f", about {left:.0f} s left" if done < total else ""
+                    self.console.print(f"{label}  {100 * done / total:.0f} % in {now - start:.0f} s{said_left}")
 
             yield progress
         self.seconds[name] = time.perf_counter() - start

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import numpy as np
 import pydantic
 
 from .data.atmosphere import Prehistory
@@ -14,6 +13,7 @@ from .data.grid import MIN_CELL, WORLD, MapGrid
 from .data.tables import reason_of, shown
 from .data.toml import first_error, read_toml
 from .errors import InputError
+from .seeds import child_seed
 
 
 def _possible(path: Path) -> Path:
@@ -28,6 +28,20 @@ def _possible(path: Path) -> Path:
 
 
 Place = Annotated[Path, pydantic.AfterValidator(_possible)]
+
+
+QUICK_AT_MOST = {
+    "members": 60,
+    "validation_splits": 3,
+    "tune": 200,
+    "sampler_draws": 200,
+    "turnover_tune": 150,
+    "turnover_draws": 150,
+}
+"""Most that a quick run takes, whatever else is asked."""
+
+QUICK_RESOLUTION = 2.0
+"""Finest cell of a quick run, degrees."""
 
 
 class RunSettings(pydantic.BaseModel):
@@ -45,7 +59,8 @@ class RunSettings(pydantic.BaseModel):
     seed: int = pydantic.Field(20, ge=0)
     """All randomness flows from it."""
     quick: bool = False
-    """Small and coarse: for trying out, not for results."""
+    """Small and coarse: for trying out, not for results. Caps the number of members, draws and hold-out splits, and the
+    resolution, whatever else is asked."""
 
     prehistory: Prehistory = "steady"
     """State of the radiocarbon pool in 1950."""
@@ -73,9 +88,10 @@ class RunSettings(pydantic.BaseModel):
     block_km: float | None = pydantic.Field(None, gt=0)
     """Side of the blocks of spatial validation; none: the range of the variogram of residuals, from 100 to 1,500 km."""
     chains: int = pydantic.Field(4, ge=2)
-    tune: int = pydantic.Field(500, ge=100)
-    sampler_draws: int = pydantic.Field(750, ge=100)
-    """Chains of every fit; warm-up and kept draws a chain of the regressions."""
+    tune: int = pydantic.Field(200, ge=100)
+    sampler_draws: int = pydantic.Field(400, ge=100)
+    """Chains of every fit; warm-up and kept draws a chain of the regressions, of which as many more are made, at most
+    four times, while R-hat or effective sample sizes are not good."""
     sampler: Literal["pymc", "nutpie", "numpyro", "blackjax"] = "numpyro"
     """What draws the regressions; `docs/method.md` has their speeds."""
 
@@ -118,7 +134,7 @@ class RunSettings(pydantic.BaseModel):
                 message = f"unknown setting, expected one of: {', '.join(cls.model_fields)}"
             raise InputError(f"setting {key}: {message}", file=path) from None
         settings._refuse_places(path)
-        return settings.reduced() if settings.quick else settings
+        return settings
 
     def _refuse_places(self, file: Path | None) -> None:
         """Refuses a box, or folders, that no run could use: at once, not when the run comes to them."""
@@ -132,21 +148,27 @@ class RunSettings(pydantic.BaseModel):
         if self.data and self.data.resolve() == self.out.resolve():
             raise InputError(f"setting out: {self.out} is the data folder; expected another", file=file)
 
-    def reduced(self) -> Self:
-        """The quick form: fewer members and splits, coarser maps, whatever else was asked."""
-        return self.model_copy(
-            update={
-                "members": min(self.members, 60),
-                "validation_splits": min(self.validation_splits, 3),
-                "tune": min(self.tune, 500),
-                "sampler_draws": min(self.sampler_draws, 200),
-                "turnover_tune": min(self.turnover_tune, 150),
-                "turnover_draws": min(self.turnover_draws, 150),
-                "resolution": max(self.resolution, 2.0),
-            }
-        )
+    @pydantic.model_validator(mode="after")
+    def _reduce_if_quick(self) -> Self:
+        """Fewer members and splits, coarser maps. Done here, so that every way to make settings gives the same."""
+        if self.quick:
+            values = {name: min(getattr(self, name), most) for name, most in QUICK_AT_MOST.items()}
+            values["resolution"] = max(self.resolution, QUICK_RESOLUTION)
+            for name, value in values.items():
+                object.__setattr__(self, name, value)  # frozen for everybody else
+        return self
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy with some values changed, which are validated, and reduced if it is quick.
+
+        Raises
+        ------
+        pydantic.ValidationError
+            A changed value is of the wrong type or out of range.
+        """
+        return type(self)(**(self.model_dump(exclude_unset=True) | dict(update or {})))
 
 
 def step_seed(settings: RunSettings, step: str) -> int:
     """A seed of its own for each step, from the run's one seed: adding a step changes no other."""
-    return int(np.random.SeedSequence([settings.seed, zlib.crc32(step.encode())]).generate_state(1)[0] >> 1)
+    return child_seed(settings.seed, step)

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import xarray as xr
 from numpy.typing import NDArray
 
 from .data.atmosphere import Prehistory
 from .data.folder import Inputs
 from .demo import is_simulated
+from .errors import InputError
 from .files import write_csv
 from .inference.checks import Ranks, calibration_table
 from .inference.regressions import Response, allocation_records, ibulk_records, iroot_records
@@ -26,10 +26,12 @@ from .inference.regressions import score_table as score_records
 from .inference.sampling import offer_devices
 from .inference.store import kept_log_k
 from .inference.turnover_checks import calibrate, calibration_layers, cross_validate, score_table
+from .mapping.learners import is_constant
 from .mapping.model_file import read_learners
 from .models.bulk_input import layer_stocks
 from .models.components import Components
 from .models.regression import Records
+from .netcdf import open_tree
 from .pipeline import (
     BulkInput,
     Turnover,
@@ -179,6 +181,11 @@ def fit_one_regression(
             records = infer_root_depth(inputs, settings)[0].records
         else:
             records, components = regression_records(name, inputs, settings, progress)
+            if is_constant(records.y):
+                raise InputError(
+                    f"the response of {name} is the same in all {len(records.y)} records; expected records that differ",
+                    file=inputs.folder,
+                )
             infer_regression(name, records, components, settings)
         save_regression_figures(Results(settings.out, inputs.folder), simulated=is_simulated(inputs.folder))
     if folds:
@@ -239,7 +246,7 @@ def stored_log_k(inputs: Inputs, settings: RunSettings) -> NDArray[np.float64] |
     if not path.exists():
         return None
     wanted = asdict(turnover_model_of(settings)) if settings.turnover_prior == "hierarchical" else {}
-    with xr.open_datatree(path, engine="h5netcdf") as tree:
+    with open_tree(path, {"posterior": ["log_k", "layer"]}, command="fit turnover") as tree:
         model = json.loads(tree.attrs.get("model", "{}"))
         same = all(model.get(name) == wanted.get(name) for name in ("prehistory", "error", "pool_spread"))
         ids = tree["posterior"].to_dataset()["layer"].values.astype(str).tolist()

@@ -32,7 +32,7 @@ for k, probability in zip(one["mode_k"].values.ravel(), one["mode_probability"].
 world = simulate_world(folder / "world", resolution=4.0)
 
 # 3. Everything: posterior, regressions, forests, estimates, maps, report. `quick` is for trying out.
-report = run(RunSettings(data=world.folder, out=folder / "out", resolution=4.0, quick=True).reduced())
+report = run(RunSettings(data=world.folder, out=folder / "out", resolution=4.0, quick=True))
 print("report:", report)
 
 # 4. The posterior is an ArviZ tree: hyperparameters, log k of every layer, predictive, log likelihood.

@@ -5,9 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pandas as pd
 import pytest
 
 from bayes_rootc.cli import main
+from bayes_rootc.settings import RunSettings
+
+PREDICT = ["--at", "new.csv", "--from", "out", "--data", "data", "--to", "predicted.csv"]
 
 
 @pytest.mark.parametrize("command", ["run", "check", "fetch", "fit", "predict"])
@@ -25,6 +29,7 @@ def test_help_has_an_example(command, capsys):
         (["run", "nowhere.toml"], "bayes-rootc: nowhere.toml: cannot be read (No such file or directory)\n"),
         (["fit", "turnover", "--folds", "1"], "bayes-rootc: --folds 1: expected 0 (none), or at least 2\n"),
         (["fit", "root-depth", "--both-histories"], "bayes-rootc: --both-histories: not a check of root-depth\n"),
+        (["predict", "root-depth", *PREDICT, "--seed", "-1"], "bayes-rootc: --seed -1: expected 0 or more\n"),
         (["run", "--seed", "-1"], "bayes-rootc: setting seed: input should be greater than or equal to 0\n"),
     ],
 )
@@ -33,6 +38,34 @@ def test_bad_input_is_one_line_and_exit_code_2(arguments, says, capsys, tmp_path
     assert main(arguments) == 2
     assert capsys.readouterr().err == says
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["turnover", "root-depth", "iroot", "iloss"])
+def test_the_seed_of_predict_reaches_the_prediction(name, tmp_path, monkeypatch):
+    """What is read is replaced; the command itself is what is tested."""
+    from bayes_rootc import files
+    from bayes_rootc.data import covariates
+    from bayes_rootc.data.atmosphere import Atmosphere
+    from bayes_rootc.inference import predict, store
+    from bayes_rootc.mapping import model_file
+    from bayes_rootc.mapping import predict as fluxes
+
+    seeds: list[int] = []
+
+    def predicted(*_, seed: int, **__) -> pd.DataFrame:
+        seeds.append(seed)
+        return pd.DataFrame({"reason": [""]})
+
+    read = [(predict, "read_sites"), (store, "read_fit"), (store, "read_root_depth"), (model_file, "read_learners")]
+    for module, function in [*read, (covariates, "CovariateStack"), (files, "write_csv"), (Atmosphere, "read")]:
+        monkeypatch.setattr(module, function, lambda *_, **__: ({}, None))
+    for module, function in ((predict, "predict_turnover"), (predict, "predict_root_depth"), (fluxes, "predict_flux")):
+        monkeypatch.setattr(module, function, predicted)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    command = ["predict", name, *PREDICT]
+    assert main(command) == 0 and main([*command, "--seed", "7"]) == 0
+    assert seeds == [RunSettings().seed, 7]
 
 
 def test_unknown_command_exits_with_2(capsys):

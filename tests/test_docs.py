@@ -171,8 +171,17 @@ def test_docstrings_are_brought_into_numpys_form(docstrings):
         "unit\n    what is compared.\n\nReturns\n-------\n:\n    A share, 0 : 1, of it all.\n\n"
         "Raises\n------\nInputError\n    it is bad."
     )
-    several = docstrings.rewritten("It.\n\nReturns\n-------\na : one\n    thing.\nb : another.", (), of_class=False)
-    assert several.endswith("Returns\n-------\n:\n    **a**: one thing. **b**: another.")
+    long = " ".join(["one"] * 30)  # as long as a line is before it goes on in the next
+    several = docstrings.rewritten(f"It.\n\nReturns\n-------\na : {long}\n    thing.\nb : another.", (), of_class=False)
+    assert several.endswith(f"Returns\n-------\n:\n    **a**: {long} thing. **b**: another.")
+
+
+def test_docstrings_in_numpys_form_stay(docstrings):
+    numpy = (
+        "Does it.\n\nParameters\n----------\nmodel : str\n    Its name.\nunit : str, optional\n    What it is in.\n\n"
+        "Returns\n-------\nfloat, shape (n,)\n    A share.\n\nRaises\n------\nInputError\n    It is bad."
+    )
+    assert docstrings.rewritten(numpy, {"model", "unit"}, of_class=False) == numpy
 
 
 def test_what_the_reference_says_of_a_function(site):

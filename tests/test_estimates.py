@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -57,3 +59,15 @@ def test_site_table_has_every_site_estimate_and_layer(estimate):
     profile = table[table["layer"] == "0-200"]
     assert profile["iroot"].tolist() == pytest.approx([4.0, 2.0], rel=1e-5)
     np.testing.assert_allclose(table["iloss"], table["iroot"] - table["ibulk"], rtol=1e-6)
+
+
+def test_a_layer_without_roots_is_no_warning():
+    """As of a shallow root profile, whose deepest share is 0 in single precision."""
+    ibulk = np.random.default_rng(2).lognormal(-3, 0.5, (3, 7, 40))
+    shares = depth_shares(ibulk)
+    shares[:, -1] = 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        table = site_table([make_estimate(5, "roots", SITES, np.full((3, 1), 4.0), shares, ibulk)])
+    deepest = table["layer"] == LAYER_NAMES[-1]
+    assert (table.loc[deepest, "iroot"] == 0).all() and np.isfinite(table.loc[~deepest, "share"]).all()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import shutil
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 
 from bayes_rootc.cli import main
 
@@ -39,6 +41,32 @@ def folder(demo_world, tmp_path_factory) -> Path:
     roots = pd.read_csv(source / "roots" / "root_profiles_D50D95.csv")
     roots.iloc[:: len(roots) // SITES].to_csv(out / "roots" / "root_profiles_D50D95.csv", index=False)
     return out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("sites", "production"), [(5, None), (SITES, 300.0)], ids=["five sites", "equal production"])
+def test_data_without_a_signal_go_through_with_a_flat_forest(folder, tmp_path, capsys, sites, production):
+    """A forest of five sites cannot split, one of equal values need not: no predictor has an importance."""
+    shutil.copytree(folder, tmp_path / "data")
+    path = tmp_path / "data" / "npp" / "npp_peng2023.csv"
+    npp = pd.read_csv(path).drop_duplicates(["lat", "lon"]).iloc[:sites]
+    if production:
+        npp = npp.assign(ANPP_2=production, BNPP_1=production, TNPP_1=2 * production)
+    npp.to_csv(path, index=False)
+    (tmp_path / "data" / "npp" / "srdb-data.csv").unlink()
+    lines = ['turnover_prior = "weak"', "quick = true", "resolution = 10", "members = 20", "validation_splits = 2"]
+    (tmp_path / "settings.toml").write_text("\n".join([*lines, "chains = 2"]))
+    command = ["run", str(tmp_path / "settings.toml"), "--data", str(tmp_path / "data"), "--out", str(tmp_path / "out")]
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        assert main(command) == 0, capsys.readouterr().err
+    assert [str(w.message) for w in warned if not issubclass(w.category, DeprecationWarning | FutureWarning)] == []
+    maps = xr.load_dataset(tmp_path / "out" / "maps" / "maps.nc")
+    land = maps["iroot_mean"].sel(layer="0-200").notnull()
+    assert np.isfinite(maps["iroot_applicability"].where(land).values[land.values]).all()
+    if production:
+        iroot = maps["iroot_mean"].sel(layer="0-200").values[land.values]
+        np.testing.assert_allclose(iroot, 3.0, rtol=1e-3)  # g m⁻² to Mg ha⁻¹
 
 
 def test_a_dozen_sites_go_through_without_a_change(folder, tmp_path, capsys):

@@ -20,7 +20,10 @@ from bayes_rootc.data.folder import Inputs, read_inputs
 from bayes_rootc.data.grid import MapGrid
 from bayes_rootc.demo import DemoParameters, DemoWorld
 from bayes_rootc.demo.parameters import DRIVERS
+from bayes_rootc.errors import InputError
 from bayes_rootc.mapping.blocks import BLOCK_KM
+from bayes_rootc.pipeline import MIN_RECORDS, BulkInput, infer_drivers, infer_root_depth
+from bayes_rootc.progress import Stages
 from bayes_rootc.single_fit import stored_log_k
 from tests.drawn import painted, title
 
@@ -517,3 +520,34 @@ def test_root_depth_of_a_new_site(quick_run, quick_settings, tmp_path, capsys):
     elsewhere = ["--from", str(tmp_path), *common[2:]]
     assert main(["predict", "root-depth", "--at", str(tmp_path / "new.csv"), *elsewhere]) == 2
     assert "run `bayes-rootc fit root-depth`" in capsys.readouterr().err
+
+
+@pytest.fixture
+def equal(demo_world):
+    """The inputs of the demo world, if all sites produced the same and all roots were as deep."""
+    inputs = read_inputs(demo_world.folder)
+    inputs.npp_records = inputs.npp_records.assign(bnpp=3.0, f_bnpp=0.4)
+    inputs.roots = inputs.roots.assign(d50=20.0, d95=80.0)
+    return inputs
+
+
+def test_regressions_of_what_does_not_vary_are_left_out(equal, quick_settings, tmp_path):
+    layers = len(equal.layers)
+    bulk = BulkInput(pd.DataFrame(), np.full((layers, 20), np.nan), [], np.empty(0), np.empty(0))
+    earlier = [tmp_path / "tables" / "drivers_iroot.csv", tmp_path / "posterior" / "allocation.nc"]
+    for path in earlier:
+        path.parent.mkdir()
+        path.write_text("of an earlier run")
+    assert len(equal.npp_records) >= MIN_RECORDS
+    infer_drivers(equal, bulk, quick_settings.model_copy(update={"out": tmp_path}))
+    assert not any(path.exists() for path in earlier)
+
+
+def test_a_fit_of_what_does_not_vary_is_one_line(equal, quick_settings, tmp_path):
+    from bayes_rootc.single_fit import fit_one_regression
+
+    settings = quick_settings.model_copy(update={"out": tmp_path})
+    with pytest.raises(InputError, match=r"roots: D50 is the same in all \d+ root profiles; expected profiles that"):
+        infer_root_depth(equal, settings)
+    with pytest.raises(InputError, match=r"the response of drivers_iroot is the same in all \d+ records; expected"):
+        fit_one_regression("drivers_iroot", equal, settings, Stages(1, quiet=True), folds=0, simulations=0)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import copy
+import json
+import pickle
 from pathlib import Path
 
+import pydantic
 import pytest
 
 from bayes_rootc.errors import InputError
@@ -21,6 +25,23 @@ def test_file_then_command_line(tmp_path):
 def test_quick_only_ever_reduces():
     quick = RunSettings.read(None, quick=True, members=30, resolution=5.0)
     assert (quick.members, quick.resolution) == (30, 5.0) and RunSettings.read(None, quick=True).members == 60
+
+
+def test_quick_from_python_is_quick():
+    quick = RunSettings(quick=True, members=300, sampler_draws=150, resolution=1.0)
+    assert (quick.members, quick.sampler_draws, quick.turnover_draws, quick.resolution) == (60, 150, 150, 2.0)
+    assert quick == RunSettings.read(None, quick=True, members=300, sampler_draws=150, resolution=1.0)
+    assert RunSettings(members=300, resolution=1.0).members == 300
+
+
+def test_quick_survives_copies_and_the_record_of_a_run():
+    quick = RunSettings(quick=True, members=300, data=Path("here"))
+    assert RunSettings(**json.loads(json.dumps(quick.model_dump(mode="json")))) == quick
+    assert quick.model_copy() == quick == copy.deepcopy(quick) == pickle.loads(pickle.dumps(quick))
+    assert quick.model_copy(update={"members": 400}).members == 60
+    assert RunSettings(members=300).model_copy(update={"quick": True}) == RunSettings(quick=True, members=60)
+    with pytest.raises(pydantic.ValidationError, match="prehistory"):
+        quick.model_copy(update={"prehistory": "ice"})
 
 
 @pytest.mark.parametrize(

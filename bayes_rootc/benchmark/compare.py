@@ -24,6 +24,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ..constants import BIOMES, LAYER_NAMES, PROFILE_NAME
+from ..crps import ensemble_crps
 from ..errors import InputError
 from ..files import write_csv
 from ..inference.sampling import summarise
@@ -33,10 +34,9 @@ from ..report.results import Results
 from . import scores
 from .grids import ModelGrid
 from .members import Posterior, Source, posterior_on
-from .model_output import UNITS, ModelField, available, read_field
+from .model_output import ModelField, available, read_field
 
 TURNOVER = "turnover"
-VARIABLES = (*(name for name in UNITS if name != "tau"), TURNOVER)
 LEAST_COVER, GOOD_COVER = 0.5, 0.8
 """Shares of our land on which a model must have values, and on which it has them when it is turned the right way."""
 
@@ -107,8 +107,8 @@ def compare(
 
     Parameters
     ----------
-    paths : a NetCDF file, or a folder of them, a model. variable : of `VARIABLES`. years : first and last that are
-        averaged. seed : of the errors of the gridded stock.
+    paths : a NetCDF file, or a folder of them, a model. variable : one of those that `bayes-rootc benchmark --help`
+        lists. years : first and last that are averaged. seed : of the errors of the gridded stock.
 
     Raises
     ------
@@ -289,7 +289,7 @@ def _scores(values: NDArray[Any], reference: NDArray[Any], weight: NDArray[Any])
     row: dict[str, object] = {"area_mha": float(weight.sum()) / 1e6, "cells": len(weight)}
     for name, draw in draws.items():
         row |= {f"{name}_{key}": float(value) for key, value in summarise(draw).items()}
-    row["crps"] = float(weight @ scores.crps(difference) / weight.sum())
+    row["crps"] = float(weight @ ensemble_crps(np.zeros(len(weight)), difference) / weight.sum())
     return row | scores.coverage(difference, weight) | scores.ilamb_scores(difference, reference, weight)
 
 

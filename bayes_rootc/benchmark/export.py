@@ -22,7 +22,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from ..constants import INTERVAL, PROFILE_DEPTH_CM, PROFILE_NAME
+from ..constants import INTERVAL, KM_PER_DEGREE, PROFILE_DEPTH_CM, PROFILE_NAME
 from ..data.grid import MapGrid
 from ..errors import InputError
 from ..files import atomic_path
@@ -78,7 +78,7 @@ type Fields = dict[str, NDArray[np.float64]]
 BAND_CELLS = 50_000
 """Cells whose members are held at once: with 500 of them 100 MB a flux."""
 
-M2_PER_HA, KM_PER_DEGREE = 1e4, 111.19
+M2_PER_HA = 1e4
 RESOLUTIONS = (
     (0.72, "0.5 km"), (1.6, "1 km"), (3.6, "2.5 km"), (7.2, "5 km"), (16, "10 km"), (36, "25 km"), (72, "50 km"),
     (160, "100 km"), (360, "250 km"), (720, "500 km"), (1600, "1000 km"), (3600, "2500 km"), (7200, "5000 km"),

@@ -13,7 +13,8 @@ import shapely
 from numpy.typing import NDArray
 from scipy.sparse import csc_array, csr_array
 
-from ..data.grid import EARTH_RADIUS_KM, MapGrid
+from ..constants import EARTH_RADIUS_KM
+from ..data.grid import MapGrid
 from ..mapping.maps import LandCells
 
 HA_PER_RADIAN = EARTH_RADIUS_KM**2 * 100

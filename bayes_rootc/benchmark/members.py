@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-import xarray as xr
 from numpy.typing import NDArray
 from scipy.special import expit
 
@@ -21,7 +20,7 @@ from ..data.covariates import CovariateStack
 from ..data.folder import metre_stock, stock_rasters
 from ..data.grid import MapGrid
 from ..mapping.learners import Learners
-from ..mapping.maps import MEMBER_CELLS, LandCells, MapModels, land_cells
+from ..mapping.maps import MEMBER_CELLS, LandCells, MapModels, land_cells, read_root_shares
 from ..mapping.model_file import read_learners
 from ..mapping.totals import THICKNESS_CM
 from ..models.bulk_input import StockSource, metre_share
@@ -85,8 +84,7 @@ class Source:
         box = west, north - step * maps.sizes["lat"], west + step * maps.sizes["lon"], north
         west, south, east, north = (round(edge, 9) for edge in box)
         learners = read_learners(results.out / "models" / "learners.npz")
-        with xr.open_dataset(results.path("posterior/root_shares.nc"), engine="h5netcdf") as shares:
-            models = MapModels.of(learners, shares["predictive"].values, shares["expected"].values)
+        models = MapModels.of(learners, *read_root_shares(results.path("posterior/root_shares.nc")))
         sources = results.table("stock_sources").set_index("name")
         layers, compared, bias, sd = (float(v) for v in sources.loc["gridded metre"].to_numpy(float))
         stock = StockSource("gridded metre", int(layers), int(compared), bias, sd)

@@ -26,17 +26,6 @@ def rmse(difference: NDArray, weight: NDArray) -> Draws:
     return np.sqrt(weight @ np.square(difference) / weight.sum())
 
 
-def crps(difference: NDArray) -> NDArray[np.float64]:
-    """Continuous ranked probability score of the model under the posterior of each cell, (cell,), in the units of the
-    field, 0 at best: E|x − r| − E|r − r'| / 2, by sorted members (Gneiting & Raftery 2007, eq. 21).
-    """
-    ordered = np.sort(difference, axis=1)
-    n = ordered.shape[1]
-    # E|r - r'| = 2/n² sum_i (2i - n - 1) r_(i)
-    spread = ordered @ (2 * np.arange(1, n + 1) - n - 1) * 2 / n**2
-    return np.abs(difference).mean(axis=1) - spread / 2
-
-
 def coverage(difference: NDArray, weight: NDArray) -> dict[str, float]:
     """Share of the land where the model lies inside the 50 and the 95 % interval of our posterior."""
     out = {}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..constants import BIOMES
 from ..errors import InputError
 
 CROPLAND_FRACTION = 0.5
@@ -51,8 +50,3 @@ def with_croplands(natural: ArrayLike, cropland_fraction: ArrayLike) -> NDArray[
     natural = np.asarray(natural, np.uint8)
     fraction = np.nan_to_num(np.asarray(cropland_fraction, float))
     return np.where((natural > 0) & (fraction > CROPLAND_FRACTION), np.uint8(9), natural)
-
-
-def biome_names(numbers: ArrayLike) -> list[str]:
-    """Names of biome numbers."""
-    return [BIOMES[int(n)] for n in np.asarray(numbers)]

@@ -27,11 +27,15 @@ from rasterio.windows import Window
 from scipy.ndimage import binary_erosion
 from scipy.spatial import cKDTree
 
+from ..constants import EARTH_RADIUS_KM
 from ..errors import InputError
 from .biomes import with_croplands, wwf_lookup
-from .grid import EARTH_RADIUS_KM, MIN_CELL, MapGrid, open_raster
+from .grid import MIN_CELL, MapGrid, open_raster
 from .tables import shown
 from .toml import first_error, read_toml
+
+PART = 1024
+"""Side of the parts in which a raster is read for points, in cells."""
 
 NEAREST_KM = 100.0
 NEVER_ZERO = ("clay", "sand", "silt", "organic_carbon", "ph_h2o", "bulk_density", "carbon_nitrogen_ratio")
@@ -237,13 +241,9 @@ class CovariateStack:
         self, raster: Raster, lat: NDArray, lon: NDArray, nearest_km: float, report: SampleReport
     ) -> NDArray[np.float64]:
         with self._opened(raster) as source:
-            read = (
-                np.ma.concatenate(list(source.sample(zip(lon, lat, strict=True), masked=True)))
-                if len(lat)
-                else np.ma.array([])
-            )
+            read = _at_points(source, lat, lon)
             values = self._soil_values(raster, read)
-            # A point off the raster's edge is read as 0 by GDAL: it is missing.
+            # A point off the raster takes its nearest cell: it is missing.
             left, bottom, right, top = source.bounds
             values[(lon < left) | (lon > right) | (lat < bottom) | (lat > top)] = np.nan
             holes = np.flatnonzero(np.isnan(values))
@@ -401,6 +401,24 @@ def sphere(lat: ArrayLike, lon: ArrayLike) -> NDArray[np.float64]:
     """Places on the unit sphere, (…, 3)."""
     lat, lon = np.broadcast_arrays(np.radians(lat), np.radians(lon))
     return np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=-1)
+
+
+def _at_points(source: rasterio.DatasetReader, lat: NDArray, lon: NDArray) -> np.ma.MaskedArray:
+    """Values of the cells in which points (n,) lie. Each part of the raster with points is read once: point by point
+    takes ten times as long.
+    """
+    across, down = ~source.transform * (lon, lat)
+    row, col = (
+        np.clip(np.floor(v).astype(int), 0, size - 1) for v, size in ((down, source.height), (across, source.width))
+    )
+    read = np.ma.masked_all(len(row), source.dtypes[0])
+    part = row // PART * (source.width // PART + 1) + col // PART
+    for number in np.unique(part):
+        here = np.flatnonzero(part == number)
+        top, left = row[here].min(), col[here].min()
+        window = Window(left, top, col[here].max() - left + 1, row[here].max() - top + 1)
+        read[here] = source.read(1, window=window, masked=True)[row[here] - top, col[here] - left]
+    return read
 
 
 def _window(source: rasterio.DatasetReader, box: tuple[float, float, float, float]) -> Window | None:

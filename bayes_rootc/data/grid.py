@@ -14,11 +14,9 @@ import rasterio.errors
 from affine import Affine
 from numpy.typing import NDArray
 
+from ..constants import EARTH_RADIUS_KM
 from ..errors import InputError
 from .tables import reason_of
-
-EARTH_RADIUS_KM = 6371.0072
-"""Radius of the sphere with the Earth's area."""
 
 WORLD = (-180.0, -90.0, 180.0, 90.0)
 

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 import rasterio
 from affine import Affine
+from numba import njit
 from numpy.typing import NDArray
-from scipy.ndimage import map_coordinates, spline_filter
+from scipy.ndimage import spline_filter
 
 from ..data.grid import MapGrid
 
@@ -25,6 +26,9 @@ NODATA = -9999.0
 LAND_SHARE = 0.32
 STENCIL_DEGREES = 1 / 3
 """Reach of slope, roughness and the like (20′): fixed, so that they do not change with the resolution."""
+
+CELLS = 32
+"""Of a random lattice, per side; a power of two."""
 
 CHUNK = 40_000
 """Places evaluated at once: bounds the memory of fine worlds."""
@@ -85,9 +89,9 @@ class SphereField:
     def __init__(self, rng: np.random.Generator, frequency: float, octaves: int, persistence: float = 0.5):
         self._octaves = []
         for i in range(octaves):
-            lattice = spline_filter(rng.standard_normal((32, 32, 32)), order=2, mode="grid-wrap")
+            lattice = spline_filter(rng.standard_normal((CELLS, CELLS, CELLS)), order=2, mode="grid-wrap")
             turn, _ = np.linalg.qr(rng.standard_normal((3, 3)))
-            self._octaves.append((lattice, turn * frequency * 2**i, rng.uniform(0, 32, 3), persistence**i))
+            self._octaves.append((lattice, turn * frequency * 2**i, rng.uniform(0, CELLS, 3), persistence**i))
         # Mean 0 and variance 1 over the sphere, whatever grid is asked for later.
         values = self._sum(_SPREAD_PLACES)
         self._mean, self._sd = values.mean(), values.std()
@@ -99,10 +103,32 @@ class SphereField:
     def _sum(self, xyz: Array, octaves: int | None = None) -> Array:
         total = np.zeros(len(xyz))
         for lattice, turn, shift, amplitude in self._octaves[:octaves]:
-            total += amplitude * map_coordinates(
-                lattice, (xyz @ turn.T + shift).T, order=2, mode="grid-wrap", prefilter=False
-            )
+            _add_spline(total, lattice, xyz @ turn.T + shift, amplitude)
         return total
+
+
+@njit(cache=True, nogil=True)
+def _add_spline(total: Array, lattice: Array, places: Array, amplitude: float) -> None:
+    """Adds a periodic quadratic spline at places (n, 3), in lattice cells: `scipy.ndimage.map_coordinates` of
+    order 2, mode "grid-wrap", in a third of the time. A world has a thousand such sums.
+    """
+    last = lattice.shape[0] - 1  # cells per side are a power of two: a mask does for the remainder, and costs nothing
+    for i in range(len(places)):
+        weight, cell = np.empty((3, 3)), np.empty((3, 3), np.int64)
+        for axis in range(3):
+            nearest = np.floor(places[i, axis] + 0.5)
+            t = places[i, axis] - nearest
+            weight[axis, 0], weight[axis, 1], weight[axis, 2] = 0.5 * (0.5 - t) ** 2, 0.75 - t * t, 0.5 * (0.5 + t) ** 2
+            for k in range(3):
+                cell[axis, k] = (int(nearest) + k - 1) & last
+        value = 0.0
+        for j in range(3):
+            for k in range(3):
+                row = 0.0
+                for m in range(3):
+                    row += weight[2, m] * lattice[cell[0, j], cell[1, k], cell[2, m]]
+                value += weight[0, j] * weight[1, k] * row
+        total[i] += amplitude * value
 
 
 class Geography:
@@ -173,8 +199,9 @@ class Geography:
 
     def _elevation(self, xyz: Array) -> Array:
         height = np.maximum(self._height(xyz) - self._sea, 0)
-        mountains = 3800 * self._ridges(xyz) * _step(height, 0, 0.5) * np.exp(0.35 * self._rugged(xyz) - 0.1)
-        return 330 * height**1.2 + 35 * np.minimum(height, 1) * np.abs(self._rugged(xyz)) + mountains
+        rugged = self._rugged(xyz)
+        mountains = 3800 * self._ridges(xyz) * _step(height, 0, 0.5) * np.exp(0.35 * rugged - 0.1)
+        return 330 * height**1.2 + 35 * np.minimum(height, 1) * np.abs(rugged) + mountains
 
     def _inland(self, xyz: Array) -> Array:
         """0 (open sea) to 1 (heart of a continent)."""

@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 from scipy.stats import chisquare
 
 from ..constants import INTERVAL
+from ..crps import ensemble_crps
 from ..progress import Progress
+from ..seeds import child_seed
 
 PARETO_K_GOOD = 0.7
 CALIBRATION_DRAWS = 99
@@ -60,13 +62,10 @@ def predictive_scores(
     -------
     `observed`, `mean`, `p025`, `p975`, `pit` (share of the predictive below the observation), `crps`.
     """
-    ordered = np.sort(replicated.astype(float), axis=0)
-    n = len(ordered)
-    lower, upper = np.quantile(ordered, INTERVAL, axis=0)
-    # E|X - y| - E|X - X'|/2, the latter from the order statistics (Zamo & Naveau 2018)
-    weight = (2 * np.arange(1, n + 1) - n - 1)[:, None] / (n * (n - 1))
-    crps = np.abs(ordered - observed).mean(axis=0) - (weight * ordered).sum(axis=0)
-    pit = (ordered < observed).mean(axis=0)
+    replicated = replicated.astype(float)
+    lower, upper = np.quantile(replicated, INTERVAL, axis=0)
+    pit = (replicated < observed).mean(axis=0)
+    crps = ensemble_crps(observed, replicated, axis=0)
     return pd.DataFrame({"observed": observed, "mean": mean, "p025": lower, "p975": upper, "pit": pit, "crps": crps})
 
 
@@ -174,8 +173,8 @@ def calibrate[Data](
     """
     rows, fits = ([dict(row) for _, row in table.iterrows()] for table in done or (pd.DataFrame(), pd.DataFrame()))
     for number in range(len(rows), simulations):
-        truth, data = simulate(seed + number)
-        draws, row = infer(seed + number, data)
+        truth, data = simulate(child_seed(seed, number, "truth"))
+        draws, row = infer(child_seed(seed, number, "fit"), data)
         rows.append({name: float((draws[name] < value).mean()) for name, value in truth.items()})
         fits.append(_short("simulation", number, row))
         if keep:

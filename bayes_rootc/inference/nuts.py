@@ -1,9 +1,9 @@
-"""NUTS over a NumPyro model whose gradient is dear: few, well-placed steps, and all cores.
+"""NUTS over a NumPyro model with an expensive gradient: a whitened space, one compiled function, all cores.
 
 Warm-up is where a sampler spends its time when it knows nothing of the shape of a posterior. Here the space is first
 whitened by the curvature where the posterior has its mass; chains start dispersed about that place, at twice its width.
-One compiled step serves all chains, and later fits to data of the same shape; threads run the chains side by side,
-because JAX releases the interpreter while it computes.
+The value and gradient of the potential are the only thing that XLA compiles, once for data of one shape: the search for
+that place and the chains call it. nutpie runs the chains, and chooses the length of each trajectory itself.
 """
 
 from __future__ import annotations
@@ -11,53 +11,74 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro  # noqa: F401 (whole: the lazy one that ArviZ leaves would break its parts)
+import nutpie
 from jax import Array
 from jax.flatten_util import ravel_pytree
 from numpy.typing import NDArray
-from numpyro.infer import init_to_median
-from numpyro.infer.hmc import hmc
+from numpyro.infer import init_to_value
 from numpyro.infer.util import initialize_model
+from nutpie.compiled_pyfunc import from_pyfunc
 from scipy.optimize import minimize
 
 from ..progress import Progress
-
-CHUNK = 25
-"""Steps between two reports of progress."""
+from ..seeds import child_seed
 
 DISPERSION = 2.0
-"""Chains start this many times as far from its middle as the posterior is wide."""
+"""Chains start this many times as far from the middle of the posterior as it is wide."""
 
-MORE_DRAWS, MAX_ROUNDS = 100, 16
-"""Draws that are added to each chain, and how often, while they are not enough."""
+MORE_DRAWS, MORE_TUNING, MAX_ROUNDS = 100, 50, 16
+"""Draws added to each chain while they are too few, after as many steps of adapting; and how often at most."""
 
 MIN_CURVATURE = 0.25
-"""Least curvature that is believed, of parameters whose priors have about unit scale."""
+"""Smallest curvature that is trusted, for parameters whose priors have about unit scale."""
 
 DIFFERENCE = 1e-3
-"""Step of the finite differences of the gradient, of parameters of about unit scale."""
+"""Step of the finite differences of the gradient, for parameters of about unit scale."""
+
+MAX_DEPTH = 8
+"""Doublings of a trajectory: while the step size is not yet found, one of a thousand steps would hold up all."""
+
+STATS = {"diverging": "diverging", "energy": "energy", "n_steps": "n_steps", "mean_tree_accept": "acceptance_rate"}
+"""Statistics that are kept, by nutpie's names."""
+
+type Place = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
-type Place = tuple[Array, Array]
+class Sampled(NamedTuple):
+    """What chains gave: parameters and deterministic quantities by name, (chain, draw, …), in double precision;
+    `diverging`, `energy`, `n_steps` and `acceptance_rate`, (chain, draw); and where each chain stands, (chain, n).
+    """
+
+    samples: dict[str, NDArray]
+    stats: dict[str, NDArray]
+    ends: NDArray[np.float64]
 
 
 class Nuts:
-    """A sampler of one model; compiled when first used with data of a shape.
+    """A sampler of one model, compiled when first used with data of a shape.
 
     Parameters
     ----------
-    model : NumPyro model of continuous parameters. arguments : an example of its positional arguments.
-    tune : warm-up steps (step size; diagonal mass matrix in the whitened space). target_accept : of the step size.
-    max_tree_depth : of a trajectory. A depth of 3, 7 steps, crosses a posterior that is well whitened. There, one that
-        goes on comes back on the other side of the middle, so that draws alternate, and spreads are learnt slowly
-        however well means are.
-    near : a model of the same parameters whose mode is near the middle of this one's posterior, if its own is not.
+    model : callable
+        NumPyro model of continuous parameters.
+    arguments : tuple
+        An example of its positional arguments.
+    start : dict
+        Value of each parameter from which the search for the middle of the posterior starts; by default the medians of
+        50 draws from the prior.
+    tune : int
+        Warm-up steps of each chain.
+    target_accept : float
+        Acceptance that the step size aims at.
+    known_spread : bool
+        The model has a keyword `known_spread`, a number: at 1 its mode is near the middle of the posterior, at 0 it may
+        not be.
     """
 
     def __init__(
@@ -66,65 +87,40 @@ class Nuts:
         arguments: tuple[Any, ...],
         *,
         tune: int,
+        start: dict[str, Any] | None = None,
         target_accept: float = 0.8,
-        max_tree_depth: int = 3,
-        near: Callable[..., None] | None = None,
+        known_spread: bool = False,
     ):
-        self.tune, self.target_accept, self.max_tree_depth = tune, target_accept, max_tree_depth
+        self.tune, self.target_accept, self._known_spread = tune, target_accept, known_spread
+        strategy = {"init_strategy": init_to_value(values=start)} if start else {}
         with jax.enable_x64(True):
-            self._info, near_info = (
-                initialize_model(
-                    jax.random.key(0),
-                    m,
-                    init_strategy=init_to_median(num_samples=50),
-                    dynamic_args=True,
-                    model_args=arguments,
-                    validate_grad=False,
-                )
-                for m in (model, near or model)
+            self._info = initialize_model(
+                jax.random.key(0), model, dynamic_args=True, model_args=arguments, validate_grad=False, **strategy
             )
             self._start, self._unravel = ravel_pytree(self._info.param_info.z)
-
-        def near_potential(z: Array, arguments: tuple[Any, ...]) -> Array:
-            return near_info.potential_fn(*arguments)(self._unravel(z))
-
-        self._init, self._sample = hmc(potential_fn_gen=self._whitened, algo="NUTS")
-        self._value_and_gradient = jax.jit(jax.value_and_grad(near_potential))
-        self._begin, self._advance, self._constrain = (jax.jit(f) for f in (self._first, self._steps, self._parameters))
-
-    def lowered(self, arguments: tuple[Any, ...]) -> list[Any]:
-        """The parts of `run` for data of this shape, traced: each has a `compile()`, which takes long the first time,
-        and may be called in another thread, beside `locate`. Tracing may not: NumPyro's handlers are one stack.
-        """
-        with jax.enable_x64(True):
-            n = len(self._start)
-            first = (jax.random.key(0), jnp.zeros(n), (jnp.zeros(n), jnp.eye(n), arguments))
-            state = jax.eval_shape(self._begin, *first)
-            return [self._begin.lower(*first), self._advance.lower(state, first[-1])]
+        self._value_and_gradient = jax.jit(jax.value_and_grad(self._potential))
+        self._constrain = jax.jit(self._parameters)
 
     def locate(self, arguments: tuple[Any, ...]) -> Place:
         """Middle of the posterior, and a factor L of the inverse curvature there: L Lᵀ = H⁻¹.
 
-        Where effects have an unknown spread, the mode is no such place: a needle may stand where all of them are 0. It
-        is that of the model `near`, with a spread that is known, which leaves no needle.
+        Where effects have an unknown spread, the mode is no such place: a needle may stand where all of them are 0. The
+        middle is then that of the model with a known spread, which has no needle.
         """
+        n = len(self._start)
+        origin, identity = jnp.zeros(n), jnp.eye(n)
 
         def objective(z: NDArray) -> tuple[float, NDArray]:
-            value, gradient = self._value_and_gradient(jnp.asarray(z), arguments)
+            known = float(self._known_spread)
+            value, gradient = self._value_and_gradient(jnp.asarray(z), origin, identity, known, arguments)
             return float(value), np.array(gradient)
 
         with jax.enable_x64(True):
-            z = minimize(objective, self._start, jac=True, method="L-BFGS-B", options={"maxiter": 200}).x
+            origin, identity = jnp.zeros(n), jnp.eye(n)
+            z = minimize(objective, np.array(self._start), jac=True, method="L-BFGS-B", options={"maxiter": 200}).x
             here = objective(z)[1]
-            rows = np.array([(objective(z + e)[1] - here) / DIFFERENCE for e in DIFFERENCE * np.eye(len(z))])
-            return jnp.asarray(z), jnp.asarray(_factor((rows + rows.T) / 2))
-
-    def sketch(self, arguments: tuple[Any, ...], place: Place, *, seed: int, count: int) -> dict[str, NDArray]:
-        """Draws of the normal approximation there, as `run` gives them, of one chain."""
-        with jax.enable_x64(True):
-            white = np.random.default_rng(seed).standard_normal((1, count, len(self._start)))
-            samples = self._constrain(jnp.asarray(white), (*place, arguments))
-        return {name: np.asarray(value) for name, value in samples.items()}
+            rows = np.array([(objective(z + e)[1] - here) / DIFFERENCE for e in DIFFERENCE * np.eye(n)])
+        return z, _factor((rows + rows.T) / 2)
 
     def run(
         self,
@@ -134,88 +130,136 @@ class Nuts:
         seed: int,
         chains: int = 4,
         draws: int = 300,
+        starts: NDArray[np.float64] | None = None,
         enough: Callable[[dict[str, NDArray]], bool] | None = None,
         progress: Progress | None = None,
-    ) -> tuple[dict[str, NDArray], dict[str, NDArray]]:
-        """Draws of the model's parameters and deterministic quantities, in double precision.
+    ) -> Sampled:
+        """Draws of the model's parameters and deterministic quantities.
 
-        place : from `locate`, if that was asked before. enough : judges the samples; while it finds them too few,
-            `MORE_DRAWS` are added, up to `MAX_ROUNDS` times.
+        Parameters
+        ----------
+        arguments : tuple
+            Positional arguments of the model.
+        place : tuple of array, optional
+            From `locate`, if that was asked before.
+        seed : int
+        chains, draws : int
+            How many chains, and draws of each that are kept.
+        starts : array, (chain, n), optional
+            `Sampled.ends` of chains that go on, with the same place, on other data of the shape or on a finer grid.
+        enough : callable, optional
+            Judges the samples; while it finds them too few, each chain goes on by `MORE_DRAWS`, up to `MAX_ROUNDS`
+            times.
+        progress : callable, optional
+            Called with the draws done and wanted.
 
         Returns
         -------
-        samples : by name, (chain, draw, …).
-        stats : `diverging`, `energy`, `n_steps`, `acceptance_rate`, (chain, draw).
+        Sampled
         """
-        for part in self.lowered(arguments):
-            part.compile()  # here, not in each thread
+        place = place or self.locate(arguments)
+        warm = starts is not None
+        if starts is None:
+            rng = np.random.default_rng(child_seed(seed, "start"))
+            starts = DISPERSION * rng.standard_normal((chains, len(self._start)))
+        rounds: list[dict[str, NDArray]] = []
+        while True:
+            tune = MORE_TUNING if warm or rounds else self.tune
+            length = MORE_DRAWS if rounds else draws
+            seeds = [child_seed(seed, "chain", len(rounds), number) for number in range(chains)]
+            told = None if rounds else progress
+            rounds.append(self._advance(arguments, place, starts, seeds, tune, length, told))
+            together = {name: np.concatenate([r[name] for r in rounds], axis=1) for name in rounds[0]}
+            white = together.pop("white")
+            samples, starts = self._natural(white, place, arguments), white[:, -1]
+            if enough is None or len(rounds) > MAX_ROUNDS or enough(samples):
+                return Sampled(samples, together, starts)
+
+    def _advance(
+        self,
+        arguments: tuple[Any, ...],
+        place: Place,
+        starts: NDArray,
+        seeds: list[int],
+        tune: int,
+        draws: int,
+        progress: Progress | None,
+    ) -> dict[str, NDArray]:
+        """Chains, each from its start, side by side: `white`, (chain, draw, dimension), and the statistics."""
         with jax.enable_x64(True):
-            inputs = (*(place or self.locate(arguments)), arguments)
-            starts = DISPERSION * np.random.default_rng(seed).standard_normal((chains, len(self._start)))
-            keys = jax.random.split(jax.random.key(seed), chains)
-            states = [self._begin(key, jnp.asarray(x), inputs) for key, x in zip(keys, starts, strict=True)]
+            inputs = (jnp.asarray(place[0]), jnp.asarray(place[1]), 0.0, arguments)
 
-        def chain(number: int, tune: int, draws: int, done: list[int]) -> Any:
-            chunks, kept = -(-(tune + draws) // CHUNK), []
+        def log_density(white: NDArray) -> tuple[float, NDArray]:
             with jax.enable_x64(True):  # the setting belongs to a thread
-                for i in range(chunks):
-                    states[number], drawn = jax.block_until_ready(self._advance(states[number], inputs))
-                    first = max(tune - i * CHUNK, 0)
-                    kept.append(jax.tree.map(lambda a, first=first: np.asarray(a[first:]), drawn))
-                    done[number] = i + 1
-                    if progress and not rounds:
-                        progress(sum(done), chains * chunks)
-            return jax.tree.map(lambda *parts: np.concatenate(parts)[:draws], *kept)
+                value, gradient = self._value_and_gradient(jnp.asarray(white), *inputs)
+                return -float(value), -np.asarray(gradient)
 
-        rounds: list[Any] = []
-        with jax.enable_x64(True), ThreadPoolExecutor(min(chains, os.cpu_count() or 1)) as pool:
-            while True:
-                steps = {"tune": 0, "draws": MORE_DRAWS} if rounds else {"tune": self.tune, "draws": draws}
-                work = partial(chain, **steps, done=[0] * chains)
-                rounds.append(jax.tree.map(lambda *parts: np.stack(parts), *pool.map(work, range(chains))))
-                white, diverging, energy, n_steps, accepted = jax.tree.map(
-                    lambda *parts: np.concatenate(parts, axis=1), *rounds
-                )
-                samples = {name: np.asarray(value) for name, value in self._constrain(white, inputs).items()}
-                if enough is None or len(rounds) > MAX_ROUNDS or enough(samples):
-                    break
-        stats = {"diverging": diverging, "energy": energy, "n_steps": n_steps, "acceptance_rate": accepted}
-        return samples, stats
+        log_density(starts[0])  # compiled here, not in each thread
+        n, done, running = starts.shape[1], [0] * len(starts), list[Any]()
 
-    def _potential(self, z: Array, arguments: tuple[Any, ...]) -> Array:
-        return self._info.potential_fn(*arguments)(self._unravel(z))
+        def chain(number: int) -> Any:
+            def report(of_chain: list[Any]) -> None:
+                done[number] = of_chain[0].finished_draws
+                if progress:
+                    progress(sum(done), len(starts) * (tune + draws))
 
-    def _whitened(self, mode: Array, factor: Array, arguments: tuple[Any, ...]) -> Callable[[Array], Array]:
-        return lambda white: self._potential(mode + factor @ white, arguments)
+            model = from_pyfunc(
+                n,
+                lambda: log_density,
+                lambda *_: lambda white: {"white": np.array(white)},
+                [np.dtype(float)],
+                [(n,)],
+                ["white"],
+                make_initial_point_fn=lambda _: starts[number],
+            )
+            sampler = nutpie.sample(
+                model,
+                draws=draws,
+                tune=tune,
+                chains=1,
+                cores=1,
+                seed=seeds[number],
+                target_accept=self.target_accept,
+                maxdepth=MAX_DEPTH,
+                save_warmup=False,
+                progress_bar=False,
+                progress_callback=report,
+                progress_rate=1000,
+                blocking=False,
+            )
+            running.append(sampler)
+            tree = sampler.wait()
+            stats = {ours: tree["sample_stats"][theirs].values[0] for theirs, ours in STATS.items()}
+            return {"white": tree["posterior"]["white"].values[0]} | stats
 
-    def _first(self, key: Array, white: Array, inputs: tuple[Any, ...]) -> Any:
-        return self._init(
-            white,
-            self.tune,
-            target_accept_prob=self.target_accept,
-            max_tree_depth=self.max_tree_depth,
-            model_args=inputs,
-            model_kwargs={},
-            rng_key=key,
-        )
+        with ThreadPoolExecutor(min(len(starts), os.cpu_count() or 1)) as pool:
+            futures = [pool.submit(chain, number) for number in range(len(starts))]
+            try:
+                parts = [future.result() for future in futures]
+            except BaseException:  # an interrupt too: what runs in threads would go on
+                pool.shutdown(wait=False, cancel_futures=True)
+                for sampler in running:
+                    sampler.cancel()
+                raise
+        return {name: np.stack([part[name] for part in parts]) for name in parts[0]}
 
-    def _steps(self, state: Any, inputs: tuple[Any, ...]) -> Any:
-        def step(state: Any, _: None) -> tuple[Any, Any]:
-            state = self._sample(state, inputs, {})
-            return state, (state.z, state.diverging, state.energy, state.num_steps, state.accept_prob)
+    def _potential(self, white: Array, middle: Array, factor: Array, known: Any, arguments: tuple[Any, ...]) -> Array:
+        return self._at(middle + factor @ white, known, arguments)
 
-        return jax.lax.scan(step, state, length=CHUNK)
+    def _at(self, z: Array, known: Any, arguments: tuple[Any, ...]) -> Array:
+        keywords = {"known_spread": known} if self._known_spread else {}
+        return self._info.potential_fn(*arguments, **keywords)(self._unravel(z))
 
-    def _parameters(self, white: Array, inputs: tuple[Any, ...]) -> dict[str, Array]:
-        mode, factor, arguments = inputs
+    def _natural(self, white: NDArray, place: Place, arguments: tuple[Any, ...]) -> dict[str, NDArray]:
+        with jax.enable_x64(True):
+            samples = self._constrain(jnp.asarray(place[0] + white @ place[1].T), arguments)
+        return {name: np.asarray(value) for name, value in samples.items()}
 
-        def one(w: Array) -> dict[str, Array]:
-            return self._info.postprocess_fn(*arguments)(self._unravel(mode + factor @ w))
-
-        return jax.vmap(jax.vmap(one))(white)
+    def _parameters(self, z: Array, arguments: tuple[Any, ...]) -> dict[str, Array]:
+        return jax.vmap(jax.vmap(lambda z: self._info.postprocess_fn(*arguments)(self._unravel(z))))(z)
 
 
 def _factor(curvature: NDArray) -> NDArray:
-    """L with L Lᵀ = the inverse of a curvature, of which no less is believed than `MIN_CURVATURE`."""
+    """L with L Lᵀ = the inverse of a curvature, of which no less than `MIN_CURVATURE` is trusted."""
     values, vectors = np.linalg.eigh(curvature)
     return vectors / np.sqrt(np.maximum(values, MIN_CURVATURE))

@@ -88,6 +88,7 @@ def predict_turnover(
     Parameters
     ----------
     sites : `lat`, `lon`, `year`, `top`, `bottom`; optionally `delta14c`, `sigma` (‰), `profile`.
+    seed : of the random draws.
     """
     sites = sites.drop(columns=[c for c in COLUMNS if c in sites])  # of an earlier prediction
     reason = reasons(sites, min(curve.years[-1] for curve in atmosphere.curves.values()))
@@ -133,7 +134,7 @@ def predict_root_depth(
 
     Parameters
     ----------
-    draws, components : of the fit. sites : `lat`, `lon`.
+    draws, components : of the fit. sites : `lat`, `lon`. seed : of the random draws.
     """
     sites = sites.drop(columns=[c for c in ROOT_COLUMNS if c in sites])
     reason = reasons(sites, layers=False)

@@ -17,6 +17,7 @@ from ..models.components import Components
 from ..models.regression import Records, make_records
 from ..models.root_depth import RootRecords, make_root_records
 from ..progress import Progress
+from ..seeds import child_seed
 from . import checks
 from .sampling import Sampler, by_chain, diagnose, quiet, sample, split_chains
 
@@ -184,6 +185,7 @@ def fit_regression[R: Response](
     tune: int = 1000,
     draws: int = 1000,
     sampler: Sampler = "numpyro",
+    until_good: bool = True,
 ) -> tuple[RegressionFit[R], dict[str, object]]:
     """Posterior of a regression, with its checks; and the row of `tables/diagnostics.csv`, leave-one-unit-out included.
 
@@ -192,10 +194,18 @@ def fit_regression[R: Response](
     """
     import arviz as az
 
-    sampled = sample_records(records, seed=seed, chains=chains, tune=tune, draws=draws, sampler=sampler)
+    sampled = sample_records(
+        records,
+        seed=child_seed(seed, "posterior"),
+        chains=chains,
+        tune=tune,
+        draws=draws,
+        sampler=sampler,
+        until_good=until_good,
+    )
     row = diagnose(name, sampled)
-    flat, rng = flat_draws(sampled, records.sampled), np.random.default_rng(seed)
-    prior = sample_prior(records, MAX_REPLICATES, seed=seed)
+    flat, rng = flat_draws(sampled, records.sampled), np.random.default_rng(child_seed(seed, "replicates"))
+    prior = sample_prior(records, MAX_REPLICATES, seed=child_seed(seed, "prior"))
     likelihood = records.log_likelihood(flat)
 
     def shaped(values: NDArray) -> NDArray:
@@ -223,21 +233,29 @@ def fit_regression[R: Response](
 
 
 def sample_records(
-    records: Response, *, seed: int, chains: int, tune: int, draws: int, sampler: Sampler
+    records: Response,
+    *,
+    seed: int,
+    chains: int,
+    tune: int,
+    draws: int,
+    sampler: Sampler,
+    until_good: bool = False,
 ) -> xr.DataTree:
     """Draws of what the sampler samples, and of what it leaves to be drawn."""
     tree = sample(
         records.build(),
-        seed=seed,
+        seed=child_seed(seed, "sampler"),
         chains=chains,
         tune=tune,
         draws=draws,
         sampler=sampler,
+        until_good=until_good,
         target_accept=records.target_accept,
         max_tree_depth=records.max_tree_depth,
     )
     names = tuple(map(str, tree["posterior"].to_dataset().data_vars))
-    flat = records.complete(flat_draws(tree, names), np.random.default_rng(seed))
+    flat = records.complete(flat_draws(tree, names), np.random.default_rng(child_seed(seed, "complete")))
     shaped = {n: split_chains(flat[n], chains) for n in records.sampled}
     tree["posterior"] = xr.DataTree(by_chain(shaped))
     return tree
@@ -252,18 +270,18 @@ def sample_prior(records: Response, count: int, *, seed: int) -> dict[str, NDArr
         warnings.filterwarnings("ignore", message="The effect of Potentials")
         names = [v.name for v in (*model.free_RVs, *model.deterministics)]
         drawn = pm.sample_prior_predictive(
-            count, var_names=names, random_seed=seed, compile_kwargs={"mode": "FAST_COMPILE"}
+            count, var_names=names, random_seed=child_seed(seed, "spreads"), compile_kwargs={"mode": "FAST_COMPILE"}
         )
     flat = flat_draws(xr.DataTree.from_dict({"posterior": drawn["prior"].to_dataset()}), tuple(names))
     none = records.rows(np.zeros(len(records.unit), bool))  # what is drawn given records is from its prior too
-    every = none.complete(flat, np.random.default_rng(seed))
+    every = none.complete(flat, np.random.default_rng(child_seed(seed, "complete")))
     return {name: every[name] for name in records.sampled}
 
 
 def posterior_scores(fit: RegressionFit, seed: int) -> pd.DataFrame:
     """Scores of the records that were fitted, in replicates for new units at their places."""
     draws, records = fit.draws(MAX_REPLICATES), fit.records
-    replicated = records.replicate(draws, np.random.default_rng(seed)).reshape(MAX_REPLICATES, -1)
+    replicated = records.replicate(draws, np.random.default_rng(child_seed(seed, "scores"))).reshape(MAX_REPLICATES, -1)
     return checks.predictive_scores(records.observed.ravel(), replicated, records.fitted(draws).ravel())
 
 
@@ -292,14 +310,21 @@ def cross_validate(
     def predict(number: int, held: NDArray[np.bool_]) -> tuple[NDArray, NDArray, dict[str, object]]:
         here = held[::numbers]
         known, new = records.rows(~here), records.rows(here)
-        tree = sample_records(known, seed=seed + number, chains=2, tune=500, draws=500, sampler=sampler)
+        tree = sample_records(
+            known, seed=child_seed(seed, "fit", number), chains=2, tune=500, draws=500, sampler=sampler
+        )
         draws = flat_draws(tree, records.sampled)
-        replicated = new.replicate(draws, np.random.default_rng(seed + number))
+        replicated = new.replicate(draws, np.random.default_rng(child_seed(seed, "replicates", number)))
         return replicated.reshape(len(replicated), -1), new.fitted(draws).ravel(), diagnose(str(number), tree)
 
     unit = np.repeat(records.unit, numbers)
     scores, fits = checks.cross_validate(
-        records.observed.ravel(), pd.Series(unit), predict, folds=folds, seed=seed, progress=progress
+        records.observed.ravel(),
+        pd.Series(unit),
+        predict,
+        folds=folds,
+        seed=child_seed(seed, "folds"),
+        progress=progress,
     )
     return scores.assign(unit=np.array(records.unit_ids)[unit]), fits
 
@@ -317,12 +342,12 @@ def calibrate(
     """`checks.calibrate`: the records give the design (predictors, biomes, units, known errors)."""
 
     def simulate(seed: int) -> tuple[dict[str, float], Response]:
-        truth = sample_prior(records, 1, seed=seed)
-        observed = records.replicate(truth, np.random.default_rng(seed))[0]
+        truth = sample_prior(records, 1, seed=child_seed(seed, "prior"))
+        observed = records.replicate(truth, np.random.default_rng(child_seed(seed, "replicates")))[0]
         return {name: float(v[0]) for name, v in records.ranked(truth).items()}, records.with_observed(observed)
 
     def infer(seed: int, data: Response) -> tuple[checks.Draws, dict[str, object]]:
-        tree = sample_records(data, seed=seed, chains=2, tune=500, draws=500, sampler=sampler)
+        tree = sample_records(data, seed=seed, chains=2, tune=300, draws=400, sampler=sampler)
         draws = flat_draws(tree, records.sampled, checks.CALIBRATION_DRAWS)
         return records.ranked(draws), diagnose(str(seed), tree)
 

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from ..constants import INTERVAL
 from ..errors import InputError
+from ..models.spread import SIGNED
+from ..seeds import child_seed
 
 if TYPE_CHECKING:
     import pymc as pm
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 MAX_R_HAT = 1.01
 MIN_ESS = 400
 MIN_E_BFMI = 0.3
+MAX_ROUNDS = 4
 DO_NOT_TRUST = "do not trust"
 
 type Sampler = Literal["pymc", "nutpie", "numpyro", "blackjax"]
@@ -39,11 +42,15 @@ def sample(
     target_accept: float = 0.9,
     max_tree_depth: int = 10,
     sampler: Sampler = "numpyro",
+    until_good: bool = False,
 ) -> xr.DataTree:
     """NUTS draws of a model as an ArviZ DataTree, with the posterior predictive of what was observed.
 
     max_tree_depth : of a trajectory, by NumPyro, whose chains wait for each other: while step sizes are not yet found,
         one of a thousand steps would hold up all.
+
+    until_good : NumPyro's chains go on, by as many draws again and `MAX_ROUNDS` times at most, while R-hat or effective
+        sample sizes are not yet what we ask for.
 
     Numba compiles the model for PyMC and nutpie: no C compiler is needed. PyMC's chains run one after another, because
     forking a process that has started JAX may hang.
@@ -61,7 +68,9 @@ def sample(
         raise InputError(f'sampler "{sampler}" is not installed; `pip install {sampler}`, or choose another')
     with model, quiet("pymc"), _double_precision(sampler in JAX_SAMPLERS):
         if sampler == "numpyro":
-            tree = _sample_numpyro(model, nuts | {"max_tree_depth": max_tree_depth}, seed=seed, **length)
+            tree = _sample_numpyro(
+                model, nuts | {"max_tree_depth": max_tree_depth}, seed=seed, until_good=until_good, **length
+            )
         else:
             if sampler == "blackjax":
                 nuts["chain_method"] = _chain_method(sampler, chains)
@@ -78,7 +87,10 @@ def sample(
             )
         if model.observed_RVs:
             predictive = pm.sample_posterior_predictive(
-                tree, random_seed=seed + 1, progressbar=False, compile_kwargs={"mode": "FAST_COMPILE"}
+                tree,
+                random_seed=child_seed(seed, "predictive"),
+                progressbar=False,
+                compile_kwargs={"mode": "FAST_COMPILE"},
             )
             tree["posterior_predictive"] = predictive["posterior_predictive"]
     tree = tree.map_over_datasets(xr.Dataset.as_numpy)  # JAX samplers leave arrays of their own
@@ -100,7 +112,7 @@ NUMPYRO_STATS = {
 
 
 def _sample_numpyro(
-    model: pm.Model, nuts: dict[str, Any], *, seed: int, chains: int, tune: int, draws: int
+    model: pm.Model, nuts: dict[str, Any], *, seed: int, chains: int, tune: int, draws: int, until_good: bool
 ) -> xr.DataTree:
     """NumPyro on the log density of a PyMC model.
 
@@ -114,23 +126,39 @@ def _sample_numpyro(
     from pymc.util import is_transformed_name
 
     potential = jax.jit(get_jaxified_logp(model, negative_logp=False))
-    point, rng = model.initial_point(seed), np.random.default_rng(seed)
+    point, rng = model.initial_point(seed), np.random.default_rng(child_seed(seed, "start"))
     start = [point[v.name] + rng.uniform(-1, 1, (chains, *np.shape(point[v.name]))) for v in model.value_vars]
     mcmc = MCMC(
-        NUTS(potential_fn=potential, target_accept_prob=nuts["target_accept"], max_tree_depth=nuts["max_tree_depth"]),
+        NUTS(
+            potential_fn=potential,
+            dense_mass=True,  # spreads of one response go together, and there are few of them
+            target_accept_prob=nuts["target_accept"],
+            max_tree_depth=nuts["max_tree_depth"],
+        ),
         num_warmup=tune,
         num_samples=draws,
         num_chains=chains,
         chain_method=_chain_method("numpyro", chains),
         progress_bar=False,
     )
-    mcmc.run(jax.random.split(jax.random.key(seed), chains), init_params=start, extra_fields=tuple(NUMPYRO_STATS))
-    shown = [v for v in model.unobserved_value_vars if not is_transformed_name(v.name)]
+    # with either sign a spread is the same: chains need not agree on it
+    names = [v for v in model.unobserved_value_vars if not is_transformed_name(v.name)]
+    shown = [v for v in names if not v.name.endswith(SIGNED)]
     natural = jax.jit(jax.vmap(jax.vmap(get_jaxified_graph(model.value_vars, shown))))
-    values = dict(zip([v.name for v in shown], natural(*mcmc.get_samples(group_by_chain=True)), strict=True))
-    stats = mcmc.get_extra_fields(group_by_chain=True)
-    groups = {"posterior": values, "sample_stats": {ours: stats[theirs] for theirs, ours in NUMPYRO_STATS.items()}}
-    return xr.DataTree.from_dict({name: by_chain(group) for name, group in groups.items()})
+    keys, rounds = jax.random.split(jax.random.key(child_seed(seed, "chains")), chains), list[xr.DataTree]()
+    while True:
+        mcmc.run(keys, init_params=start, extra_fields=tuple(NUMPYRO_STATS))
+        values = dict(zip([v.name for v in shown], natural(*mcmc.get_samples(group_by_chain=True)), strict=True))
+        stats = mcmc.get_extra_fields(group_by_chain=True)
+        groups = {"posterior": values, "sample_stats": {ours: stats[theirs] for theirs, ours in NUMPYRO_STATS.items()}}
+        rounds.append(xr.DataTree.from_dict({name: by_chain(group) for name, group in groups.items()}))
+        together = xr.DataTree.from_dict(
+            {name: xr.concat([r[name].to_dataset() for r in rounds], "draw") for name in groups}
+        )
+        if not until_good or len(rounds) > MAX_ROUNDS or converged(convergence(together["posterior"].to_dataset())):
+            return together
+        mcmc.post_warmup_state = mcmc.last_state  # the chains go on
+        keys = mcmc.last_state.rng_key
 
 
 def split_chains(values: NDArray, chains: int) -> NDArray:

@@ -19,6 +19,7 @@ from ..files import atomic_path
 from ..models.components import Components
 from ..models.root_depth import RootRecords
 from ..models.turnover import DEPTH_FORMS, PERIODS, TurnoverModel
+from ..netcdf import open_tree, require
 from .regressions import flat_draws
 from .sampling import split_chains
 from .turnover import LayerDraws, TurnoverFit
@@ -42,6 +43,9 @@ PACKED = {"dtype": "int16", "scale_factor": 2.5e-4, "add_offset": -6.5, "_FillVa
 """log k to 0.00025, in two bytes a draw."""
 
 MAX_REPLICATES = 500
+
+COMPONENTS = ("component", "covariate", "centre", "scale", "loadings")
+"""Of `Components`, as they are kept in a group of that name."""
 
 CHECKS = ("cv", "folds", "held_out", "prehistory", "sbc", "sbc_fits", "sbc_ranks")
 """What the dearer checks of a fit write: `FIT_NAME`, as tables, and some as figures."""
@@ -124,7 +128,7 @@ def kept_log_k(path: Path, members: int) -> NDArray[np.float64]:
     They are rounded there. A run goes on with them, not with those in memory, so that a command on its output folder
     finds what the run found.
     """
-    with xr.open_datatree(path, engine="h5netcdf") as tree:
+    with open_tree(path, {"posterior": ["log_k"]}, command="fit turnover") as tree:
         log_k = tree["posterior"]["log_k"].stack(sample=("chain", "draw")).transpose("layer", "sample")
         few = np.arange(members) * log_k.sizes["sample"] // members
         return log_k.values[:, few].astype(float)
@@ -164,17 +168,23 @@ def read_fit(path: Path) -> TurnoverFit:
     tree = _load(path, "turnover")
     if "model" not in tree.attrs:
         raise InputError('holds no hierarchical fit (turnover_prior = "weak"?): nothing to predict from', file=path)
-    posterior = tree["posterior"].to_dataset().drop_vars("log_k")
+    posterior = tree["posterior"].to_dataset().drop_vars("log_k", errors="ignore")
     samples = {str(name): np.asarray(v, float) for name, v in posterior.data_vars.items()}
+    require(tree, {"sample_stats": (), "components": COMPONENTS}, path, command="fit turnover")
     stats = {str(name): v.values for name, v in tree["sample_stats"].to_dataset().data_vars.items()}
     lacking = {"tau_layer", "profile_scale", "nu_profile", "profile_skew", "misfit_depth"} - samples.keys()
     if lacking:
         raise InputError(f"lacks {min(lacking)}: made by another version; fit turnover again", file=path)
     shape = samples["tau_layer"].shape
     samples = {"coefficient": np.zeros((*shape, 0)), "nu": np.full(shape, np.inf)} | samples
-    quadrature = tuple(float(q) for q in np.ravel(tree.attrs["quadrature_error"]))
     components = Components.from_dataset(tree["components"].to_dataset())
-    return TurnoverFit(TurnoverModel(**json.loads(tree.attrs["model"])), components, samples, stats, quadrature[:2])  # type: ignore[arg-type]
+    try:
+        model = TurnoverModel(**json.loads(tree.attrs["model"]))
+        quadrature = tuple(float(q) for q in np.ravel(tree.attrs["quadrature_error"]))
+    except (KeyError, TypeError, ValueError) as error:
+        text = f"attributes are not of this version ({reason_of(error)}); fit turnover again"
+        raise InputError(text, file=path) from None
+    return TurnoverFit(model, components, samples, stats, quadrature[:2])  # type: ignore[arg-type]
 
 
 def read_root_depth(path: Path, count: int) -> tuple[dict[str, NDArray[np.float64]], Components]:
@@ -188,6 +198,7 @@ def read_root_depth(path: Path, count: int) -> tuple[dict[str, NDArray[np.float6
     lacking = sorted(set(RootRecords.sampled) - set(map(str, tree["posterior"].data_vars)))
     if lacking:
         raise InputError(f"lacks {lacking[0]}: made by another version; fit root-depth again", file=path)
+    require(tree, {"components": COMPONENTS}, path, command="fit root-depth")
     draws = flat_draws(tree, RootRecords.sampled)
     total = len(draws["mean"])
     few = {n: v[np.arange(min(count, total)) * total // min(count, total)] for n, v in draws.items()}
@@ -198,9 +209,9 @@ def _load(path: Path, name: str) -> xr.DataTree:
     if not path.is_file():
         raise InputError(f"not found; run `bayes-rootc fit {name}` or `bayes-rootc run` first", file=path)
     try:
-        tree = xr.load_datatree(path, engine="h5netcdf")
-    except (OSError, ValueError, RuntimeError) as error:
+        with open_tree(path, {"posterior": ()}, command=f"fit {name}") as tree:
+            return tree.load()
+    except InputError:
+        raise
+    except (OSError, ValueError, RuntimeError) as error:  # of what is in it
         raise InputError(f"not a readable NetCDF file ({reason_of(error)})", file=path) from None
-    if "posterior" not in tree.children:
-        raise InputError(f"lacks the group posterior: not made by `bayes-rootc fit {name}`", file=path)
-    return tree

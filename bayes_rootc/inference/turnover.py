@@ -23,17 +23,20 @@ from ..models.marginal import Block, effect_log_posterior, log_error_density, pr
 from ..models.radiocarbon import LOG_K_RANGE
 from ..models.spread import draw_spread
 from ..models.turnover import (
+    EFFECTS,
     PRIORS,
     TurnoverModel,
     design,
     log_likelihood,
     misfit_design,
     misfit_sd,
+    prior_medians,
     regression_vector,
     scales,
     turnover_model,
 )
 from ..progress import Progress
+from ..seeds import child_seed
 from .nuts import Nuts
 from .sampling import DO_NOT_TRUST, converged, convergence, diagnose
 
@@ -45,10 +48,12 @@ MAX_QUADRATURE_ERROR = 0.05
 let pass, because it changes no posterior probability by more than 5 %.
 """
 
-PILOT_MARGIN = 0.3
-"""The normal approximation is narrower than the posterior: its draws must do better by so much."""
+PILOT_DRAWS, PILOT_MARGIN = 25, 0.7
+"""Draws of each chain from which the grid is settled. They are few: they must do better by this factor."""
 
-CHECK_DRAWS = 16
+CHECK_DRAWS = 64
+"""Draws in which the error of the quadrature is looked at: its spread is then known to a tenth."""
+
 MAX_REFINEMENTS = 6
 MAX_REPETITIONS = 2
 """Times that sampling may be done, where draws find the grid too coarse that the pilot had found fine enough."""
@@ -152,26 +157,20 @@ def fit_turnover(
         with jax.enable_x64(True):
             return model.blocks(layers, components, atmosphere), jnp.asarray(model.log_k)
 
-    # The grid is settled before the dear part, by draws of the normal approximation of the posterior.
-    with ThreadPoolExecutor(1) as pool:
-        compiling = [pool.submit(part.compile) for part in sampler.lowered(data(model))]
-        place = sampler.locate(data(model))
-        pilot = complete(sampler.sketch(data(model), place, seed=seed, count=CHECK_DRAWS), biomes, seed)
-        rough = TurnoverFit(model, components, pilot, {}, (np.nan, np.nan))
-        model, _ = _fine_enough(rough, layers, atmosphere, PILOT_MARGIN * MAX_QUADRATURE_ERROR)
-        for part in compiling:
-            part.result()
-    for _ in range(MAX_REPETITIONS):
-        samples, stats = sampler.run(
-            data(model),
-            place,
-            seed=seed,
-            chains=chains,
-            draws=draws,
-            enough=_good if until_good else None,
-            progress=progress,
+    # A short run settles the grid, and warms the chains up, before the expensive part.
+    place, how = sampler.locate(data(model)), {"chains": chains, "progress": progress}
+    stream = child_seed(seed, "pilot")
+    samples, stats, ends = sampler.run(data(model), place, seed=stream, draws=PILOT_DRAWS, chains=chains)
+    fit = TurnoverFit(model, components, complete(samples, biomes, stream), stats, (np.nan, np.nan))
+    model, _ = _fine_enough(fit, layers, atmosphere, PILOT_MARGIN * MAX_QUADRATURE_ERROR)
+    for repetition in range(MAX_REPETITIONS):
+        stream = child_seed(seed, "chains", repetition)
+        enough = _good if until_good else None
+        samples, stats, ends = sampler.run(
+            data(model), place, seed=stream, draws=draws, starts=ends, enough=enough, **how
         )
-        fit = TurnoverFit(model, components, complete(samples, biomes, seed), stats, (np.nan, np.nan))
+        samples = complete(samples, biomes, child_seed(seed, "complete", repetition))
+        fit = TurnoverFit(model, components, samples, stats, (np.nan, np.nan))
         model, error = _fine_enough(fit, layers, atmosphere, MAX_QUADRATURE_ERROR)
         fit = replace(fit, quadrature=error)
         if model == fit.model:
@@ -197,7 +196,8 @@ def _fine_enough(
 def _sampler_for(n_components: int, biomes: tuple[int, ...], student: bool, tune: int) -> Nuts:
     """The sampler of a variant of the model; it stays compiled for the next fit to layers of the same shape."""
     model = partial(turnover_model, n_components=n_components, biomes=biomes, student=student)
-    return Nuts(model, (None, None), tune=tune, target_accept=0.7, near=partial(model, known_spread=True))
+    start = prior_medians(n_components, biomes)
+    return Nuts(model, (None, None), tune=tune, start=start, target_accept=0.7, known_spread=True)
 
 
 def _good(samples: dict[str, NDArray]) -> bool:
@@ -217,9 +217,6 @@ def diagnose_fit(name: str, fit: TurnoverFit) -> dict[str, object]:
     return row | {"quadrature_error": worst} | ({} if worst <= MAX_QUADRATURE_ERROR else {"verdict": DO_NOT_TRUST})
 
 
-SPREADS = {"biome_effect": "biome_sd", "slope_effect": "slope_sd", "coefficient": "coefficient_sd"}
-"""Names of effects whose spreads are summed out, and of the spreads."""
-
 INTERNAL = ("biome_effect", "slope_effect", "log_profile_scale")
 """Names of samples that others are made of."""
 
@@ -235,7 +232,7 @@ def complete(samples: dict[str, NDArray], biomes: tuple[int, ...], seed: int) ->
     """
     rng = np.random.default_rng(seed)
     out = {name: np.array(v) for name, v in samples.items() if name not in INTERNAL}
-    for effect, spread in SPREADS.items():
+    for effect, spread in EFFECTS.items():
         if effect in samples:
             out[spread] = draw_spread(samples[effect], PRIORS[spread][0], rng)
     absent = np.setdiff1d(list(BIOMES), biomes) - 1

@@ -6,12 +6,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-import jax
 import numpy as np
-import numpyro  # noqa: F401 (whole: the lazy one that ArviZ leaves would break its parts)
 import pandas as pd
 from numpy.typing import NDArray
-from numpyro.infer import Predictive
 
 from ..constants import BIOMES
 from ..data.atmosphere import Atmosphere
@@ -24,11 +21,12 @@ from ..models.turnover import (
     design,
     misfit_design,
     misfit_sd,
+    prior_draws,
     profile_quantile,
     regression_vector,
-    turnover_model,
 )
 from ..progress import Progress, part_of
+from ..seeds import child_seed
 from . import checks
 from .turnover import LAYER_GRID, LayerDraws, TurnoverFit, complete, diagnose_fit, draw_layers, fit_turnover
 
@@ -38,21 +36,18 @@ DEPTH_CLASSES = ((0, 10), (10, 30), (30, 60), (60, 100), (100, 200))
 
 def sample_prior(model: TurnoverModel, n_components: int, count: int, seed: int) -> dict[str, NDArray]:
     """Hyperparameters from their priors, (draw, …)."""
-    with jax.enable_x64(True):
-        drawn = Predictive(turnover_model, num_samples=count)(
-            jax.random.key(seed), None, None, n_components, tuple(BIOMES), student=model.student
-        )
-    samples = {name: np.asarray(v) for name, v in drawn.items()}
-    return complete(samples, tuple(BIOMES), seed)
+    rng = np.random.default_rng(child_seed(seed, "sites"))
+    samples = prior_draws(n_components, tuple(BIOMES), count, rng, student=model.student)
+    return complete(samples, tuple(BIOMES), child_seed(seed, "complete"))
 
 
 def draw_prior(
     fit: TurnoverFit, layers: pd.DataFrame, atmosphere: Atmosphere, *, seed: int, count: int = 200
 ) -> tuple[dict[str, NDArray], LayerDraws]:
     """Prior hyperparameters, and what radiocarbon they would make of the layers: the prior predictive."""
-    samples = sample_prior(fit.model, len(fit.components.names), count, seed)
+    samples = sample_prior(fit.model, len(fit.components.names), count, child_seed(seed, "hyperparameters"))
     prior = replace(fit, samples={k: v[None] for k, v in samples.items()})
-    return samples, draw_layers(prior, layers.assign(delta14c=np.nan), atmosphere, seed=seed)
+    return samples, draw_layers(prior, layers.assign(delta14c=np.nan), atmosphere, seed=child_seed(seed, "layers"))
 
 
 def cross_validate(
@@ -80,17 +75,19 @@ def cross_validate(
             groups,
             atmosphere,
             model,
-            seed=seed + number,
+            seed=child_seed(seed, "fit", number),
             chains=2,
             tune=150,
             draws=250,
             until_good=False,
             progress=part_of(progress, number, folds),
         )
-        drawn = draw_layers(fit, blank[held], atmosphere, seed=seed)
+        drawn = draw_layers(fit, blank[held], atmosphere, seed=child_seed(seed, "layers", number))
         return drawn.replicated, drawn.fitted.mean(axis=0), diagnose_fit(str(number), fit)
 
-    return checks.cross_validate(observed, layers["profile_index"], predict, folds=folds, seed=seed)
+    return checks.cross_validate(
+        observed, layers["profile_index"], predict, folds=folds, seed=child_seed(seed, "folds")
+    )
 
 
 def ppc_scores(layers: pd.DataFrame, drawn: LayerDraws) -> pd.DataFrame:
@@ -188,9 +185,9 @@ def calibrate(
         return values | {"log_k": float(log_k[0])}, layers.assign(delta14c=delta14c)
 
     def infer(seed: int, data: pd.DataFrame) -> tuple[checks.Draws, dict[str, object]]:
-        fit = fit_turnover(data, {}, atmosphere, model, seed=seed, chains=2, tune=200, draws=200)
+        fit = fit_turnover(data, {}, atmosphere, model, seed=child_seed(seed, "fit"), chains=2, tune=200, draws=200)
         posterior = fit.draws(checks.CALIBRATION_DRAWS)
-        drawn = draw_layers(fit, data, atmosphere, seed=seed + simulations, count=checks.CALIBRATION_DRAWS)
+        drawn = draw_layers(fit, data, atmosphere, seed=child_seed(seed, "layers"), count=checks.CALIBRATION_DRAWS)
         draws = {name: posterior[name] for name in names} | {"log_k": drawn.log_k[:, 0].astype(float)}
         return draws, diagnose_fit(str(seed), fit)
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import pairwise_distances_argmin_min, pairwise_distances_chunked
 
+from ..errors import InputError
 from .forest import Layers
 
 CHUNK = 4096
@@ -18,6 +19,9 @@ CHUNK = 4096
 
 WHISKER = 1.5
 """Of a box plot, in interquartile ranges: dissimilarities beyond it are outliers among the training data."""
+
+LEAST_THRESHOLD = 1e-6
+"""Rounding alone makes a training point this unlike itself."""
 
 
 @dataclass(frozen=True)
@@ -40,27 +44,51 @@ class Applicability:
     def fit(cls, X: ArrayLike, importance: ArrayLike, fold: ArrayLike) -> Applicability:
         """Learns from the training data.
 
+        Where no predictor matters, as to a learner that is flat, all matter alike. Where nearly every training point
+        has a twin in another fold, so that others are outliers, these count as well; the threshold is never below
+        `LEAST_THRESHOLD`.
+
         Parameters
         ----------
-        X : (n, features), finite. importance : of each predictor in the learner, negative counts as none, (features,).
-        fold : label of the part of the cross-validation, (n,), of two at least: the threshold is the largest
-            dissimilarity of a training point from the other folds that is no outlier, as validation met it.
+        X : array-like, shape (n, features)
+            Training data, finite.
+        importance : array-like, shape (features,)
+            Importance of each predictor in the learner; what is negative or not finite counts as none.
+        fold : array-like, shape (n,)
+            Label of the part of the cross-validation. The threshold is the largest dissimilarity of a training point
+            from the other folds that is no outlier, as validation met it.
+
+        Raises
+        ------
+        InputError
+            There is only one fold.
         """
         X, fold = np.asarray(X, float), np.asarray(fold)
-        sd = X.std(axis=0)
-        scale = cls(
-            X.mean(axis=0), np.where(sd > 0, sd, 1.0), np.maximum(np.asarray(importance, float), 0), X, 1.0, np.inf
-        )
+        if len(np.unique(fold)) < 2:
+            raise InputError(
+                f"the {len(X)} training points are in one fold; expected 2 or more, to see how unlike they are: add "
+                "sites, or make the blocks of validation smaller (block_km)"
+            )
+        mean, sd = X.mean(axis=0), X.std(axis=0)
+        varies = sd > 1e-9 * np.maximum(np.abs(mean), 1e-9)  # what is less is rounding
+        weight = np.maximum(np.nan_to_num(np.asarray(importance, float), posinf=0.0), 0)
+        if not weight[varies].any():
+            weight = np.ones(len(sd))
+        scale = cls(mean, np.where(varies, sd, 1.0), weight, X, 1.0, np.inf)
         trained = scale._weighed(X)
         total = sum(float(part.sum()) for part in pairwise_distances_chunked(trained))
         mean_distance = total / (len(X) * (len(X) - 1))
+        if mean_distance < LEAST_THRESHOLD:  # all training points are alike
+            mean_distance = 1.0
         own = np.empty(len(X))
         for label in np.unique(fold):
             here = fold == label
             own[here] = pairwise_distances_argmin_min(trained[here], trained[~here])[1] / mean_distance
         low, high = np.quantile(own, [0.25, 0.75])
         threshold = float(own[own <= high + WHISKER * (high - low)].max())
-        return cls(scale.mean, scale.sd, scale.weight, trained, mean_distance, threshold)
+        if threshold < LEAST_THRESHOLD:
+            threshold = float(own.max())
+        return cls(scale.mean, scale.sd, scale.weight, trained, mean_distance, max(threshold, LEAST_THRESHOLD))
 
     def dissimilarity(self, X: ArrayLike, layers: Layers = ()) -> NDArray[np.float64]:
         """Distance of places (n, features) to the nearest training point over the mean distance between these, (n,).

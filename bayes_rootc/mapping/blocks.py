@@ -15,10 +15,9 @@ from scipy.optimize import least_squares
 from sklearn.metrics.pairwise import haversine_distances
 from sklearn.model_selection import GroupKFold
 
-from .learners import PosteriorForest
+from ..constants import EARTH_RADIUS_KM, KM_PER_DEGREE
+from .learners import PosteriorForest, is_constant, response_of
 
-EARTH_KM = 6371.0
-KM_PER_DEGREE = EARTH_KM * np.pi / 180
 EDGES_KM = np.concatenate([[0.0], np.geomspace(25.0, 3000.0, 16)])
 """Of the classes of distance; farther apart than the last, places differ in climate, which learners know."""
 
@@ -76,7 +75,7 @@ class Variogram:
             places = places.sample(MAX_PLACES, random_state=seed)
         first, second = np.triu_indices(len(places), 1)
         radians = np.radians(places[["lat", "lon"]].to_numpy())
-        distance = (EARTH_KM * haversine_distances(radians))[first, second]
+        distance = (EARTH_RADIUS_KM * haversine_distances(radians))[first, second]
         value = places["residual"].to_numpy()
         root = np.sqrt(np.abs(value[first] - value[second]))
         at = np.digitize(distance, EDGES_KM) - 1
@@ -88,7 +87,7 @@ class Variogram:
                 semivariance = 0.5 * root[here].mean() ** 4 / (0.457 + 0.494 / n)
                 rows.append({"distance_km": distance[here].mean(), "semivariance": semivariance, "pairs": n})
         classes = pd.DataFrame(rows, columns=CLASSES)
-        if len(classes) < 4:
+        if len(classes) < 4 or not classes["semivariance"].max() > 0:  # what does not vary has no range
             return cls(classes, np.nan, np.nan, np.nan)
         return cls(classes, *_fit_model(classes))
 
@@ -130,11 +129,11 @@ def residual_variogram(
     ----------
     X : (n, features), finite. y : draws of the response, (n, draw). site : labels, (n,). lat, lon : (n,).
     """
-    if len(np.unique(site)) < FOLDS:
+    if len(np.unique(site)) < FOLDS or is_constant(y):
         return Variogram(pd.DataFrame(columns=CLASSES), np.nan, np.nan, np.nan)
     residual = np.empty(len(X))
     for known, held in GroupKFold(FOLDS, shuffle=True, random_state=seed).split(X, None, site):
-        forest = PosteriorForest(TREES, random_state=seed).fit(X[known], y[known], site[known])
+        forest = PosteriorForest(TREES, random_state=seed).fit(X[known], response_of(y[known]), site[known])
         residual[held] = y[held].mean(axis=1) - forest.predict(X[held])
     return Variogram.fit(lat, lon, residual, seed=seed)
 

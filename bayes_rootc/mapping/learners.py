@@ -4,8 +4,8 @@ spread of the trees.
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,15 +14,24 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import norm
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.tree import DecisionTreeRegressor
+from sklearn.utils import check_array, check_consistent_length, column_or_1d
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ..constants import BIOMES, INTERVAL, LAYERS
+from ..crps import normal_crps
 from ..errors import InputError
 from ..progress import Progress
 from .applicability import Applicability
 from .forest import CompiledForest, Layers, Nodes
 
+HOLD_OUT_TREES = 200
+"""Trees of a forest that is fitted to be scored: the spread of so many is known to 5 %."""
+
 MIN_GROUPS = 5
 """Sites, or spatial blocks, of which a fifth can be held out; with fewer blocks, sites stand for them."""
+
+ROUNDING = 1e-12
+"""Values that differ less than this, relative to the largest, are taken for equal."""
 
 Z95 = norm.ppf(INTERVAL[1])
 
@@ -31,19 +40,45 @@ class PosteriorForest(RegressorMixin, BaseEstimator):
     """Random forest on posterior draws of a response.
 
     Each tree sees a bootstrap sample of whole groups (sites or profiles, as the paper resamples profiles) and one
-    posterior draw of the response. With one column of `y` it is an ordinary random forest.
+    posterior draw of the response, so that the spread of the trees holds the uncertainty of the response. With one
+    column of `y` it is an ordinary random forest. It is an estimator of scikit-learn: it can be cloned, tuned, and put
+    into a pipeline.
 
     Parameters
     ----------
-    n_estimators : trees.
-    min_samples_leaf, max_features : as in scikit-learn; a third of the features is the usual choice for regression
-        (Breiman 2001).
-    random_state : seed; the same seed gives the same forest whatever `n_jobs`.
+    n_estimators : int
+        Number of trees.
+    min_samples_leaf : int or float
+        As in scikit-learn.
+    max_features : int or float
+        As in scikit-learn; a third of the features is the usual choice for regression (Breiman 2001).
+    random_state : int
+        Seed; the same seed gives the same forest whatever `n_jobs`.
+    n_jobs : int
+        Number of threads.
 
     Attributes
     ----------
-    trees_ : nodes of the fitted trees. feature_importances_ : share of each feature in what they explain, as in
-    scikit-learn, (features,).
+    trees_ : Nodes
+        Nodes of the fitted trees.
+    feature_importances_ : ndarray, shape (features,)
+        Share of each feature in what the trees explain, as in scikit-learn; zeros if they explain nothing.
+    n_features_in_ : int
+        Number of features.
+    feature_names_in_ : ndarray of str, shape (features,)
+        Their names, if `X` had any.
+
+    Examples
+    --------
+    A response that is known to ± 1: the trees differ by what is not known of it.
+
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.uniform(size=(300, 2))
+    >>> draws = 5 * X[:, :1] + rng.standard_normal((300, 100))
+    >>> forest = PosteriorForest(100, random_state=1).fit(X, draws)
+    >>> mean, sd = forest.mean_and_std([[0.2, 0.5], [0.8, 0.5]])
+    >>> mean.round(), bool((sd > 0.3).all())
+    (array([1., 4.]), True)
     """
 
     def __init__(
@@ -66,52 +101,116 @@ class PosteriorForest(RegressorMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : (n, features), finite. y : (n,) or (n, draws). groups : (n,) labels that are resampled together; none: every
-            row is its own.
+        X : array-like, shape (n, features)
+            Features, finite.
+        y : array-like, shape (n,) or (n, draws)
+            Response, or posterior draws of it, finite; tree m sees draw m, and starts again after the last.
+        groups : array-like, shape (n,), optional
+            Labels of rows that are resampled together; by default every row is its own.
+
+        Returns
+        -------
+        PosteriorForest
+            Itself.
+
+        Raises
+        ------
+        ValueError
+            A value is not finite, the numbers of rows differ, or no tree is asked for.
         """
-        X = np.ascontiguousarray(X, dtype=np.float32)
-        y = np.asarray(y, dtype=np.float64)
-        y = y[:, None] if y.ndim == 1 else y
-        labels = np.arange(len(X)) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
-        order = np.argsort(labels, kind="stable")
-        starts = np.searchsorted(labels[order], np.arange(labels.max() + 2))
-        rows_of = [order[a:b] for a, b in itertools.pairwise(starts)]
+        if self.n_estimators < 1:
+            raise ValueError(f"n_estimators is {self.n_estimators}; expected at least 1")
+        rows: NDArray[np.float32]
+        rows, y = validate_data(self, X, y, dtype=np.float32, order="C", multi_output=True, y_numeric=True)
+        check_consistent_length(rows, groups)
+        draws = np.asarray(y, dtype=np.float64)
+        if draws.ndim == 1 or draws.shape[1] == 1:
+            draws = column_or_1d(draws, warn=True)[:, None]  # warns of a column, as scikit-learn's forests do
+        labels = np.arange(len(rows)) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
+        groups_there = int(labels.max()) + 1
         seeds = np.random.SeedSequence(self.random_state).spawn(self.n_estimators)
 
         def grow(tree: int) -> DecisionTreeRegressor:
             rng = np.random.default_rng(seeds[tree])
-            rows = np.concatenate([rows_of[g] for g in rng.integers(0, len(rows_of), len(rows_of))])
+            times = np.bincount(rng.integers(0, groups_there, groups_there), minlength=groups_there)
+            drawn, weight = np.flatnonzero(times[labels]), times[labels].astype(float)
             fitted = DecisionTreeRegressor(
-                min_samples_leaf=self.min_samples_leaf,
+                # a row that was drawn twice weighs twice: the same tree as from both, in two thirds of the time
+                min_weight_fraction_leaf=min((self.min_samples_leaf - 0.5) / weight.sum(), 0.5),
                 max_features=self.max_features,
                 random_state=int(rng.integers(2**31)),
             )
-            return fitted.fit(X[rows], y[rows, tree % y.shape[1]])
+            return fitted.fit(rows[drawn], draws[drawn, tree % draws.shape[1]], sample_weight=weight[drawn])
 
         trees = Parallel(n_jobs=self.n_jobs, prefer="threads")(delayed(grow)(t) for t in range(self.n_estimators))
         self.trees_ = Nodes.of(trees)
         self.feature_importances_ = np.mean([tree.feature_importances_ for tree in trees], axis=0)
-        self.n_features_in_ = X.shape[1]
         return self
 
     def members(self, X: ArrayLike, layers: Layers = ()) -> NDArray[np.float32]:
-        """Prediction of every tree: (n, tree), or of the `layers` of each row, (n, layer, tree)."""
-        return self.compiled(layers).members(X, threads=self.n_jobs)
+        """Prediction of every tree.
+
+        Parameters
+        ----------
+        X : array-like, shape (n, features)
+            Features, finite, in the order of the fit; with `layers` the last two may be left out.
+        layers : tuple of (float, float), optional
+            Top and bottom (cm) of layers, from above, that every row is predicted for; they are the last two features.
+
+        Returns
+        -------
+        ndarray, shape (n, tree) or (n, layer, tree)
+        """
+        rows = self._validated(X, layers)
+        return self.compiled(layers).members(rows, threads=self.n_jobs)
 
     def predict(self, X: ArrayLike) -> NDArray[np.float64]:
-        """Mean over the trees: (n,)."""
+        """Mean over the trees, shape (n,), of features X, (n, features)."""
         return self.mean_and_std(X)[0]
 
     def mean_and_std(
         self, X: ArrayLike, layers: Layers = (), *, progress: Progress | None = None
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Mean and spread over the trees, (n,) each, or (n, layer); memory does not grow with rows x trees."""
-        return self.compiled(layers).mean_and_std(X, threads=self.n_jobs, progress=progress)
+        """Mean and spread over the trees; memory does not grow with rows × trees.
+
+        Parameters
+        ----------
+        X, layers
+            As in `members`.
+        progress : Progress, optional
+            Called with the number of finished parts, and of all.
+
+        Returns
+        -------
+        mean, std : ndarray, shape (n,) or (n, layer)
+        """
+        rows = self._validated(X, layers)
+        return self.compiled(layers).mean_and_std(rows, threads=self.n_jobs, progress=progress)
 
     def compiled(self, layers: Layers = ()) -> CompiledForest:
         """The forest for rows with all predictors, or for `layers` of rows: top and bottom are its last predictors."""
+        check_is_fitted(self)
         columns = (self.n_features_in_ - 2, self.n_features_in_ - 1) if layers else None
         return CompiledForest(self.trees_, layer_columns=columns, layers=layers)
+
+    def _validated(self, X: ArrayLike, layers: Layers) -> NDArray[np.float32]:
+        """Features as the trees compare them. No rows are fine: there is nothing to predict then."""
+        check_is_fitted(self)
+        how: dict[str, Any] = {"dtype": np.float32, "ensure_min_samples": 0}
+        places = self.n_features_in_ - 2  # features without the depth of a layer
+        if not layers or np.shape(X)[1:] != (places,):
+            return validate_data(self, X, reset=False, **how)
+        names, known = getattr(X, "columns", None), getattr(self, "feature_names_in_", None)
+        if names is not None and known is not None and list(names) != list(known[:places]):
+            raise ValueError(
+                f"the features are {', '.join(names)}; expected {', '.join(known[:places])}, as in the fit"
+            )
+        return check_array(X, estimator=self, input_name="X", **how)
+
+
+def response_of(draws: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Draws (n, draw) as `PosteriorForest.fit` takes them: (n,) where there is but one."""
+    return draws[:, 0] if draws.shape[1] == 1 else draws
 
 
 @dataclass(frozen=True)
@@ -233,7 +332,8 @@ def validate(
         for split in range(splits):
             held = np.isin(labels, rng.choice(groups, max(len(groups) // 5, 1), replace=False))
             fold = PosteriorForest(**(forest.get_params() | {"random_state": int(rng.integers(2**31))}))
-            mean, sd = fold.fit(X[~held], y[~held], site[~held]).mean_and_std(X[held])
+            fold.set_params(n_estimators=min(forest.n_estimators, HOLD_OUT_TREES))
+            mean, sd = fold.fit(X[~held], response_of(y[~held]), site[~held]).mean_and_std(X[held])
             observed = y[held, rng.integers(y.shape[1])]
             parts.append(
                 pd.DataFrame(
@@ -266,7 +366,7 @@ def _score(kind: str, p: pd.DataFrame) -> dict[str, object]:
         crps.append(normal_crps(rows["observed"], rows["mean"], rows["sd"].to_numpy() * tau95 / Z95))
     return {
         "split": kind,
-        "r2": 1 - float((residual**2).sum() / ((p["observed"] - p["observed"].mean()) ** 2).sum()),
+        "r2": r_squared(p["observed"].to_numpy(), p["mean"].to_numpy()),
         "rmse": float(np.sqrt((residual**2).mean())),
         "bias": float(-residual.mean()),
         "crps": float(np.concatenate(crps).mean()),
@@ -276,13 +376,16 @@ def _score(kind: str, p: pd.DataFrame) -> dict[str, object]:
     }
 
 
-def normal_crps(observed: ArrayLike, mean: ArrayLike, sd: ArrayLike) -> NDArray[np.float64]:
-    """Continuous ranked probability score of a normal forecast (Gneiting & Raftery 2007), in the unit of the
-    observation.
-    """
-    sd = np.maximum(np.asarray(sd, float), 1e-12)
-    z = (np.asarray(observed) - np.asarray(mean)) / sd
-    return sd * (z * (2 * norm.cdf(z) - 1) + 2 * norm.pdf(z) - 1 / np.sqrt(np.pi))
+def r_squared(observed: NDArray[np.float64], predicted: NDArray[np.float64]) -> float:
+    """Share of the observations' variance that predictions explain; NaN where they do not vary but by rounding."""
+    if is_constant(observed):
+        return np.nan
+    return 1 - float(np.square(observed - predicted).sum() / np.square(observed - observed.mean()).sum())
+
+
+def is_constant(values: NDArray[np.float64]) -> bool:
+    """Whether values differ by rounding at most."""
+    return bool(np.ptp(values) <= ROUNDING * np.abs(values).max()) if len(values) else True
 
 
 def _profile_correlation(predictions: pd.DataFrame, site: NDArray) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from ..constants import LAYER_NAMES, LAYERS, PROFILE_NAME
 from ..data.covariates import CovariateStack
 from ..data.grid import MapGrid
+from ..netcdf import open_dataset
 from . import forest_device
 from .forest import CompiledForest
 from .learners import FluxModel, Learners, design_matrix
@@ -23,6 +25,19 @@ MAP_LAYERS = (*LAYER_NAMES, PROFILE_NAME)
 
 MEMBER_CELLS = 4096
 """Cells whose trees are held at once in coherent mode: with 500 of them, 66 MB."""
+
+
+def read_root_shares(path: Path) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Shares of the layers in root carbon, `predictive` of a new site and `expected` of a biome, (draw, biome, layer),
+    from `posterior/root_shares.nc`.
+
+    Raises
+    ------
+    InputError
+        The file is not readable, or not one of ours.
+    """
+    with open_dataset(path, ("predictive", "expected"), command="fit root-depth") as shares:
+        return shares["predictive"].values, shares["expected"].values
 
 
 @dataclass(frozen=True)

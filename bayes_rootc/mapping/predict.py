@@ -37,7 +37,7 @@ def predict_flux(
     Parameters
     ----------
     roots : draws and components of the root-depth fit; not needed for `ibulk`. sites : `lat`, `lon`, `top`, `bottom`
-        (cm).
+        (cm). seed : of the random draws.
     """
     sites = sites.drop(columns=[c for c in flux_columns(flux) if c in sites])  # of an earlier prediction
     reason = reasons(sites)

@@ -25,7 +25,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVR
 from xgboost import XGBRegressor
 
-from .learners import Z95, PosteriorForest
+from .learners import Z95, PosteriorForest, response_of
 from .mars import MarsRegressor
 from .preprocessing import CorrelationFilter, LinearCombinationFilter
 
@@ -185,10 +185,10 @@ class ScaledForest:
         forest = PosteriorForest(trees, random_state=seed, **settings)
         rng, tau = np.random.default_rng(seed), np.empty(len(X))
         for known, held in inner_folds(groups, seed):
-            mean, sd = clone(forest).fit(X[known], draws[known], groups[known]).mean_and_std(X[held])
+            mean, sd = clone(forest).fit(X[known], response_of(draws[known]), groups[known]).mean_and_std(X[held])
             observed = draws[held, rng.integers(draws.shape[1])]
             tau[held] = np.abs(observed - mean) / np.maximum(sd, np.finfo(float).tiny)
-        return cls(forest.fit(X, draws, groups), float(np.quantile(tau, 0.95)))
+        return cls(forest.fit(X, response_of(draws), groups), float(np.quantile(tau, 0.95)))
 
     def predict(self, X: NDArray) -> NDArray[np.float64]:
         """Mean of the trees, (n,)."""

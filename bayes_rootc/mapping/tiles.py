@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import xarray as xr
 from rasterio.errors import NotGeoreferencedWarning
 
 from ..data.covariates import CovariateStack
@@ -28,7 +27,7 @@ from ..data.grid import MapGrid
 from ..errors import InputError
 from ..files import atomic_path, sha256, write_json
 from ..progress import Progress
-from .maps import MapModels, land_cells, map_cells
+from .maps import MapModels, land_cells, map_cells, read_root_shares
 from .model_file import read_learners
 from .totals import Totals
 from .writers import Store, create_store, open_store, write_tile
@@ -135,9 +134,7 @@ def begin(job: MapJob, *, resume: bool) -> list[Place]:
 @lru_cache(maxsize=1)
 def _opened(job: MapJob, begun: int) -> tuple[CovariateStack, MapModels, Store]:
     """What all tiles of a job read, once a process; begun : when, so that models fitted since are read anew."""
-    with xr.open_dataset(job.shares, engine="h5netcdf") as shares:
-        of_roots = shares["predictive"].values, shares["expected"].values
-    models = MapModels.of(read_learners(job.learners), *of_roots)
+    models = MapModels.of(read_learners(job.learners), *read_root_shares(job.shares))
     return CovariateStack(job.covariates), models, open_store(job.work / "maps.zarr", write=True)
 
 

@@ -18,6 +18,7 @@ from ..inference.turnover_checks import DEPTH_CLASSES
 from ..progress import Progress
 from .applicability import Applicability
 from .blocks import fold_labels
+from .learners import is_constant, r_squared
 from .regressors import INNER_FOLDS, POSTERIOR_FOREST, TREES, Predictor, ScaledForest, fit_all
 
 STRATA = 5
@@ -74,11 +75,16 @@ def compare_learners(
 
     Raises
     ------
-    InputError : too few sites.
+    InputError : too few sites, or a response that is the same in all rows.
     """
     few = len(np.unique(site))
     if few < folds * INNER_FOLDS:
         raise InputError(f"{few} sites are too few to compare learners on, expected {folds * INNER_FOLDS}")
+    if is_constant(draws):
+        raise InputError(
+            f"the response is the same in all {len(draws)} rows (on its log or logit scale {draws.flat[0]:.6g}): there "
+            "is nothing to compare learners on; expected values that differ"
+        )
     if len(np.unique(block)) < folds * INNER_FOLDS:
         block = site
     rng = np.random.default_rng(seed)
@@ -112,8 +118,12 @@ def compare_learners(
 
 
 def permuted_rmse(model: Predictor, X: NDArray, y: NDArray, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Root mean square error after a column was shuffled, over that before, (features,) (Breiman 2001)."""
+    """Root mean square error after a column was shuffled, over that before, (features,) (Breiman 2001); 1 where there
+    was no error, as of a response that does not vary.
+    """
     error = float(np.square(y - model.predict(X)).mean())
+    if not error > 0:
+        return np.ones(X.shape[1])
     ratios = []
     for column in range(X.shape[1]):
         shuffled = X.copy()
@@ -132,11 +142,12 @@ def learner_scores(predictions: pd.DataFrame) -> dict[str, float]:
     error = mean - observed
     missed = (p["p025"] - observed).clip(lower=0) + (observed - p["p975"]).clip(lower=0)
     covariance = float(np.mean((observed - observed.mean()) * (mean - mean.mean())))
+    alike = float(observed.var(ddof=0) + mean.var(ddof=0) + error.mean() ** 2)
     return {
-        "r2": 1 - float((error**2).sum() / ((observed - observed.mean()) ** 2).sum()),
+        "r2": r_squared(observed.to_numpy(), mean.to_numpy()),
         "rmse": float(np.sqrt((error**2).mean())),
         "bias": float(error.mean()),
-        "concordance": 2 * covariance / float(observed.var(ddof=0) + mean.var(ddof=0) + error.mean() ** 2),
+        "concordance": np.nan if is_constant(observed.to_numpy()) else 2 * covariance / alike,
         "crps": float(p["crps"].mean()),
         "coverage50": float(pit.between(0.25, 0.75).mean()),
         "coverage80": float(pit.between(0.1, 0.9).mean()),

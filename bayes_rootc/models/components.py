@@ -1,7 +1,7 @@
 """Principal components of the covariates, group by group: what stands for soil, climate and topography in a regression.
 
 The 40-odd covariates repeat each other. As the paper does, each group is rotated to its principal components and those
-with a variance above 1 (more than one covariate's worth) are kept and standardised.
+with a variance of 1 or more (at least one covariate's worth) are kept and standardised.
 """
 
 from __future__ import annotations
@@ -15,8 +15,11 @@ import xarray as xr
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 
-MIN_VARIANCE = 1.0
-"""Components that carry less variance than one standardised covariate are left out (Kaiser's rule, as in the paper)."""
+MIN_VARIANCE = 1.0 - 1e-9
+"""Components that carry less variance than one standardised covariate are left out (Kaiser's rule, as in the paper).
+
+The tolerance keeps a covariate that is alone in its group: its variance is 1, up to rounding. With it every group that
+varies has a component, as the largest of its variances is never below their mean, which is 1."""
 
 MIN_ROWS = 30
 """Sites from which components are learnt; with fewer the regression goes without covariates."""
@@ -54,16 +57,17 @@ class Components:
         standard = pd.DataFrame((complete[covariates] - centre) / scale, columns=covariates)
         names, loadings = [], []
         for group, members in groups.items():
-            if not members:
+            varying = [c for c in members if np.isfinite(scale[covariates.index(c)])]
+            if not varying:
                 continue
-            pca = PCA().fit(standard[members])
-            kept = pca.explained_variance_ > MIN_VARIANCE
+            pca = PCA().fit(standard[varying])
+            kept = pca.explained_variance_ >= MIN_VARIANCE
             for number, (axis, variance) in enumerate(
                 zip(pca.components_[kept], pca.explained_variance_[kept], strict=True), 1
             ):
                 sign = np.sign(axis[np.argmax(np.abs(axis))])  # the largest loading is positive, whatever the library
                 row = pd.Series(0.0, covariates)
-                row[members] = sign * axis / np.sqrt(variance)
+                row[varying] = sign * axis / np.sqrt(variance)
                 names.append(f"{group} {number}")
                 loadings.append(row.to_numpy())
         shape = (len(names), len(covariates))

@@ -16,10 +16,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from ..constants import GAMMA, INTERVAL
-from ..data.atmosphere import BOMB_START, Atmosphere, Curve, Prehistory
+from ..data.atmosphere import BOMB_START, Atmosphere, Curve, Prehistory, zone_of
+from ..data.israd import DEFAULT_SIGMA
+from ..data.tables import reason_of
 from ..errors import InputError
 
 if TYPE_CHECKING:
@@ -110,10 +113,10 @@ def delta14c(
 
 
 def invert(
-    delta14c: ArrayLike,
-    sigma: ArrayLike,
-    year: ArrayLike,
-    zone: ArrayLike,
+    delta14c: ArrayLike | pd.DataFrame,
+    sigma: ArrayLike | None = None,
+    year: ArrayLike | None = None,
+    zone: ArrayLike | None = None,
     prior: LogNormalPrior | None = None,
     prehistory: Prehistory = "steady",
     *,
@@ -127,37 +130,68 @@ def invert(
 
     Parameters
     ----------
-    delta14c, sigma : measured Δ14C and its standard deviation, ‰; shape (layer,), broadcast together.
-    year, zone : sampling date (decimal year AD) and atmospheric zone.
-    prior : prior of k; weak by default (`LogNormalPrior`).
-    prehistory : as in `delta14c`.
-    model_sd : how far a one-pool model may be from a real layer, ‰.
-    atmosphere : curves to use instead of the packaged ones.
-    grid_size : nodes between 1e-6 and 2 yr⁻¹, evenly spaced in log k.
+    delta14c : array-like of float, shape (layer,), or DataFrame
+        Measured Δ14C, ‰; a layer without a value (NaN) has NaN results and no mode. Or a table, one row a layer, with
+        the columns `delta14c`, `year`, `zone` or `lat` and `lon`, and optionally `sigma`; an argument that is given as
+        well goes before the column.
+    sigma : array-like of float, optional
+        Standard deviation of the measurement, ‰; 5 where it is not given.
+    year : array-like of float
+        Sampling date, decimal year AD, not before 1950.
+    zone : array-like of str
+        One of `ATMOSPHERE_ZONES`; `zone_of` finds it from a place.
+    prior : LogNormalPrior, optional
+        Prior of k; weak by default.
+    prehistory : {"steady", "intcal20"}
+        State in 1950, as in `delta14c`.
+    model_sd : float
+        How far a one-pool model may be from a real layer, ‰.
+    atmosphere : Atmosphere, optional
+        Curves to use instead of the packaged ones.
+    grid_size : int
+        Number of nodes between 1e-6 and 2 yr⁻¹, evenly spaced in log k.
 
     Returns
     -------
-    Dataset over `layer` and `log_k`: `density` (per unit of log k), `predicted` (Δ14C at each k, ‰); `k` and `age` with
-    `_mean`, `_median`, `_p025`,
-    `_p975` (yr⁻¹, yr); over `mode`, most probable first, `mode_k`, `mode_probability` (NaN and 0 where there is none);
-    `n_modes`;
-    `log_marginal` likelihood; `unexplained`, true where no k brings the model within 3 standard deviations.
+    Dataset
+        Over `layer` and `log_k`: `density` (per unit of log k), `predicted` (Δ14C at each k, ‰); over `layer`: `k`
+        and `age` with `_mean`, `_median`, `_p025`, `_p975` (yr⁻¹, yr), `n_modes`, `log_marginal` likelihood,
+        `unexplained`, true where no k brings the model within 3 standard deviations; over `layer` and `mode`, most
+        probable first: `mode_k`, `mode_probability` (NaN and 0 where there is none). The coordinate `layer` is the
+        index of the table, or of the Series that were given, else 0, 1, ….
 
     Raises
     ------
-    InputError : a measurement is not finite, a standard deviation is not > 0 in total, a year or zone is out of range.
+    InputError
+        A column or an argument is missing, two Series have different indexes, numbers of values differ, a measurement
+        is infinite, a standard deviation is negative, or not > 0 in total, a year, zone or place is out of range.
+
+    Examples
+    --------
+    A table of your own, whose index comes back:
+
+    >>> import pandas as pd
+    >>> mine = pd.DataFrame(
+    ...     {"delta14c": [85.0, -210.0], "year": [2008.5, 1998.5], "lat": 48.7, "lon": 9.2},
+    ...     index=["litter", "subsoil"],
+    ... )
+    >>> ages = invert(mine, model_sd=10.0)[["age_p025", "age_median", "age_p975"]]
+    >>> mine[["delta14c"]].join(ages.to_dataframe().round())
+             delta14c  age_p025  age_median  age_p975
+    litter       85.0       5.0        84.0     112.0
+    subsoil    -210.0    1741.0      2009.0    2294.0
+
+    The first value was met twice, before and after the peak of the bomb tests:
+
+    >>> modes = invert(mine, model_sd=10.0).sel(layer="litter")
+    >>> (1 / modes["mode_k"]).values.round(), modes["mode_probability"].values.round(2)
+    (array([89.,  7., nan]), array([0.77, 0.23, 0.  ]))
     """
     import xarray as xr
 
-    observed, sigma, year, zone = (
-        np.atleast_1d(a)
-        for a in np.broadcast_arrays(
-            np.asarray(delta14c, float), np.asarray(sigma, float), np.asarray(year, float), np.asarray(zone, str)
-        )
-    )
-    if not np.all(np.isfinite(observed)):
-        raise InputError("Δ14C must be finite; drop layers without a value first")
     atmosphere = atmosphere or Atmosphere.packaged()
+    layers = _Layers.of(delta14c, sigma, year, zone, atmosphere)
+    observed, sigma, year, zone = layers.delta14c, layers.sigma, layers.year, layers.zone
     log_k = np.linspace(*LOG_K_RANGE, grid_size)
     predicted = predicted_table(np.exp(log_k), year, zone, prehistory, atmosphere)
     sd = np.sqrt(sigma**2 + model_sd**2 + atmosphere_sd(year, zone, atmosphere) ** 2)
@@ -182,7 +216,141 @@ def invert(
         },
         coords={"log_k": log_k},
     )
-    return result.merge(summarise_density(density, log_k))
+    result = result.merge(summarise_density(density, log_k)).assign_coords(layers.coordinates())
+    return result if layers.measured.all() else _blanked(result, layers.measured)
+
+
+@dataclass(frozen=True)
+class _Layers:
+    """Measurements, one a layer, (layer,), as `invert` takes them; where `measured` is false the others are made up."""
+
+    delta14c: NDArray[np.float64]
+    sigma: NDArray[np.float64]
+    year: NDArray[np.float64]
+    zone: NDArray[np.str_]
+    measured: NDArray[np.bool_]
+    index: pd.Index[Any]
+
+    @classmethod
+    def of(
+        cls,
+        delta14c: ArrayLike | pd.DataFrame,
+        sigma: ArrayLike | None,
+        year: ArrayLike | None,
+        zone: ArrayLike | None,
+        atmosphere: Atmosphere,
+    ) -> _Layers:
+        """From arguments of `invert`."""
+        given: dict[str, Any] = {"delta14c": delta14c, "sigma": sigma, "year": year, "zone": zone}
+        if isinstance(delta14c, pd.DataFrame):
+            table = delta14c
+            if not table.columns.is_unique:
+                twice = table.columns[table.columns.duplicated()][0]
+                raise InputError(f"the table has the column {twice} twice; expected each name once")
+            given["delta14c"] = None
+            given = {name: table.get(name) if value is None else value for name, value in given.items()}
+            if given["zone"] is None:
+                given |= {name: table.get(name) for name in ("lat", "lon")}
+        _refuse_missing(given, table=isinstance(delta14c, pd.DataFrame))
+        given = {name: value for name, value in given.items() if value is not None}
+        index = _common_index(given)
+        arrays = {name: _values(name, value) for name, value in given.items()}
+        sizes = {name: len(array) for name, array in arrays.items() if len(array) != 1}
+        if len(set(sizes.values())) > 1:
+            found = ", ".join(f"{n} of {name}" for name, n in sizes.items())
+            raise InputError(f"found {found}; expected as many values of each, or one for all")
+        n = len(index) if index is not None else next(iter(sizes.values()), 1)
+        if any(size != n for size in sizes.values()):
+            name, size = next((name, size) for name, size in sizes.items() if size != n)
+            raise InputError(f"found {size} of {name} for {n} layers; expected as many, or one for all")
+        arrays = {name: np.broadcast_to(array, n) for name, array in arrays.items()}
+        observed = arrays["delta14c"]
+        measured = ~np.isnan(observed)
+        if np.isinf(observed).any():
+            raise InputError("Δ14C must be finite, or NaN where there is no value")
+        spread = arrays.get("sigma", np.full(n, np.nan))
+        spread = np.where(np.isnan(spread), DEFAULT_SIGMA, spread)
+        if (measured & (spread < 0)).any():
+            raise InputError(f"standard deviation of Δ14C must be ≥ 0 ‰, found {spread[measured].min():g}")
+        if "zone" not in arrays:
+            arrays["zone"] = _zones(arrays["lat"], arrays["lon"], measured)
+        return cls(
+            np.where(measured, observed, 0.0),
+            np.where(measured, spread, 1.0),
+            np.where(measured, arrays["year"], BOMB_START),
+            np.where(measured, arrays["zone"], next(iter(atmosphere.curves))),
+            measured,
+            pd.RangeIndex(n) if index is None else index,
+        )
+
+    def coordinates(self) -> xr.Coordinates:
+        """The coordinate `layer`."""
+        import xarray as xr
+
+        if isinstance(self.index, pd.MultiIndex):
+            taken = {"layer", "log_k", "mode"} & set(self.index.names)
+            if taken:
+                raise InputError(
+                    f"a level of the index is called {min(taken)}, as a dimension of the result; rename it"
+                )
+            return xr.Coordinates.from_pandas_multiindex(self.index, "layer")
+        return xr.Coordinates({"layer": self.index.rename("layer")})
+
+
+def _refuse_missing(given: dict[str, Any], *, table: bool) -> None:
+    """Of measurements, years, and zones, or places, one is missing."""
+    missing = [name for name in ("delta14c", "year") if given[name] is None]
+    if given["zone"] is None and any(given.get(name) is None for name in ("lat", "lon")):
+        missing.append("zone (or lat and lon)" if table else "zone")
+    if missing:
+        where = "the table has no column" if table else "missing:"
+        raise InputError(f"{where} {', '.join(missing)}; expected delta14c, year, zone, and optionally sigma")
+
+
+def _common_index(given: dict[str, Any]) -> pd.Index[Any] | None:
+    """The index of the Series among values; none where there is no Series."""
+    known = {name: value.index for name, value in given.items() if isinstance(value, pd.Series)}
+    first = next(iter(known), "")
+    for name, index in known.items():
+        if not index.equals(known[first]):
+            raise InputError(
+                f"{name} and {first} have different indexes, so their layers cannot be matched; take both from one "
+                f"table, or reindex: {name}.reindex({first}.index)"
+            )
+    return known.get(first)
+
+
+def _values(name: str, value: Any) -> NDArray[Any]:
+    """One value a layer."""
+    array = np.atleast_1d(np.asarray(value, str if name == "zone" else None))
+    if array.ndim > 1:
+        raise InputError(f"{name} has the shape {array.shape}; expected one value a layer")
+    if name == "zone":
+        return array
+    if array.dtype.kind in "mM":
+        raise InputError(f"{name} holds dates or durations; expected numbers, as 2005.5 for the middle of 2005")
+    try:
+        return array.astype(float)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{name} holds a value that is no number ({reason_of(error)})") from None
+
+
+def _zones(lat: NDArray[np.float64], lon: NDArray[np.float64], measured: NDArray[np.bool_]) -> NDArray[np.str_]:
+    """Zones of places."""
+    for name, value, low, high in (("lat", lat, -90, 90), ("lon", lon, -180, 360)):
+        wrong = measured & ~((value >= low) & (value <= high))
+        if wrong.any():
+            raise InputError(f"{name} is {value[wrong][0]:g}; expected {low} to {high}")
+    return zone_of(np.where(measured, lat, 0.0), np.where(measured, lon, 0.0))
+
+
+def _blanked(result: xr.Dataset, measured: NDArray[np.bool_]) -> xr.Dataset:
+    """Results without those of layers that have no measurement."""
+    import xarray as xr
+
+    here = xr.DataArray(measured, dims="layer")
+    blank: dict[Any, Any] = {"n_modes": 0, "mode_probability": 0.0, "unexplained": False}
+    return result.assign({name: v.where(here, blank.get(name, np.nan)) for name, v in result.data_vars.items()})
 
 
 def summarise_density(density: NDArray[np.float64], log_k: NDArray[np.float64]) -> xr.Dataset:

@@ -32,6 +32,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..constants import BIOMES, LAYER_NAMES, LAYERS
 from .components import Components
+from .spread import divided_spread, half_normal
 
 if TYPE_CHECKING:
     import pymc as pm
@@ -153,14 +154,16 @@ class RootRecords:
 
         scale = {name: s for name, (s, _) in PRIORS.items()}
         with pm.Model(coords={"depth": list(DEPTHS)}) as model:
-            biome_sd = pm.HalfNormal("biome_sd", scale["biome_sd"], dims="depth")
+            biome_sd = half_normal("biome_sd", scale["biome_sd"], dims="depth")
+            scales = (scale["site_sd"], scale["profile_sd"])
             covariances = []
-            for kind in ("site", "profile"):
-                sd = pm.HalfNormal(f"{kind}_sd", scale[f"{kind}_sd"], dims="depth")
+            for kind, sd in zip(
+                ("site", "profile"), divided_spread(("site_sd", "profile_sd"), scales, "depth"), strict=True
+            ):
                 half = pm.Beta(f"{kind}_correlation_half", 2.0, 2.0)
                 correlation = pm.Deterministic(f"{kind}_correlation", 2 * half - 1)
                 covariances.append((sd[0] ** 2, correlation * sd[0] * sd[1], sd[1] ** 2))
-            kappa = pm.HalfNormal("extrapolation_sd", scale["extrapolation_sd"])
+            kappa = half_normal("extrapolation_sd", scale["extrapolation_sd"])
 
             def by_unit(values: Any) -> Any:
                 return pt.zeros(len(self.unit_ids))[self.unit].inc(values)

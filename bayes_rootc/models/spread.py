@@ -26,18 +26,23 @@ a spacing of at most the posterior's standard deviation, which with n effects is
 """
 
 
+SIGNED = "_signed"
+"""Ends the name of a variable whose absolute value is a spread."""
+
+
 class UnknownSpread(dist.Distribution):
     """Of n effects, Normal(0, s), log s ~ Normal(location, scale); value (…, n).
 
     Parameters
     ----------
-    location, scale : of log s. size : n. batch : shape of the sets of effects, each with a spread of its own.
+    location, scale : of log s. size : n. batch : shape of the sets of effects, each with a spread of its own. known :
+    1 for effects whose spread is known, at the median of its prior; 0 otherwise; may be traced.
     """
 
     support = dist.constraints.real_vector
 
-    def __init__(self, location: float, scale: float, size: int, batch: tuple[int, ...] = ()):
-        self.location, self.scale = location, scale
+    def __init__(self, location: float, scale: float, size: int, batch: tuple[int, ...] = (), known: Any = 0.0):
+        self.location, self.scale, self.known = location, scale, known
         super().__init__(batch_shape=batch, event_shape=(size,))
 
     def sample(self, key: Array, sample_shape: tuple[int, ...] = ()) -> Array:
@@ -51,7 +56,9 @@ class UnknownSpread(dist.Distribution):
         size = value.shape[-1]
         z, step = np.linspace(-REACH, REACH, NODES, retstep=True)
         terms = _exponent(jnp, (value**2).sum(axis=-1), size, self.location, self.scale, z)
-        return logsumexp(terms, axis=-1) + np.log(step) - 0.5 * (size + 1) * np.log(2 * np.pi)
+        unknown = logsumexp(terms, axis=-1) + np.log(step) - 0.5 * (size + 1) * np.log(2 * np.pi)
+        known = dist.Normal(0.0, np.exp(self.location)).log_prob(value).sum(axis=-1)
+        return jnp.where(self.known > 0, known, unknown)
 
 
 def draw_spread(
@@ -70,3 +77,57 @@ def _exponent(xp: Any, squares: Any, size: int, location: float, scale: float, z
     """Log of prior times likelihood at log s = location + scale z, but for a constant: (…, node)."""
     log_spread = location + scale * z
     return -0.5 * z**2 - size * log_spread - 0.5 * xp.exp(-2 * log_spread) * squares[..., None]
+
+
+def half_normal(name: str, scale: Any, *, dims: str | None = None) -> Any:
+    """A half-normal standard deviation in a PyMC model, sampled as the absolute value of a normal variable.
+
+    On the log scale, where PyMC would sample it, a spread that may be zero has an endless left tail, which trajectories
+    explore slowly. With a sign the tail is gone: both signs say the same, and the density is smooth across zero.
+
+    Parameters
+    ----------
+    name : str
+        Name of the spread; the variable that is sampled is called after it, with `SIGNED`.
+    scale : float or array
+        Scale of the half-normal prior.
+    dims : str, optional
+        Dimension of the spread in the PyMC model.
+
+    Returns
+    -------
+    PyMC deterministic, >= 0
+    """
+    import pymc as pm
+
+    return pm.Deterministic(name, abs(pm.Normal(name + SIGNED, 0.0, scale, dims=dims)), dims=dims)
+
+
+def divided_spread(names: tuple[str, str], scales: tuple[float, float], dims: str) -> tuple[Any, Any]:
+    """Two independent half-normal spreads in a PyMC model, of which data know the sum of squares better than its parts.
+
+    The posterior of two such spreads lies along an arc. They are sampled as its radius, which has a Rayleigh prior, and
+    the place on it, uniform in angle: the priors of the spreads are exactly half-normal.
+
+    Parameters
+    ----------
+    names : tuple of str
+        Names of the spreads.
+    scales : tuple of float
+        Scale of the half-normal prior of each.
+    dims : str
+        Dimension of the spreads in the PyMC model.
+
+    Returns
+    -------
+    tuple of two PyMC deterministics, >= 0
+    """
+    import pymc as pm
+    import pytensor.tensor as pt
+
+    radius = pm.Weibull(f"{'_and_'.join(names)}_radius", alpha=2.0, beta=np.sqrt(2.0), dims=dims)
+    place = pm.Normal(f"{'_and_'.join(names)}_place", 0.0, 1.0, dims=dims)
+    angle = np.pi / 4 * (1 + pt.erf(place / np.sqrt(2)))
+    parts = (scales[0] * radius * pt.cos(angle), scales[1] * radius * pt.sin(angle))
+    first, second = (pm.Deterministic(n, part, dims=dims) for n, part in zip(names, parts, strict=True))
+    return first, second

@@ -23,8 +23,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro
@@ -82,7 +84,7 @@ class TurnoverModel:
     error: Literal["student", "normal"] = "student"
     pool_spread: float = 0.0
     grid: int = 180
-    refine: float = 1.0
+    refine: float = 0.7
 
     @property
     def student(self) -> bool:
@@ -210,7 +212,7 @@ def turnover_model(
     biomes: tuple[int, ...],
     *,
     student: bool,
-    known_spread: bool = False,
+    known_spread: Any = 0.0,
 ) -> None:
     """The NumPyro model of the hyperparameters; without blocks, their prior. Other arguments : of `hyperparameters`."""
     sample = hyperparameters(n_components, biomes, student=student, known_spread=known_spread)
@@ -218,13 +220,59 @@ def turnover_model(
         numpyro.factor("layers", sum(p.sum() for p in log_likelihood(sample, blocks, log_k, student=student)))
 
 
+EFFECTS = {"biome_effect": "biome_sd", "slope_effect": "slope_sd", "coefficient": "coefficient_sd"}
+"""Effects whose spreads are summed out, and the names of the spreads."""
+
+
+def prior_medians(n_components: int, biomes: tuple[int, ...]) -> dict[str, Any]:
+    """Median of what `hyperparameters` samples, by name: where a search for the mode starts."""
+    have = len(biomes)
+    shapes: dict[str, tuple[int, ...]] = {"misfit_biome": (N_BIOMES,), "misfit_period": (len(PERIODS),)}
+    shapes |= {"log_profile_scale": (have,)}
+    medians: dict[str, Any] = {
+        name: np.full(shapes.get(name, ()), location if family == "normal" else np.exp(location))
+        for name, ((location, _), family, _) in PRIORS.items()
+        if name not in (*EFFECTS.values(), "log_misfit")
+    }
+    medians |= {name: np.zeros(shapes[name]) for name in ("misfit_biome", "misfit_period")} | {"misfit_depth": 0.0}
+    effects = {"biome_effect": (have,), "slope_effect": (2, have), "coefficient": (n_components,)}
+    return medians | {name: np.zeros(shape) for name, shape in effects.items()}
+
+
+def prior_draws(
+    n_components: int, biomes: tuple[int, ...], count: int, rng: np.random.Generator, *, student: bool
+) -> dict[str, NDArray[np.float64]]:
+    """Draws from the prior, of what `hyperparameters` samples and of what follows from it: (draw, …)."""
+
+    def draw(prior: str, shape: tuple[int, ...]) -> NDArray[np.float64]:
+        (location, scale), family, _ = PRIORS[prior]
+        value = location + scale * rng.standard_normal((count, *shape))
+        return value if family == "normal" else np.exp(value)
+
+    sites = {}
+    for name, median in prior_medians(n_components, biomes).items():
+        shape = np.shape(median)
+        if name in EFFECTS:
+            sites[name] = draw(EFFECTS[name], (*shape[:-1], 1)) * rng.standard_normal((count, *shape))
+        else:
+            sites[name] = draw("log_misfit" if name.startswith("misfit") else name, shape)
+
+    def everything(site: dict[str, Array]) -> dict[str, Array]:
+        model = numpyro.handlers.substitute(partial(hyperparameters, student=student), data=site)
+        trace = numpyro.handlers.trace(model).get_trace(n_components, biomes)
+        return {name: found["value"] for name, found in trace.items()}
+
+    with jax.enable_x64(True):
+        return {name: np.asarray(value) for name, value in jax.jit(jax.vmap(everything))(sites).items()}
+
+
 def hyperparameters(
-    n_components: int, biomes: tuple[int, ...], *, student: bool, known_spread: bool = False
+    n_components: int, biomes: tuple[int, ...], *, student: bool, known_spread: Any = 0.0
 ) -> dict[str, Any]:
     """Draws the hyperparameters from their priors, but for the spreads of effects, which are summed out.
 
     Only `biomes` (1–9, those with layers) are sampled; the effects of the others stand at 0, to be drawn afterwards, as
-    are the spreads (`complete`). known_spread : at its prior's median; the effects are then Normal.
+    are the spreads (`complete`). known_spread : 1 puts them at the median of their prior; the effects are then Normal.
     """
     have = np.array(biomes) - 1
 
@@ -234,9 +282,7 @@ def hyperparameters(
 
     def effects(name: str, spread: str, size: int, batch: tuple[int, ...] = ()) -> Array:
         location, scale = PRIORS[spread][0]
-        if known_spread:
-            return numpyro.sample(name, dist.Normal(0.0, np.exp(location)).expand([*batch, size]).to_event())
-        return numpyro.sample(name, UnknownSpread(location, scale, size, batch).to_event())
+        return numpyro.sample(name, UnknownSpread(location, scale, size, batch, known_spread).to_event())
 
     s: dict[str, Any] = {"mean_log_k": numpyro.sample("mean_log_k", prior("mean_log_k"))}
     slopes = [numpyro.sample(name, prior(name)) for name in ("slope_log", "slope_linear")]

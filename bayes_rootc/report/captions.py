@@ -284,7 +284,7 @@ def _learners(results: Results, target: str) -> str:
 
 def _reliability(results: Results) -> str:
     scores = results.table("learners")
-    forest = scores[(scores["learner"] == POSTERIOR_FOREST) & (scores["split"] == "spatial")]
+    forest = scores[(scores["learner"] == POSTERIOR_FOREST) & (scores["split"] == "spatial")].set_index("target")
     text = ", ".join(
         f"{TARGETS.get(str(target), target)} {number(100 * c)} %" for target, c in forest["coverage95"].items()
     )
@@ -322,15 +322,18 @@ def _predictive(results: Results) -> str:
 
 
 def _drivers(results: Results) -> str:
-    found = [pick(results.table(f"drivers_{n}_summary"), quantity=R_SQUARED) for n in ("ibulk", "iroot")]
-    bulk, root = (posterior(row, percent=True) if row is not None else "–" for row in found)
-    share = pick(results.table("allocation_biome"), biome="all")
+
+    def row(table: str, **conditions: str) -> str:
+        found = pick(results.table(table), **conditions) if results.has(table) else None  # few records: not fitted
+        return posterior(found, percent=True) if found is not None else "–"
+
+    bulk, root = (row(f"drivers_{name}_summary", quantity=R_SQUARED) for name in ("ibulk", "iroot"))
     return (
         "Change of log I_root, of log I_bulk and of the log odds of f_BNPP for one standard deviation of a principal "
         "component of climate, soil or topography (for I_bulk also of a layer's top and bottom), by biome; number of "
         "records in brackets. Grey: the 95 % interval spans 0; blank: no records. Biomes' own coefficients explain "
         f"{bulk} of what varies in I_bulk, and {root} in I_root. f_BNPP over all sites: "
-        f"{posterior(share, percent=True) if share is not None else '–'}."
+        f"{row('allocation_biome', biome='all')}."
     )
 
 

@@ -12,7 +12,7 @@ from ..constants import INTERVAL
 from ..mapping.draw import frame_map, project
 from ..mapping.regressors import ENSEMBLE, LEARNERS, POSTERIOR_FOREST, QUANTILE_FOREST
 from .results import Results
-from .style import FLUX_COLOURS, AxesArray, letter, new_figure, save, styled
+from .style import FLUX_COLOURS, AxesArray, apart, letter, new_figure, save, styled
 
 TITLES = {"iroot": "log I_root", "ibulk": "log I_bulk per cm", "f_bnpp": "log odds of f_BNPP"}
 SPLITS = {"site": "sites held out", "spatial": "regions held out"}
@@ -53,12 +53,12 @@ def figure_learners(results: Results, target: str) -> Figure:
 
     target : `iroot`, `ibulk` or `f_bnpp`.
     """
-    held_out, scores = results.table("learners_held_out"), results.table("learners")
+    held_out, scores = results.table("learners_held_out"), results.table("learners", "concordance")
     fig = new_figure(9.0)
     fig.suptitle(TITLES[target], fontsize=9)
     axes = fig.subplots(4, 3, sharex=True, sharey=True)
     here = held_out[held_out["target"] == target]
-    limits = np.quantile(here["observed"], [0.001, 0.999])
+    limits = np.array(apart(*np.quantile(here["observed"], [0.001, 0.999])))
     limits += np.array([-0.05, 0.05]) * np.ptp(limits)
     alpha = float(np.clip(800 / max(len(here) / len(SHOWN), 1), 0.1, 0.6))
     for number, (split, learner) in enumerate((split, learner) for split in SPLITS for learner in SHOWN):

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from ..constants import BIOMES, INTERVAL
 from ..models.regression import INTERCEPT
 from ..models.root_depth import DEPTHS
+from ..netcdf import open_tree
 from .regression_tables import ALL_BIOMES, R_SQUARED
 from .results import Results
 from .style import BIOME_LABELS, FLUX_LABELS, WIDTH, AxesArray, letter, new_figure, parts_of, save, styled
@@ -34,6 +35,14 @@ TITLES = {
     "allocation": "logit of f_BNPP",
     "root_depth": "log10 of D50 (cm)",
 }
+
+COMMANDS = {
+    "drivers_iroot": "drivers",
+    "drivers_ibulk": "drivers",
+    "allocation": "allocation",
+    "root_depth": "root-depth",
+}
+"""Which `bayes-rootc fit` makes them."""
 
 
 def explained(results: Results) -> list[str]:
@@ -160,7 +169,8 @@ def save_regression_figures(results: Results, *, simulated: bool) -> None:
         path = results.out / "posterior" / f"{name}.nc"
         if not path.exists():
             continue
-        with xr.open_datatree(path, engine="h5netcdf") as tree:
+        means = ("slope", "biome_mean") if name == "root_depth" else ("mean", "by_biome")
+        with open_tree(path, {"posterior": means, "components": ()}, command=f"fit {COMMANDS[name]}") as tree:
             if tree["components"].sizes.get("component"):
                 keep(f"{name}_forest", figure_forest(tree, name))
             keep(f"{name}_ridge", figure_ridge(tree, name))

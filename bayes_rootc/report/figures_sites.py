@@ -26,6 +26,7 @@ from .style import (
     SITE_COLOURS,
     SITE_LABELS,
     SITE_MARKERS,
+    apart,
     draw_boxes,
     draw_density,
     draw_intervals,
@@ -204,7 +205,7 @@ def figure_held_out(results: Results) -> Figure:
         logistic, values = target == "f_bnpp", held[held["target"] == target]
         back = expit if logistic else np.exp
         everything = back(values[["observed", "mean"]].to_numpy())
-        limits = (0.0, 1.0) if logistic or not len(values) else tuple(np.quantile(everything, [0.001, 0.999]))
+        limits = (0.0, 1.0) if logistic or not len(values) else apart(*np.quantile(everything, [0.001, 0.999]))
         for row, (split, title) in enumerate({"site": "held-out sites", "spatial": "held-out regions"}.items()):
             ax = axes[row, column]
             part, score = values[values["split"] == split], pick(scores, target=target, split=split)

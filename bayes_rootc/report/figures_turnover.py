@@ -44,7 +44,10 @@ DEPTH_BINS = np.array([0, 5, 10, 15, 20, 30, 40, 50, 60, 80, 100, 125, 150, 200.
 @styled
 def figure_turnover(results: Results) -> Figure:
     """Age by depth and biome; coefficients of the covariates; spreads beside their priors; prior → posterior → data."""
-    ages, population, tree = results.table("turnover_ages"), results.table("turnover_population"), results.turnover
+    ages, population = results.table("turnover_ages"), results.table("turnover_population")
+    sampled = results.turnover["posterior"].to_dataset().data_vars
+    shown = [name for name in SPREADS if name in sampled]
+    tree = results.require_turnover({"prior": shown, "prior_predictive": ["delta14c"]})
     fig = new_figure(6.4)
     (a, b), (c, d) = fig.subplots(2, 2)
     letter(a, "a", "median age by depth and biome")
@@ -77,7 +80,6 @@ def figure_turnover(results: Results) -> Figure:
 
     letter(c, "c", "spreads: prior (grey) and posterior")
     posterior, prior = (tree[g].to_dataset() for g in ("posterior", "prior"))
-    shown = [name for name in SPREADS if name in posterior]
     for row, name in enumerate(shown):
         for draws, colour, width in ((prior[name], GREY, 4.0), (posterior[name], BLUE, 2.0)):
             low, middle, high = np.quantile(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,52 +13,16 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
-from ..constants import MAP_FOREST
+from ..constants import LAYER_NAMES, MAP_FOREST, PROFILE_NAME
 from ..data.atmosphere import Atmosphere
 from ..data.covariates import CovariateStack
 from ..data.tables import reason_of
 from ..errors import InputError
 from ..mapping.draw import Basemap
+from ..netcdf import open_dataset, open_tree, require
+from .contents import MAP_VARIABLES, SETTINGS, TABLE_COLUMNS, TURNOVER_VARIABLES
 
-TABLES = (
-    "checks",
-    "layers",
-    "turnover_population",
-    "turnover_ages",
-    "turnover_ppc",
-    "turnover_misfit",
-    "turnover_held_out",
-    "turnover_cv",
-    "turnover_sbc_ranks",
-    "turnover_prehistory",
-    "ibulk_profiles",
-    "learners",
-    "held_out",
-    "learners_held_out",
-    "learners_importance",
-    "variograms",
-    "iloss_estimates",
-    "iloss_letters",
-    "turnover_factor",
-    "sites",
-    "npp_sites",
-    "summary_global",
-    "summary_biome",
-    "summary_depth",
-    "map_totals",
-    "drivers_iroot",
-    "drivers_iroot_summary",
-    "drivers_ibulk",
-    "drivers_ibulk_summary",
-    "allocation",
-    "allocation_summary",
-    "allocation_biome",
-    "root_depth",
-    "root_shares",
-    "stock_sources",
-    "paper_comparison",
-    "diagnostics",
-)
+TURNOVER = "posterior/turnover.nc"
 
 
 @dataclass(frozen=True)
@@ -97,6 +61,8 @@ class Results:
         except (ValueError, TypeError, RecursionError) as error:
             raise InputError(f"not valid JSON ({reason_of(error)})", file=path) from None
         lacking = [key for key in ("settings", "seed", "versions", "input_sha256") if key not in record]
+        if not lacking:
+            lacking = [f"settings.{key}" for key in SETTINGS if key not in record["settings"]]
         if lacking:
             raise InputError(f"has no `{lacking[0]}`: not the record of a run", file=path)
         return record
@@ -106,23 +72,40 @@ class Results:
         """Whether the data were those of the demo world."""
         return bool(self.run.get("simulated", False))
 
-    def table(self, name: str) -> pd.DataFrame:
+    def table(self, name: str, *columns: str) -> pd.DataFrame:
         """A table by its name without ending. Do not write into it: it is shared.
+
+        Parameters
+        ----------
+        name : str
+            Any `tables/NAME.csv` of the folder.
+        *columns : str
+            Columns that it must have, besides those that figures and report always read of it.
 
         Raises
         ------
-        InputError : the run has not written it, it is not readable, or no run writes a table of that name.
+        InputError
+            There is no such table, it is not readable, or it lacks a column.
         """
-        if name not in TABLES:
-            raise InputError(f"`{name}` is not a table of a run, choose from {', '.join(TABLES)}")
+        path, needed = self.out / "tables" / f"{name}.csv", TABLE_COLUMNS.get(name, [])
         if name not in self._tables:
-            path = self.path(f"tables/{name}.csv")
+            there = sorted(table.stem for table in (self.out / "tables").glob("*.csv"))
+            if name not in there:
+                close = get_close_matches(name, there, n=5, cutoff=0.5)
+                listed = ", ".join([*close, *(other for other in there if other not in close)])
+                choose = f" choose one of {listed}, or" if listed else ""
+                text = f"not found in the output folder;{choose} let `bayes-rootc run` finish first"
+                raise InputError(text, file=path)
             try:
                 self._tables[name] = pd.read_csv(path)
             except pd.errors.EmptyDataError:
-                self._tables[name] = pd.DataFrame()  # written without rows: there was nothing to tell
+                self._tables[name] = pd.DataFrame(columns=needed)  # written without rows: there was nothing to tell
             except (pd.errors.ParserError, UnicodeDecodeError) as error:
                 raise InputError(f"not a readable CSV table ({error})", file=path) from None
+        lacking = [column for column in (*needed, *columns) if column not in self._tables[name]]
+        if lacking:
+            text = f"lacks the column {', '.join(lacking)}: not as `bayes-rootc run` writes it; run that again"
+            raise InputError(text, file=path)
         return self._tables[name]
 
     def has(self, *names: str) -> bool:
@@ -165,19 +148,28 @@ class Results:
     def maps(self) -> xr.Dataset:
         """`maps/maps.nc`, lazily: (layer, lat, lon)."""
         path = self.path("maps/maps.nc")
-        with _readable(path):
-            maps = xr.open_dataset(path, engine="h5netcdf")
-        if not {"layer", "lat", "lon"} <= set(maps.dims):
+        maps = open_dataset(path, ("layer", "lat", "lon", *MAP_VARIABLES), command="map")
+        absent = [layer for layer in (*LAYER_NAMES, PROFILE_NAME) if layer not in maps["layer"].values.astype(str)]
+        if absent:
             maps.close()
-            raise InputError("has no layer, lat and lon: not made by `bayes-rootc map`", file=path)
+            raise InputError(f"lacks the layer {', '.join(absent)} cm: not made by `bayes-rootc map`", file=path)
         return maps
 
     @cached_property
     def turnover(self) -> xr.DataTree:
         """`posterior/turnover.nc`: draws of log k, replicated and observed Δ14C of every layer."""
-        path = self.path("posterior/turnover.nc")
-        with _readable(path):
-            return xr.open_datatree(path, engine="h5netcdf")
+        return open_tree(self.path(TURNOVER), TURNOVER_VARIABLES, command="fit turnover")
+
+    def require_turnover(self, needed: Mapping[str, Iterable[str]]) -> xr.DataTree:
+        """The same, if it has these variables, by group.
+
+        Raises
+        ------
+        InputError
+            It lacks one.
+        """
+        require(self.turnover, needed, self.path(TURNOVER), command="fit turnover")
+        return self.turnover
 
     def close(self) -> None:
         """Closes the NetCDF files, so that another run may replace them."""
@@ -196,11 +188,3 @@ class Results:
         if not path.is_file():
             raise InputError("not found in the output folder; let `bayes-rootc run` finish first", file=path)
         return path
-
-
-@contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, ValueError) as error:
-        raise InputError(f"not a readable NetCDF file ({reason_of(error)})", file=path) from None

@@ -149,6 +149,14 @@ def flux_axis(*fluxes: str) -> str:
     return f"{', '.join(FLUX_LABELS[f] for f in fluxes)} ({FLUX_UNIT})"
 
 
+def apart(low: float, high: float) -> tuple[float, float]:
+    """Limits of an axis; where they are equal, as of values that do not vary, a little about them."""
+    if high - low > 1e-9 * max(abs(low), abs(high)):
+        return float(low), float(high)
+    pad = 0.1 * abs(low) or 0.1
+    return float(low) - pad, float(high) + pad
+
+
 def draw_density(
     ax: Axes, values: NDArray, *, colour: str, label: str = "", log: bool = False, line: str = "-", fill: bool = True
 ) -> None:

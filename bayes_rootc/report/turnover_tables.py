@@ -11,6 +11,7 @@ from ..constants import BIOMES, LAYER_NAMES
 from ..inference.sampling import summarise, summary_columns
 from ..inference.turnover import LayerDraws, TurnoverFit
 from ..inference.turnover_checks import DEPTH_CLASSES
+from ..mapping.learners import r_squared
 from ..models.turnover import PERIODS, depth_functions, profile_quantile
 from .tables import profile_mean_age
 
@@ -178,6 +179,6 @@ def harmonisation_score(table: pd.DataFrame) -> dict[str, object]:
     """Row of `paper_comparison.csv`: R² (log scale) of the forest that harmonises, on the layers that taught it."""
     covered = table[(table["source"] == "measured layers") & table["learner_median"].notna()]
     y, x = (np.log(covered[f"{c}_median"]) for c in ("ibulk", "learner"))
-    r2 = float(1 - ((y - x) ** 2).sum() / ((y - y.mean()) ** 2).sum())
+    r2 = r_squared(y.to_numpy(), x.to_numpy())
     note = f"{len(covered)} standard layers that measurements cover; not held out, log scale"
     return {"quantity": "R² of the forest that harmonises I_bulk", "unit": "1", "paper": 0.95, "ours": r2, "note": note}

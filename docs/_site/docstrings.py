@@ -1,13 +1,14 @@
 """Docstrings of the package in the form that the API reference reads.
 
-Ours say `name : meaning`, several names one after another where they are short. NumPy's form wants the meaning on lines
-of its own; what stands after the colon it takes for a type. Types are in the signatures.
+Many of ours say `name : meaning`, several names one after another where they are short. NumPy's form wants the meaning
+on lines of its own; what stands after the colon it takes for a type. Sections that are in NumPy's form already stay.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection
+from itertools import pairwise
 from typing import Any
 
 from griffe import Attribute, Class, Extension, Function, Object
@@ -15,6 +16,8 @@ from griffe import Attribute, Class, Extension, Function, Object
 NAMES = r"[A-Za-z_]\w*(?:, [A-Za-z_]\w*)*"
 ITEM = re.compile(rf"(?:^|(?<=[.;] )|(?<=\n))({NAMES}) : ")
 HEADER = re.compile(r"^(Parameters|Attributes|Returns|Raises|Examples|Notes)\n-{3,}$", re.MULTILINE)
+FULL = 100
+"""A line of running text is at least this long before it goes on in the next one."""
 
 
 class PlainNames(Extension):
@@ -42,6 +45,8 @@ def rewritten(text: str, names: Collection[str], *, of_class: bool) -> str:
     out = [_with_section(introduction, names, "Attributes" if of_class else "Parameters")]
     for title, body in zip(sections[::2], sections[1::2], strict=True):
         match title:
+            case _ if _is_numpy(body):
+                pass
             case "Parameters":
                 body = _items(body, names)
             case "Attributes" | "Raises":
@@ -50,6 +55,12 @@ def rewritten(text: str, names: Collection[str], *, of_class: bool) -> str:
                 body = _returned(body)
         out.append(_section(title, body))
     return "\n\n".join(part for part in out if part)
+
+
+def _is_numpy(body: str) -> bool:
+    """Whether each name is on a line of its own, with its meaning indented below: a line that ends early."""
+    heads = [(a, b) for a, b in pairwise(body.splitlines()) if a[:1].strip() and b.startswith("    ")]
+    return bool(heads) and all(len(a) + len(b.split()[0]) < FULL for a, b in heads)
 
 
 def _section(title: str, body: str) -> str:

@@ -4,23 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.stats import norm
 
 from bayes_rootc.benchmark import scores
-
-
-def test_crps_is_that_of_the_normal():
-    """Closed form (Gneiting & Raftery 2007); members are quantiles of the normal, so only their number errs."""
-    members, at = 4000, np.array([-1.0, 0.3, 2.0])
-    r = norm.ppf((np.arange(members) + 0.5) / members)
-    want = at * (2 * norm.cdf(at) - 1) + 2 * norm.pdf(at) - 1 / np.sqrt(np.pi)
-    np.testing.assert_allclose(scores.crps(at[:, None] - r), want, atol=2 / members)
-
-
-def test_crps_is_the_double_mean():
-    d = np.random.default_rng(1).normal(size=(4, 30))
-    brute = np.abs(d).mean(axis=1) - np.abs(d[:, :, None] - d[:, None]).mean(axis=(1, 2)) / 2
-    np.testing.assert_allclose(scores.crps(d), brute, rtol=1e-10)
 
 
 def test_draws_of_the_posterior_lie_inside_as_often_as_the_interval_says():

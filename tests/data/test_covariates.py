@@ -7,9 +7,10 @@ import pytest
 import rasterio
 from affine import Affine
 
+from bayes_rootc.constants import EARTH_RADIUS_KM
 from bayes_rootc.data.biomes import WWF_TO_BIOME, with_croplands, wwf_lookup
 from bayes_rootc.data.covariates import CovariateStack, great_circle_km
-from bayes_rootc.data.grid import EARTH_RADIUS_KM, MapGrid
+from bayes_rootc.data.grid import MapGrid
 from bayes_rootc.errors import InputError
 
 CATEGORIES = list(WWF_TO_BIOME)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import arviz as az
 import jax
 import jax.numpy as jnp
@@ -16,9 +14,12 @@ from scipy.stats import norm
 from bayes_rootc.inference.nuts import MAX_ROUNDS, MORE_DRAWS, Nuts
 from bayes_rootc.models.spread import UnknownSpread, draw_spread
 
+TRACED: list[int] = []
+
 
 def conjugate(y) -> None:
     """A normal mean with a normal prior, and a positive quantity beside it."""
+    TRACED.append(0)
     mean = numpyro.sample("mean", dist.Normal(0.0, 2.0))
     numpyro.sample("size", dist.LogNormal(1.0, 0.5))
     numpyro.deterministic("twice", 2 * mean)
@@ -31,7 +32,7 @@ def run():
     with jax.enable_x64(True):
         data = (jnp.asarray(y),)
     sampler = Nuts(conjugate, data, tune=200)
-    return y, sampler, data, sampler.run(data, seed=1, draws=500)
+    return y, sampler, data, sampler.run(data, seed=1, draws=500)[:2]
 
 
 def test_moments_are_those_of_the_conjugate_posterior(run):
@@ -56,7 +57,7 @@ def test_more_is_drawn_while_it_is_not_enough(run):
         seen.append(samples["mean"].shape[1])
         return len(seen) == 2
 
-    samples, stats = sampler.run(data, seed=1, draws=500, enough=enough)
+    samples, stats, _ = sampler.run(data, seed=1, draws=500, enough=enough)
     both = 500 + MORE_DRAWS
     assert seen == [500, both] and samples["mean"].shape == stats["diverging"].shape == (4, both)
     np.testing.assert_array_equal(samples["mean"][:, :500], first["mean"])
@@ -69,19 +70,36 @@ def test_it_serves_other_data_of_the_shape_without_compiling_again(run):
     y, sampler, _, _ = run
     with jax.enable_x64(True):
         other = (jnp.asarray(y + 10),)
-    compiled = sampler._advance._cache_size()
-    samples, _ = sampler.run(other, seed=2, draws=100)
-    assert sampler._advance._cache_size() == compiled
+    traced = len(TRACED)
+    samples, *_ = sampler.run(other, seed=2, draws=500)
+    assert len(TRACED) == traced  # the model was not looked at again
     assert samples["mean"].mean() > 8
+
+
+def test_the_same_seed_gives_the_same_draws_whatever_the_threads(run, monkeypatch):
+    _, sampler, data, (first, _) = run
+    monkeypatch.setattr("os.cpu_count", lambda: 1)
+    again = sampler.run(data, seed=1, draws=500)[0]
+    np.testing.assert_array_equal(again["mean"], first["mean"])
+    other = sampler.run(data, seed=2, draws=500)[0]
+    assert not np.isin(other["mean"], first["mean"]).any()
+
+
+def test_chains_go_on_where_they_stood(run):
+    _, sampler, data, _ = run
+    place = sampler.locate(data)
+    first = sampler.run(data, place, seed=1, draws=100)
+    again = sampler.run(data, place, seed=3, draws=500, starts=first.ends)
+    assert first.ends.shape == (4, 2) and not np.isin(again.samples["mean"], first.samples["mean"]).any()
+    assert float(az.rhat(again.samples["mean"])) < 1.02
 
 
 PRIOR = float(np.log(0.3)), 0.6
 
 
-def hierarchy(y, *, known_spread: bool = False) -> None:
+def hierarchy(y, *, known_spread=0.0) -> None:
     """Effects that are known less well than their spread lets them vary."""
-    prior = dist.Normal(0.0, np.exp(PRIOR[0])).expand([len(y)]) if known_spread else UnknownSpread(*PRIOR, len(y))
-    effect = numpyro.sample("effect", prior.to_event() if known_spread else prior)
+    effect = numpyro.sample("effect", UnknownSpread(*PRIOR, len(y), known=known_spread))
     numpyro.factor("data", dist.Normal(effect, 1.0).log_prob(y).sum())
 
 
@@ -90,9 +108,9 @@ def test_effects_of_unknown_spread_have_their_exact_posterior():
     y = np.array([1.1, -0.9, 0.4, -0.3, 0.8, -1.2, 0.2, 2.5])
     with jax.enable_x64(True):
         data = (jnp.asarray(y),)
-    sampler = Nuts(hierarchy, data, tune=200, near=partial(hierarchy, known_spread=True))
+    sampler = Nuts(hierarchy, data, tune=200, known_spread=True)
     place = sampler.locate(data)
-    samples, stats = sampler.run(data, place, seed=1, draws=1000)
+    samples, stats, _ = sampler.run(data, place, seed=1, draws=1000)
     effect = samples["effect"].reshape(-1, len(y))
 
     log_s = np.linspace(-6, 3, 2001)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 
-from bayes_rootc.mapping.applicability import Applicability
+from bayes_rootc.errors import InputError
+from bayes_rootc.mapping.applicability import LEAST_THRESHOLD, Applicability
 
 IMPORTANCE = np.array([2.0, 0.5, 0.0, -0.1])
 
@@ -66,3 +69,48 @@ def test_a_constant_predictor_is_harmless():
     X = np.column_stack([np.arange(30.0), np.full(30, 3.0)])
     area = Applicability.fit(X, [1.0, 1.0], np.arange(30) % 3)
     assert np.isfinite(area.dissimilarity(X + 1)).all()
+
+
+@pytest.mark.parametrize("importance", [[0.0, 0, 0, 0], [-0.1, -2, 0, -1], [np.nan] * 4])
+def test_to_a_flat_learner_all_predictors_matter_alike(trained, importance):
+    X, fold, _ = trained
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        flat = Applicability.fit(X, importance, fold)
+    alike = Applicability.fit(X, np.ones(4), fold)
+    new = X[:20] + 0.3
+    np.testing.assert_array_equal(flat.dissimilarity(new), alike.dissimilarity(new))
+    assert flat.threshold == alike.threshold and flat.inside(X).all()
+    assert not flat.inside(X[:1] + np.array([0, 0, 99, 0]))[0]
+
+
+@pytest.mark.parametrize("value", [0.1, 3.0, 1e8, 0.0])
+def test_training_data_that_are_all_alike_have_only_their_like_inside(value):
+    X = np.full((7, 3), value)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        area = Applicability.fit(X, [1.0, 0.0, 2.0], np.arange(7) % 3)
+        assert area.inside(X).all() and not area.inside(X + np.array([1.0, 0, 0])).any()
+    assert 0 < area.threshold < np.inf and np.isfinite(area.dissimilarity(X + 1)).all()
+
+
+def test_training_data_with_twins_in_other_folds_have_a_threshold():
+    X = np.repeat(np.random.default_rng(2).standard_normal((6, 2)), 2, axis=0)
+    area = Applicability.fit(X, [1.0, 1.0], np.arange(12) % 2)
+    assert area.threshold == LEAST_THRESHOLD and area.inside(X).all()
+    assert not area.inside(X + 0.01).any()
+    few_alone = np.concatenate([np.repeat(X, 4, axis=0), [[3.0, 3.0]]])  # the last has no twin
+    area = Applicability.fit(few_alone, [1.0, 1.0], np.arange(49) % 2)
+    assert area.threshold > 0.1 and area.inside(few_alone).all()
+
+
+def test_one_fold_is_refused():
+    with pytest.raises(InputError, match="the 9 training points are in one fold; expected 2 or more"):
+        Applicability.fit(np.random.default_rng(0).standard_normal((9, 2)), [1.0, 1.0], np.zeros(9))
+
+
+def test_five_points_are_enough():
+    """A forest of five sites cannot split, so that nothing has an importance."""
+    X = np.random.default_rng(1).standard_normal((5, 3))
+    area = Applicability.fit(X, np.zeros(3), np.arange(5))
+    assert area.inside(X).all() and not area.inside(X + 50).any()

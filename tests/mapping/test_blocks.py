@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 from sklearn.metrics.pairwise import haversine_distances
 
+from bayes_rootc.constants import EARTH_RADIUS_KM, KM_PER_DEGREE
+from bayes_rootc.data.covariates import great_circle_km
 from bayes_rootc.mapping.blocks import (
     BLOCK_KM,
     DEFAULT_BLOCK_KM,
-    EARTH_KM,
     Variogram,
     residual_variogram,
     spatial_blocks,
@@ -20,7 +23,7 @@ def field(range_km: float, nugget: float, n: int = 900, seed: int = 0):
     """A Gaussian field of unit sill with an exponential covariance, with noise, at places on two continents."""
     rng = np.random.default_rng(seed)
     lat, lon = rng.uniform(20, 50, n), rng.uniform(0, 60, n)
-    distance = EARTH_KM * haversine_distances(np.radians(np.c_[lat, lon]))
+    distance = EARTH_RADIUS_KM * haversine_distances(np.radians(np.c_[lat, lon]))
     covariance = np.exp(-3 * distance / range_km)
     value = np.linalg.cholesky(covariance + 1e-9 * np.eye(n)) @ rng.standard_normal(n)
     return lat, lon, value + np.sqrt(nugget) * rng.standard_normal(n)
@@ -90,7 +93,24 @@ def test_blocks_are_about_as_wide_as_high_everywhere(side):
     for label in rng.choice(block, 20):
         here = block == label
         if here.sum() > 50:
-            high = np.ptp(lat[here]) * EARTH_KM * np.pi / 180
-            wide = np.ptp(lon[here]) * EARTH_KM * np.pi / 180 * np.cos(np.radians(lat[here].mean()))
+            high = np.ptp(lat[here]) * EARTH_RADIUS_KM * np.pi / 180
+            wide = np.ptp(lon[here]) * EARTH_RADIUS_KM * np.pi / 180 * np.cos(np.radians(lat[here].mean()))
             assert high < side * 1.001 and wide < side * 1.15
     assert len(np.unique(spatial_blocks([90.0, -90.0, 0.0], [0.0, 180.0, -180.0], side))) == 3
+
+
+def test_a_degree_is_as_long_in_blocks_as_between_places():
+    assert great_circle_km(0, 0, np.array([1.0]), np.array([0.0]))[0] == pytest.approx(KM_PER_DEGREE, rel=1e-12)
+    edge = 500.0 / KM_PER_DEGREE - 90  # of the southernmost band of blocks of 500 km
+    south, north = spatial_blocks([edge - 1e-8, edge + 1e-8], [-180.0, -180.0], 500.0)
+    assert south != north
+
+
+def test_residuals_that_do_not_vary_have_no_range():
+    rng = np.random.default_rng(5)
+    lat, lon, X = rng.uniform(20, 50, 200), rng.uniform(0, 60, 200), rng.standard_normal((200, 3))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        flat = Variogram.fit(lat, lon, np.full(200, 0.3))
+        equal = residual_variogram(X, np.full((200, 1), np.log(3.0)), np.arange(200), lat, lon, seed=1)
+    assert np.isnan(flat.range_km) and flat.block_km == equal.block_km == DEFAULT_BLOCK_KM

@@ -29,6 +29,7 @@ from bayes_rootc.mapping.validation import (
     folds_of,
     learner_scores,
     learners_table,
+    permuted_rmse,
     tau_table,
 )
 
@@ -196,3 +197,23 @@ def test_scaling_of_the_spread_is_that_of_its_percentile_with_the_error_of_so_ma
     classes = table.loc["spatial"].index.get_level_values("class")
     assert {"inside", "0-10", BIOMES[1], BIOMES[2]} <= set(classes)
     assert not {"outside", BIOMES[3]} & set(classes)  # nothing, and four sites
+
+
+def test_what_does_not_vary_is_refused_or_has_no_score():
+    X = np.random.default_rng(0).standard_normal((60, 3))
+    with pytest.raises(
+        InputError, match=r"the response is the same in all 60 rows .* 1\.1\): there is nothing to comp"
+    ):
+        compare_learners(X, np.full((60, 2), 1.1), np.arange(60), np.arange(60), folds=5, seed=1)
+    mean = np.full(9, 1.1)
+    ends = {"p025": mean - 0.1, "p975": mean + 0.1, "pit": 0.5, "crps": 0.0}
+    scores = learner_scores(pd.DataFrame({"observed": mean, "mean": mean} | ends))
+    assert np.isnan(scores["r2"]) and np.isnan(scores["concordance"]) and scores["rmse"] == 0
+    np.testing.assert_array_equal(permuted_rmse(Constant(), X, np.full(60, 1.1), np.random.default_rng(1)), np.ones(3))
+
+
+class Constant:
+    """Predicts 1.1 everywhere."""
+
+    def predict(self, X: np.ndarray) -> np.ndarray:
+        return np.full(len(X), 1.1)

@@ -36,6 +36,22 @@ def test_each_group_keeps_what_carries_more_than_one_covariate(sites):
     assert (found.loadings[:, found.covariates.index("dull")] == 0).all()  # a constant says nothing
 
 
+def test_a_covariate_alone_in_its_group_is_always_kept():
+    """Its variance is 1 up to rounding, which must not decide."""
+    rng = np.random.default_rng(2)
+    for _ in range(200):
+        rows = int(rng.integers(30, 400))
+        table = pd.DataFrame({"clay": rng.normal(rng.uniform(-50, 50), rng.lognormal(0, 2), rows), "dull": 3.0})
+        found = Components.fit(table, {"soil": ["clay"], "climate": ["dull"]})
+        assert found.names == ("soil 1",)
+        np.testing.assert_allclose(found.scores(table).std(ddof=1), 1, rtol=0.05)  # scores are cut at 4 sd
+
+
+def test_covariates_that_share_nothing_are_all_kept():
+    table = pd.DataFrame(np.repeat([[1.0, 1], [1, -1], [-1, 1], [-1, -1]], 10, axis=0), columns=["clay", "warm"])
+    assert Components.fit(table, {"both": ["clay", "warm"]}).names == ("both 1", "both 2")
+
+
 def test_a_site_without_a_covariate_stands_at_the_mean_and_none_far_outside(sites):
     found = Components.fit(sites, GROUPS)
     odd = sites.iloc[:2].assign(clay=[np.nan, 1e6])

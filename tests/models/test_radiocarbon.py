@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
+import pandas as pd
 import pytest
+import xarray as xr
 from scipy.integrate import solve_ivp
 
 from bayes_rootc.constants import GAMMA
@@ -174,3 +178,97 @@ def test_simulation_based_calibration():
     counts = np.bincount(rank // 10, minlength=10)
     chi2 = ((counts - n / 10) ** 2 / (n / 10)).sum()
     assert chi2 < 27.9  # 99.9 % of chi-squared with 9 degrees of freedom
+
+
+@pytest.fixture
+def mine() -> pd.DataFrame:
+    """A user's table, in an order of its own."""
+    return pd.DataFrame(
+        {
+            "delta14c": [85.0, -210.0, 20.0],
+            "sigma": [4.0, 6.0, 5.0],
+            "year": [2008.5, 1998.5, 2015.0],
+            "zone": "NHZone1",
+        },
+        index=["c", "a", "b"],
+    )
+
+
+def test_results_have_the_index_of_the_series(mine):
+    found = invert(mine["delta14c"], mine["sigma"], mine["year"], "NHZone1")
+    joined = mine.join(found[["age_median"]].to_dataframe())
+    np.testing.assert_array_equal(joined["age_median"], found["age_median"])
+    by_site = mine.set_index(pd.MultiIndex.from_tuples([("x", 1), ("x", 2), ("y", 1)], names=["site", "layer_number"]))
+    joined = by_site.join(invert(by_site)[["age_median"]].to_dataframe())
+    np.testing.assert_array_equal(joined["age_median"], found["age_median"])
+    with pytest.raises(InputError, match="a level of the index is called layer, as a dimension of the result"):
+        invert(by_site.rename_axis(["site", "layer"]))
+
+
+def test_results_of_plain_values_are_numbered(mine):
+    found = invert(mine["delta14c"].to_numpy(), 5.0, 2010.0, "NHZone1")
+    assert found["layer"].values.tolist() == [0, 1, 2]
+    assert invert(85.0, 4.0, 2008.5, "NHZone1")["layer"].values.tolist() == [0]
+
+
+def test_a_table_says_what_its_columns_say(mine):
+    want = invert(mine["delta14c"], mine["sigma"], mine["year"], mine["zone"], model_sd=10.0)
+    xr.testing.assert_identical(invert(mine, model_sd=10.0), want)
+    placed = mine.drop(columns="zone").assign(lat=48.7, lon=9.2, depth="0-20")
+    xr.testing.assert_identical(invert(placed, model_sd=10.0), want)
+    xr.testing.assert_identical(invert(mine.drop(columns="sigma"), mine["sigma"], model_sd=10.0), want)
+    xr.testing.assert_identical(invert(mine.drop(columns="sigma")), invert(mine, 5.0))
+    xr.testing.assert_identical(invert(mine.assign(sigma=[5.0, np.nan, 5.0])), invert(mine, 5.0))
+
+
+@pytest.mark.parametrize("table", [True, False])
+def test_a_layer_without_a_value_has_no_result(mine, table):
+    some = mine.assign(delta14c=[85.0, np.nan, 20.0], year=[2008.5, np.nan, 2015.0], lat=[48.7, np.nan, 48.7], lon=9.2)
+    some, prior = some.drop(columns="zone"), LogNormalPrior([300.0, 400.0, 500.0], 1.5)
+    columns = [some] if table else [some["delta14c"], some["sigma"], some["year"], "NHZone1"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = invert(*columns, prior=prior)
+    known = invert(mine.iloc[[0, 2]], prior=LogNormalPrior([300.0, 500.0], 1.5))
+    xr.testing.assert_identical(found.isel(layer=[0, 2]), known)
+    empty = found.sel(layer="a")
+    assert not empty["unexplained"] and empty["n_modes"] == 0 and (empty["mode_probability"] == 0).all()
+    others = empty.drop_vars(["unexplained", "n_modes", "mode_probability", "log_k", "layer"])
+    assert all(np.isnan(values).all() for values in others.data_vars.values())
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"drop": ["year"]}, "the table has no column year; expected delta14c, year, zone, and optionally sigma"),
+        ({"drop": ["delta14c", "zone"]}, r"the table has no column delta14c, zone \(or lat and lon\); expected"),
+        ({"drop": ["zone"], "lat": 10.0}, r"the table has no column zone \(or lat and lon\)"),
+        ({"drop": ["zone"], "lat": [10.0, np.nan, 3.0], "lon": 0.0}, "lat is nan; expected -90 to 90"),
+        ({"drop": ["zone"], "lat": -122.3, "lon": 47.6}, "lat is -122.3; expected -90 to 90"),
+        ({"delta14c": ["85", "?", "20"]}, "delta14c holds a value that is no number .*'\\?'"),
+        ({"delta14c": [85.0, np.inf, 20.0]}, "Δ14C must be finite, or NaN where there is no value"),
+        ({"year": pd.Timestamp("2005-07-01")}, "year holds dates or durations; expected numbers, as 2005.5"),
+        ({"sigma": -4.0}, "standard deviation of Δ14C must be ≥ 0 ‰, found -4"),
+        ({"zone": "moon"}, "`moon` is not an atmospheric zone"),
+    ],
+)
+def test_what_is_wrong_with_a_table_is_named(mine, change, says):
+    table = mine.drop(columns=change.get("drop", [])).assign(**{k: v for k, v in change.items() if k != "drop"})
+    with pytest.raises(InputError, match=says):
+        invert(table)
+
+
+def test_arguments_that_do_not_belong_together_are_refused(mine):
+    moved = mine["year"].sort_index()
+    with pytest.raises(InputError, match="year and delta14c have different indexes, so their layers cannot be matched"):
+        invert(mine["delta14c"], 5.0, moved, "NHZone1")
+    with pytest.raises(InputError, match="found 3 of delta14c, 2 of year; expected as many values of each, or one for"):
+        invert(mine["delta14c"], 5.0, [2000.0, 2001.0], "NHZone1")
+    with pytest.raises(InputError, match="found 2 of year for 1 layers; expected as many, or one for all"):
+        invert(mine["delta14c"][:1], 5.0, [2000.0, 2001.0], "NHZone1")
+    with pytest.raises(InputError, match="missing: year, zone; expected delta14c, year, zone, and optionally sigma"):
+        invert(85.0, 4.0)
+    with pytest.raises(InputError, match=r"delta14c has the shape \(2, 2\); expected one value a layer"):
+        invert([[1.0, 2.0], [3.0, 4.0]], 5.0, 2000.0, "NHZone1")
+    with pytest.raises(InputError, match="the table has the column year twice"):
+        invert(pd.concat([mine, mine[["year"]]], axis=1))

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.linalg import block_diag
-from scipy.stats import multivariate_normal
+from scipy.stats import multivariate_normal, norm
 
 from bayes_rootc.inference import regressions
 from bayes_rootc.inference.checks import calibration_table
@@ -110,8 +110,11 @@ def test_spreads_have_the_marginal_likelihood():
     data, some = records(), truth()
     model = data.build()
     point = model.initial_point()
-    for name in ("biome_sd", "site_sd", "profile_sd", "extrapolation_sd"):
-        point[f"{name}_log__"] = np.log(some[name][0])
+    for name in ("biome_sd", "extrapolation_sd"):
+        point[f"{name}_signed"] = -some[name][0]  # either sign is the same spread
+    site, profile = (some[f"{kind}_sd"][0] / PRIORS[f"{kind}_sd"][0] for kind in ("site", "profile"))
+    point["site_sd_and_profile_sd_radius_log__"] = np.log(np.hypot(site, profile))
+    point["site_sd_and_profile_sd_place"] = norm.ppf(np.arctan2(profile, site) / (np.pi / 2))
     for kind in ("site", "profile"):
         half = (1 + some[f"{kind}_correlation"][0]) / 2
         point[f"{kind}_correlation_half_logodds__"] = np.log(half / (1 - half))

@@ -70,6 +70,12 @@ def finished(tmp_path) -> Path:
 
 
 @pytest.fixture(scope="session")
+def finished_once(tmp_path_factory) -> Path:
+    """The folder, for tests that only read it."""
+    return finish(tmp_path_factory.mktemp("finished"))
+
+
+@pytest.fixture(scope="session")
 def reported(land, tmp_path_factory) -> Path:
     """Such a folder with figures and report."""
     out = finish(tmp_path_factory.mktemp("reported"))

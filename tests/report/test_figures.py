@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import matplotlib
 import numpy as np
 import pandas as pd
@@ -15,7 +17,7 @@ from bayes_rootc.report.captions import caption, number
 from bayes_rootc.report.figures import catalogue
 from bayes_rootc.report.figures_sites import _step_by_depth
 from bayes_rootc.report.results import Results
-from bayes_rootc.report.style import DPI, WIDTH, new_figure, save
+from bayes_rootc.report.style import DPI, WIDTH, apart, new_figure, save
 from tests.drawn import legible, visible_axes
 
 NAMES = (
@@ -129,3 +131,14 @@ def test_every_figure_of_the_paper_is_found_by_its_number_and_gives_its_axes(fin
 def test_a_check_that_was_not_asked_for_has_no_figure(finished, land, missing, left_out):
     (finished / "tables" / f"{missing}.csv").unlink()
     assert set(NAMES) - {n for n, *_ in catalogue(read(finished, land))} == left_out
+
+
+def test_axes_of_values_that_do_not_vary_have_a_length(finished, land):
+    assert apart(1.0, 3.0) == (1.0, 3.0) and apart(0.0, 0.0) == (-0.1, 0.1) and apart(-2.0, -2.0) == (-2.2, -1.8)
+    for name in ("held_out", "learners_held_out"):
+        path = finished / "tables" / f"{name}.csv"
+        pd.read_csv(path).assign(observed=0.5, mean=0.5).to_csv(path, index=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        results = Results.read(finished, data=land.folder.parent)
+        assert len(figures.figure_held_out(results)) and len(figures.figure_ed2(results))

@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+import json
+import re
+
+import pandas as pd
 import pytest
+import xarray as xr
 
 from bayes_rootc.errors import InputError
-from bayes_rootc.report.results import TABLES, Results
+from bayes_rootc.report.captions import caption
+from bayes_rootc.report.contents import MAP_VARIABLES, SETTINGS, TABLE_COLUMNS, TURNOVER_VARIABLES
+from bayes_rootc.report.figures import FIGURES, catalogue
+from bayes_rootc.report.figures_learners import figure_blocks, figure_importance
+from bayes_rootc.report.figures_turnover import figure_turnover
+from bayes_rootc.report.html import render
+from bayes_rootc.report.results import TURNOVER, Results
 
 
 def test_every_table_of_the_folder_is_read(finished):
-    results = Results.read(finished)
-    assert all(len(results.table(name)) > 0 for name in TABLES)
+    (finished / "tables" / "drivers_ibulk_loadings.csv").write_text("component,clay\nsoil 1,0.7\n")
+    results, tables = Results.read(finished), sorted((finished / "tables").glob("*.csv"))
+    assert len(tables) > 30
+    for path in tables:
+        pd.testing.assert_frame_equal(results.table(path.stem), pd.read_csv(path))
     assert results.maps.sizes["layer"] == 8
     assert results.turnover["posterior"]["log_k"].sizes["layer"] == len(results.table("layers"))
     assert not results.simulated
@@ -56,6 +70,110 @@ def test_a_folder_without_a_finished_run_is_refused(finished):
         Results.read(finished)
 
 
-def test_an_unknown_table_lists_the_choices(finished):
-    with pytest.raises(InputError, match=r"`site` is not a table of a run, choose from checks"):
+def test_an_unknown_table_lists_those_that_are_there_nearest_first(finished):
+    says = r"tables/site\.csv: not found in the output folder; choose one of sites, "
+    with pytest.raises(InputError, match=says) as error:
         Results.read(finished).table("site")
+    there = {path.stem for path in (finished / "tables").glob("*.csv")}
+    assert there == set(re.search("choose one of (.*), or let", error.value.message)[1].split(", "))
+    for name in ("../run", "../tables/sites", "", "sites.csv"):
+        with pytest.raises(InputError, match="not found in the output folder"):
+            Results.read(finished).table(name)
+
+
+@pytest.mark.parametrize("table", TABLE_COLUMNS)
+def test_a_lacking_column_is_named_with_its_file(finished_once, tmp_path, table):
+    known = pd.read_csv(finished_once / "tables" / f"{table}.csv").assign(another=1)
+    (tmp_path / "tables").mkdir()
+    for column in TABLE_COLUMNS[table]:
+        known.drop(columns=column).to_csv(tmp_path / "tables" / f"{table}.csv", index=False)
+        with pytest.raises(InputError, match=rf"{table}\.csv: lacks the column {column}: not as `bayes-rootc run`"):
+            Results(tmp_path).table(table)
+
+
+def test_a_column_may_be_asked_for(finished):
+    with pytest.raises(InputError, match=r"sites\.csv: lacks the column clay, sand: not as"):
+        Results(finished).table("sites", "lat", "clay", "sand")
+
+
+def test_a_lacking_map_is_named_with_its_file(finished_once, tmp_path):
+    maps, path = xr.load_dataset(finished_once / "maps" / "maps.nc", engine="h5netcdf"), tmp_path / "maps" / "maps.nc"
+    path.parent.mkdir()
+    for name in MAP_VARIABLES:
+        maps.isel(lat=slice(2)).drop_vars(name).to_netcdf(path, engine="h5netcdf")
+        with pytest.raises(InputError, match=rf"maps/maps\.nc: lacks {name}: not as `bayes-rootc map` writes it"):
+            _ = Results(tmp_path).maps
+    maps.isel(layer=slice(1, None)).to_netcdf(path, engine="h5netcdf")
+    with pytest.raises(InputError, match=r"maps\.nc: lacks the layer 0-20 cm"):
+        _ = Results(tmp_path).maps
+    maps.drop_vars(["lat", "lon"]).to_netcdf(path, engine="h5netcdf")
+    with pytest.raises(InputError, match=r"maps\.nc: lacks lat, lon: not as"):
+        _ = Results(tmp_path).maps
+
+
+def test_a_lacking_part_of_the_posterior_is_named(finished_once, tmp_path):
+    tree, path = xr.load_datatree(finished_once / TURNOVER, engine="h5netcdf"), tmp_path / TURNOVER
+    path.parent.mkdir()
+    for group, names in TURNOVER_VARIABLES.items():
+        for name in names:
+            lacking = tree.assign({group: xr.DataTree(tree[group].to_dataset().drop_vars(name))})
+            lacking.to_netcdf(path, engine="h5netcdf")
+            with pytest.raises(InputError, match=rf"turnover\.nc: lacks {group}/{name}: not as `bayes-rootc fit turn"):
+                _ = Results(tmp_path).turnover
+        tree.filter(lambda node, group=group: node.name != group).to_netcdf(path, engine="h5netcdf")
+        with pytest.raises(InputError, match=f"lacks the group {group}"):
+            _ = Results(tmp_path).turnover
+
+
+@pytest.mark.parametrize("group", ["prior", "prior_predictive"])
+def test_a_lacking_prior_is_named(finished, group):
+    path = finished / TURNOVER
+    tree = xr.load_datatree(path, engine="h5netcdf")
+    del tree[group]
+    tree.to_netcdf(path, engine="h5netcdf")
+    with pytest.raises(InputError, match=rf"turnover\.nc: lacks the group {group}: not as"):
+        figure_turnover(Results(finished))
+
+
+def test_a_lacking_setting_is_named(finished_once, tmp_path):
+    record = json.loads((finished_once / "run.json").read_text(encoding="utf-8"))
+    for key in SETTINGS:
+        few = {name: value for name, value in record["settings"].items() if name != key}
+        (tmp_path / "run.json").write_text(json.dumps(record | {"settings": few}), encoding="utf-8")
+        with pytest.raises(InputError, match=rf"run\.json: has no `settings\.{key}`: not the record of a run"):
+            Results.read(tmp_path)
+
+
+def test_nothing_else_is_read_for_the_report(finished, land):
+    """Every figure, caption and table of the report, from a folder that has nothing but what is said to be read."""
+    for path in (finished / "tables").glob("*.csv"):
+        table = pd.read_csv(path)
+        if path.stem in TABLE_COLUMNS:
+            table = table[TABLE_COLUMNS[path.stem] + ["concordance"] * (path.stem == "learners")]
+            table.to_csv(path, index=False)
+        elif path.stem != "turnover_sbc_ranks":  # whose columns are those of the model
+            path.unlink()
+    maps = xr.load_dataset(finished / "maps" / "maps.nc", engine="h5netcdf")
+    maps[list(MAP_VARIABLES)].to_netcdf(finished / "maps" / "maps.nc", engine="h5netcdf")
+    tree = xr.load_datatree(finished / TURNOVER, engine="h5netcdf")
+    read = {group: tree[group].to_dataset()[names] for group, names in TURNOVER_VARIABLES.items()}
+    spreads = list(tree["prior"].to_dataset().data_vars)
+    read["posterior"] = tree["posterior"].to_dataset()[[*TURNOVER_VARIABLES["posterior"], *spreads]]
+    read |= {group: tree[group].to_dataset() for group in ("prior", "prior_predictive")}
+    xr.DataTree.from_dict(read).to_netcdf(finished / TURNOVER, engine="h5netcdf")
+    results = Results.read(finished, data=land.folder.parent)
+    drawn = [name for name, _, draw in catalogue(results) if len(draw())]
+    assert drawn == list(FIGURES)
+    assert all(len(caption(results, name)) > 100 for name in drawn)
+    assert len(figure_importance(results)) and len(figure_blocks(results))
+    assert "<h1>" in render(results, [])
+
+
+def test_the_caption_of_the_drivers_does_without_a_regression_that_was_not_fitted(finished):
+    for name in ("drivers_ibulk_summary", "allocation_biome"):
+        (finished / "tables" / f"{name}.csv").unlink()
+    assert "explain – of what varies in I_bulk, and 50 % (40 to 65) in I_root" in caption(Results(finished), "drivers")
+
+
+def test_the_caption_of_the_reliability_names_what_was_learnt(finished):
+    assert "I_root 95 %, I_bulk 95 %, f_BNPP 95 %" in caption(Results(finished), "learners_reliability")

@@ -1,0 +1,69 @@
+"""What a long run says while it works."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from bayes_rootc import progress
+from bayes_rootc.progress import BASIS, SECONDS_BETWEEN_LINES, Stages
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that is set by hand."""
+
+    class Clock:
+        now = 0.0
+
+        def perf_counter(self) -> float:
+            return self.now
+
+    clock = Clock()
+    monkeypatch.setattr(progress, "time", clock)
+    return clock
+
+
+def said(stages: Stages) -> list[str]:
+    return stages.console.file.getvalue().splitlines()
+
+
+@pytest.fixture
+def stages():
+    stages = Stages(1)
+    stages.console = Console(file=io.StringIO(), width=200, highlight=False)
+    return stages
+
+
+def test_time_left_is_not_said_before_a_tenth_is_done_and_leaves_out_what_came_before_the_first_part(stages, clock):
+    """A compilation of 400 s before work that takes 2 s a part says nothing of the time that is left."""
+    with stages.stage("work") as report:
+        clock.now = 400.0
+        report(1, 100)
+        for done in range(2, 101):
+            clock.now += 2 * SECONDS_BETWEEN_LINES / 10
+            report(done, 100)
+    lines = said(stages)
+    early = [line for line in lines if "%" in line and float(line.split("%")[0].split()[-1]) < 100 * BASIS]
+    assert early and not any("left" in line for line in early)
+    later = [line for line in lines if "about" in line]
+    for line in later:
+        percent, left = float(line.split("%")[0].split()[-1]), float(line.split("about")[1].split()[0])
+        assert left == pytest.approx((100 - percent) * 2 * SECONDS_BETWEEN_LINES / 10, abs=1)
+    assert later and lines[-1].startswith("[1/1] work")
+
+
+def test_the_end_is_not_announced_as_no_time_left(stages, clock):
+    with stages.stage("work") as report:
+        clock.now = 100.0
+        report(1, 1)
+    assert not any("left" in line for line in said(stages))
+
+
+def test_a_quiet_run_says_nothing(capsys):
+    stages = Stages(1, quiet=True)
+    with stages.stage("work") as report:
+        report(1, 2)
+    assert capsys.readouterr() == ("", "") and stages.seconds["work"] >= 0
