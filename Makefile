@@ -8,12 +8,12 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup run test coverage lint format docs bench lock clean
+.PHONY: help setup run test test-fast test-slow coverage lint format docs bench lock clean
 
 help: ## show this help
 	@echo "bayes-rootc: how much root carbon really reaches the soil"
 	@echo
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "  ARGS=...      is passed on (make run ARGS=--quick, make test ARGS='-k radiocarbon')"
 	@echo "  PYTHON=...    the interpreter to build .venv with, 3.12 or newer"
@@ -21,8 +21,16 @@ help: ## show this help
 run: $(VENV)/.ready ## the whole system on the demo world, with its report
 	$(VENV)/bin/bayes-rootc run --out demo-report $(ARGS)
 
-test: $(VENV)/.ready ## tests, docstring examples included
-	$(VENV)/bin/python -m pytest -n 2 --dist loadfile $(ARGS)
+PYTEST = $(VENV)/bin/python -m pytest -n 2 --dist loadfile
+
+test-fast: $(VENV)/.ready ## tests without a hierarchical model to compile or a whole run, in a minute
+	$(PYTEST) -m "not slow and not compiled and not whole_run" $(ARGS)
+
+test: $(VENV)/.ready ## all that shows that the product is right, docstring examples included
+	$(PYTEST) -m "not slow" $(ARGS)
+
+test-slow: $(VENV)/.ready ## kills, long calibration, fits of the real data, big maps
+	$(PYTEST) -m slow $(ARGS)
 
 coverage: $(VENV)/.ready ## which share of each part's lines the tests run
 	@mkdir -p build

@@ -5,11 +5,15 @@ they are present.
 from __future__ import annotations
 
 import os
+import pickle
 import shutil
 import tempfile
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from bayes_rootc.demo import DemoWorld, simulate_world
 from bayes_rootc.inference.sampling import offer_devices
@@ -32,9 +36,36 @@ def pytest_unconfigure(config):
 
 
 @pytest.fixture(scope="session")
-def demo_world(tmp_path_factory) -> DemoWorld:
+def made_once(tmp_path_factory, worker_id) -> Callable[[str, Callable[[Path], object]], Path]:
+    """Gives a folder that the first worker who asks for it fills; the others wait, and get a copy of their own."""
+
+    def make(name: str, fill: Callable[[Path], object]) -> Path:
+        own = tmp_path_factory.mktemp(name)
+        if worker_id == "master":
+            fill(own)
+            return own
+        shared = tmp_path_factory.getbasetemp().parent / name
+        with FileLock(f"{shared}.lock"):
+            if not shared.exists():
+                fill(own)
+                shutil.copytree(own, shared)
+                return own
+        shutil.copytree(shared, own, dirs_exist_ok=True)
+        return own
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def demo_world(made_once) -> DemoWorld:
     """The simulated world at 4°."""
-    return simulate_world(tmp_path_factory.mktemp("world"), resolution=4.0)
+
+    def fill(folder: Path) -> None:
+        world = simulate_world(folder / "world", resolution=4.0)
+        (folder / "world.pickle").write_bytes(pickle.dumps(world))
+
+    folder = made_once("demo", fill)
+    return replace(pickle.loads((folder / "world.pickle").read_bytes()), folder=folder / "world")
 
 
 @pytest.fixture(scope="session")
@@ -44,11 +75,12 @@ def quick_settings(demo_world, tmp_path_factory) -> RunSettings:
 
 
 @pytest.fixture(scope="session")
-def quick_run(quick_settings) -> Path:
+def quick_run(quick_settings, made_once) -> Path:
     """Output folder of that run."""
     from bayes_rootc.pipeline import run
 
-    run(quick_settings, quiet=True)
+    made = made_once("quick", lambda folder: run(quick_settings.model_copy(update={"out": folder}), quiet=True))
+    shutil.copytree(made, quick_settings.out, dirs_exist_ok=True)
     return quick_settings.out
 
 
@@ -57,7 +89,10 @@ def pytest_collection_modifyitems(config, items):
     """The file that takes longest comes first, so that no worker waits for it at the end. Tests of what is not on this
     machine are left out, and counted as such.
     """
-    items.sort(key=lambda item: "quick_run" not in getattr(item, "fixturenames", ()))
+    for item in items:
+        if "quick_run" in getattr(item, "fixturenames", ()):
+            item.add_marker("whole_run")
+    items.sort(key=lambda item: item.get_closest_marker("whole_run") is None)
     there = {"real_data": os.environ.get("BAYES_ROOTC_DATA"), "browser": EXECUTABLE}
     absent = [item for item in items if any(item.get_closest_marker(m) and not found for m, found in there.items())]
     if absent:

@@ -407,7 +407,8 @@ def _at_points(source: rasterio.DatasetReader, lat: NDArray, lon: NDArray) -> np
     """Values of the cells in which points (n,) lie. Each part of the raster with points is read once: point by point
     takes ten times as long.
     """
-    across, down = ~source.transform * (lon, lat)
+    cell = ~source.transform
+    across, down = cell.a * lon + cell.b * lat + cell.c, cell.d * lon + cell.e * lat + cell.f
     row, col = (
         np.clip(np.floor(v).astype(int), 0, size - 1) for v, size in ((down, source.height), (across, source.width))
     )

@@ -191,7 +191,8 @@ class Nuts:
 
         def log_density(white: NDArray) -> tuple[float, NDArray]:
             with jax.enable_x64(True):  # the setting belongs to a thread
-                value, gradient = self._value_and_gradient(jnp.asarray(white), *inputs)
+                found = self._value_and_gradient(jnp.asarray(white), *inputs)
+                value, gradient = jax.block_until_ready(found)  # lets the other chains run, as `float` does not
                 return -float(value), -np.asarray(gradient)
 
         log_density(starts[0])  # compiled here, not in each thread

@@ -48,13 +48,13 @@ MAX_QUADRATURE_ERROR = 0.05
 let pass, because it changes no posterior probability by more than 5 %.
 """
 
-PILOT_DRAWS, PILOT_MARGIN = 25, 0.7
-"""Draws of each chain from which the grid is settled. They are few: they must do better by this factor."""
+PILOT_DRAWS, PILOT_MARGIN = 25, 2.0
+"""Draws of each chain from which the grid is settled. So soon they lie farther out than the posterior: twice the
+error is accepted here, and looked at again afterwards."""
 
 CHECK_DRAWS = 64
 """Draws in which the error of the quadrature is looked at: its spread is then known to a tenth."""
 
-MAX_REFINEMENTS = 6
 MAX_REPETITIONS = 2
 """Times that sampling may be done, where draws find the grid too coarse that the pilot had found fine enough."""
 
@@ -158,38 +158,31 @@ def fit_turnover(
             return model.blocks(layers, components, atmosphere), jnp.asarray(model.log_k)
 
     # A short run settles the grid, and warms the chains up, before the expensive part.
-    place, how = sampler.locate(data(model)), {"chains": chains, "progress": progress}
+    place = sampler.locate(data(model))
     stream = child_seed(seed, "pilot")
     samples, stats, ends = sampler.run(data(model), place, seed=stream, draws=PILOT_DRAWS, chains=chains)
     fit = TurnoverFit(model, components, complete(samples, biomes, stream), stats, (np.nan, np.nan))
-    model, _ = _fine_enough(fit, layers, atmosphere, PILOT_MARGIN * MAX_QUADRATURE_ERROR)
+    model = model.refined(quadrature_error(fit, layers, atmosphere), PILOT_MARGIN * MAX_QUADRATURE_ERROR)
     for repetition in range(MAX_REPETITIONS):
         stream = child_seed(seed, "chains", repetition)
         enough = _good if until_good else None
         samples, stats, ends = sampler.run(
-            data(model), place, seed=stream, draws=draws, starts=ends, enough=enough, **how
+            data(model),
+            place,
+            seed=stream,
+            chains=chains,
+            draws=draws,
+            starts=ends,
+            enough=enough,
+            progress=progress,
         )
         samples = complete(samples, biomes, child_seed(seed, "complete", repetition))
         fit = TurnoverFit(model, components, samples, stats, (np.nan, np.nan))
-        model, error = _fine_enough(fit, layers, atmosphere, MAX_QUADRATURE_ERROR)
-        fit = replace(fit, quadrature=error)
+        fit = replace(fit, quadrature=quadrature_error(fit, layers, atmosphere))
+        model = model.refined(fit.quadrature, MAX_QUADRATURE_ERROR)
         if model == fit.model:
             break
     return fit
-
-
-def _fine_enough(
-    fit: TurnoverFit, layers: pd.DataFrame, atmosphere: Atmosphere, limit: float
-) -> tuple[TurnoverModel, tuple[float, float]]:
-    """The model of the fit with as many nodes as its draws ask for; and the `quadrature_error` of the fit itself."""
-    own = error = quadrature_error(fit, layers, atmosphere)
-    for _ in range(MAX_REFINEMENTS):
-        finer = fit.model.refined(error, limit)
-        if finer == fit.model:
-            break
-        fit = replace(fit, model=finer)
-        error = quadrature_error(fit, layers, atmosphere)
-    return fit.model, own
 
 
 @cache
@@ -252,7 +245,7 @@ def quadrature_error(fit: TurnoverFit, layers: pd.DataFrame, atmosphere: Atmosph
         return profile_log_likelihoods(some, layers, atmosphere, CHECK_DRAWS).sum(axis=1)
 
     here = total(fit.model)
-    finer = (replace(fit.model, grid=4 * fit.model.grid), replace(fit.model, refine=2 * fit.model.refine))
+    finer = (replace(fit.model, grid=2 * fit.model.grid), replace(fit.model, refine=2 * fit.model.refine))
     return tuple(float(np.std(here - total(m))) for m in finer)  # type: ignore[return-value]
 
 

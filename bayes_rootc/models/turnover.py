@@ -49,7 +49,8 @@ PERIODS = ((1950, 1970), (1970, 1990), (1990, 2005), (2005, 2100))
 """Of sampling, between which the misfit may differ; the first and the last hold for earlier and later years."""
 
 N_BIOMES = len(BIOMES)
-REFINEMENT = 1.25
+MAX_REFINEMENT = 2.0
+"""Factor by which a grid is refined at once."""
 
 PRIORS: dict[str, tuple[tuple[float, float], str, str]] = {
     "mean_log_k": ((-6.5, 1.5), "normal", "age at 30 cm between 35 and 12,500 yr (95 %)"),
@@ -102,9 +103,11 @@ class TurnoverModel:
         return float(np.exp(0.5 * self.pool_spread**2))
 
     def refined(self, error: tuple[float, float], limit: float) -> TurnoverModel:
-        """With more nodes of log k, and of the profile effect, where the error of these is above the limit."""
-        grid, effect = (REFINEMENT if e > limit else 1.0 for e in error)
-        return replace(self, grid=int(self.grid * grid), refine=self.refine * effect)
+        """With more nodes of log k, and of the profile effect, where the error of these is above the limit: it falls at
+        least with the square of their number.
+        """
+        grid, effect = (min(np.sqrt(max(e / limit, 1.0)), MAX_REFINEMENT) for e in error)
+        return replace(self, grid=int(np.ceil(self.grid * grid)), refine=self.refine * effect)
 
     def predicted(self, layers: pd.DataFrame, atmosphere: Atmosphere) -> NDArray[np.float64]:
         """Δ14C (‰) of each layer (`year`, `zone`) at every node, (layer, grid)."""
