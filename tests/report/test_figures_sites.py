@@ -163,6 +163,13 @@ def test_figure_s5_has_the_atmosphere_the_layers_and_their_ages(results):
         here = layers["biome"] == b
         found = np.concatenate([*dots(ax), np.empty((0, 2))])
         np.testing.assert_array_equal(found, np.column_stack([layers["age_median"], depth])[here])
+        assert ax.get_ylim() == (200, 0) and ax.get_xscale() == "log"
+        (step,) = (line for line in ax.lines if line.get_linestyle() == "-")
+        of = layers["age_median"][here].groupby(layer[here]).agg(["median", "size"]).reindex(range(7))
+        np.testing.assert_array_equal(step.get_xdata()[::2], of["median"].where(of["size"] >= 5))
+        (everywhere,) = (line for line in ax.lines if line.get_linestyle() == ":")
+        median = layers["age_median"].groupby(layer).median().reindex(range(7))
+        np.testing.assert_array_equal(everywhere.get_xdata()[::2], median)
     assert all(ax.get_ylabel() == "depth (cm)" for ax in biomes[::3])
     assert all("(yr, log scale)" in ax.get_xlabel() for ax in biomes[6:])
 
