@@ -24,7 +24,7 @@ run: $(VENV)/.ready ## the whole system on the demo world, with its report
 PYTEST = $(VENV)/bin/python -m pytest -n 2 --dist loadfile
 
 test-fast: $(VENV)/.ready ## tests without a hierarchical model to compile or a whole run, in a minute
-	$(PYTEST) -m "not slow and not compiled and not whole_run" $(ARGS)
+	$(PYTEST) -m "not slow and not compiled and not whole_run and not thorough" $(ARGS)
 
 test: $(VENV)/.ready ## all that shows that the product is right, docstring examples included
 	$(PYTEST) -m "not slow" $(ARGS)

@@ -13,6 +13,8 @@ import pytest
 
 import bayes_rootc
 
+pytestmark = pytest.mark.thorough
+
 ROOT = Path(__file__).parents[1]
 
 PAPER_FIGURES = "1 2 3 4 5 ed1 ed2 ed3 ed4 ed5 ed6 ed7 ed8 ed9 s5".split()

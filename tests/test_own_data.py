@@ -14,6 +14,8 @@ import xarray as xr
 
 from bayes_rootc.cli import main
 
+pytestmark = pytest.mark.whole_run
+
 SITES = 12
 RASTERS = ("bio1", "bio12", "clay", "wwf_biome")
 

@@ -373,6 +373,7 @@ def test_estimates_share_the_truth_within_their_posterior(quick_run, quick_setti
             assert_scores_are_of_normal_errors(scores.loc[number].drop(0))
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_tables(quick_run, quick_settings, tmp_path):
     from bayes_rootc.pipeline import run
 
@@ -407,6 +408,7 @@ def test_regressions_recover_allocation_and_find_depth(quick_run, quick_settings
     assert compared.str.startswith("R² of the drivers").sum() == 2
 
 
+@pytest.mark.slow
 def test_a_regression_alone_writes_what_a_run_writes_and_its_checks(quick_run, quick_settings, tmp_path):
     """On the turnover posterior of a run, in a folder of its own."""
     out = tmp_path / "out"

@@ -9,11 +9,15 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 from matplotlib.image import imread
+
+pytestmark = pytest.mark.whole_run
 
 TUTORIAL = Path(__file__).parents[1] / "docs" / "tutorial.py"
 
 
+@pytest.mark.slow
 def test_the_tutorial_runs_from_data_to_map(tmp_path):
     assert len(TUTORIAL.read_text(encoding="utf-8").splitlines()) < 60
     environment = os.environ | {"MPLBACKEND": "agg"}

@@ -7,6 +7,8 @@ import pytest
 from tests.bad_inputs.case import Case, good_folder, run
 from tests.bad_inputs.corpus import CASES
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.fixture(scope="module")
 def good(tmp_path_factory):

@@ -21,6 +21,8 @@ from bayes_rootc.mapping.monte_carlo import independent_statistics
 from bayes_rootc.models.radiocarbon import delta14c, invert
 from tests.bad_inputs.loaders import TABLES, TOML, Loader
 
+pytestmark = pytest.mark.thorough
+
 
 def every(examples: int) -> settings:
     """So many examples, the same in each run."""

@@ -27,6 +27,8 @@ from bayes_rootc.cli import main
 from bayes_rootc.demo import simulate_world
 from bayes_rootc.files import PARTIAL, owned
 
+pytestmark = pytest.mark.whole_run
+
 KILLS = int(os.environ.get("KILLS", "6"))
 """Random moments; `KILLS=200 make test ARGS='-k killed_at_any'` for more; one in twenty is in training, the longest."""
 
@@ -113,6 +115,7 @@ def digest(out: Path) -> dict[str, str]:
     return sums
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_nothing_is_lost(finished, settings, tmp_path):
     """kill -9 over fit, train, map and report; then each once to its end: as if nothing had happened."""
     undisturbed, disturbed = (Path(shutil.copytree(finished, tmp_path / name)) for name in ("quiet", "killed"))
@@ -139,6 +142,7 @@ def test_killed_at_any_moment_nothing_is_lost(finished, settings, tmp_path):
         assert described["hash"] == "sha256:" + hashlib.sha256(content).hexdigest()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "size"), [("fit", 20), ("map", 60), ("report", 40), ("train", 9)])
 def test_on_a_full_disk_there_is_one_line_and_what_was_there_stays(finished, settings, name, size):
     before = digest(finished)
@@ -227,6 +231,7 @@ print(code, *left)
     assert done.stdout.split() == ["swallowed", "130", "0.0", "True"]
 
 
+@pytest.mark.slow
 def test_a_dask_worker_that_dies_is_replaced(finished, settings):
     before = digest(finished / "maps")
     process = start(["map", str(settings), "--out", str(finished), "--dask", "local", "--workers", "2", "--tile", "16"])

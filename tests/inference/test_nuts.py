@@ -14,6 +14,8 @@ from scipy.stats import norm
 from bayes_rootc.inference.nuts import MAX_ROUNDS, MORE_DRAWS, Nuts
 from bayes_rootc.models.spread import UnknownSpread, draw_spread
 
+pytestmark = pytest.mark.compiled
+
 TRACED: list[int] = []
 
 

@@ -21,6 +21,8 @@ from bayes_rootc.models.components import Components
 from bayes_rootc.models.regression import Records, make_records
 from bayes_rootc.report.regression_tables import coefficient_table, explained_table, site_means_table
 
+pytestmark = pytest.mark.compiled
+
 MEAN, BIOME_SD = np.array([0.4, -0.6, 0.3]), np.array([0.4, 0.2, 0.1])
 UNIT_SD, RECORD_SD = 0.5, 0.3
 

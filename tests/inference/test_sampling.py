@@ -7,6 +7,8 @@ import pytest
 
 from bayes_rootc.inference.sampling import diagnose, sample, summarise, summary_columns
 
+pytestmark = pytest.mark.compiled
+
 
 @pytest.fixture(scope="module")
 def normal():
@@ -17,7 +19,7 @@ def normal():
     with pm.Model() as model:
         mean = pm.Normal("mean", 0, 100)
         pm.Normal("y", mean, 1.0, observed=data)
-    return data, sample(model, seed=3, chains=4, tune=300, draws=800)
+    return data, sample(model, seed=3, chains=4, tune=300, draws=1500)
 
 
 def test_posterior_matches_the_analytic_one(normal):
@@ -39,7 +41,7 @@ def test_diagnostics_trust_a_good_fit_and_not_a_stuck_one(normal):
 
 def test_posterior_predictive_comes_along(normal):
     data, tree = normal
-    assert tree["posterior_predictive"]["y"].shape == (4, 800, 50)
+    assert tree["posterior_predictive"]["y"].shape == (4, 1500, 50)
     assert float(tree["posterior_predictive"]["y"].mean()) == pytest.approx(
         data.mean(), abs=4 * np.sqrt(2 / 50) / np.sqrt(50)
     )

@@ -27,6 +27,8 @@ from bayes_rootc.models.marginal import student_log_weight
 from bayes_rootc.models.radiocarbon import LogNormalPrior, delta14c, invert
 from bayes_rootc.models.turnover import TurnoverModel, depth_functions, misfit_design, misfit_sd, profile_quantile
 
+pytestmark = pytest.mark.compiled
+
 TRUTH = {"mean_log_k": -6.2, "tau_profile": 0.7, "profile_skew": -0.3, "tau_layer": 0.4, "model_sd": 25.0, "nu": 4.0}
 SLOPE, BIOME, EFFECT = np.array([-1.3, -0.2]), {1: 0.5, 3: 0.1, 6: -0.6}, 0.5
 MISFIT = {1: 1.0, 3: 1.0, 6: 2.5}
@@ -264,6 +266,7 @@ def test_ranks_of_the_truth_are_uniform():
     assert ((ranks > 0) & (ranks < 1)).to_numpy().mean() > 0.8  # truths are inside their posteriors
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_fit():
     layers, _ = simulate(20, seed=2)
     some = {"seed": 1, "chains": 2, "tune": 100, "draws": 50, "until_good": False}

@@ -33,6 +33,8 @@ from bayes_rootc.mapping.validation import (
     tau_table,
 )
 
+pytestmark = pytest.mark.thorough
+
 TREES = 40
 
 

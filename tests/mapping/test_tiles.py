@@ -31,6 +31,8 @@ from bayes_rootc.mapping.model_file import save_learners
 from bayes_rootc.mapping.tiles import MapJob, begin, gather, make_tile, make_tiles
 from bayes_rootc.mapping.zones import Zones
 
+pytestmark = pytest.mark.thorough
+
 KILLS = 4
 """Moments at which the work is killed; `KILLS=20 make test` for more."""
 
@@ -96,6 +98,7 @@ def test_what_is_finished_is_complete_and_tidy(job, finished):
     np.testing.assert_array_equal(maps["biome"] > 0, shown)
 
 
+@pytest.mark.slow
 def test_one_or_three_workers_and_any_order_make_the_same_bytes(job, finished):
     assert main(command(job, "--workers", "3")) == 0
     assert digest(job.out / "maps") == finished
@@ -109,6 +112,7 @@ def test_one_or_three_workers_and_any_order_make_the_same_bytes(job, finished):
     np.testing.assert_array_equal(backwards.ibulk, forwards.ibulk)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2, 4])
 def test_a_local_dask_cluster_makes_the_same_bytes(job, finished, workers):
     assert main(command(job, "--dask", "local", "--workers", str(workers))) == 0
@@ -123,6 +127,7 @@ def test_the_side_of_a_tile_does_not_matter(job, finished):
         assert same.mean() > 0.999, name  # two cells of a raster may be equally near a hole
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_it_goes_on_where_it_was(job, finished):
     """Nothing is lost, no tile is made twice, and the files are those of an undisturbed run."""
     run = [sys.executable, "-m", "bayes_rootc", *command(job, "--workers", "2")]

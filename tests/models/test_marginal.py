@@ -23,6 +23,8 @@ from bayes_rootc.models.marginal import (
 )
 from bayes_rootc.models.radiocarbon import LOG_K_RANGE, predicted_table
 
+pytestmark = pytest.mark.compiled
+
 PROFILE = np.array([0, 0, 0, 1, 2, 2])
 YEAR, OBSERVED = np.full(6, 2005.0), np.array([60.0, -80.0, -300.0, 90.0, 10.0, 40.0])
 KNOWN = np.array([16.0, 25.0, 9.0, 4.0, 36.0, 25.0])

@@ -12,6 +12,8 @@ from scipy.stats import multivariate_normal
 from bayes_rootc.inference.regressions import sample_prior
 from bayes_rootc.models.regression import PRIORS, Records, group_shares, make_records, r_squared, site_means
 
+pytestmark = pytest.mark.compiled
+
 
 def records(n: int = 40, seed: int = 0) -> Records:
     """Records of 15 sites in two biomes, in no order, with known errors."""

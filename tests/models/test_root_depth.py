@@ -15,6 +15,8 @@ from bayes_rootc.models.components import Components
 from bayes_rootc.models.root_depth import PRIOR_MEAN, PRIORS, RootRecords, to_log_depths
 from bayes_rootc.report.regression_tables import root_depth_table
 
+pytestmark = pytest.mark.compiled
+
 NO_COMPONENTS = Components.fit(pd.DataFrame(index=range(3)), {})
 
 

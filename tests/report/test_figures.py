@@ -20,6 +20,8 @@ from bayes_rootc.report.results import Results
 from bayes_rootc.report.style import DPI, WIDTH, apart, new_figure, save
 from tests.drawn import legible, visible_axes
 
+pytestmark = pytest.mark.thorough
+
 NAMES = (
     "sites", "inputs", "loss", "loss_map", "iroot_maps", "ibulk_maps", "iloss_maps", "ages", "held_out", "modes",
     "predictive", "drivers", "root_shares", "turnover", "turnover_held_out", "schematic",

@@ -18,6 +18,8 @@ from bayes_rootc.report.figures_turnover import figure_turnover
 from bayes_rootc.report.html import render
 from bayes_rootc.report.results import TURNOVER, Results
 
+pytestmark = pytest.mark.thorough
+
 
 def test_every_table_of_the_folder_is_read(finished):
     (finished / "tables" / "drivers_ibulk_loadings.csv").write_text("component,clay\nsoil 1,0.7\n")
