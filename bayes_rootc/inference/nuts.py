@@ -70,8 +70,7 @@ class Nuts:
     arguments : tuple
         An example of its positional arguments.
     start : dict
-        Value of each parameter from which the search for the middle of the posterior starts; by default the medians of
-        50 draws from the prior.
+        Where the search for the middle of the posterior starts, by parameter; by default NumPyro's choice.
     tune : int
         Warm-up steps of each chain.
     target_accept : float
@@ -108,7 +107,6 @@ class Nuts:
         middle is then that of the model with a known spread, which has no needle.
         """
         n = len(self._start)
-        origin, identity = jnp.zeros(n), jnp.eye(n)
 
         def objective(z: NDArray) -> tuple[float, NDArray]:
             known = float(self._known_spread)
@@ -245,11 +243,8 @@ class Nuts:
         return {name: np.stack([part[name] for part in parts]) for name in parts[0]}
 
     def _potential(self, white: Array, middle: Array, factor: Array, known: Any, arguments: tuple[Any, ...]) -> Array:
-        return self._at(middle + factor @ white, known, arguments)
-
-    def _at(self, z: Array, known: Any, arguments: tuple[Any, ...]) -> Array:
         keywords = {"known_spread": known} if self._known_spread else {}
-        return self._info.potential_fn(*arguments, **keywords)(self._unravel(z))
+        return self._info.potential_fn(*arguments, **keywords)(self._unravel(middle + factor @ white))
 
     def _natural(self, white: NDArray, place: Place, arguments: tuple[Any, ...]) -> dict[str, NDArray]:
         with jax.enable_x64(True):
