@@ -21,6 +21,8 @@ def test_check_on_the_real_data(real_data, capsys):
     assert "dropped: peatland" in printed
 
 
+@pytest.mark.slow
+@pytest.mark.whole_run
 @pytest.mark.real_data
 def test_quick_run_on_the_real_data(real_data, tmp_path):
     (tmp_path / "few.toml").write_text("chains = 2\n")
