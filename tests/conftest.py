@@ -35,6 +35,11 @@ def pytest_unconfigure(config):
     shutil.rmtree(getattr(config, "compiled", ""), ignore_errors=True)
 
 
+def shared_folder(tmp_path_factory: pytest.TempPathFactory, name: str) -> Path:
+    """Where workers share what one of them has made."""
+    return tmp_path_factory.getbasetemp().parent / name
+
+
 @pytest.fixture(scope="session")
 def made_once(tmp_path_factory, worker_id) -> Callable[[str, Callable[[Path], object]], Path]:
     """Gives a folder that the first worker who asks for it fills; the others wait, and get a copy of their own."""
@@ -44,7 +49,7 @@ def made_once(tmp_path_factory, worker_id) -> Callable[[str, Callable[[Path], ob
         if worker_id == "master":
             fill(own)
             return own
-        shared = tmp_path_factory.getbasetemp().parent / name
+        shared = shared_folder(tmp_path_factory, name)
         with FileLock(f"{shared}.lock"):
             if not shared.exists():
                 fill(own)
@@ -57,14 +62,18 @@ def made_once(tmp_path_factory, worker_id) -> Callable[[str, Callable[[Path], ob
 
 
 @pytest.fixture(scope="session")
-def demo_world(made_once) -> DemoWorld:
+def demo_world(made_once, tmp_path_factory, worker_id) -> DemoWorld:
     """The simulated world at 4°."""
 
     def fill(folder: Path) -> None:
         world = simulate_world(folder / "world", resolution=4.0)
         (folder / "world.pickle").write_bytes(pickle.dumps(world))
 
-    folder = made_once("demo", fill)
+    made_once("demo", fill)
+    # read by all from one place, whose path stands in tables of what was read
+    folder = (
+        tmp_path_factory.getbasetemp() / "demo0" if worker_id == "master" else shared_folder(tmp_path_factory, "demo")
+    )
     return replace(pickle.loads((folder / "world.pickle").read_bytes()), folder=folder / "world")
 
 
