@@ -28,7 +28,7 @@ STENCIL_DEGREES = 1 / 3
 """Reach of slope, roughness and the like (20′): fixed, so that they do not change with the resolution."""
 
 CELLS = 32
-"""Of a random lattice, per side; a power of two."""
+"""Cells along each side of a random lattice; a power of two."""
 
 CHUNK = 40_000
 """Places evaluated at once: bounds the memory of fine worlds."""

@@ -45,7 +45,7 @@ PACKED = {"dtype": "int16", "scale_factor": 2.5e-4, "add_offset": -6.5, "_FillVa
 MAX_REPLICATES = 500
 
 COMPONENTS = ("component", "covariate", "centre", "scale", "loadings")
-"""Of `Components`, as they are kept in a group of that name."""
+"""Variables that a posterior file keeps in its `components` group."""
 
 CHECKS = ("cv", "folds", "held_out", "prehistory", "sbc", "sbc_fits", "sbc_ranks")
 """What the dearer checks of a fit write: `FIT_NAME`, as tables, and some as figures."""

@@ -25,7 +25,7 @@ from .applicability import Applicability
 from .forest import CompiledForest, Layers, Nodes
 
 HOLD_OUT_TREES = 200
-"""Trees of a forest that is fitted to be scored: the spread of so many is known to 5 %."""
+"""Number of trees in the forests of validation: enough to know the spread of the trees to 5 %."""
 
 MIN_GROUPS = 5
 """Sites, or spatial blocks, of which a fifth can be held out; with fewer blocks, sites stand for them."""

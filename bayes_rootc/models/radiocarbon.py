@@ -298,7 +298,7 @@ class _Layers:
 
 
 def _refuse_missing(given: dict[str, Any], *, table: bool) -> None:
-    """Of measurements, years, and zones, or places, one is missing."""
+    """Refuse a call without measurements, without years, or without zones or places."""
     missing = [name for name in ("delta14c", "year") if given[name] is None]
     if given["zone"] is None and any(given.get(name) is None for name in ("lat", "lon")):
         missing.append("zone (or lat and lon)" if table else "zone")

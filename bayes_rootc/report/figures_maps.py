@@ -74,7 +74,7 @@ class Sheet:
 
 
 def bar_bounds(tall: float, margin: float = 0.14) -> tuple[float, float, float, float]:
-    """Place of the colour bar of a map so many inches tall, as parts of its axes. margin : left and right of it."""
+    """Position of the colour bar below a map of a given height (inches), in fractions of the map's axes."""
     return margin, -BENEATH / tall, 1 - 2 * margin, THICK / tall
 
 

@@ -61,7 +61,7 @@ def test_statistics_are_those_of_a_plain_simulation(correlation):
             fourth = ((values - mean[..., None]) ** 4).mean(axis=2)
             error = np.sqrt((fourth - sd**4) / members)
             assert (abs(got[f"{name}_variance"] - sd**2) < 5 * error).all(), name
-        # a quantile's place among members is off by so many of them, of those that it is taken from and of these
+        # A quantile's rank has two errors: of the members that it is from, and of those that it is compared with.
         for level, quantile in ((0.025, "p025"), (0.5, "median"), (0.975, "p975")):
             below = (values < got[f"{name}_{quantile}"][..., None]).mean(axis=2)
             assert (abs(below - level) < 5 * np.sqrt(2 * level * (1 - level) / members)).all(), (name, quantile)
