@@ -232,30 +232,18 @@ def fit_regression[R: Response](
     return RegressionFit(name, records, components, tree), row | checks.leave_one_out(likelihood, chains)
 
 
-def sample_records(
-    records: Response,
-    *,
-    seed: int,
-    chains: int,
-    tune: int,
-    draws: int,
-    sampler: Sampler,
-    until_good: bool = False,
-) -> xr.DataTree:
-    """Draws of what the sampler samples, and of what it leaves to be drawn."""
+def sample_records(records: Response, *, seed: int, **how: Any) -> xr.DataTree:
+    """Draws of what the sampler samples, and of what it leaves to be drawn; other keywords are those of `sample`."""
     tree = sample(
         records.build(),
         seed=child_seed(seed, "sampler"),
-        chains=chains,
-        tune=tune,
-        draws=draws,
-        sampler=sampler,
-        until_good=until_good,
         target_accept=records.target_accept,
         max_tree_depth=records.max_tree_depth,
+        **how,
     )
     names = tuple(map(str, tree["posterior"].to_dataset().data_vars))
     flat = records.complete(flat_draws(tree, names), np.random.default_rng(child_seed(seed, "complete")))
+    chains = tree["posterior"].sizes["chain"]
     shaped = {n: split_chains(flat[n], chains) for n in records.sampled}
     tree["posterior"] = xr.DataTree(by_chain(shaped))
     return tree
