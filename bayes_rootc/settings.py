@@ -35,7 +35,7 @@ QUICK_AT_MOST = {
     "validation_splits": 3,
     "tune": 200,
     "sampler_draws": 200,
-    "turnover_tune": 150,
+    "turnover_tune": 100,
     "turnover_draws": 150,
 }
 """Most that a quick run takes, whatever else is asked."""
@@ -71,8 +71,8 @@ class RunSettings(pydantic.BaseModel):
     """Hierarchical: errors of Δ14C about the model, robust against outliers or not."""
     pool_spread: float = pydantic.Field(0.0, ge=0, le=3)
     """Hierarchical: standard deviation of log k within a layer; 0 is the paper's one homogeneous pool."""
-    turnover_tune: int = pydantic.Field(150, ge=100)
-    turnover_draws: int = pydantic.Field(400, ge=100)
+    turnover_tune: int = pydantic.Field(100, ge=100)
+    turnover_draws: int = pydantic.Field(600, ge=100)
     """Warm-up and kept draws a chain of the hierarchical fit; while too few, 100 more are made, at most 16 times."""
     prior_median_age: float = pydantic.Field(400.0, gt=0)
     """Weak prior: median carbon age, yr."""

@@ -48,15 +48,15 @@ MAX_QUADRATURE_ERROR = 0.05
 let pass, because it changes no posterior probability by more than 5 %.
 """
 
-PILOT_DRAWS, PILOT_MARGIN = 25, 2.0
-"""Draws of each chain from which the grid is settled. So soon they lie farther out than the posterior: twice the
-error is accepted here, and looked at again afterwards."""
+MAX_WEIGHTED_ERROR = 0.5
+"""Up to this variation, draws are weighted by how much more likely a finer grid finds them, which loses a fifth of them
+at most; beyond, the chains go on with the finer grid."""
 
 CHECK_DRAWS = 64
 """Draws in which the error of the quadrature is looked at: its spread is then known to a tenth."""
 
-MAX_REPETITIONS = 2
-"""Times that sampling may be done, where draws find the grid too coarse that the pilot had found fine enough."""
+MAX_REPETITIONS = 3
+"""Times that sampling may be done, each on a finer grid than before."""
 
 LAYER_GRID = 384
 """Nodes of log k from which layers are drawn: 0.04 apart, finer than any layer's posterior is wide."""
@@ -124,12 +124,12 @@ def fit_turnover(
     *,
     seed: int,
     chains: int = 4,
-    tune: int = 150,
-    draws: int = 400,
+    tune: int = 100,
+    draws: int = 600,
     until_good: bool = True,
     progress: Progress | None = None,
 ) -> TurnoverFit:
-    """Posterior of the hyperparameters, on grids that are refined until they are fine enough where the posterior is.
+    """Posterior of the hyperparameters, on grids that are fine enough where the posterior is.
 
     Parameters
     ----------
@@ -157,32 +157,46 @@ def fit_turnover(
         with jax.enable_x64(True):
             return model.blocks(layers, components, atmosphere), jnp.asarray(model.log_k)
 
-    # A short run settles the grid, and warms the chains up, before the expensive part.
-    place = sampler.locate(data(model))
-    stream = child_seed(seed, "pilot")
-    samples, stats, ends = sampler.run(data(model), place, seed=stream, draws=PILOT_DRAWS, chains=chains)
-    fit = TurnoverFit(model, components, complete(samples, biomes, stream), stats, (np.nan, np.nan))
-    model = model.refined(quadrature_error(fit, layers, atmosphere), PILOT_MARGIN * MAX_QUADRATURE_ERROR)
+    place, starts = sampler.locate(data(model)), None
     for repetition in range(MAX_REPETITIONS):
-        stream = child_seed(seed, "chains", repetition)
-        enough = _good if until_good else None
-        samples, stats, ends = sampler.run(
+        samples, stats, starts = sampler.run(
             data(model),
             place,
-            seed=stream,
+            seed=child_seed(seed, "chains", repetition),
             chains=chains,
             draws=draws,
-            starts=ends,
-            enough=enough,
+            starts=starts,
+            enough=_good if until_good else None,
             progress=progress,
         )
         samples = complete(samples, biomes, child_seed(seed, "complete", repetition))
         fit = TurnoverFit(model, components, samples, stats, (np.nan, np.nan))
         fit = replace(fit, quadrature=quadrature_error(fit, layers, atmosphere))
-        model = model.refined(fit.quadrature, MAX_QUADRATURE_ERROR)
-        if model == fit.model:
+        if max(fit.quadrature) <= MAX_WEIGHTED_ERROR:
             break
-    return fit
+        model = model.refined(fit.quadrature, MAX_QUADRATURE_ERROR)
+    # Weights need the likelihood of each draw but once: the grid may be finer than it must be.
+    model = fit.model.refined(fit.quadrature, MAX_QUADRATURE_ERROR / 2)
+    return fit if max(fit.quadrature) <= MAX_QUADRATURE_ERROR else weighted(fit, model, layers, atmosphere, child_seed(seed, "weights"))
+
+
+def weighted(
+    fit: TurnoverFit, model: TurnoverModel, layers: pd.DataFrame, atmosphere: Atmosphere, seed: int
+) -> TurnoverFit:
+    """The fit on a finer grid: draws of each chain are taken as often as that grid finds them likelier, in order."""
+    finer = replace(fit, model=model)
+    old, new = (profile_log_likelihoods(f, layers, atmosphere).sum(axis=1) for f in (fit, finer))
+    gain = (new - old).reshape(fit.samples["tau_layer"].shape)
+    share = np.cumsum(np.exp(gain - gain.max(axis=1, keepdims=True)), axis=1)
+    chains, draws = gain.shape
+    places = (np.arange(draws) + np.random.default_rng(seed).uniform(size=(chains, 1))) / draws  # evenly: least noise
+    taken = [np.searchsorted(s / s[-1], p) for s, p in zip(share, places, strict=True)]
+
+    def take(values: dict[str, NDArray]) -> dict[str, NDArray]:
+        return {name: np.stack([v[i] for v, i in zip(value, taken, strict=True)]) for name, value in values.items()}
+
+    finer = replace(finer, samples=take(fit.samples), stats=take(fit.stats))
+    return replace(finer, quadrature=quadrature_error(finer, layers, atmosphere))
 
 
 @cache
@@ -190,7 +204,7 @@ def _sampler_for(n_components: int, biomes: tuple[int, ...], student: bool, tune
     """The sampler of a variant of the model; it stays compiled for the next fit to layers of the same shape."""
     model = partial(turnover_model, n_components=n_components, biomes=biomes, student=student)
     start = prior_medians(n_components, biomes)
-    return Nuts(model, (None, None), tune=tune, start=start, target_accept=0.7, known_spread=True)
+    return Nuts(model, (None, None), tune=tune, start=start, target_accept=0.65, known_spread=True)
 
 
 def _good(samples: dict[str, NDArray]) -> bool:
@@ -415,7 +429,7 @@ def _densities(
     """Density of log k of each layer given its profile's effect, 1 at its highest, (layer, G); scale of its error."""
     centre = product(block.design, regression_vector(sample)) + effect[block.profile]
     spread = scales(sample, block, student=student)
-    _, slope, penalty = log_error_density(block.residual, block.known_variance, spread, student=student)
+    _, slope, penalty = log_error_density(block.squared, block.known_variance, spread, student=student)
     z = (log_k - centre[:, None]) / spread.tau_layer
     exponent = (slope * block.measured)[:, None] * penalty - 0.5 * z**2
     return jnp.exp(exponent - exponent.max(axis=1, keepdims=True)), jnp.sqrt(block.known_variance + spread.model_sd**2)

@@ -73,15 +73,15 @@ product = partial(jnp.matmul, precision=lax.Precision.HIGHEST)
 class Block(NamedTuple):
     """Layers of profiles of similar size; all arrays, so that it passes through JAX.
 
-    residual : observed minus predicted Δ14C, ‰, (layer, G). least : the square of the least of them, (layer,). measured
-    : 1, or 0 where the residual has no meaning, (layer,). known_variance : laboratory ⊕ atmosphere, ‰², (layer,).
+    squared : of observed minus predicted Δ14C, ‰², (layer, G). least : of them, in double precision, (layer,). measured :
+    1, or 0 where they have no meaning, (layer,). known_variance : laboratory ⊕ atmosphere, ‰², (layer,).
     design, misfit_design : of the regression and of the misfit, (layer, p) and (layer, q). profile : number of the
     layer's profile in the block, (layer,). order : places of layers and profiles in the tables that they came from.
     group : of each profile, (P,). effect : nodes of the profile effect, (Q,). lattice : nodes of log k with the same
     spacing, (T,).
     """
 
-    residual: Any
+    squared: Any
     least: Any
     measured: Any
     known_variance: Any
@@ -135,7 +135,7 @@ def make_blocks(
         effect, lattice = effect_nodes(int(size[profiles].max()), refine)
         blocks.append(
             Block(
-                residual=residual[layers].astype(np.float32),
+                squared=(residual[layers] ** 2).astype(np.float32),
                 least=(residual[layers] ** 2).min(axis=1),
                 measured=measured[layers].astype(float),
                 known_variance=known_variance[layers],
@@ -183,14 +183,14 @@ def student_log_weight(nodes: Array, scale: Array, nu: Array, skew: Array) -> Ar
 
 
 def log_error_density(
-    residual: Array, known_variance: Array, scales: Scales, *, student: bool
+    squared: Array, known_variance: Array, scales: Scales, *, student: bool
 ) -> tuple[Array, Array, Array]:
     """Log density of a measurement at every node of log k: constant (layer,) + slope x penalty, where the penalty is 0
     where the model meets the measurement: half the squared standardised residual of a Normal, or log(1 + r²/ν) of
-    Student's t; (layer, G) in the precision of the residual.
+    Student's t; (layer, G) in the precision of the squared residuals.
     """
     variance = known_variance + scales.model_sd**2
-    return *_constant_and_slope(variance, scales, student=student), _penalty(residual**2, variance, scales, student)
+    return *_constant_and_slope(variance, scales, student=student), _penalty(squared, variance, scales, student)
 
 
 def _constant_and_slope(variance: Array, scales: Scales, *, student: bool) -> tuple[Array, Array]:
@@ -218,12 +218,11 @@ def profile_log_likelihood(block: Block, log_k: Array, centre: Array, scales: Sc
 
 
 class _Sums(NamedTuple):
-    """What both the value and its gradient need: squared residuals, penalty, and tilted likelihood of layers at nodes
-    (n, G), the blur (G, T), the blurred likelihood on the layer's stretch (n, Q), where that begins and δ, (n,), and
-    the log posterior of the effect (P, Q).
+    """What both the value and its gradient need: penalty and tilted likelihood of layers at nodes (n, G), the blur
+    (G, T), the blurred likelihood on the layer's stretch (n, Q), where that begins and δ, (n,), and the log posterior
+    of the effect (P, Q).
     """
 
-    squared: Array
     penalty: Array
     tilted: Array
     blur: Array
@@ -235,7 +234,7 @@ class _Sums(NamedTuple):
 
 def _sum_out(block: Block, log_k: Array, centre: Array, scales: Scales, *, student: bool) -> _Sums:
     real, limits = (jnp.float32, SINGLE) if student else (jnp.float64, DOUBLE)
-    squared = block.residual.astype(real) ** 2
+    squared = block.squared.astype(real)
     variance = block.known_variance + scales.model_sd**2
     constant, slope = _constant_and_slope(variance, scales, student=student)
     penalty, least = (_penalty(r, variance, scales, student) for r in (squared, block.least))
@@ -262,7 +261,7 @@ def _sum_out(block: Block, log_k: Array, centre: Array, scales: Scales, *, stude
     by_layer = jnp.where(block.measured[:, None] > 0, by_layer, 0.0)  # no measurement: a sum of 1
     by_profile = jax.ops.segment_sum(by_layer, block.profile, len(block.profile_order), indices_are_sorted=True)
     log_posterior = by_profile + _log_weight(block, scales)[block.group]
-    return _Sums(squared, penalty, tilted, blur, blurred, start, delta, log_posterior)
+    return _Sums(penalty, tilted, blur, blurred, start, delta, log_posterior)
 
 
 def _padding(block: Block) -> int:
@@ -320,8 +319,8 @@ def _backward(student: bool, saved: Any, cotangent: Array) -> tuple[Any, ...]:
     penalty = (mass * sums.penalty).sum(axis=1)
     if student:
         nu = scales.nu
-        scaled = (nu * variance).astype(real)[:, None]
-        part = (mass * (sums.squared / (sums.squared + scaled))).sum(axis=1)
+        squared, scaled = block.squared, (nu * variance).astype(real)[:, None]
+        part = (mass * (squared / (squared + scaled))).sum(axis=1)
         d_variance = (-0.5 * total + (nu + 1) / 2 * part) / variance
         d_nu = 0.5 * ((nu + 1) / nu * part - penalty).astype(float).sum()
     else:

@@ -84,7 +84,7 @@ class TurnoverModel:
     prehistory: Prehistory = "steady"
     error: Literal["student", "normal"] = "student"
     pool_spread: float = 0.0
-    grid: int = 180
+    grid: int = 220
     refine: float = 0.7
 
     @property

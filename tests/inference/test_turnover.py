@@ -20,6 +20,7 @@ from bayes_rootc.inference.turnover import (
     extend_profiles,
     fit_turnover,
     profile_log_likelihoods,
+    weighted,
 )
 from bayes_rootc.inference.turnover_checks import calibrate, cross_validate, score_table
 from bayes_rootc.models.components import Components
@@ -99,6 +100,22 @@ def shortened(fit: TurnoverFit, draws: int) -> TurnoverFit:
 def test_the_fit_is_to_be_trusted(fitted):
     row = diagnose_fit("turnover", fitted)
     assert row["verdict"] == "good", row
+
+
+def test_draws_of_a_coarse_grid_are_weighted_into_those_of_a_fine_one(fitted, world):
+    layers, _ = world
+    fine, coarse = (TurnoverModel(grid=grid) for grid in (fitted.model.grid, 110))
+    rough = fit_turnover(layers, GROUPS, AIR, coarse, seed=6, until_good=False, tune=100, draws=100)
+    assert rough.model.grid > coarse.grid and max(rough.quadrature) < 0.05
+    start = replace(fitted, model=coarse)
+    taken = weighted(start, fine, layers, AIR, seed=1)
+    gain = np.subtract(*(profile_log_likelihoods(f, layers, AIR).sum(axis=1) for f in (fitted, start)))
+    for name in ("tau_layer", "mean_log_k", "model_sd"):
+        values, gains = fitted.samples[name], gain.reshape(fitted.samples[name].shape)
+        weight = np.exp(gains - gains.max()) / np.exp(gains - gains.max()).sum(axis=1, keepdims=True)
+        expected = (weight * values).sum(axis=1)
+        # taken at even places, a chain's mean is off by less than its range over its draws, times a few
+        np.testing.assert_allclose(taken.samples[name].mean(axis=1), expected, atol=8 * np.ptp(values) / values.shape[1])
 
 
 def test_the_truth_is_among_the_draws(fitted):
