@@ -177,7 +177,11 @@ def fit_turnover(
         model = model.refined(fit.quadrature, MAX_QUADRATURE_ERROR)
     # Weights need the likelihood of each draw but once: the grid may be finer than it must be.
     model = fit.model.refined(fit.quadrature, MAX_QUADRATURE_ERROR / 2)
-    return fit if max(fit.quadrature) <= MAX_QUADRATURE_ERROR else weighted(fit, model, layers, atmosphere, child_seed(seed, "weights"))
+    return (
+        fit
+        if max(fit.quadrature) <= MAX_QUADRATURE_ERROR
+        else weighted(fit, model, layers, atmosphere, child_seed(seed, "weights"))
+    )
 
 
 def weighted(

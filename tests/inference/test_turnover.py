@@ -115,7 +115,9 @@ def test_draws_of_a_coarse_grid_are_weighted_into_those_of_a_fine_one(fitted, wo
         weight = np.exp(gains - gains.max()) / np.exp(gains - gains.max()).sum(axis=1, keepdims=True)
         expected = (weight * values).sum(axis=1)
         # taken at even places, a chain's mean is off by less than its range over its draws, times a few
-        np.testing.assert_allclose(taken.samples[name].mean(axis=1), expected, atol=8 * np.ptp(values) / values.shape[1])
+        np.testing.assert_allclose(
+            taken.samples[name].mean(axis=1), expected, atol=8 * np.ptp(values) / values.shape[1]
+        )
 
 
 def test_the_truth_is_among_the_draws(fitted):
