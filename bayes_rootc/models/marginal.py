@@ -73,8 +73,8 @@ product = partial(jnp.matmul, precision=lax.Precision.HIGHEST)
 class Block(NamedTuple):
     """Layers of profiles of similar size; all arrays, so that it passes through JAX.
 
-    squared : of observed minus predicted Δ14C, ‰², (layer, G). least : of them, in double precision, (layer,). measured :
-    1, or 0 where they have no meaning, (layer,). known_variance : laboratory ⊕ atmosphere, ‰², (layer,).
+    squared : of observed minus predicted Δ14C, ‰², (layer, G). least : of them, in double precision, (layer,).
+    measured : 1, or 0 where they have no meaning, (layer,). known_variance : laboratory ⊕ atmosphere, ‰², (layer,).
     design, misfit_design : of the regression and of the misfit, (layer, p) and (layer, q). profile : number of the
     layer's profile in the block, (layer,). order : places of layers and profiles in the tables that they came from.
     group : of each profile, (P,). effect : nodes of the profile effect, (Q,). lattice : nodes of log k with the same
