@@ -192,8 +192,8 @@ def weighted(
     old, new = (profile_log_likelihoods(f, layers, atmosphere).sum(axis=1) for f in (fit, finer))
     gain = (new - old).reshape(fit.samples["tau_layer"].shape)
     share = np.cumsum(np.exp(gain - gain.max(axis=1, keepdims=True)), axis=1)
-    chains, draws = gain.shape
-    places = (np.arange(draws) + np.random.default_rng(seed).uniform(size=(chains, 1))) / draws  # evenly: least noise
+    draws = gain.shape[1]
+    places = (np.arange(draws) + np.random.default_rng(seed).uniform(size=(len(gain), 1))) / draws  # even: least noise
     taken = [np.searchsorted(s / s[-1], p) for s, p in zip(share, places, strict=True)]
 
     def take(values: dict[str, NDArray]) -> dict[str, NDArray]:
