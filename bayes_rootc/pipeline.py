@@ -23,7 +23,6 @@ from .data.folder import Inputs, read_inputs
 from .errors import InputError
 from .estimates import Estimate, depth_shares, estimate_table, make_estimate, site_table
 from .files import atomic_path, write_csv
-from .inference.checks import leave_one_out
 from .inference.regressions import (
     RegressionFit,
     Response,
@@ -37,15 +36,13 @@ from .inference.regressions import (
 from .inference.regressions import score_table as score_records
 from .inference.sampling import offer_devices
 from .inference.store import kept_log_k, retire_checks, save_turnover, turnover_tree
-from .inference.turnover import (
+from .inference.turnover import Turnover
+from .inference.turnover_checks import ppc_scores, score_table
+from .inference.turnover_fit import (
     LayerDraws,
     TurnoverFit,
-    diagnose_fit,
-    draw_layers,
     extend_profiles,
-    fit_turnover,
 )
-from .inference.turnover_checks import draw_prior, ppc_scores, score_table
 from .map_making import draw_maps
 from .mapping.applicability import Applicability
 from .mapping.blocks import fold_labels
@@ -88,7 +85,7 @@ MIN_RECORDS = 20
 
 
 @dataclass(frozen=True)
-class Turnover:
+class LayerTurnover:
     """Posterior of each radiocarbon layer: `summary` as `invert` gives it (without its grid), draws of log k, (layer,
     draw); of the hierarchical fit also its hyperparameters and the effects of profiles, (draw, profile).
     """
@@ -167,46 +164,43 @@ def demo_world(settings: RunSettings) -> Path:
     return folder
 
 
-def infer_turnover(inputs: Inputs, settings: RunSettings, progress: Progress | None = None) -> Turnover:
+def infer_turnover(inputs: Inputs, settings: RunSettings, progress: Progress | None = None) -> LayerTurnover:
     """Decay rate of every layer (paper, eq. 1–5): exact forward model, hierarchy over biomes, places and profiles, all
     modes kept.
     """
     if settings.turnover_prior == "weak":
         return invert_alone(inputs, settings)
-    layers, air = inputs.layers, inputs.atmosphere
-    seed = step_seed(settings, "turnover")
-    fit = fit_turnover(
-        layers,
+    layers, variant = inputs.layers, turnover_model_of(settings)
+    turnover = Turnover(
         inputs.groups,
-        air,
-        turnover_model_of(settings),
-        seed=child_seed(seed, "fit"),
+        prehistory=variant.prehistory,
+        error=variant.error,
+        pool_spread=variant.pool_spread,
         chains=settings.chains,
         tune=settings.turnover_tune,
         draws=settings.turnover_draws,
-        until_good=not settings.quick,
-        progress=part_of(progress, 0, 2),
-    )
-    drawn = draw_layers(fit, layers, air, seed=child_seed(seed, "layers"), progress=part_of(progress, 1, 2))
-    loo = leave_one_out(drawn.log_likelihood, settings.chains)
-    prior = draw_prior(fit, layers, air, seed=child_seed(seed, "prior"))
+        seed=step_seed(settings, "turnover"),
+        atmosphere=inputs.atmosphere,
+    ).fit(layers, until_good=not settings.quick, progress=progress)
+    fit, drawn, tree = turnover.hyperparameters, turnover.drawn, turnover.posterior
+    assert drawn is not None
     retire_checks(settings.out, "turnover", "tau_layer", fit.samples["tau_layer"])
-    tree = turnover_tree(layers, drawn, fit, prior=prior)
     path, tables = settings.out / "posterior" / "turnover.nc", settings.out / "tables"
-    save_turnover(path, tree)
+    turnover.save(path)
     write_csv(tables / "turnover_population.csv", population_table(tree))
     write_csv(tables / "turnover_ages.csv", median_ages(fit))
     observed = layers["delta14c"].to_numpy()
     write_csv(tables / "turnover_ppc.csv", score_table(ppc_scores(layers, drawn), layers))
     write_csv(tables / "turnover_misfit.csv", misfit_table(layers, drawn))
-    write_diagnostics(settings, diagnose_fit("turnover", fit) | loo)
+    (row,) = turnover.check()["diagnostics"].to_dict("records")
+    write_diagnostics(settings, {str(name): value for name, value in row.items()})
     summary = summarise_density(drawn.density, drawn.nodes)
     residual = np.abs(observed[:, None] - drawn.predicted).min(axis=1)
     summary["model_sd"] = "layer", fit.misfit(layers)
     sd = np.hypot(layers["sigma"].to_numpy(), summary["model_sd"].values)
     summary["unexplained"] = "layer", residual > UNEXPLAINED_SD * sd
     few = np.arange(settings.members) * len(drawn.log_k) // settings.members
-    return Turnover(summary, kept_log_k(path, settings.members), fit, drawn.effect[few])
+    return LayerTurnover(summary, kept_log_k(path, settings.members), fit, drawn.effect[few])
 
 
 def turnover_model_of(settings: RunSettings) -> TurnoverModel:
@@ -214,7 +208,7 @@ def turnover_model_of(settings: RunSettings) -> TurnoverModel:
     return TurnoverModel(settings.prehistory, settings.turnover_error, settings.pool_spread)
 
 
-def invert_alone(inputs: Inputs, settings: RunSettings) -> Turnover:
+def invert_alone(inputs: Inputs, settings: RunSettings) -> LayerTurnover:
     """Each layer by itself, under the weak prior: the independent check on the hierarchy."""
     layers, rng = inputs.layers, _rng(settings, "turnover")
     posterior = invert(
@@ -239,10 +233,10 @@ def invert_alone(inputs: Inputs, settings: RunSettings) -> Turnover:
     path = settings.out / "posterior" / "turnover.nc"
     save_turnover(path, turnover_tree(layers, drawn))
     misfit = "layer", np.full(len(layers), settings.model_sd)
-    return Turnover(posterior.drop_dims("log_k").assign(model_sd=misfit), kept_log_k(path, settings.members))
+    return LayerTurnover(posterior.drop_dims("log_k").assign(model_sd=misfit), kept_log_k(path, settings.members))
 
 
-def infer_bulk_input(inputs: Inputs, turnover: Turnover, settings: RunSettings) -> BulkInput:
+def infer_bulk_input(inputs: Inputs, turnover: LayerTurnover, settings: RunSettings) -> BulkInput:
     """I_bulk = C_stock x k (paper, eq. 6), the error of the stock included; writes `tables/layers.csv`."""
     layers = inputs.layers
     stocks, sources = layer_stocks(layers)
@@ -279,7 +273,7 @@ def gridded_errors(inputs: Inputs, settings: RunSettings) -> NDArray[np.float64]
 
 
 def extrapolate(
-    inputs: Inputs, turnover: Turnover, sources: list[StockSource], settings: RunSettings
+    inputs: Inputs, turnover: LayerTurnover, sources: list[StockSource], settings: RunSettings
 ) -> NDArray[np.float64]:
     """I_bulk of the seven layers of every profile, (profile, 7, draw), from the turnover posterior of the profile and
     the stock of the layer.
@@ -466,7 +460,7 @@ def profiles_of(inputs: Inputs) -> pd.DataFrame:
 
 def summarise_run(
     inputs: Inputs,
-    turnover: Turnover,
+    turnover: LayerTurnover,
     bulk: BulkInput,
     fractions: xr.Dataset,
     estimates: list[Estimate],

@@ -34,7 +34,7 @@ from .models.regression import Records
 from .netcdf import open_tree
 from .pipeline import (
     BulkInput,
-    Turnover,
+    LayerTurnover,
     check,
     estimate,
     harmonise_measured,
@@ -132,7 +132,7 @@ def run_calibration(calibrate: Callable[..., Ranks], name: str, tables: Path, pr
 
 
 def compare_histories(
-    inputs: Inputs, turnover: Turnover, bulk: BulkInput, settings: RunSettings, progress: Progress | None = None
+    inputs: Inputs, turnover: LayerTurnover, bulk: BulkInput, settings: RunSettings, progress: Progress | None = None
 ) -> pd.DataFrame:
     """Ages and I_bulk with the pool steady in 1950 and with the history since 55 kyr BP, side by side."""
     prehistory: Prehistory = "intcal20" if settings.prehistory == "steady" else "steady"

@@ -15,7 +15,7 @@ from bayes_rootc.data.folder import Inputs, read_inputs
 from bayes_rootc.demo.world import simulate_world
 from bayes_rootc.inference.regressions import iroot_records, sample_records
 from bayes_rootc.inference.sampling import diagnose
-from bayes_rootc.inference.turnover import diagnose_fit, fit_turnover
+from bayes_rootc.inference.turnover_fit import diagnose_fit, fit_turnover
 
 from . import latent_k, r
 from .case import Case, Seconds

@@ -19,7 +19,7 @@ from ..errors import InputError
 from ..models.components import Components
 from ..models.root_depth import layer_fractions, new_profiles
 from .sampling import summary_columns
-from .turnover import TurnoverFit, draw_layers
+from .turnover_fit import TurnoverFit, draw_layers
 
 OPTIONAL = ("year", "top", "bottom", "delta14c", "sigma", "profile")
 QUANTITIES = ("delta14c", "k", "age")

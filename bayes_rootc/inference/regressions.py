@@ -114,7 +114,7 @@ def _of_sites(sites: pd.DataFrame, records: pd.DataFrame, groups: dict[str, list
         rows["y"].to_numpy(float),
         components.scores(rows),
         components.names,
-        _groups_of(components),
+        groups_of_components(components),
         rows["biome"].to_numpy(int),
         rows["id"],
     )
@@ -162,7 +162,7 @@ def ibulk_records(
         log_density.mean(axis=1),
         np.column_stack([components.scores(layers), depth]),
         (*components.names, *DEPTH),
-        (*_groups_of(components), "depth", "depth"),
+        (*groups_of_components(components), "depth", "depth"),
         layers["biome"].to_numpy(int),
         layers["profile"],
         sd=np.sqrt(np.maximum(variance - shared[index], MIN_ERROR**2)),
@@ -171,7 +171,8 @@ def ibulk_records(
     return made, components
 
 
-def _groups_of(components: Components) -> tuple[str, ...]:
+def groups_of_components(components: Components) -> tuple[str, ...]:
+    """Group of each component, which its name begins with."""
     return tuple(name.rsplit(" ", 1)[0] for name in components.names)
 
 

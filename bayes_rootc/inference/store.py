@@ -22,7 +22,7 @@ from ..models.turnover import DEPTH_FORMS, PERIODS, TurnoverModel
 from ..netcdf import open_tree, require
 from .regressions import flat_draws
 from .sampling import split_chains
-from .turnover import LayerDraws, TurnoverFit
+from .turnover_fit import LayerDraws, TurnoverFit
 
 CONSTANTS = ("lat", "lon", "top", "bottom", "year", "sigma", "biome")
 DIMS = {
@@ -165,7 +165,7 @@ def read_fit(path: Path) -> TurnoverFit:
     ------
     InputError : no such file, not one of ours, or made with the weak prior, which says nothing of new layers.
     """
-    tree = _load(path, "turnover")
+    tree = read_tree(path, "turnover")
     if "model" not in tree.attrs:
         raise InputError('holds no hierarchical fit (turnover_prior = "weak"?): nothing to predict from', file=path)
     posterior = tree["posterior"].to_dataset().drop_vars("log_k", errors="ignore")
@@ -194,7 +194,7 @@ def read_root_depth(path: Path, count: int) -> tuple[dict[str, NDArray[np.float6
     ------
     InputError : no such file, or not one of ours.
     """
-    tree = _load(path, "root-depth")
+    tree = read_tree(path, "root-depth")
     lacking = sorted(set(RootRecords.sampled) - set(map(str, tree["posterior"].data_vars)))
     if lacking:
         raise InputError(f"lacks {lacking[0]}: made by another version; fit root-depth again", file=path)
@@ -205,7 +205,13 @@ def read_root_depth(path: Path, count: int) -> tuple[dict[str, NDArray[np.float6
     return few, Components.from_dataset(tree["components"].to_dataset())
 
 
-def _load(path: Path, name: str) -> xr.DataTree:
+def read_tree(path: Path, name: str) -> xr.DataTree:
+    """A posterior file of the command `fit NAME`, in memory.
+
+    Raises
+    ------
+    InputError : no such file, or not one of ours.
+    """
     if not path.is_file():
         raise InputError(f"not found; run `bayes-rootc fit {name}` or `bayes-rootc run` first", file=path)
     try:

@@ -28,7 +28,7 @@ from ..models.turnover import (
 from ..progress import Progress, part_of
 from ..seeds import child_seed
 from . import checks
-from .turnover import LAYER_GRID, LayerDraws, TurnoverFit, complete, diagnose_fit, draw_layers, fit_turnover
+from .turnover_fit import LAYER_GRID, LayerDraws, TurnoverFit, complete, diagnose_fit, draw_layers, fit_turnover
 
 DEPTH_CLASSES = ((0, 10), (10, 30), (30, 60), (60, 100), (100, 200))
 """Depths (cm, by the middle of a layer) in which predictions are scored."""

@@ -25,15 +25,8 @@ AREA = ("mean", "sd", "weight", "trained", "mean_distance", "threshold")
 
 def save_learners(path: Path, learners: Learners) -> None:
     """Writes the forests, their calibration and areas of applicability, `models/learners.npz`."""
-    about: dict[str, Any] = {"version": VERSION, "features": learners.features, "calibration": {}}
-    arrays: dict[str, Any] = {}
-    for target in TARGETS:
-        model: FluxModel = getattr(learners, target)
-        about["calibration"][target] = asdict(model.calibration)
-        arrays |= {f"{target}_{name}": getattr(model.forest.trees_, name) for name in TYPES}
-        arrays |= {f"{target}_area_{name}": getattr(model.applicability, name) for name in AREA}
-    with atomic_path(path) as temporary:
-        np.savez_compressed(temporary, about=np.array(json.dumps(about)), **arrays)
+    models = {target: getattr(learners, target) for target in TARGETS}
+    _write(path, models, {"features": learners.features})
 
 
 def read_learners(path: Path) -> Learners:
@@ -45,20 +38,56 @@ def read_learners(path: Path) -> Learners:
     """
     if not path.is_file():
         raise InputError("not found; run `bayes-rootc run` or `bayes-rootc train` first", file=path)
+    models, about = _read(path, TARGETS)
+    return Learners(list(about["features"]), **models)
+
+
+def save_model(path: Path, model: FluxModel, about: dict[str, Any]) -> None:
+    """Writes one forest with its calibration and area of applicability, and what else is to be known of it (JSON)."""
+    _write(path, {"flux": model}, about)
+
+
+def read_model(path: Path) -> tuple[FluxModel, dict[str, Any]]:
+    """Reads what `save_model` wrote; the forest predicts the same.
+
+    Raises
+    ------
+    InputError : no such file, or not one of ours.
+    """
+    if not path.is_file():
+        raise InputError("not found", file=path)
+    models, about = _read(path, ("flux",))
+    return models["flux"], about
+
+
+def _write(path: Path, models: dict[str, FluxModel], about: dict[str, Any]) -> None:
+    calibration = {name: asdict(model.calibration) for name, model in models.items()}
+    arrays: dict[str, Any] = {}
+    for name, model in models.items():
+        arrays |= {f"{name}_{part}": getattr(model.forest.trees_, part) for part in TYPES}
+        arrays |= {f"{name}_area_{part}": getattr(model.applicability, part) for part in AREA}
+    text = json.dumps({"version": VERSION} | about | {"calibration": calibration})
+    with atomic_path(path) as temporary, open(temporary, "wb") as file:  # given a name, NumPy would add an ending
+        np.savez_compressed(file, about=np.array(text), **arrays)
+
+
+def _read(path: Path, names: tuple[str, ...]) -> tuple[dict[str, FluxModel], dict[str, Any]]:
     try:
         with np.load(path, allow_pickle=False) as arrays:
             about = json.loads(str(arrays["about"]))
             if about["version"] != VERSION:
                 raise InputError(f"made by another version (its form is {about['version']}, not {VERSION})", file=path)
             models = {}
-            for target in TARGETS:
-                trees = Nodes(**{name: arrays[f"{target}_{name}"] for name in TYPES})
-                area = {name: arrays[f"{target}_area_{name}"] for name in AREA}
+            for name in names:
+                trees = Nodes(**{part: arrays[f"{name}_{part}"] for part in TYPES})
+                area = {part: arrays[f"{name}_area_{part}"] for part in AREA}
                 forest = PosteriorForest(trees.trees)
                 forest.trees_, forest.n_features_in_ = trees, len(area["mean"])
-                numbers = {name: float(value) for name, value in area.items() if value.ndim == 0}
-                calibration = Calibration(**about["calibration"][target])
-                models[target] = FluxModel(forest, calibration, Applicability(**(area | numbers)))
-        return Learners(list(about["features"]), **models)
+                numbers = {part: float(value) for part, value in area.items() if value.ndim == 0}
+                calibration = Calibration(**about["calibration"][name])
+                models[name] = FluxModel(forest, calibration, Applicability(**(area | numbers)))
+            return models, about
     except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        if isinstance(error, InputError):
+            raise
         raise InputError(f"not a readable file of learners ({reason_of(error)})", file=path) from None

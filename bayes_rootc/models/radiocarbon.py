@@ -22,6 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..constants import GAMMA, INTERVAL
 from ..data.atmosphere import BOMB_START, Atmosphere, Curve, Prehistory, zone_of
 from ..data.israd import DEFAULT_SIGMA
+from ..data.own_tables import row_coordinates
 from ..data.tables import reason_of
 from ..errors import InputError
 
@@ -216,7 +217,9 @@ def invert(
         },
         coords={"log_k": log_k},
     )
-    result = result.merge(summarise_density(density, log_k)).assign_coords(layers.coordinates())
+    result = result.merge(summarise_density(density, log_k)).assign_coords(
+        row_coordinates(layers.index, "layer", taken=("log_k", "mode"))
+    )
     return result if layers.measured.all() else _blanked(result, layers.measured)
 
 
@@ -282,19 +285,6 @@ class _Layers:
             measured,
             pd.RangeIndex(n) if index is None else index,
         )
-
-    def coordinates(self) -> xr.Coordinates:
-        """The coordinate `layer`."""
-        import xarray as xr
-
-        if isinstance(self.index, pd.MultiIndex):
-            taken = {"layer", "log_k", "mode"} & set(self.index.names)
-            if taken:
-                raise InputError(
-                    f"a level of the index is called {min(taken)}, as a dimension of the result; rename it"
-                )
-            return xr.Coordinates.from_pandas_multiindex(self.index, "layer")
-        return xr.Coordinates({"layer": self.index.rename("layer")})
 
 
 def _refuse_missing(given: dict[str, Any], *, table: bool) -> None:

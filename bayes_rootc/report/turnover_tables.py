@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from ..constants import BIOMES, LAYER_NAMES
 from ..inference.sampling import summarise, summary_columns
-from ..inference.turnover import LayerDraws, TurnoverFit
 from ..inference.turnover_checks import DEPTH_CLASSES
+from ..inference.turnover_fit import LayerDraws, TurnoverFit
 from ..mapping.learners import r_squared
 from ..models.turnover import PERIODS, depth_functions, profile_quantile
 from .tables import profile_mean_age

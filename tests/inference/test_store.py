@@ -20,7 +20,7 @@ from bayes_rootc.inference.store import (
     save_turnover,
     turnover_tree,
 )
-from bayes_rootc.inference.turnover import LayerDraws, TurnoverFit
+from bayes_rootc.inference.turnover_fit import LayerDraws, TurnoverFit
 from bayes_rootc.models.components import Components
 from bayes_rootc.models.radiocarbon import LOG_K_RANGE
 from bayes_rootc.models.root_depth import RootRecords

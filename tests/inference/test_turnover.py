@@ -13,7 +13,8 @@ from bayes_rootc.data.atmosphere import Atmosphere
 from bayes_rootc.errors import InputError
 from bayes_rootc.inference.checks import calibration_table, leave_one_out
 from bayes_rootc.inference.store import CHECKS, read_fit, retire_checks, save_turnover, turnover_tree
-from bayes_rootc.inference.turnover import (
+from bayes_rootc.inference.turnover_checks import calibrate, cross_validate, score_table
+from bayes_rootc.inference.turnover_fit import (
     TurnoverFit,
     diagnose_fit,
     draw_layers,
@@ -22,7 +23,6 @@ from bayes_rootc.inference.turnover import (
     profile_log_likelihoods,
     weighted,
 )
-from bayes_rootc.inference.turnover_checks import calibrate, cross_validate, score_table
 from bayes_rootc.models.components import Components
 from bayes_rootc.models.marginal import student_log_weight
 from bayes_rootc.models.radiocarbon import LogNormalPrior, delta14c, invert

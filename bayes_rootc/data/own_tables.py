@@ -1,0 +1,341 @@
+"""Tables as people have them: columns with other names, biomes by name, profiles under any label.
+
+Everything that a fitted object reads from a table goes through here, so that what is missing or impossible is said by
+name, before anything is computed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from ..constants import BIOMES, PROFILE_DEPTH_CM
+from ..errors import InputError
+from .atmosphere import BOMB_START, zone_of
+from .israd import DEFAULT_SIGMA, MAX_SIGMA
+from .tables import shown
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+type Covariates = Sequence[str] | Mapping[str, Sequence[str]]
+"""Names of numeric columns, or such names by group (soil, climate, …), each of which is rotated by itself."""
+
+LIBBY_YEARS = 8267.0
+"""Mean life of radiocarbon, yr, that turns fraction modern into Δ14C (Stuiver & Polach 1977)."""
+
+ONE_BIOME = 1
+"""Number that stands for all rows of a table without biomes."""
+
+CLOSEST_ROWS = 3
+"""Rows from which values all between 0 and 2 are taken for fractions modern."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """What a column must hold: its meaning and unit, for messages, and the range of its values.
+
+    open : the bounds themselves are out of range.
+    """
+
+    meaning: str
+    low: float = -np.inf
+    high: float = np.inf
+    open: bool = False
+
+    @property
+    def range(self) -> str:
+        """The range in words."""
+        if np.isfinite(self.high):
+            return f"{'between' if self.open else 'from'} {self.low:g} {'and' if self.open else 'to'} {self.high:g}"
+        return f"{'above' if self.open else 'at least'} {self.low:g}"
+
+
+COLUMNS = {
+    "lat": Column("latitude, degrees", -90, 90),
+    "lon": Column("longitude, degrees", -180, 180),
+    "top": Column("upper depth of the layer, cm", 0, PROFILE_DEPTH_CM),
+    "bottom": Column("lower depth of the layer, cm", 0, PROFILE_DEPTH_CM),
+    "year": Column("sampling date, decimal year AD", BOMB_START, 2100),
+    "delta14c": Column("Δ14C, ‰", -1000, 2000),
+    "fraction_modern": Column("fraction modern (F14C)", 0, 3),
+    "percent_modern": Column("percent modern carbon", 0, 300),
+    "sigma": Column("standard deviation of the measurement, in its unit", 0),
+    "iroot": Column("root-derived carbon input, Mg C ha⁻¹ yr⁻¹", 0, open=True),
+    "ibulk": Column("input to bulk soil in the layer, Mg C ha⁻¹ yr⁻¹", 0, open=True),
+    "f_bnpp": Column("share of production below ground", 0, 1, open=True),
+    "d50": Column("depth above which half of the roots are, cm", 0, open=True),
+    "d95": Column("depth above which 95 % of the roots are, cm", 0, open=True),
+}
+"""Numeric columns that fitted objects know."""
+
+LABELS = ("study", "site", "profile", "id", "zone")
+"""Columns of text; study, site and profile together tell which rows belong to one profile."""
+
+
+class OwnTable:
+    """A table under our names for its columns.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As the user has it.
+    columns : mapping of str, optional
+        Names in the table by our names, for those that differ: ``{"top": "upper_cm"}``.
+    complete : bool
+        All of these names must be in the table, as when it is fitted. A table to predict from has fewer.
+
+    Raises
+    ------
+    InputError
+        Not a DataFrame, no row, or `columns` names what neither we nor the table have.
+    """
+
+    def __init__(self, table: pd.DataFrame, columns: Mapping[str, str] | None = None, *, complete: bool = False):
+        if not isinstance(table, pd.DataFrame):
+            raise InputError(f"expected a pandas DataFrame, found {type(table).__name__}")
+        if table.empty:
+            raise InputError("the table has no row")
+        if not table.columns.is_unique:
+            twice = table.columns[table.columns.duplicated()][0]
+            raise InputError(f"the table has the column {twice} twice; expected each name once")
+        known = [*COLUMNS, *LABELS, "biome"]
+        for ours, theirs in (columns or {}).items():
+            if ours not in known:
+                raise InputError(f"columns: {ours} is not a column that is used; expected one of {', '.join(known)}")
+            if complete and theirs not in table:
+                raise InputError(f"columns: the table has no column {theirs} for {ours}; {self._found(table)}")
+        self.table, self._names = table, dict(columns or {})
+
+    def has(self, name: str) -> bool:
+        """Whether the table has one of our columns."""
+        return self._names.get(name, name) in self.table
+
+    def numbers(self, name: str, *, missing: bool = False) -> pd.Series:
+        """A numeric column.
+
+        Parameters
+        ----------
+        name : str
+            Our name of it.
+        missing : bool
+            Empty cells are allowed.
+
+        Raises
+        ------
+        InputError
+            The column is missing, or a value is not a number, is empty, or is out of range: with its row and column.
+        """
+        column = self._column(name)
+        values = _to_numbers(column)
+        rule = COLUMNS[name]
+        wrong = ~values.between(rule.low, rule.high, inclusive="neither" if rule.open else "both") & values.notna()
+        unread = values.isna() & column.notna()
+        for bad, expected in ((unread, "a number"), (wrong, f"{rule.meaning}, {rule.range}")):
+            if bad.any():
+                self._refuse(column, bad, f"expected {expected}")
+        if not missing and values.isna().any():
+            self._refuse(column, values.isna(), f"expected {rule.meaning}")
+        return values
+
+    def covariates(self, names: Iterable[str]) -> pd.DataFrame:
+        """Numeric columns under the table's own names; empty cells stay empty.
+
+        Raises
+        ------
+        InputError
+            A column is missing or holds text.
+        """
+        out = {}
+        for name in names:
+            if name not in self.table:
+                raise InputError(f"the table has no column for the covariate {name}; {self._found(self.table)}")
+            column = self.table[name]
+            out[name] = _to_numbers(column)
+            if (unread := out[name].isna() & column.notna()).any():
+                self._refuse(column, unread, "expected a number")
+        return pd.DataFrame(out, index=self.table.index)
+
+    def biome(self) -> pd.Series:
+        """Biome numbers 1–9 from numbers or names; `ONE_BIOME` everywhere where the table has none.
+
+        Raises
+        ------
+        InputError
+            A value is neither.
+        """
+        if not self.has("biome"):
+            return pd.Series(ONE_BIOME, self.table.index)
+        column = self._column("biome")
+        numbers = {str(number): number for number in BIOMES} | {name.casefold(): n for n, name in BIOMES.items()}
+        text = column.map(lambda v: f"{v:g}" if isinstance(v, float) else str(v).strip().casefold())
+        found = text.map(numbers)
+        if found.isna().any():
+            names = ", ".join(f"{n} {name}" for n, name in BIOMES.items())
+            self._refuse(column, found.isna(), f"expected a number or name of: {names}")
+        return found.astype(int)
+
+    def labels(self, name: str) -> pd.Series:
+        """A column of labels as text."""
+        return self._column(name).astype(str)
+
+    def profile(self) -> pd.Series:
+        """Label of each row's profile: study, site and profile together; else the place; else each row is a profile."""
+        parts = [self.labels(name) for name in ("study", "site", "profile") if self.has(name)]
+        if not parts and self.has("lat") and self.has("lon"):
+            parts = [self.numbers(name).map("{:g}".format) for name in ("lat", "lon")]
+        if not parts:
+            return pd.Series([f"row {i}" for i in self.table.index], self.table.index)
+        return pd.concat(parts, axis=1).agg("/".join, axis=1)
+
+    def _column(self, name: str) -> pd.Series:
+        theirs = self._names.get(name, name)
+        if theirs not in self.table:
+            meaning = f" ({COLUMNS[name].meaning})" if name in COLUMNS else ""
+            raise InputError(
+                f"the table has no column {theirs}{meaning}; {self._found(self.table)}; if it has another name there, "
+                f'columns={{"{name}": "…"}} says which'
+            )
+        return self.table[theirs]
+
+    @staticmethod
+    def _found(table: pd.DataFrame) -> str:
+        names = [shown(name) for name in table.columns[:12]]
+        return f"found {', '.join(names)}" + (" …" if table.shape[1] > 12 else "")
+
+    @staticmethod
+    def _refuse(column: pd.Series, bad: pd.Series, expected: str) -> None:
+        at = bad.idxmax()
+        value = column[bad].iloc[0]
+        more = f" ({int(bad.sum())} such values in all)" if bad.sum() > 1 else ""
+        found = "an empty cell" if pd.isna(value) else f"`{shown(value)}`"
+        raise InputError(f"row {shown(at)} of the table, column {column.name}: found {found}, {expected}{more}")
+
+
+def covariate_groups(covariates: Covariates) -> dict[str, list[str]]:
+    """Names of covariates by group; a mere list of names is one group."""
+    if isinstance(covariates, str):
+        raise InputError(f'covariates is the text "{covariates}"; expected a list of names')
+    if isinstance(covariates, Mapping):
+        return {str(group): list(names) for group, names in covariates.items()}
+    return {"covariates": list(covariates)} if len(covariates) else {}
+
+
+def layer_table(
+    table: pd.DataFrame, columns: Mapping[str, str] | None, covariates: Iterable[str], *, measured: bool
+) -> pd.DataFrame:
+    """Radiocarbon layers as the turnover model takes them, in the order of the table.
+
+    Parameters
+    ----------
+    table : DataFrame
+        `top`, `bottom`, `year`; `zone`, or `lat` and `lon`; `delta14c`, `fraction_modern` or `percent_modern`; and
+        optionally `sigma`, `study`, `site`, `profile`, `biome`, `id`.
+    columns : mapping of str, optional
+        Names in the table by ours.
+    covariates : iterable of str
+        Names of covariates.
+    measured : bool
+        Radiocarbon is required; where it is not, layers without it are predicted.
+
+    Returns
+    -------
+    DataFrame
+        `id`, `profile`, `profile_index`, `lat`, `lon`, `zone`, `biome`, `top`, `bottom`, `year`, `delta14c`, `sigma`,
+        and the covariates, with the index 0, 1, ….
+
+    Raises
+    ------
+    InputError
+        A column is missing, or a value is impossible: with its row and column.
+    """
+    own = OwnTable(table, columns, complete=measured)
+    place = own.has("lat") and own.has("lon")
+    if not own.has("zone") and not place:
+        for name in ("lat", "lon"):
+            own.numbers(name)  # says which is missing
+    out = pd.DataFrame({name: own.numbers(name) for name in ("top", "bottom", "year")})
+    shallow = out["bottom"] <= out["top"]
+    if shallow.any():
+        at = shallow.idxmax()
+        row = out[shallow].iloc[0]
+        raise InputError(
+            f"row {shown(at)} of the table: bottom ({row['bottom']:g} cm) is not below top ({row['top']:g} cm)"
+        )
+    out["lat"], out["lon"] = (own.numbers(n) if place else np.nan for n in ("lat", "lon"))
+    out["zone"] = own.labels("zone") if own.has("zone") else zone_of(out["lat"], out["lon"])
+    out["delta14c"], out["sigma"] = _radiocarbon(own, out["year"], measured=measured)
+    out["biome"] = own.biome()
+    out["profile"] = own.profile()
+    out["profile_index"] = pd.factorize(out["profile"])[0]
+    out["id"] = own.labels("id") if own.has("id") else [str(i) for i in table.index]
+    return pd.concat([out, own.covariates(covariates)], axis=1).reset_index(drop=True)
+
+
+def _radiocarbon(own: OwnTable, year: pd.Series, *, measured: bool) -> tuple[pd.Series, pd.Series]:
+    """Δ14C and its standard deviation, ‰, from whichever form the table has."""
+    forms = [name for name in ("delta14c", "fraction_modern", "percent_modern") if own.has(name)]
+    nothing = pd.Series(np.nan, own.table.index)
+    if len(forms) > 1:
+        raise InputError(f"the table has {' and '.join(forms)}; expected one of them")
+    if not forms:
+        if measured:
+            own.numbers("delta14c")  # says that it is missing
+        return nothing, nothing.fillna(DEFAULT_SIGMA)
+    (form,) = forms
+    value = own.numbers(form, missing=True)
+    known = value.dropna()
+    if measured and known.empty:
+        raise InputError(f"every cell of the column {form} is empty; expected radiocarbon of some layers")
+    if form == "delta14c" and len(known) >= CLOSEST_ROWS and known.between(0, 2).all():
+        raise InputError(
+            f"delta14c holds {len(known)} values between 0 and 2, which look like fractions modern, not ‰; "
+            'if they are, name their column: columns={"fraction_modern": "…"}'
+        )
+    sigma = own.numbers("sigma", missing=True) if own.has("sigma") else nothing
+    if form != "delta14c":
+        scale = 1000 * np.exp((1950 - year) / LIBBY_YEARS) / (100 if form == "percent_modern" else 1)
+        value, sigma = value * scale - 1000, sigma * scale
+    return value, sigma.where(sigma.between(0, MAX_SIGMA, inclusive="right"), DEFAULT_SIGMA)
+
+
+def _to_numbers(column: pd.Series) -> pd.Series:
+    if pd.api.types.is_datetime64_any_dtype(column):
+        return pd.Series(np.nan, column.index)  # its numbers would be nanoseconds
+    return pd.to_numeric(column, errors="coerce").astype(float)
+
+
+def row_coordinates(index: pd.Index[Any] | None, dim: str, *, taken: Sequence[str] = ()) -> xr.Coordinates:
+    """The index of a table as a coordinate of results, under the name of their dimension.
+
+    Parameters
+    ----------
+    index : Index or None
+        Of the rows; none gives no labels.
+    dim : str
+        The dimension.
+    taken : sequence of str
+        Other dimensions of the results.
+
+    Raises
+    ------
+    InputError
+        A level of the index is called as one of these dimensions.
+    """
+    import xarray as xr
+
+    if isinstance(index, pd.MultiIndex):
+        clash = {dim, *taken} & set(index.names)
+        if clash:
+            raise InputError(f"a level of the index is called {min(clash)}, as a dimension of the result; rename it")
+        return xr.Coordinates.from_pandas_multiindex(index, dim)
+    return xr.Coordinates({} if index is None else {dim: index.rename(dim)})
+
+
+def flat(groups: Mapping[str, Sequence[str]]) -> list[str]:
+    """All names of covariates, in order."""
+    return [name for names in groups.values() for name in names]

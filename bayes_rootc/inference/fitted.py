@@ -1,0 +1,195 @@
+"""What all fitted objects have in common: a posterior, once there is one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from os import PathLike
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.typing import NDArray
+
+from ..data.own_tables import Covariates, covariate_groups
+from ..errors import InputError
+from ..files import atomic_path
+from ..models.components import Components
+from ..models.regression import Records
+from ..models.root_depth import RootRecords
+from ..netcdf import require
+from ..progress import Progress
+from ..seeds import child_seed
+from . import checks
+from .regressions import calibrate, cross_validate, fit_regression, flat_draws, score_table
+from .sampling import Sampler, diagnose
+from .store import COMPONENTS, read_tree
+
+
+class Fitted:
+    """A model with its settings that may have been fitted."""
+
+    _kind: ClassVar[str]
+    _posterior: xr.DataTree | None = None
+
+    @property
+    def posterior(self) -> xr.DataTree:
+        """What was found, as a DataTree that ArviZ understands.
+
+        Raises
+        ------
+        InputError
+            Nothing has been fitted.
+        """
+        if self._posterior is None:
+            raise self._unfitted()
+        return self._posterior
+
+    def _unfitted(self) -> InputError:
+        name = type(self).__name__
+        return InputError(f"this {name} has not been fitted; call fit(table) first, or {name}.load(path)")
+
+    def __repr__(self) -> str:
+        state = "fitted" if self._posterior is not None else "not fitted"
+        return f"<{type(self).__name__}, {state}>"
+
+
+class FittedRegression[R: (Records, RootRecords)](Fitted):
+    """A regression on principal components of covariates, by biome: what `Drivers` and `RootDepth` share."""
+
+    _records_type: ClassVar[type[Records] | type[RootRecords]]
+
+    def __init__(
+        self,
+        covariates: Covariates = (),
+        *,
+        columns: Mapping[str, str] | None = None,
+        sampler: Sampler = "numpyro",
+        chains: int = 4,
+        tune: int = 200,
+        draws: int = 400,
+        seed: int = 20,
+    ):
+        self.groups, self.columns, self.seed = covariate_groups(covariates), columns, seed
+        self.sampling: dict[str, Any] = {"sampler": sampler, "chains": chains, "tune": tune, "draws": draws}
+        self.records: R | None = None
+        self._components: Components | None = None
+
+    @property
+    def components(self) -> Components:
+        """Principal components of the covariates.
+
+        Raises
+        ------
+        InputError
+            Nothing has been fitted.
+        """
+        if self._components is None:
+            raise self._unfitted()
+        return self._components
+
+    def check(
+        self, *, folds: int = 0, simulations: int = 0, progress: Progress | None = None
+    ) -> dict[str, pd.DataFrame]:
+        """Whether the fit is to be trusted.
+
+        Parameters
+        ----------
+        folds : int
+            Parts of a cross-validation that leaves out whole sites or profiles; each costs a fit.
+        simulations : int
+            Worlds of a simulation-based calibration; each costs a fit.
+        progress : callable, optional
+            Called with the fits done and wanted.
+
+        Returns
+        -------
+        dict of DataFrame
+            `diagnostics`: R-hat, effective sample sizes, divergences, a verdict, and leave-one-unit-out. With `folds`:
+            `held_out`, `held_out_scores` (coverage, CRPS, bias by biome), `folds`. With `simulations`: `calibration`
+            and `ranks`.
+
+        Raises
+        ------
+        InputError
+            Nothing has been fitted; or the object was loaded, and the table is needed.
+        """
+        tree = self.posterior
+        sampled = xr.DataTree.from_dict(
+            {
+                "posterior": tree["posterior"].to_dataset()[list(self._records_type.sampled)],
+                "sample_stats": tree["sample_stats"].to_dataset(),
+            }
+        )
+        units = tree["log_likelihood"]["units"].transpose("chain", "draw", "unit").values
+        loo = checks.leave_one_out(units.reshape(-1, units.shape[-1]), len(units))
+        found = {"diagnostics": pd.DataFrame([diagnose(self._kind, sampled) | loo])}
+        how: dict[str, Any] = {"sampler": self.sampling["sampler"], "progress": progress}
+        if (folds or simulations) and self.records is None:
+            raise InputError("cross-validation and calibration need the table: fit again, in this session")
+        if folds:
+            assert self.records is not None
+            scores, fits = cross_validate(self.records, seed=child_seed(self.seed, "folds"), folds=folds, **how)
+            found |= {"held_out": scores, "held_out_scores": score_table(scores, self.records), "folds": fits}
+        if simulations:
+            assert self.records is not None
+            stream = child_seed(self.seed, "calibration")
+            ranks, _ = calibrate(self.records, seed=stream, simulations=simulations, **how)
+            found |= {"calibration": checks.calibration_table(ranks), "ranks": ranks}
+        return found
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Writes the posterior to a NetCDF file, from which `load` makes an object that predicts.
+
+        Raises
+        ------
+        InputError
+            Nothing has been fitted.
+        """
+        tree = self.posterior.copy()
+        tree.attrs |= {"own_table": json.dumps({"settings": self._settings(), "more": self._more()})}
+        with atomic_path(Path(path)) as temporary:
+            tree.to_netcdf(temporary, engine="h5netcdf")
+
+    @classmethod
+    def load(cls, path: str | PathLike[str]) -> Self:
+        """The object that was saved.
+
+        Raises
+        ------
+        InputError
+            Not such a file.
+        """
+        tree = read_tree(Path(path), cls._kind)
+        require(tree, {"components": COMPONENTS}, Path(path), command=f"fit {cls._kind}")
+        if "own_table" not in tree.attrs:
+            raise InputError(f"was not written by {cls.__name__}.save", file=Path(path))
+        own = json.loads(tree.attrs["own_table"])
+        made = cls(**own["settings"])
+        made._posterior, made._components = tree, Components.from_dataset(tree["components"].to_dataset())
+        made._restore(own["more"])
+        return made
+
+    def _settle(self, records: R, components: Components, *, until_good: bool) -> Self:
+        """Fits the regression and keeps it."""
+        fit, _ = fit_regression(self._kind, records, components, seed=self.seed, until_good=until_good, **self.sampling)
+        self.records, self._components, self._posterior = records, components, fit.tree
+        return self
+
+    def _draws(self, count: int) -> dict[str, NDArray[np.float64]]:
+        names = self._records_type.sampled
+        total = self.posterior["posterior"][names[0]].sizes["chain"] * self.posterior["posterior"].sizes["draw"]
+        return flat_draws(self.posterior, names, min(count, total))
+
+    def _settings(self) -> dict[str, Any]:
+        """Arguments that make the object again."""
+        return {"covariates": self.groups, "columns": self.columns, "seed": self.seed} | self.sampling
+
+    def _more(self) -> dict[str, Any]:
+        """What the object has learnt that the posterior does not hold."""
+        return {}
+
+    def _restore(self, more: dict[str, Any]) -> None:
+        """Inverse of `_more`."""

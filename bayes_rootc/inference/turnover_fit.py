@@ -1,0 +1,443 @@
+"""Fitting the turnover model: NUTS over its hyperparameters, a check of the quadrature, then exact draws of log k."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import cache, partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+from jax import Array
+from numpy.typing import NDArray
+
+from ..constants import BIOMES
+from ..data.atmosphere import Atmosphere
+from ..errors import InputError
+from ..models.components import Components
+from ..models.marginal import Block, effect_log_posterior, log_error_density, product
+from ..models.radiocarbon import LOG_K_RANGE
+from ..models.spread import draw_spread
+from ..models.turnover import (
+    EFFECTS,
+    PRIORS,
+    TurnoverModel,
+    design,
+    log_likelihood,
+    misfit_design,
+    misfit_sd,
+    prior_medians,
+    regression_vector,
+    scales,
+    turnover_model,
+)
+from ..progress import Progress
+from ..seeds import child_seed
+from .nuts import Nuts
+from .sampling import DO_NOT_TRUST, converged, convergence, diagnose, split_chains
+
+MIN_LAYERS = 20
+"""Layers below which a population says nothing."""
+
+MAX_QUADRATURE_ERROR = 0.05
+"""The log likelihood of all layers may differ from a finer grid's by a constant; this much variation between draws is
+let pass, because it changes no posterior probability by more than 5 %.
+"""
+
+MAX_WEIGHTED_ERROR = 0.5
+"""Up to this variation, draws are weighted by how much more likely a finer grid finds them, which loses a fifth of them
+at most; beyond, the chains go on with the finer grid."""
+
+CHECK_DRAWS = 64
+"""Draws in which the error of the quadrature is looked at: its spread is then known to a tenth."""
+
+MAX_REPETITIONS = 3
+"""Times that sampling may be done, each on a finer grid than before."""
+
+LAYER_GRID = 384
+"""Nodes of log k from which layers are drawn: 0.04 apart, finer than any layer's posterior is wide."""
+
+RUN = 16
+"""Nodes that are drawn from together, at first; divides LAYER_GRID."""
+
+MISFIT_DRAWS = 200
+MIN_DELTA = -1000.0
+"""‰; no replicate has less radiocarbon than none."""
+
+
+@dataclass(frozen=True)
+class TurnoverFit:
+    """A fitted turnover model.
+
+    samples : hyperparameters by name, (chain, draw, …). stats : of the sampler, (chain, draw). quadrature : variation
+    of the log likelihood's error over draws, from the nodes of log k and of the profile effect.
+    """
+
+    model: TurnoverModel
+    components: Components
+    samples: dict[str, NDArray[np.float64]]
+    stats: dict[str, NDArray]
+    quadrature: tuple[float, float]
+
+    def draws(self, count: int | None = None) -> dict[str, NDArray[np.float64]]:
+        """Hyperparameters as (draw, …): all, or `count` of them spread evenly over the chains."""
+        total = self.samples["tau_layer"].size
+        flat = {name: value.reshape(total, *value.shape[2:]) for name, value in self.samples.items()}
+        if count is None:
+            return flat
+        return {name: value[np.arange(count) * total // count] for name, value in flat.items()}
+
+    def misfit(self, layers: pd.DataFrame) -> NDArray[np.float64]:
+        """Posterior mean of each layer's misfit σ_model, ‰."""
+        M = misfit_design(layers)
+        return np.mean([np.asarray(misfit_sd(M, sample), float) for sample in _each(self.draws(MISFIT_DRAWS))], axis=0)
+
+
+@dataclass(frozen=True)
+class LayerDraws:
+    """Exact draws of layers given hyperparameters and, where it was measured, Δ14C; (draw, layer), and on a grid.
+
+    fitted : Δ14C of the model, ‰. replicated : a new measurement of it, ‰. effect : of each profile, in the order of
+    `profile_index`, (draw, profile). log_likelihood : of each profile, effect and log k summed out, (draw, profile).
+    density : of log k on `nodes`, averaged over the draws, (layer, G). predicted : Δ14C at the nodes, (layer, G), ‰.
+    """
+
+    log_k: NDArray[np.float32]
+    fitted: NDArray[np.float32]
+    replicated: NDArray[np.float32]
+    effect: NDArray[np.float64]
+    log_likelihood: NDArray[np.float64]
+    nodes: NDArray[np.float64]
+    density: NDArray[np.float64]
+    predicted: NDArray[np.float64]
+
+
+def fit_turnover(
+    layers: pd.DataFrame,
+    groups: dict[str, list[str]],
+    atmosphere: Atmosphere,
+    model: TurnoverModel | None = None,
+    *,
+    seed: int,
+    chains: int = 4,
+    tune: int = 100,
+    draws: int = 600,
+    until_good: bool = True,
+    progress: Progress | None = None,
+) -> TurnoverFit:
+    """Posterior of the hyperparameters, on grids that are fine enough where the posterior is.
+
+    Parameters
+    ----------
+    layers : `delta14c` (‰; NaN: left out, as in cross-validation), `sigma` (‰), `year`, `zone`, `biome` (1–9), `top`,
+        `bottom` (cm), `profile_index`, and the covariates (NaN where unknown).
+    groups : names of the covariates, by group.
+    draws : kept of each chain; `until_good`: or as many more as R-hat and effective sample sizes ask for.
+
+    Raises
+    ------
+    InputError : too few layers.
+    """
+    measured = int(layers["delta14c"].notna().sum())
+    if measured < MIN_LAYERS:
+        raise InputError(
+            f"{measured} radiocarbon layers are too few to learn how age changes with depth "
+            f'(at least {MIN_LAYERS}); set turnover_prior = "weak"'
+        )
+    model = model or TurnoverModel()
+    components = Components.fit(layers.drop_duplicates("profile_index"), groups)
+    biomes = tuple(int(b) for b in np.unique(layers["biome"]))
+    sampler = _sampler_for(len(components.names), biomes, model.student, tune)
+
+    def data(model: TurnoverModel) -> tuple[tuple[Block, ...], Array]:
+        with jax.enable_x64(True):
+            return model.blocks(layers, components, atmosphere), jnp.asarray(model.log_k)
+
+    place, starts = sampler.locate(data(model)), None
+    for repetition in range(MAX_REPETITIONS):
+        samples, stats, starts = sampler.run(
+            data(model),
+            place,
+            seed=child_seed(seed, "chains", repetition),
+            chains=chains,
+            draws=draws,
+            starts=starts,
+            enough=_good if until_good else None,
+            progress=progress,
+        )
+        samples = complete(samples, biomes, child_seed(seed, "complete", repetition))
+        fit = TurnoverFit(model, components, samples, stats, (np.nan, np.nan))
+        fit = replace(fit, quadrature=quadrature_error(fit, layers, atmosphere))
+        if max(fit.quadrature) <= MAX_WEIGHTED_ERROR:
+            break
+        model = model.refined(fit.quadrature, MAX_QUADRATURE_ERROR)
+    # Weights need the likelihood of each draw but once: the grid may be finer than it must be.
+    model = fit.model.refined(fit.quadrature, MAX_QUADRATURE_ERROR / 2)
+    return (
+        fit
+        if max(fit.quadrature) <= MAX_QUADRATURE_ERROR
+        else weighted(fit, model, layers, atmosphere, child_seed(seed, "weights"))
+    )
+
+
+def weighted(
+    fit: TurnoverFit, model: TurnoverModel, layers: pd.DataFrame, atmosphere: Atmosphere, seed: int
+) -> TurnoverFit:
+    """The fit on a finer grid: draws of each chain are taken as often as that grid finds them likelier, in order."""
+    finer = replace(fit, model=model)
+    old, new = (profile_log_likelihoods(f, layers, atmosphere).sum(axis=1) for f in (fit, finer))
+    gain = split_chains(new - old, len(fit.samples["tau_layer"]))
+    share = np.cumsum(np.exp(gain - gain.max(axis=1, keepdims=True)), axis=1)
+    draws = gain.shape[1]
+    places = (np.arange(draws) + np.random.default_rng(seed).uniform(size=(len(gain), 1))) / draws  # even: least noise
+    taken = [np.searchsorted(s / s[-1], p) for s, p in zip(share, places, strict=True)]
+
+    def take(values: dict[str, NDArray]) -> dict[str, NDArray]:
+        return {name: np.stack([v[i] for v, i in zip(value, taken, strict=True)]) for name, value in values.items()}
+
+    finer = replace(finer, samples=take(fit.samples), stats=take(fit.stats))
+    return replace(finer, quadrature=quadrature_error(finer, layers, atmosphere))
+
+
+@cache
+def _sampler_for(n_components: int, biomes: tuple[int, ...], student: bool, tune: int) -> Nuts:
+    """The sampler of a variant of the model; it stays compiled for the next fit to layers of the same shape."""
+    model = partial(turnover_model, n_components=n_components, biomes=biomes, student=student)
+    start = prior_medians(n_components, biomes)
+    return Nuts(model, (None, None), tune=tune, start=start, target_accept=0.65, known_spread=True)
+
+
+def _good(samples: dict[str, NDArray]) -> bool:
+    import arviz as az
+
+    sampled = {name: value for name, value in samples.items() if name not in PADDED}
+    return converged(convergence(az.from_dict({"posterior": sampled})["posterior"].to_dataset()))
+
+
+def diagnose_fit(name: str, fit: TurnoverFit) -> dict[str, object]:
+    """`diagnose`, and the variation of the quadrature's error, which is also to be trusted."""
+    import arviz as az
+
+    samples = {k: v for k, v in fit.samples.items() if v.size and np.isfinite(v).all()}
+    row = diagnose(name, az.from_dict({"posterior": samples, "sample_stats": fit.stats}))
+    worst = max(fit.quadrature)
+    return row | {"quadrature_error": worst} | ({} if worst <= MAX_QUADRATURE_ERROR else {"verdict": DO_NOT_TRUST})
+
+
+INTERNAL = ("biome_effect", "slope_effect", "log_profile_scale")
+"""Names of samples that others are made of."""
+
+PADDED = ("biome_offset", "slope_offset", "profile_scale")
+"""Names of these others, which hold a constant for biomes without layers."""
+
+
+def complete(samples: dict[str, NDArray], biomes: tuple[int, ...], seed: int) -> dict[str, NDArray]:
+    """Samples with all that the likelihood needs.
+
+    Spreads are drawn given their effects; effects of biomes without layers given their spread, which is all that is
+    known of them. Without components, or with Normal errors, what stands for them is added.
+    """
+    rng = np.random.default_rng(seed)
+    out = {name: np.array(v) for name, v in samples.items() if name not in INTERNAL}
+    for effect, spread in EFFECTS.items():
+        if effect in samples:
+            out[spread] = draw_spread(samples[effect], PRIORS[spread][0], rng)
+    absent = np.setdiff1d(list(BIOMES), biomes) - 1
+    shape = out["tau_layer"].shape
+    out["biome_offset"][..., absent] = out["biome_sd"][..., None] * rng.standard_normal((*shape, len(absent)))
+    noise = rng.standard_normal((*shape, 2, len(absent)))
+    out["slope_offset"][..., absent] = out["slope_sd"][..., None] * noise
+    out["profile_scale"][..., absent] = np.exp(rng.normal(*PRIORS["log_profile_scale"][0], (*shape, len(absent))))
+    return {"coefficient": np.zeros((*shape, 0)), "nu": np.full(shape, np.inf)} | out
+
+
+def quadrature_error(fit: TurnoverFit, layers: pd.DataFrame, atmosphere: Atmosphere) -> tuple[float, float]:
+    """Standard deviation over draws of (log likelihood - that on finer nodes): nodes of log k, and of the effect."""
+
+    def total(model: TurnoverModel) -> NDArray[np.float64]:
+        some = replace(fit, model=model)
+        return profile_log_likelihoods(some, layers, atmosphere, CHECK_DRAWS).sum(axis=1)
+
+    here = total(fit.model)
+    finer = (replace(fit.model, grid=2 * fit.model.grid), replace(fit.model, refine=2 * fit.model.refine))
+    return tuple(float(np.std(here - total(m))) for m in finer)  # type: ignore[return-value]
+
+
+def profile_log_likelihoods(
+    fit: TurnoverFit, layers: pd.DataFrame, atmosphere: Atmosphere, count: int | None = None
+) -> NDArray[np.float64]:
+    """Log marginal likelihood of each profile, in the order of `profile_index`, under draws: (draw, profile)."""
+    with jax.enable_x64(True):
+        blocks, log_k = fit.model.blocks(layers, fit.components, atmosphere), jnp.asarray(fit.model.log_k)
+        place = np.concatenate([b.profile_order for b in blocks])
+        draws = [{k: jnp.asarray(v) for k, v in sample.items()} for sample in _each(fit.draws(count))]
+        values = [_by_block(sample, blocks, log_k, student=fit.model.student) for sample in draws]
+        out = np.stack([np.concatenate(parts) for parts in values])
+    return out[:, np.argsort(place)]
+
+
+_by_block = jax.jit(log_likelihood, static_argnames="student")
+
+
+def draw_layers(
+    fit: TurnoverFit,
+    layers: pd.DataFrame,
+    atmosphere: Atmosphere,
+    *,
+    seed: int,
+    count: int | None = None,
+    progress: Progress | None = None,
+) -> LayerDraws:
+    """Draws log k of layers from its exact conditional: first the effect of each profile, then its layers given that.
+
+    Layers without a Δ14C (NaN) are predicted: from the other layers of their profile where those have one, else from
+    the population. Columns as `fit_turnover`; `count` thins the hyperparameters' draws.
+    """
+    fine = replace(fit.model, grid=LAYER_GRID)
+    nodes, step = fine.log_k, fine.log_k[1] - fine.log_k[0]
+    n, total = len(layers), len(fit.draws(count)["tau_layer"])
+    predicted = fine.predicted(layers, atmosphere)
+    samplers = _samplers(fit, fine, layers, atmosphere, count)
+    nu = fit.draws(count)["nu"]
+    log_k, fitted, replicated = (np.empty((total, n), np.float32) for _ in range(3))
+    effect, log_likelihood = (np.empty((total, layers["profile_index"].nunique())) for _ in range(2))
+    parts = np.array_split(np.arange(total), min(total, 8))  # fixed, so that sums do not depend on the threads
+
+    def work(part: NDArray[np.int64]) -> list[NDArray[np.float32]]:
+        density = [np.zeros((len(rows), LAYER_GRID), np.float32) for rows, _, _ in samplers]
+        for m in part:
+            rng = np.random.default_rng([seed, m])
+            for (rows, profiles, sample), summed in zip(samplers, density, strict=True):
+                effect[m, profiles], log_likelihood[m, profiles], weight, sd = sample(m, rng)
+                position, mass = _draw_positions(weight, rng)
+                log_k[m, rows] = nodes[0] + step * position
+                left = np.minimum(position.astype(int), LAYER_GRID - 2)
+                low, high = predicted[rows, left], predicted[rows, left + 1]
+                fitted[m, rows] = low + (position - left) * (high - low)
+                noise = rng.standard_t(nu[m], len(rows)) if np.isfinite(nu[m]) else rng.standard_normal(len(rows))
+                replicated[m, rows] = np.maximum(fitted[m, rows] + sd * noise, MIN_DELTA)
+                summed += weight * (1 / (mass * step))[:, None].astype(np.float32)
+            done[0] += 1
+            if progress:
+                progress(done[0], total)
+        return density
+
+    done = [0]
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        by_part = list(pool.map(work, parts))
+    density = np.empty((n, LAYER_GRID))
+    for (rows, _, _), *sums in zip(samplers, *by_part, strict=True):
+        density[rows] = np.sum(sums, axis=0, dtype=float)
+    density /= density.sum(axis=1, keepdims=True) * step
+    return LayerDraws(log_k, fitted, replicated, effect, log_likelihood, nodes, density, predicted)
+
+
+def _draw_positions(
+    weight: NDArray[np.float32], rng: np.random.Generator
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """One draw of each row of weights (n, G), as a place among the nodes, 0 … G - 1, and the sum of the row.
+
+    Each node stands for a cell around it. First a run of nodes is drawn, then one of its nodes: a cumulative sum of the
+    whole row would take three times as long.
+    """
+    runs = weight.reshape(len(weight), -1, RUN)
+    run, rest, mass = _draw_index(runs @ np.ones(RUN, np.float32), rng.uniform(size=len(weight)))
+    inside, rest, _ = _draw_index(runs[np.arange(len(runs)), run], rest)
+    return np.clip(run * RUN + inside + rest - 0.5, 0, weight.shape[1] - 1), mass
+
+
+def _draw_index(weight: NDArray, u: NDArray) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+    """Column of each row where the cumulative weight passes the share `u` of its sum, how far into the column's own
+    weight that is (0 … 1), and the sum.
+    """
+    cumulative = np.cumsum(weight, axis=1, dtype=float)
+    target = u[:, None] * cumulative[:, -1:]
+    index = np.minimum((cumulative < target).sum(axis=1), weight.shape[1] - 1)
+    at = index[:, None]
+    own = np.take_along_axis(weight, at, 1)[:, 0].astype(float)
+    into = target[:, 0] - (np.take_along_axis(cumulative, at, 1)[:, 0] - own)
+    share = np.divide(into, own, where=own > 0, out=np.full(len(u), 0.5))
+    return index, np.clip(share, 0, 1), cumulative[:, -1]
+
+
+def extend_profiles(
+    fit: TurnoverFit, effect: NDArray[np.float64], layers: pd.DataFrame, *, seed: int
+) -> NDArray[np.float32]:
+    """log k of unmeasured layers of profiles whose effects were drawn: (draw, layer).
+
+    effect : `LayerDraws.effect` of as many draws. layers : `profile_index` as there, `top`, `bottom`, `biome`, and the
+    covariates.
+    """
+    X, draws = design(layers, fit.components), fit.draws(len(effect))
+    rng = np.random.default_rng(seed)
+    profile = layers["profile_index"].to_numpy()
+    out = np.empty((len(effect), len(layers)), np.float32)
+    for m, sample in enumerate(_each(draws)):
+        noise = sample["tau_layer"] * rng.standard_normal(len(layers))
+        out[m] = X @ np.asarray(regression_vector(sample)) + effect[m, profile] + noise
+    return np.clip(out, *LOG_K_RANGE)
+
+
+type _Sampler = Callable[[int, np.random.Generator], tuple[NDArray, NDArray, NDArray, NDArray]]
+
+
+def _samplers(
+    fit: TurnoverFit, fine: TurnoverModel, layers: pd.DataFrame, atmosphere: Atmosphere, count: int | None
+) -> list[tuple[NDArray[np.int64], NDArray[np.int64], _Sampler]]:
+    """Of each block its layers, its profiles, and a function of the number of a draw of hyperparameters: draws the
+    profiles' effects, and gives these, the profiles' log likelihoods, the density of each layer's log k at the fine
+    nodes given the effects (not normalised), and the scale of its measurement's error, ‰.
+    """
+    student = fit.model.student
+    with jax.enable_x64(True):
+        coarse_nodes, nodes = jnp.asarray(fit.model.log_k), jnp.asarray(fine.log_k)
+        coarse, blocks = (m.blocks(layers, fit.components, atmosphere) for m in (fit.model, fine))
+        # Single precision is ample for drawing, and there are many nodes.
+        nodes, blocks = jax.tree.map(lambda a: a.astype(jnp.float32) if a.dtype == float else a, (nodes, blocks))
+    draws = _each(fit.draws(count))
+
+    def sampler(first: Block, second: Block) -> _Sampler:
+        def sample(m: int, rng: np.random.Generator) -> tuple[NDArray, NDArray, NDArray, NDArray]:
+            with jax.enable_x64(True):
+                log_posterior = np.asarray(_effects(first, coarse_nodes, draws[m], student=student))
+                top = log_posterior.max(axis=1)
+                node, _, mass = _draw_index(np.exp(log_posterior - top[:, None]), rng.uniform(size=len(top)))
+                effect = np.asarray(first.effect)[node]
+                single = {name: np.float32(value) for name, value in draws[m].items()}
+                density, sd = _densities(second, nodes, single, np.float32(effect), student=student)
+                return effect, top + np.log(mass), np.asarray(density), np.asarray(sd)
+
+        return sample
+
+    return [
+        (np.asarray(a.layer_order), np.asarray(a.profile_order), sampler(a, b))
+        for a, b in zip(coarse, blocks, strict=True)
+    ]
+
+
+@partial(jax.jit, static_argnames="student")
+def _effects(block: Block, log_k: Array, sample: dict[str, Array], *, student: bool) -> Array:
+    """Log posterior of the effect of each profile at its nodes, (profile, Q), under one draw of hyperparameters."""
+    centre = block.design @ regression_vector(sample)
+    return effect_log_posterior(block, log_k, centre, scales(sample, block, student=student), student=student)
+
+
+@partial(jax.jit, static_argnames="student")
+def _densities(
+    block: Block, log_k: Array, sample: dict[str, Array], effect: Array, *, student: bool
+) -> tuple[Array, Array]:
+    """Density of log k of each layer given its profile's effect, 1 at its highest, (layer, G); scale of its error."""
+    centre = product(block.design, regression_vector(sample)) + effect[block.profile]
+    spread = scales(sample, block, student=student)
+    _, slope, penalty = log_error_density(block.squared, block.known_variance, spread, student=student)
+    z = (log_k - centre[:, None]) / spread.tau_layer
+    exponent = (slope * block.measured)[:, None] * penalty - 0.5 * z**2
+    return jnp.exp(exponent - exponent.max(axis=1, keepdims=True)), jnp.sqrt(block.known_variance + spread.model_sd**2)
+
+
+def _each(draws: dict[str, NDArray]) -> list[dict[str, NDArray]]:
+    return [{name: value[i] for name, value in draws.items()} for i in range(len(draws["tau_layer"]))]

@@ -1,0 +1,49 @@
+"""The notebooks run from top to bottom, with public names only, and show what they found."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import bayes_rootc
+
+NOTEBOOKS = sorted((Path(__file__).parents[1] / "docs" / "notebooks").glob("*.ipynb"))
+
+
+def code_of(notebook: Path) -> list[dict]:
+    return [cell for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code"]
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_was_executed_and_uses_public_names_only(notebook):
+    cells = code_of(notebook)
+    assert [cell["execution_count"] for cell in cells] == list(range(1, len(cells) + 1))
+    source = "\n".join("".join(cell["source"]) for cell in cells)
+    assert set(re.findall(r"\brc\.(\w+)", source)) <= set(bayes_rootc.__all__)
+    assert not re.search(r"\b_\w|\._|from bayes_rootc", source)
+    assert sum(bool(cell["outputs"]) for cell in cells) > len(cells) / 2
+
+
+@pytest.mark.slow
+@pytest.mark.compiled
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_runs(notebook, tmp_path):
+    script = tmp_path / "notebook.py"
+    script.write_text("\n".join("".join(cell["source"]) for cell in code_of(notebook)), encoding="utf-8")
+    environment = os.environ | {"MPLBACKEND": "agg"}
+    done = subprocess.run(
+        [sys.executable, "-W", "error", script],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=1800,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "the table has no column for the covariate bio12" in done.stdout
