@@ -110,7 +110,7 @@ def test_what_has_not_been_fitted_says_so(kind, arguments, tmp_path):
 
 @pytest.fixture(scope="module")
 def sites() -> pd.DataFrame:
-    """Production at 90 sites of two biomes, of which the logarithm rises with warmth by 0.3 and 0.1; in random order."""
+    """Production at 90 sites of two biomes, whose logarithm rises with warmth by 0.3 and 0.1; in random order."""
     rng = np.random.default_rng(5)
     biome, warm = rng.choice([3, 7], 90), rng.standard_normal(90)
     y = 0.8 + np.where(biome == 3, 0.3, 0.1) * warm + 0.15 * rng.standard_normal(90)
