@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ from .inference.regressions import (
 )
 from .inference.regressions import score_table as score_records
 from .inference.sampling import offer_devices
-from .inference.store import kept_log_k, retire_checks, save_turnover, turnover_tree
+from .inference.store import kept_log_k, read_fit, retire_checks, save_turnover, turnover_tree
 from .inference.turnover import Turnover
 from .inference.turnover_checks import ppc_scores, score_table
 from .inference.turnover_fit import (
@@ -47,7 +48,7 @@ from .map_making import draw_maps
 from .mapping.applicability import Applicability
 from .mapping.blocks import fold_labels
 from .mapping.learners import MIN_GROUPS, FluxModel, Learners, PosteriorForest, is_constant, response_of, validate
-from .mapping.model_file import save_learners
+from .mapping.model_file import read_learners, save_learners
 from .mapping.tasks import Task, learner_tasks, variogram_table
 from .models.bulk_input import StockSource, harmonise, layer_stocks, standard_layers, stock_draws
 from .models.components import Components
@@ -55,6 +56,7 @@ from .models.radiocarbon import UNEXPLAINED_SD, LogNormalPrior, grid_quantile, i
 from .models.regression import Records
 from .models.root_depth import RootRecords, fractions_by_biome, layer_fractions
 from .models.turnover import TurnoverModel
+from .netcdf import open_dataset
 from .progress import Progress, Stages, part_of
 from .record import record_run, write_checks, write_diagnostics
 from .report.datapackage import describe_tables
@@ -76,9 +78,13 @@ from .report.turnover_tables import (
 )
 from .seeds import child_seed
 from .settings import RunSettings, step_seed
+from .steps import Steps
 
 STAGES = ("check", "turnover", "bulk input", "drivers", "root depth", "learners", "estimates", "maps", "report")
 
+
+DRIVERS = ("drivers_iroot", "drivers_ibulk", "allocation")
+"""Regressions of the step that is called after them."""
 
 MIN_RECORDS = 20
 """Records below which a regression is left out of a run."""
@@ -123,23 +129,38 @@ def run(settings: RunSettings, *, quiet: bool = False) -> Path:
     out, stages = settings.out, Stages(len(STAGES), quiet=quiet)
     with stages.stage("check"):
         inputs = check(settings)
+    steps = Steps(settings, inputs.files)
+
+    def once(name: str, make: Callable[[], object]) -> None:
+        if not steps.once(name, make):
+            stages.kept += 1
+
     with stages.stage("turnover") as progress:
-        turnover = infer_turnover(inputs, settings, progress)
+        once("turnover", lambda: infer_turnover(inputs, settings, progress))
+        turnover = read_turnover(settings)
     with stages.stage("bulk input"):
         bulk = infer_bulk_input(inputs, turnover, settings)
     with stages.stage("drivers") as progress:
-        infer_drivers(inputs, bulk, settings, progress)
+        for i, name in enumerate(DRIVERS):
+            once(name, partial(infer_driver, name, inputs, bulk, settings))
+            progress(i + 1, len(DRIVERS))
     with stages.stage("root depth"):
-        _, fractions = infer_root_depth(inputs, settings)
+        once("root_depth", lambda: infer_root_depth(inputs, settings))
+        with open_dataset(out / "posterior" / "root_shares.nc", ("expected",), command="fit root-depth") as shares:
+            fractions = shares.load()
     with stages.stage("learners") as progress:
-        tasks = tasks_of(inputs, bulk.stocks, bulk.density, settings)
-        learners = train(tasks, inputs.features, settings, progress)
+        once(
+            "learners",
+            lambda: train(tasks_of(inputs, bulk.stocks, bulk.density, settings), inputs.features, settings, progress),
+        )
+        learners = read_learners(out / "models" / "learners.npz")
     with stages.stage("estimates"):
         estimates, learned = estimate(inputs, bulk.measured, learners, settings)
         harmonised = harmonised_table(profiles_of(inputs), bulk.measured, bulk.standard, learned)
         write_csv(out / "tables" / "ibulk_profiles.csv", harmonised)
     with stages.stage("maps") as progress:
-        totals = draw_maps(inputs.folder, settings, progress=progress)
+        once("maps", lambda: draw_maps(inputs.folder, settings, progress=progress))
+        totals = pd.read_csv(out / "tables" / "map_totals.csv")
     with stages.stage("report"):
         summarise_run(inputs, turnover, bulk, fractions, estimates, totals, settings)
         describe_tables(out / "tables")
@@ -160,7 +181,8 @@ def check(settings: RunSettings) -> Inputs:
 def demo_world(settings: RunSettings) -> Path:
     """The simulated world, written under the output folder: the input when a user has none."""
     folder = settings.out / "demo-data"
-    demo.simulate_world(folder, seed=settings.seed, resolution=max(settings.resolution, 0.5))
+    resolution = max(settings.resolution, 0.5)
+    Steps(settings, {}).once("world", lambda: demo.simulate_world(folder, seed=settings.seed, resolution=resolution))
     return folder
 
 
@@ -200,7 +222,25 @@ def infer_turnover(inputs: Inputs, settings: RunSettings, progress: Progress | N
     sd = np.hypot(layers["sigma"].to_numpy(), summary["model_sd"].values)
     summary["unexplained"] = "layer", residual > UNEXPLAINED_SD * sd
     few = np.arange(settings.members) * len(drawn.log_k) // settings.members
-    return LayerTurnover(summary, kept_log_k(path, settings.members), fit, drawn.effect[few])
+    save_layers(settings.out, summary.assign(effect=(("member", "profile"), drawn.effect[few])))
+    return read_turnover(settings)
+
+
+def save_layers(out: Path, layers: xr.Dataset) -> None:
+    """`posterior/layers.nc`: the summary of each layer, and the effects of profiles that its members have."""
+    with atomic_path(out / "posterior" / "layers.nc") as path:
+        layers.to_netcdf(path, engine="h5netcdf")
+
+
+def read_turnover(settings: RunSettings) -> LayerTurnover:
+    """What `infer_turnover` wrote. A run goes on with that, so that it ends the same wherever it was stopped."""
+    folder = settings.out / "posterior"
+    with open_dataset(folder / "layers.nc", ("unexplained",), command="fit turnover") as layers:
+        summary = layers.load()
+    log_k = kept_log_k(folder / "turnover.nc", settings.members)
+    if "effect" not in summary:
+        return LayerTurnover(summary, log_k)
+    return LayerTurnover(summary, log_k, read_fit(folder / "turnover.nc"), summary["effect"].values)
 
 
 def turnover_model_of(settings: RunSettings) -> TurnoverModel:
@@ -233,7 +273,8 @@ def invert_alone(inputs: Inputs, settings: RunSettings) -> LayerTurnover:
     path = settings.out / "posterior" / "turnover.nc"
     save_turnover(path, turnover_tree(layers, drawn))
     misfit = "layer", np.full(len(layers), settings.model_sd)
-    return LayerTurnover(posterior.drop_dims("log_k").assign(model_sd=misfit), kept_log_k(path, settings.members))
+    save_layers(settings.out, posterior.drop_dims("log_k").assign(model_sd=misfit))
+    return read_turnover(settings)
 
 
 def infer_bulk_input(inputs: Inputs, turnover: LayerTurnover, settings: RunSettings) -> BulkInput:
@@ -287,26 +328,24 @@ def extrapolate(
     return (stock * np.exp(log_k) * turnover.fit.model.rate_over_median).reshape(-1, len(LAYERS), settings.members)
 
 
-def infer_drivers(inputs: Inputs, bulk: BulkInput, settings: RunSettings, progress: Progress | None = None) -> None:
-    """What drives I_root, I_bulk and allocation (paper, eq. 7–8): regressions on principal components, by biome; of
-    those with enough records, which differ.
+def infer_driver(name: str, inputs: Inputs, bulk: BulkInput, settings: RunSettings) -> None:
+    """What drives I_root or I_bulk, or allocation (paper, eq. 7–8): a regression on principal components, by biome, if
+    there are enough records, which differ.
     """
     sites, of_sites, groups = inputs.npp, inputs.npp_records, inputs.groups
-    stocked = np.isfinite(bulk.density[:, 0]) & inputs.layers["has_covariates"].to_numpy()
-    made: dict[str, tuple[int, Callable[[], tuple[Records, Components]]]] = {
-        "drivers_iroot": (len(of_sites), lambda: iroot_records(sites, of_sites, groups)),
-        "drivers_ibulk": (int(stocked.sum()), lambda: ibulk_records(inputs.layers, bulk.density, groups)),
-        "allocation": (int(of_sites["f_bnpp"].notna().sum()), lambda: allocation_records(sites, of_sites, groups)),
-    }
-    for i, (name, (count, records)) in enumerate(made.items()):
-        found = records() if count >= MIN_RECORDS else None
-        if found and not is_constant(found[0].y):  # of equal records there is nothing to explain
-            infer_regression(name, *found, settings)
-        else:  # what an earlier run found would be taken for this one's
-            for old in (*settings.out.glob(f"tables/{name}*.csv"), settings.out / "posterior" / f"{name}.nc"):
-                old.unlink(missing_ok=True)
-        if progress:
-            progress(i + 1, len(made))
+    if name == "drivers_ibulk":
+        stocked = np.isfinite(bulk.density[:, 0]) & inputs.layers["has_covariates"].to_numpy()
+        enough = stocked.sum() >= MIN_RECORDS
+        found = ibulk_records(inputs.layers, bulk.density, groups) if enough else None
+    else:
+        known = of_sites if name == "drivers_iroot" else of_sites[of_sites["f_bnpp"].notna()]
+        make = iroot_records if name == "drivers_iroot" else allocation_records
+        found = make(sites, of_sites, groups) if len(known) >= MIN_RECORDS else None
+    if found and not is_constant(found[0].y):  # of equal records there is nothing to explain
+        infer_regression(name, *found, settings)
+    else:  # what an earlier run found would be taken for this one's
+        for old in (*settings.out.glob(f"tables/{name}*.csv"), settings.out / "posterior" / f"{name}.nc"):
+            old.unlink(missing_ok=True)
 
 
 def infer_root_depth(inputs: Inputs, settings: RunSettings) -> tuple[RegressionFit[RootRecords], xr.Dataset]:

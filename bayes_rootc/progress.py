@@ -32,18 +32,20 @@ class Stages:
     Attributes
     ----------
     seconds : wall time of each finished stage.
+    kept : parts of the running stage that were made before, and are not made again.
     """
 
     def __init__(self, total: int, *, quiet: bool = False):
         self.total = total
         self.console = Console(stderr=True, quiet=quiet, highlight=False)
         self.seconds: dict[str, float] = {}
+        self.kept = 0
 
     @contextmanager
     def stage(self, name: str) -> Iterator[Progress]:
         """A stage; gives a function `progress(done, total)` for the work inside."""
         label = f"[{len(self.seconds) + 1}/{self.total}] {name}"
-        start = time.perf_counter()
+        start, self.kept = time.perf_counter(), 0
         bar = Bar(
             SpinnerColumn(),
             TextColumn("{task.description}"),
@@ -75,7 +77,8 @@ class Stages:
 
             yield progress
         self.seconds[name] = time.perf_counter() - start
-        self.console.print(f"{label}  {self.seconds[name]:.1f} s")
+        kept = ", made before from the same data and settings" if self.kept else ""
+        self.console.print(f"{label}  {self.seconds[name]:.1f} s{kept}")
 
 
 def part_of(progress: Progress | None, part: int, parts: int) -> Progress | None:

@@ -142,6 +142,52 @@ def test_killed_at_any_moment_nothing_is_lost(finished, settings, tmp_path):
         assert described["hash"] == "sha256:" + hashlib.sha256(content).hexdigest()
 
 
+STAGES_BEFORE = {
+    "check": "turnover",
+    "bulk input": "drivers",
+    "drivers": "root depth",
+    "root depth": "learners",
+    "estimates": "maps",
+    "maps": "report",
+}
+"""Stages in which a run is killed, by the one that ends before."""
+
+
+@pytest.mark.slow
+def test_a_run_that_is_killed_in_any_step_resumes(settings, tmp_path):
+    """kill -9 during each step; each new run makes only what was lost, and the last ends as one that was left alone."""
+    quiet, killed = tmp_path / "quiet", tmp_path / "killed"
+    assert start(command("run", settings, quiet)).wait() == 0
+    seconds = json.loads((quiet / "run.json").read_text(encoding="utf-8"))["seconds"]
+    rng, made = random.Random(11), dict[Path, int]()
+    for before, stage in STAGES_BEFORE.items():
+        process = start(command("run", settings, killed))
+        assert process.stderr is not None
+        for line in process.stderr:
+            if re.match(rf"\[\d/9\] {before}  ", line) and "%" not in line:
+                break
+        time.sleep(rng.uniform(0.1, 0.6) * seconds[stage])
+        process.kill()
+        assert process.wait() == -signal.SIGKILL, stage
+        assert_whole(killed)
+        there = {p: p.stat().st_mtime_ns for p in killed.glob("posterior/*") if p.name in STEP_FILES}
+        assert made.items() <= there.items(), stage  # what was finished is not written again
+        made = {p: t for p, t in there.items() if p.name in finished_files(killed)}
+    process = start(command("run", settings, killed))
+    said = process.communicate()[1]
+    assert process.returncode == 0 and len(re.findall("made before", said)) == 5, said
+    assert digest(killed) == digest(quiet)
+
+
+STEP_FILES = ("turnover.nc", "layers.nc", "drivers_iroot.nc", "drivers_ibulk.nc", "allocation.nc", "root_depth.nc")
+
+
+def finished_files(out: Path) -> set[str]:
+    """Names of the posteriors whose step is on record."""
+    record = json.loads((out / "steps.json").read_text(encoding="utf-8")) if (out / "steps.json").exists() else {}
+    return {Path(name).name for step in record.values() for name in step["files"]}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "size"), [("fit", 20), ("map", 60), ("report", 40), ("train", 9)])
 def test_on_a_full_disk_there_is_one_line_and_what_was_there_stays(finished, settings, name, size):
