@@ -91,7 +91,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return BAD_INPUT
     except KeyboardInterrupt:
         print(
-            "bayes-rootc: stopped; what is finished is kept (`run`, `map --resume` and `fit --simulations` resume from there)",
+            "bayes-rootc: stopped; what is finished is kept, and `run`, `map --resume` and `fit --simulations` resume",
             file=sys.stderr,
         )
         return INTERRUPTED
