@@ -105,7 +105,7 @@ def report(arguments: argparse.Namespace) -> None:
 
 
 def benchmark(arguments: argparse.Namespace) -> None:
-    from .benchmark.compare import benchmark
+    from .esm.benchmark import benchmark
 
     years = tuple(arguments.years) if arguments.years else None
     if years and years[0] > years[1]:
@@ -118,7 +118,7 @@ def benchmark(arguments: argparse.Namespace) -> None:
 
 
 def export(arguments: argparse.Namespace) -> None:
-    from .benchmark.export import Maker, export
+    from .esm.export import Maker, export
 
     given = {name: getattr(arguments, name) for name in ("institution", "contact", "code", "license")}
     who = Maker(**{name: text for name, text in given.items() if text})

@@ -58,7 +58,7 @@ def test_scoringrules_finds_the_same():
 
 
 def test_a_fit_and_a_benchmark_score_alike():
-    from bayes_rootc.benchmark.compare import _scores
+    from bayes_rootc.esm.compare import _scores
     from bayes_rootc.inference.checks import predictive_scores
 
     rng = np.random.default_rng(4)

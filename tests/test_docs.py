@@ -29,8 +29,8 @@ ROOT = Path(__file__).parents[1]
 ALSO_PUBLIC = (
     "bayes_rootc.report.results.Results",
     "bayes_rootc.report.figures.catalogue",
-    "bayes_rootc.benchmark.compare.compare",
-    "bayes_rootc.benchmark.export.export",
+    "bayes_rootc.esm.compare.compare",
+    "bayes_rootc.esm.export.export",
     "bayes_rootc.mapping.forest.CompiledForest",
 )
 ASSETS = {"script": "src", "img": "src", "iframe": "src", "source": "src", "video": "src", "object": "data"}

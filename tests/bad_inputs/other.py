@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from bayes_rootc.benchmark.model_output import read_field
+from bayes_rootc.esm.model_output import read_field
 
 from .case import Case, Change, nothing
 from .spoil import a_folder, cells, cut, remade, removed, table, write

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.ensemble import ExtraTreesRegressor, RandomForestRegressor
 
-from bayes_rootc.benchmark.grids import ModelGrid
 from bayes_rootc.constants import GAMMA
 from bayes_rootc.data.atmosphere import ATMOSPHERE_ZONES, Atmosphere
 from bayes_rootc.data.grid import MapGrid
+from bayes_rootc.esm.grids import ModelGrid
 from bayes_rootc.mapping.forest import CompiledForest
 from bayes_rootc.mapping.maps import LandCells
 from bayes_rootc.mapping.monte_carlo import independent_statistics

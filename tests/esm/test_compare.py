@@ -12,13 +12,13 @@ import pytest
 import xarray as xr
 from matplotlib.image import imread
 
-from bayes_rootc.benchmark.compare import check_orientation, compare, factor_table, score_table
-from bayes_rootc.benchmark.export import FACTOR, export
-from bayes_rootc.benchmark.grids import ModelGrid
-from bayes_rootc.benchmark.members import Posterior, Source, posterior_on
 from bayes_rootc.cli import main
 from bayes_rootc.data.grid import MapGrid
 from bayes_rootc.errors import InputError
+from bayes_rootc.esm.compare import check_orientation, compare, factor_table, score_table
+from bayes_rootc.esm.export import FACTOR, export
+from bayes_rootc.esm.grids import ModelGrid
+from bayes_rootc.esm.members import Posterior, Source, posterior_on
 from bayes_rootc.report.results import Results
 
 ROWS, COLS = 24, 36

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from bayes_rootc.benchmark.model_output import available, read_field
 from bayes_rootc.errors import InputError
+from bayes_rootc.esm.model_output import available, read_field
 
 YEAR = 365.25 * 86400
 

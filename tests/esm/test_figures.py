@@ -11,8 +11,9 @@ import pytest
 from matplotlib.collections import PolyCollection
 from matplotlib.colors import to_rgba
 
-from bayes_rootc.benchmark.compare import Comparison
-from bayes_rootc.benchmark.figures import (
+from bayes_rootc.constants import BIOMES
+from bayes_rootc.esm.compare import Comparison
+from bayes_rootc.esm.figures import (
     COLOURS,
     PARTS,
     SCORES,
@@ -22,8 +23,7 @@ from bayes_rootc.benchmark.figures import (
     figure_taylor,
     save_benchmark_figures,
 )
-from bayes_rootc.benchmark.grids import ModelGrid, corners_of
-from bayes_rootc.constants import BIOMES
+from bayes_rootc.esm.grids import ModelGrid, corners_of
 from bayes_rootc.mapping.draw import Basemap, project
 from bayes_rootc.report.style import BIOME_LABELS
 from tests.drawn import assert_intervals, bar_label, dots, intervals, legend_names, legible, painted, row_names, title

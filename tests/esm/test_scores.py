@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bayes_rootc.benchmark import scores
+from bayes_rootc.esm import scores
 
 
 def test_draws_of_the_posterior_lie_inside_as_often_as_the_interval_says():

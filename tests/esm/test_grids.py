@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bayes_rootc.benchmark.grids import ModelGrid, corners_of, edges_of
 from bayes_rootc.data.grid import MapGrid
+from bayes_rootc.esm.grids import ModelGrid, corners_of, edges_of
 from bayes_rootc.mapping.maps import LandCells
 
 
