@@ -132,8 +132,7 @@ def run(settings: RunSettings, *, quiet: bool = False) -> Path:
     steps = Steps(settings, inputs.files)
 
     def once(name: str, make: Callable[[], object]) -> None:
-        if not steps.once(name, make):
-            stages.kept += 1
+        stages.kept.append(not steps.once(name, make))
 
     with stages.stage("turnover") as progress:
         once("turnover", lambda: infer_turnover(inputs, settings, progress))

@@ -32,20 +32,20 @@ class Stages:
     Attributes
     ----------
     seconds : wall time of each finished stage.
-    kept : parts of the running stage that were made before, and are not made again.
+    kept : for each part of the running stage whether it is kept from an earlier run.
     """
 
     def __init__(self, total: int, *, quiet: bool = False):
         self.total = total
         self.console = Console(stderr=True, quiet=quiet, highlight=False)
         self.seconds: dict[str, float] = {}
-        self.kept = 0
+        self.kept: list[bool] = []
 
     @contextmanager
     def stage(self, name: str) -> Iterator[Progress]:
         """A stage; gives a function `progress(done, total)` for the work inside."""
         label = f"[{len(self.seconds) + 1}/{self.total}] {name}"
-        start, self.kept = time.perf_counter(), 0
+        start, self.kept = time.perf_counter(), []
         bar = Bar(
             SpinnerColumn(),
             TextColumn("{task.description}"),
@@ -77,7 +77,8 @@ class Stages:
 
             yield progress
         self.seconds[name] = time.perf_counter() - start
-        kept = ", made before from the same data and settings" if self.kept else ""
+        some = "" if all(self.kept) else f"{sum(self.kept)} of {len(self.kept)} parts "
+        kept = f", {some}kept from an earlier run" if any(self.kept) else ""
         self.console.print(f"{label}  {self.seconds[name]:.1f} s{kept}")
 
 

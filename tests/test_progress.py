@@ -67,3 +67,20 @@ def test_a_quiet_run_says_nothing(capsys):
     with stages.stage("work") as report:
         report(1, 2)
     assert capsys.readouterr() == ("", "") and stages.seconds["work"] >= 0
+
+
+@pytest.mark.parametrize(
+    ("kept", "ending"),
+    [
+        ([], "0.0 s"),
+        ([False, False], "0.0 s"),
+        ([True, True], "0.0 s, kept from an earlier run"),
+        ([True, False, True], "0.0 s, 2 of 3 parts kept from an earlier run"),
+    ],
+)
+def test_a_stage_says_what_is_kept(clock, kept, ending):
+    stages = Stages(1)
+    stages.console = Console(file=io.StringIO(), width=200)
+    with stages.stage("drivers"):
+        stages.kept += kept
+    assert said(stages) == [f"[1/1] drivers  {ending}"]
