@@ -78,9 +78,7 @@ def test_a_quiet_run_says_nothing(capsys):
         ([True, False, True], "0.0 s, 2 of 3 parts kept from an earlier run"),
     ],
 )
-def test_a_stage_says_what_is_kept(clock, kept, ending):
-    stages = Stages(1)
-    stages.console = Console(file=io.StringIO(), width=200)
+def test_a_stage_says_what_is_kept(stages, clock, kept, ending):
     with stages.stage("drivers"):
         stages.kept += kept
     assert said(stages) == [f"[1/1] drivers  {ending}"]
