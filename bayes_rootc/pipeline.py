@@ -86,6 +86,9 @@ STAGES = ("check", "turnover", "bulk input", "drivers", "root depth", "learners"
 DRIVERS = ("drivers_iroot", "drivers_ibulk", "allocation")
 """Regressions of the step that is called after them."""
 
+DEMO_PROFILES = 120
+"""Radiocarbon profiles of the demo world: each costs time, and so many are enough for every step."""
+
 MIN_RECORDS = 20
 """Records below which a regression is left out of a run."""
 
@@ -181,7 +184,12 @@ def demo_world(settings: RunSettings) -> Path:
     """The simulated world, written under the output folder: the input when a user has none."""
     folder = settings.out / "demo-data"
     resolution = max(settings.resolution, 0.5)
-    Steps(settings, {}).once("world", lambda: demo.simulate_world(folder, seed=settings.seed, resolution=resolution))
+    Steps(settings, {}).once(
+        "world",
+        lambda: demo.simulate_world(
+            folder, seed=settings.seed, resolution=resolution, radiocarbon_profiles=DEMO_PROFILES
+        ),
+    )
     return folder
 
 
