@@ -21,6 +21,7 @@ from . import demo
 from .constants import LAYERS, MAP_FOREST
 from .contrasts import correlation_table, factor_table, groups_of, letters_table, pairs_table
 from .data.folder import Inputs, read_inputs
+from .data.netcdf import open_dataset
 from .errors import InputError
 from .estimates import Estimate, depth_shares, estimate_table, make_estimate, site_table
 from .files import atomic_path, write_csv
@@ -56,7 +57,6 @@ from .models.radiocarbon import UNEXPLAINED_SD, LogNormalPrior, grid_quantile, i
 from .models.regression import Records
 from .models.root_depth import RootRecords, fractions_by_biome, layer_fractions
 from .models.turnover import TurnoverModel
-from .netcdf import open_dataset
 from .progress import Progress, Stages, part_of
 from .record import record_run, write_checks, write_diagnostics
 from .report.datapackage import describe_tables

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from .data.atmosphere import Prehistory
 from .data.folder import Inputs
+from .data.netcdf import open_tree
 from .demo import is_simulated
 from .errors import InputError
 from .files import write_csv
@@ -31,7 +32,6 @@ from .mapping.model_file import read_learners
 from .models.bulk_input import layer_stocks
 from .models.components import Components
 from .models.regression import Records
-from .netcdf import open_tree
 from .pipeline import (
     BulkInput,
     LayerTurnover,

@@ -13,13 +13,13 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
+from ..data.netcdf import require
 from ..data.own_tables import Covariates, covariate_groups
 from ..errors import InputError
 from ..files import atomic_path
 from ..models.components import Components
 from ..models.regression import Records
 from ..models.root_depth import RootRecords
-from ..netcdf import require
 from ..progress import Progress
 from ..seeds import child_seed
 from . import checks

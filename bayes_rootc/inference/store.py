@@ -13,13 +13,13 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ..constants import BIOMES
+from ..data.netcdf import open_tree, require
 from ..data.tables import reason_of
 from ..errors import InputError
 from ..files import atomic_path
 from ..models.components import Components
 from ..models.root_depth import RootRecords
 from ..models.turnover import DEPTH_FORMS, PERIODS, TurnoverModel
-from ..netcdf import open_tree, require
 from .regressions import flat_draws
 from .sampling import split_chains
 from .turnover_fit import LayerDraws, TurnoverFit

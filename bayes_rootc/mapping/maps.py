@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ..constants import LAYER_NAMES, LAYERS, PROFILE_NAME
 from ..data.covariates import CovariateStack
 from ..data.grid import MapGrid
-from ..netcdf import open_dataset
+from ..data.netcdf import open_dataset
 from . import forest_device
 from .forest import CompiledForest
 from .learners import FluxModel, Learners, design_matrix

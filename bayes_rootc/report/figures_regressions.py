@@ -12,9 +12,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ..constants import BIOMES, INTERVAL
+from ..data.netcdf import open_tree
 from ..models.regression import INTERCEPT
 from ..models.root_depth import DEPTHS
-from ..netcdf import open_tree
 from .regression_tables import ALL_BIOMES, R_SQUARED
 from .results import Results
 from .style import BIOME_LABELS, FLUX_LABELS, WIDTH, AxesArray, letter, new_figure, parts_of, save, styled

@@ -16,10 +16,10 @@ import xarray as xr
 from ..constants import LAYER_NAMES, MAP_FOREST, PROFILE_NAME
 from ..data.atmosphere import Atmosphere
 from ..data.covariates import CovariateStack
+from ..data.netcdf import open_dataset, open_tree, require
 from ..data.tables import reason_of
 from ..errors import InputError
 from ..mapping.draw import Basemap
-from ..netcdf import open_dataset, open_tree, require
 from .contents import MAP_VARIABLES, SETTINGS, TABLE_COLUMNS, TURNOVER_VARIABLES
 
 TURNOVER = "posterior/turnover.nc"

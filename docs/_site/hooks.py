@@ -209,7 +209,79 @@ def _cell(text: str) -> str:
     return " ".join(text.replace("%%", "%").replace("|", "\\|").split())
 
 
+BOX, GAP = (150, 44), (26, 46)
+"""Width and height of a box of the picture, and what is between two of them, px."""
+
+
+def structure() -> str:
+    """A picture of the package's parts, each above those that it imports from; lines that follow from others are left
+    out.
+    """
+    parts, imports = _imports()
+    height = {name: 0 for name in parts}
+    for _ in parts:  # a part stands above all that it imports from
+        for above, below in imports:
+            height[above] = max(height[above], height[below] + 1)
+    rows = [sorted(n for n in parts if height[n] == h) for h in sorted(set(height.values()), reverse=True)]
+    widest = max(map(len, rows))
+    width, step = widest * (BOX[0] + GAP[0]), BOX[1] + GAP[1]
+    place = {
+        name: ((width - len(row) * (BOX[0] + GAP[0])) / 2 + i * (BOX[0] + GAP[0]) + GAP[0] / 2, y * step + 4)
+        for y, row in enumerate(rows)
+        for i, name in enumerate(row)
+    }
+    shapes = []
+    for above, below in sorted(imports):
+        if any((above, between) in imports and (between, below) in imports for between in parts):
+            continue
+        (x1, y1), (x2, y2) = place[above], place[below]
+        ends = f'x1="{x1 + BOX[0] / 2:g}" y1="{y1 + BOX[1]:g}" x2="{x2 + BOX[0] / 2:g}" y2="{y2:g}"'
+        shapes.append(f'<line {ends} stroke="currentColor" stroke-opacity="0.5"/>')
+    for name, (x, y) in place.items():
+        shapes.append(
+            f'<rect x="{x:g}" y="{y:g}" width="{BOX[0]}" height="{BOX[1]}" rx="6" fill="var(--md-default-bg-color)" '
+            f'stroke="currentColor"/><text x="{x + BOX[0] / 2:g}" y="{y + 19:g}">{name}</text>'
+            f'<text x="{x + BOX[0] / 2:g}" y="{y + 35:g}" opacity="0.6">{parts[name]} module{"s" * (parts[name] > 1)}</text>'
+        )
+    size = f'viewBox="0 0 {width} {len(rows) * step - GAP[1] + 8}"'
+    title = "<title>Parts of the package, each above those that it imports from</title>"
+    style = 'font-size="13" text-anchor="middle" fill="currentColor" role="img" style="max-width: 24rem"'
+    return f'<svg xmlns="http://www.w3.org/2000/svg" {size} {style}>{title}{"".join(shapes)}</svg>'
+
+
+def _imports() -> tuple[dict[str, int], set[tuple[str, str]]]:
+    """Number of modules of each part (a folder, or all modules beside the folders), and which imports from which when
+    it is loaded.
+    """
+    package = ROOT / "bayes_rootc"
+    parts: dict[str, int] = {}
+    imports = set()
+    for path in sorted(package.rglob("*.py")):
+        where = path.relative_to(package).parts
+        part = _part(where[0].removesuffix(".py") if len(where) == 1 else where[0], folder=len(where) > 1)
+        parts[part] = parts.get(part, 0) + 1
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if not isinstance(node, ast.ImportFrom) or node.level == 0:
+                continue
+            base = where[: len(where) - node.level]
+            target = [*base, *(node.module.split(".") if node.module else [])]
+            for name in [target[0]] if target else [alias.name for alias in node.names]:
+                there = (package / name).is_dir()
+                other = _part(name, folder=there)
+                if other != part and (there or (package / f"{name}.py").is_file()):
+                    imports.add((part, other))
+    return parts, imports
+
+
+def _part(name: str, *, folder: bool) -> str:
+    """Part of a module beside the folders: what all share, what works on estimates, or what runs."""
+    shared = "constants errors files seeds progress cache crps draws".split()
+    runs = "pipeline steps map_making single_fit learner_comparison commands cli record __init__ __main__".split()
+    return name if folder else "shared" if name in shared else "run" if name in runs else name
+
+
 PARTS: dict[str, Callable[..., str]] = {
+    "structure": structure,
     "readme": readme,
     "include": include,
     "listing": listing,

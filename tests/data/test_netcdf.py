@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from bayes_rootc.data.netcdf import open_dataset, open_tree
 from bayes_rootc.errors import InputError
-from bayes_rootc.netcdf import open_dataset, open_tree
 
 
 def test_what_is_there_is_read(tmp_path):

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .data.tables import reason_of
-from .errors import InputError
+from ..errors import InputError
+from .tables import reason_of
 
 if TYPE_CHECKING:
     import xarray as xr
