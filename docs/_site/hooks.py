@@ -241,12 +241,16 @@ def structure() -> str:
         shapes.append(
             f'<rect x="{x:g}" y="{y:g}" width="{BOX[0]}" height="{BOX[1]}" rx="6" fill="var(--md-default-bg-color)" '
             f'stroke="currentColor"/><text x="{x + BOX[0] / 2:g}" y="{y + 19:g}">{name}</text>'
-            f'<text x="{x + BOX[0] / 2:g}" y="{y + 35:g}" opacity="0.6">{parts[name]} module{"s" * (parts[name] > 1)}</text>'
+            f'<text x="{x + BOX[0] / 2:g}" y="{y + 35:g}" opacity="0.6">{_modules(parts[name])}</text>'
         )
     size = f'viewBox="0 0 {width} {len(rows) * step - GAP[1] + 8}"'
     title = "<title>Parts of the package, each above those that it imports from</title>"
     style = 'font-size="13" text-anchor="middle" fill="currentColor" role="img" style="max-width: 24rem"'
     return f'<svg xmlns="http://www.w3.org/2000/svg" {size} {style}>{title}{"".join(shapes)}</svg>'
+
+
+def _modules(count: int) -> str:
+    return "1 module" if count == 1 else f"{count} modules"
 
 
 def _imports() -> tuple[dict[str, int], set[tuple[str, str]]]:
