@@ -83,7 +83,7 @@ from .steps import Steps
 STAGES = ("check", "turnover", "bulk input", "drivers", "root depth", "learners", "estimates", "maps", "report")
 
 
-DRIVERS = ("drivers_iroot", "drivers_ibulk", "allocation")
+DRIVER_FITS = ("drivers_iroot", "drivers_ibulk", "allocation")
 """Regressions of the step that is called after them."""
 
 DEMO_PROFILES = 120
@@ -143,9 +143,9 @@ def run(settings: RunSettings, *, quiet: bool = False) -> Path:
     with stages.stage("bulk input"):
         bulk = infer_bulk_input(inputs, turnover, settings)
     with stages.stage("drivers") as progress:
-        for i, name in enumerate(DRIVERS):
+        for i, name in enumerate(DRIVER_FITS):
             once(name, partial(infer_driver, name, inputs, bulk, settings))
-            progress(i + 1, len(DRIVERS))
+            progress(i + 1, len(DRIVER_FITS))
     with stages.stage("root depth"):
         once("root_depth", lambda: infer_root_depth(inputs, settings))
         with open_dataset(out / "posterior" / "root_shares.nc", ("expected",), command="fit root-depth") as shares:

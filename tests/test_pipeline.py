@@ -22,7 +22,7 @@ from bayes_rootc.demo import DemoParameters, DemoWorld
 from bayes_rootc.demo.parameters import DRIVERS
 from bayes_rootc.errors import InputError
 from bayes_rootc.mapping.blocks import BLOCK_KM
-from bayes_rootc.pipeline import MIN_RECORDS, BulkInput, infer_drivers, infer_root_depth
+from bayes_rootc.pipeline import DRIVER_FITS, MIN_RECORDS, BulkInput, infer_driver, infer_root_depth
 from bayes_rootc.progress import Stages
 from bayes_rootc.single_fit import stored_log_k
 from tests.drawn import painted, title
@@ -541,7 +541,8 @@ def test_regressions_of_what_does_not_vary_are_left_out(equal, quick_settings, t
         path.parent.mkdir()
         path.write_text("of an earlier run")
     assert len(equal.npp_records) >= MIN_RECORDS
-    infer_drivers(equal, bulk, quick_settings.model_copy(update={"out": tmp_path}))
+    for name in DRIVER_FITS:
+        infer_driver(name, equal, bulk, quick_settings.model_copy(update={"out": tmp_path}))
     assert not any(path.exists() for path in earlier)
 
 
