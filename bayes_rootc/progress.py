@@ -82,6 +82,6 @@ class Stages:
         self.console.print(f"{label}  {self.seconds[name]:.1f} s{kept}")
 
 
-def part_of(progress: Progress | None, part: int, parts: int) -> Progress | None:
-    """Progress within one of several equal parts, as progress of the whole."""
-    return progress and (lambda done, total: progress(part * total + done, parts * total))
+def part_of(progress: Progress | None, part: int, parts: int, *, span: int = 1) -> Progress | None:
+    """Progress within one of several equal parts, or within `span` of them from there on, as progress of the whole."""
+    return progress and (lambda done, total: progress(part * total + span * done, parts * total))

@@ -82,3 +82,14 @@ def test_a_stage_says_what_is_kept(stages, clock, kept, ending):
     with stages.stage("drivers"):
         stages.kept += kept
     assert said(stages) == [f"[1/1] drivers  {ending}"]
+
+
+def test_a_part_is_told_as_its_share_of_the_whole():
+    told: list[float] = []
+    whole = lambda done, total: told.append(done / total)  # noqa: E731
+    for part in (progress.part_of(whole, 0, 6, span=5), progress.part_of(whole, 5, 6)):
+        assert part is not None
+        part(1, 2)
+        part(2, 2)
+    assert told == pytest.approx([2.5 / 6, 5 / 6, 5.5 / 6, 1.0])
+    assert progress.part_of(None, 0, 2) is None

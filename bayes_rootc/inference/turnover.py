@@ -27,6 +27,9 @@ from .turnover_fit import LayerDraws, TurnoverFit, diagnose_fit, draw_layers, fi
 ALL_LAYERS = "all layers"
 """Name of the one biome of a table without biomes."""
 
+SAMPLING = 5
+"""How much longer sampling takes than drawing the layers, for the progress that is shown."""
+
 
 class Turnover(Fitted):
     """Decay rates of soil layers from their radiocarbon, in one hierarchical model (`models.turnover`).
@@ -142,12 +145,12 @@ class Turnover(Fitted):
             self.model,
             seed=child_seed(self.seed, "fit"),
             until_good=until_good,
-            progress=part_of(progress, 0, 2),
+            progress=part_of(progress, 0, SAMPLING + 1, span=SAMPLING),
             **self.sampling,
         )
         self.layers, self._fit = own, fit
         stream = child_seed(self.seed, "layers")
-        self.drawn = draw_layers(fit, own, self.atmosphere, seed=stream, progress=part_of(progress, 1, 2))
+        self.drawn = draw_layers(fit, own, self.atmosphere, seed=stream, progress=part_of(progress, SAMPLING, SAMPLING + 1))
         prior = turnover_checks.draw_prior(fit, own, self.atmosphere, seed=child_seed(self.seed, "prior"))
         tree = turnover_tree(own, self.drawn, fit, prior=prior)
         has_biome = OwnTable(layers, self.columns).has("biome")
