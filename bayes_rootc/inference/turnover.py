@@ -150,7 +150,9 @@ class Turnover(Fitted):
         )
         self.layers, self._fit = own, fit
         stream = child_seed(self.seed, "layers")
-        self.drawn = draw_layers(fit, own, self.atmosphere, seed=stream, progress=part_of(progress, SAMPLING, SAMPLING + 1))
+        self.drawn = draw_layers(
+            fit, own, self.atmosphere, seed=stream, progress=part_of(progress, SAMPLING, SAMPLING + 1)
+        )
         prior = turnover_checks.draw_prior(fit, own, self.atmosphere, seed=child_seed(self.seed, "prior"))
         tree = turnover_tree(own, self.drawn, fit, prior=prior)
         has_biome = OwnTable(layers, self.columns).has("biome")
