@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ..constants import BIOMES, PROFILE_DEPTH_CM
+from ..constants import BIOMES, GAMMA, PROFILE_DEPTH_CM
 from ..errors import InputError
 from .atmosphere import BOMB_START, zone_of
 from .israd import DEFAULT_SIGMA, MAX_SIGMA
@@ -25,14 +25,11 @@ if TYPE_CHECKING:
 type Covariates = Sequence[str] | Mapping[str, Sequence[str]]
 """Names of numeric columns, or such names by group (soil, climate, …), each of which is rotated by itself."""
 
-LIBBY_YEARS = 8267.0
-"""Mean life of radiocarbon, yr, that turns fraction modern into Δ14C (Stuiver & Polach 1977)."""
-
 ONE_BIOME = 1
 """Number that stands for all rows of a table without biomes."""
 
-CLOSEST_ROWS = 3
-"""Rows from which values all between 0 and 2 are taken for fractions modern."""
+MIN_SUSPECT_ROWS = 3
+"""Number of rows from which values that all lie between 0 and 2 are taken for fractions modern."""
 
 
 @dataclass(frozen=True)
@@ -187,7 +184,7 @@ class OwnTable:
         """Label of each row's profile: study, site and profile together; else the place; else each row is a profile."""
         parts = [self.labels(name) for name in ("study", "site", "profile") if self.has(name)]
         if not parts and self.has("lat") and self.has("lon"):
-            parts = [self.numbers(name).map("{:g}".format) for name in ("lat", "lon")]
+            parts = [self.numbers(name).map(str) for name in ("lat", "lon")]
         if not parts:
             return pd.Series([f"row {i}" for i in self.table.index], self.table.index)
         return pd.concat(parts, axis=1).agg("/".join, axis=1)
@@ -277,7 +274,7 @@ def layer_table(
 
 
 def _radiocarbon(own: OwnTable, year: pd.Series, *, measured: bool) -> tuple[pd.Series, pd.Series]:
-    """Δ14C and its standard deviation, ‰, from whichever form the table has."""
+    """Δ14C and its standard deviation, ‰, from whichever form the table has (Stuiver & Polach 1977)."""
     forms = [name for name in ("delta14c", "fraction_modern", "percent_modern") if own.has(name)]
     nothing = pd.Series(np.nan, own.table.index)
     if len(forms) > 1:
@@ -291,14 +288,14 @@ def _radiocarbon(own: OwnTable, year: pd.Series, *, measured: bool) -> tuple[pd.
     known = value.dropna()
     if measured and known.empty:
         raise InputError(f"every cell of the column {form} is empty; expected radiocarbon of some layers")
-    if form == "delta14c" and len(known) >= CLOSEST_ROWS and known.between(0, 2).all():
+    if form == "delta14c" and len(known) >= MIN_SUSPECT_ROWS and known.between(0, 2).all():
         raise InputError(
             f"delta14c holds {len(known)} values between 0 and 2, which look like fractions modern, not ‰; "
             'if they are, name their column: columns={"fraction_modern": "…"}'
         )
     sigma = own.numbers("sigma", missing=True) if own.has("sigma") else nothing
     if form != "delta14c":
-        scale = 1000 * np.exp((1950 - year) / LIBBY_YEARS) / (100 if form == "percent_modern" else 1)
+        scale = 1000 * np.exp(GAMMA * (1950 - year)) / (100 if form == "percent_modern" else 1)
         value, sigma = value * scale - 1000, sigma * scale
     return value, sigma.where(sigma.between(0, MAX_SIGMA, inclusive="right"), DEFAULT_SIGMA)
 

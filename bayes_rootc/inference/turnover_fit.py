@@ -50,7 +50,7 @@ let pass, because it changes no posterior probability by more than 5 %.
 
 MAX_WEIGHTED_ERROR = 0.5
 """Up to this variation, draws are weighted by how much more likely a finer grid finds them, which loses a fifth of them
-at most; beyond, the chains go on with the finer grid."""
+at most; beyond, the chains resume on the finer grid."""
 
 CHECK_DRAWS = 64
 """Draws in which the error of the quadrature is looked at: its spread is then known to a tenth."""

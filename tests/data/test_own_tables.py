@@ -111,8 +111,16 @@ def test_a_profile_is_what_its_labels_say():
     assert made(numbered)["profile_index"].tolist() == [0, 1, 0]
     by_site = numbered.assign(site=["x", "x", "y"], profile=[1, 1, 1])
     assert made(by_site)["profile_index"].tolist() == [0, 0, 1]
+    near = LAYERS.assign(lat=[48.70001, 48.70002, -12.0])  # a metre apart
+    assert made(near)["profile_index"].tolist() == [0, 1, 2]
     nowhere = LAYERS.drop(columns=["lat", "lon"]).assign(zone="NHZone1")
     assert made(nowhere)["profile_index"].tolist() == [0, 1, 2]
+
+
+def test_labels_of_the_index_may_repeat():
+    again = LAYERS.set_axis(["a", "a", "b"])
+    pd.testing.assert_frame_equal(made(again).drop(columns="id"), made().drop(columns="id"))
+    assert made(again)["id"].tolist() == ["a", "a", "b"]
 
 
 def test_radiocarbon_may_be_missing_where_it_is_predicted():
