@@ -34,8 +34,8 @@ def readme(heading: str) -> str:
 
 
 def include(name: str) -> str:
-    """A Markdown file of the repository."""
-    return (ROOT / name).read_text(encoding="utf-8")
+    """A Markdown file of the repository; its links to pages lead to them from here too."""
+    return (ROOT / name).read_text(encoding="utf-8").replace("](docs/", "](")
 
 
 def listing(name: str) -> str:
