@@ -210,7 +210,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="ADDRESS",
         help="make the tiles on a Dask cluster that sees the same folders, or `local`: on N processes here",
     )
-    how.add_argument("--resume", action="store_true", help="go on with the tiles of a run that was stopped")
+    how.add_argument("--resume", action="store_true", help="keep the tiles of a run that was stopped")
 
     estimate = _command(
         subparsers,

@@ -87,7 +87,7 @@ DRIVER_FITS = ("drivers_iroot", "drivers_ibulk", "allocation")
 """Regressions of the step that is called after them."""
 
 DEMO_PROFILES = 120
-"""Radiocarbon profiles of the demo world: each costs time, and so many are enough for every step."""
+"""Number of radiocarbon profiles in the demo world: enough for every step, and few enough to be quick."""
 
 MIN_RECORDS = 20
 """Records below which a regression is left out of a run."""
@@ -240,7 +240,7 @@ def save_layers(out: Path, layers: xr.Dataset) -> None:
 
 
 def read_turnover(settings: RunSettings) -> LayerTurnover:
-    """What `infer_turnover` wrote. A run goes on with that, so that it ends the same wherever it was stopped."""
+    """Read what `infer_turnover` wrote. A run uses the files, not what is in memory, so a resumed run ends the same."""
     folder = settings.out / "posterior"
     with open_dataset(folder / "layers.nc", ("unexplained",), command="fit turnover") as layers:
         summary = layers.load()

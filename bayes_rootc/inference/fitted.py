@@ -47,6 +47,85 @@ class Fitted:
             raise self._unfitted()
         return self._posterior
 
+    def check(
+        self, *, folds: int = 0, simulations: int = 0, progress: Progress | None = None
+    ) -> dict[str, pd.DataFrame]:
+        """Whether the fit is to be trusted.
+
+        Parameters
+        ----------
+        folds : int
+            Parts of a cross-validation that leaves out whole profiles or sites; each costs a fit.
+        simulations : int
+            Worlds of a simulation-based calibration; each costs a fit.
+        progress : callable, optional
+            Called with the fits done and wanted.
+
+        Returns
+        -------
+        dict of DataFrame
+            `diagnostics`: R-hat, effective sample sizes, divergences, a verdict (of turnover also the error of the
+            quadrature), and leave-one-out by profile or site. With `folds`: `held_out` (each row in what was predicted
+            without its profile or site), `held_out_scores` (coverage, CRPS, bias by class) and `folds`. With
+            `simulations`: `calibration` and `ranks`.
+
+        Raises
+        ------
+        InputError
+            Nothing has been fitted; or the object was loaded, and the table is needed.
+        """
+        found = {"diagnostics": pd.DataFrame([self._diagnostics()])}
+        if folds:
+            found |= dict(zip(("held_out", "held_out_scores", "folds"), self._held_out(folds, progress), strict=True))
+        if simulations:
+            ranks = self._ranks(simulations, progress)
+            found |= {"calibration": checks.calibration_table(ranks), "ranks": ranks}
+        return found
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Writes the posterior to a NetCDF file, from which `load` makes an object that predicts.
+
+        Raises
+        ------
+        InputError
+            Nothing has been fitted.
+        """
+        tree = self.posterior.copy()
+        tree.attrs |= {"own_table": json.dumps(self._about())}
+        self._write(Path(path), tree)
+
+    def _diagnostics(self) -> dict[str, Any]:
+        """Row of `diagnostics`."""
+        raise NotImplementedError
+
+    def _held_out(self, folds: int, progress: Progress | None) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+        """Predictions without the own profile or site, their scores, and the diagnostics of the fits."""
+        raise NotImplementedError
+
+    def _ranks(self, simulations: int, progress: Progress | None) -> pd.DataFrame:
+        """Ranks of known truths among the draws, a row a simulation."""
+        raise NotImplementedError
+
+    def _about(self) -> dict[str, Any]:
+        """What the file says of the object, beyond its posterior."""
+        raise NotImplementedError
+
+    def _write(self, path: Path, tree: xr.DataTree) -> None:
+        with atomic_path(path) as temporary:
+            tree.to_netcdf(temporary, engine="h5netcdf")
+
+    def _leave_one_out(self, name: str) -> dict[str, Any]:
+        """Leave-one-out from a variable of `log_likelihood`, (chain, draw, unit)."""
+        values = self.posterior["log_likelihood"][name].transpose("chain", "draw", ...).values
+        return checks.leave_one_out(values.reshape(-1, values.shape[-1]), len(values))
+
+    @staticmethod
+    def _fitted_to[T](table: T | None) -> T:
+        """What the object was fitted to, which a file does not hold."""
+        if table is None:
+            raise InputError("cross-validation and calibration need the table: fit again, in this session")
+        return table
+
     def _unfitted(self) -> InputError:
         name = type(self).__name__
         return InputError(f"this {name} has not been fitted; call fit(table) first, or {name}.load(path)")
@@ -90,32 +169,7 @@ class FittedRegression[R: (Records, RootRecords)](Fitted):
             raise self._unfitted()
         return self._components
 
-    def check(
-        self, *, folds: int = 0, simulations: int = 0, progress: Progress | None = None
-    ) -> dict[str, pd.DataFrame]:
-        """Whether the fit is to be trusted.
-
-        Parameters
-        ----------
-        folds : int
-            Parts of a cross-validation that leaves out whole sites or profiles; each costs a fit.
-        simulations : int
-            Worlds of a simulation-based calibration; each costs a fit.
-        progress : callable, optional
-            Called with the fits done and wanted.
-
-        Returns
-        -------
-        dict of DataFrame
-            `diagnostics`: R-hat, effective sample sizes, divergences, a verdict, and leave-one-unit-out. With `folds`:
-            `held_out`, `held_out_scores` (coverage, CRPS, bias by biome), `folds`. With `simulations`: `calibration`
-            and `ranks`.
-
-        Raises
-        ------
-        InputError
-            Nothing has been fitted; or the object was loaded, and the table is needed.
-        """
+    def _diagnostics(self) -> dict[str, Any]:
         tree = self.posterior
         sampled = xr.DataTree.from_dict(
             {
@@ -123,35 +177,21 @@ class FittedRegression[R: (Records, RootRecords)](Fitted):
                 "sample_stats": tree["sample_stats"].to_dataset(),
             }
         )
-        units = tree["log_likelihood"]["units"].transpose("chain", "draw", "unit").values
-        loo = checks.leave_one_out(units.reshape(-1, units.shape[-1]), len(units))
-        found = {"diagnostics": pd.DataFrame([diagnose(self._kind, sampled) | loo])}
+        return diagnose(self._kind, sampled) | self._leave_one_out("units")
+
+    def _held_out(self, folds: int, progress: Progress | None) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+        records = self._fitted_to(self.records)
         how: dict[str, Any] = {"sampler": self.sampling["sampler"], "progress": progress}
-        if (folds or simulations) and self.records is None:
-            raise InputError("cross-validation and calibration need the table: fit again, in this session")
-        if folds:
-            assert self.records is not None
-            scores, fits = cross_validate(self.records, seed=child_seed(self.seed, "folds"), folds=folds, **how)
-            found |= {"held_out": scores, "held_out_scores": score_table(scores, self.records), "folds": fits}
-        if simulations:
-            assert self.records is not None
-            stream = child_seed(self.seed, "calibration")
-            ranks, _ = calibrate(self.records, seed=stream, simulations=simulations, **how)
-            found |= {"calibration": checks.calibration_table(ranks), "ranks": ranks}
-        return found
+        scores, fits = cross_validate(records, seed=child_seed(self.seed, "folds"), folds=folds, **how)
+        return scores, score_table(scores, records), fits
 
-    def save(self, path: str | PathLike[str]) -> None:
-        """Writes the posterior to a NetCDF file, from which `load` makes an object that predicts.
+    def _ranks(self, simulations: int, progress: Progress | None) -> pd.DataFrame:
+        how: dict[str, Any] = {"sampler": self.sampling["sampler"], "progress": progress}
+        stream = child_seed(self.seed, "calibration")
+        return calibrate(self._fitted_to(self.records), seed=stream, simulations=simulations, **how)[0]
 
-        Raises
-        ------
-        InputError
-            Nothing has been fitted.
-        """
-        tree = self.posterior.copy()
-        tree.attrs |= {"own_table": json.dumps({"settings": self._settings(), "more": self._more()})}
-        with atomic_path(Path(path)) as temporary:
-            tree.to_netcdf(temporary, engine="h5netcdf")
+    def _about(self) -> dict[str, Any]:
+        return {"settings": self._settings(), "more": self._more()}
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> Self:

@@ -62,7 +62,7 @@ def turnover_tree(
 
     `posterior` (hyperparameters, log k by layer id), `posterior_predictive` and `observed_data` (Δ14C, ‰),
     `constant_data`; of a hierarchical fit also `sample_stats`, `log_likelihood` (by profile), `prior`,
-    `prior_predictive` and `components`. Of replicates every so-manieth draw is kept, about 500.
+    `prior_predictive` and `components`. Replicates are thinned to about 500 draws.
 
     Parameters
     ----------
@@ -125,8 +125,8 @@ def save_turnover(path: Path, tree: xr.DataTree) -> None:
 def kept_log_k(path: Path, members: int) -> NDArray[np.float64]:
     """Some draws of log k of the layers from a file, evenly from all chains, (layer, draw).
 
-    They are rounded there. A run goes on with them, not with those in memory, so that a command on its output folder
-    finds what the run found.
+    They are rounded there. A run uses them, not those in memory, so that a command on its output folder finds what the
+    run found.
     """
     with open_tree(path, {"posterior": ["log_k"]}, command="fit turnover") as tree:
         log_k = tree["posterior"]["log_k"].stack(sample=("chain", "draw")).transpose("layer", "sample")

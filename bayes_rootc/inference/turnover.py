@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import pandas as pd
@@ -14,12 +14,10 @@ import xarray as xr
 
 from ..data.atmosphere import Atmosphere, Prehistory
 from ..data.own_tables import Covariates, OwnTable, covariate_groups, flat, layer_table, row_coordinates
-from ..errors import InputError
 from ..models.turnover import TurnoverModel
 from ..progress import Progress, part_of
 from ..seeds import child_seed
 from . import turnover_checks
-from .checks import calibration_table, leave_one_out
 from .fitted import Fitted
 from .store import read_fit, read_tree, save_turnover, turnover_tree
 from .turnover_fit import LayerDraws, TurnoverFit, diagnose_fit, draw_layers, fit_turnover
@@ -203,77 +201,37 @@ class Turnover(Fitted):
             coords=row_coordinates(layers.index, "layer", taken=("draw",)),
         )
 
-    def check(
-        self, *, folds: int = 0, simulations: int = 0, progress: Progress | None = None
-    ) -> dict[str, pd.DataFrame]:
-        """Whether the fit is to be trusted.
+    def _diagnostics(self) -> dict[str, Any]:
+        return diagnose_fit("turnover", self.hyperparameters) | self._leave_one_out("profiles")
 
-        Parameters
-        ----------
-        folds : int
-            Parts of a cross-validation that leaves out whole profiles; each costs a fit.
-        simulations : int
-            Worlds of a simulation-based calibration; each costs a fit.
-        progress : callable, optional
-            Called with the fits done and wanted.
+    def _held_out(self, folds: int, progress: Progress | None) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+        layers = self._fitted_to(self.layers)
+        scores, fits = turnover_checks.cross_validate(
+            layers,
+            self.groups,
+            self.atmosphere,
+            self.hyperparameters.model,
+            seed=child_seed(self.seed, "folds"),
+            folds=folds,
+            progress=progress,
+        )
+        return scores, turnover_checks.score_table(scores, layers), fits
 
-        Returns
-        -------
-        dict of DataFrame
-            `diagnostics`: R-hat, effective sample sizes, divergences, error of the quadrature, a verdict, and
-            leave-one-profile-out. With `folds`: `held_out` (each layer in what was predicted without its profile) and
-            `held_out_scores` (coverage, CRPS, bias by depth, biome and period), `folds`. With `simulations`:
-            `calibration` and `ranks`.
+    def _ranks(self, simulations: int, progress: Progress | None) -> pd.DataFrame:
+        return turnover_checks.calibrate(
+            turnover_checks.calibration_layers(self._fitted_to(self.layers)),
+            self.atmosphere,
+            self.hyperparameters.model,
+            seed=child_seed(self.seed, "calibration"),
+            simulations=simulations,
+            progress=progress,
+        )[0]
 
-        Raises
-        ------
-        InputError
-            Nothing has been fitted; or the object was loaded, and the table is needed.
-        """
-        fit = self.hyperparameters
-        chains = len(fit.samples["tau_layer"])
-        profiles = self.posterior["log_likelihood"]["profiles"].transpose("chain", "draw", "profile").values
-        loo = leave_one_out(profiles.reshape(-1, profiles.shape[-1]), chains)
-        found = {"diagnostics": pd.DataFrame([diagnose_fit("turnover", fit) | loo])}
-        if (folds or simulations) and self.layers is None:
-            raise InputError("cross-validation and calibration need the table: fit again, in this session")
-        if folds:
-            assert self.layers is not None
-            scores, fits = turnover_checks.cross_validate(
-                self.layers,
-                self.groups,
-                self.atmosphere,
-                fit.model,
-                seed=child_seed(self.seed, "folds"),
-                folds=folds,
-                progress=progress,
-            )
-            table = turnover_checks.score_table(scores, self.layers)
-            found |= {"held_out": scores, "held_out_scores": table, "folds": fits}
-        if simulations:
-            assert self.layers is not None
-            ranks, _ = turnover_checks.calibrate(
-                turnover_checks.calibration_layers(self.layers),
-                self.atmosphere,
-                fit.model,
-                seed=child_seed(self.seed, "calibration"),
-                simulations=simulations,
-                progress=progress,
-            )
-            found |= {"calibration": calibration_table(ranks), "ranks": ranks}
-        return found
+    def _about(self) -> dict[str, Any]:
+        return {"groups": self.groups, "columns": self.columns, "seed": self.seed}
 
-    def save(self, path: str | PathLike[str]) -> None:
-        """Writes the posterior to a NetCDF file, from which `load` makes an object that predicts.
-
-        Raises
-        ------
-        InputError
-            Nothing has been fitted.
-        """
-        tree = self.posterior.copy()
-        tree.attrs |= {"own_table": json.dumps({"groups": self.groups, "columns": self.columns, "seed": self.seed})}
-        save_turnover(Path(path), tree)
+    def _write(self, path: Path, tree: xr.DataTree) -> None:
+        save_turnover(path, tree)
 
     @classmethod
     def load(cls, path: str | PathLike[str], *, atmosphere: Atmosphere | None = None) -> Self:

@@ -388,9 +388,11 @@ type _Sampler = Callable[[int, np.random.Generator], tuple[NDArray, NDArray, NDA
 def _samplers(
     fit: TurnoverFit, fine: TurnoverModel, layers: pd.DataFrame, atmosphere: Atmosphere, count: int | None
 ) -> list[tuple[NDArray[np.int64], NDArray[np.int64], _Sampler]]:
-    """Of each block its layers, its profiles, and a function of the number of a draw of hyperparameters: draws the
-    profiles' effects, and gives these, the profiles' log likelihoods, the density of each layer's log k at the fine
-    nodes given the effects (not normalised), and the scale of its measurement's error, ‰.
+    """For each block: its layers, its profiles, and a function that draws from it.
+
+    The function takes the number of a draw of the hyperparameters and a generator. It draws the profiles' effects, and
+    returns them, the profiles' log likelihoods, the unnormalised density of each layer's log k at the fine nodes given
+    the effects, and the scale of each measurement's error, ‰.
     """
     student = fit.model.student
     with jax.enable_x64(True):
