@@ -181,3 +181,22 @@ def test_root_depth_from_a_table(tmp_path):
     xr.testing.assert_allclose(RootDepth.load(tmp_path / "roots.nc").shares(new), roots.shares(new))
     with pytest.raises(InputError, match="d95 is not below d50"):
         roots.fit(profiles.assign(d95=1.0))
+
+
+CHECKED = {"diagnostics", "held_out", "held_out_scores", "folds", "calibration", "ranks"}
+
+
+def test_drivers_are_checked_on_held_out_sites_and_simulated_worlds(sites):
+    quick = Drivers("iroot", ["warm"], columns={"iroot": "BNPP", "site": "place"}, chains=2, tune=100, draws=100)
+    found = quick.fit(sites, until_good=False).check(folds=2, simulations=1)
+    assert set(found) == CHECKED and len(found["ranks"]) == 1 and len(found["folds"]) == 2
+    (every,) = found["held_out_scores"].query("group == 'all'").to_dict("records")
+    assert every["records"] == len(sites) and 0.85 < every["coverage95"] <= 1  # 4 standard errors below 0.95
+
+
+@pytest.mark.slow
+def test_turnover_is_checked_on_held_out_profiles_and_simulated_worlds(turnover, mine):
+    found = turnover.check(folds=2, simulations=1)
+    assert set(found) == CHECKED and len(found["held_out"]) == len(mine[0])
+    (every,) = found["held_out_scores"].query("group == 'all'").to_dict("records")
+    assert every["coverage95"] == pytest.approx(0.95, abs=max(4 * every["coverage95_se"], 0.05))
