@@ -91,7 +91,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return BAD_INPUT
     except KeyboardInterrupt:
         print(
-            "bayes-rootc: stopped; what is finished is kept, and `run`, `map --resume` and `fit --simulations` resume",
+            "bayes-rootc: stopped; what is finished is kept, and the same command resumes",
             file=sys.stderr,
         )
         return INTERRUPTED
@@ -150,13 +150,12 @@ def _parser() -> argparse.ArgumentParser:
     fit.add_argument("name", choices=("turnover", "drivers", "root-depth", "allocation"), help="which inference")
     _add_settings(fit)
     checks = fit.add_argument_group("checks (each takes longer than the fit)")
-    checks.add_argument("--folds", type=int, default=0, metavar="K", help="K-fold cross-validation by profile or site")
-    checks.add_argument(
-        "--simulations", type=int, default=0, metavar="N", help="simulation-based calibration with N data sets"
-    )
+    checks.add_argument("--folds", type=int, metavar="K", help="K-fold cross-validation by profile or site")
+    checks.add_argument("--simulations", type=int, metavar="N", help="simulation-based calibration with N data sets")
     checks.add_argument(
         "--both-histories",
         action="store_true",
+        default=None,
         help="turnover: fits steady and IntCal20 histories before 1950, and compares",
     )
     fit.add_argument(
@@ -174,7 +173,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_settings(train)
     train.add_argument(
-        "--folds", type=int, default=5, metavar="K", help="parts held out in turn (default: 5, the paper's fifths)"
+        "--folds",
+        type=int,
+        dest="learner_folds",
+        metavar="K",
+        help="parts held out in turn (default: 5, the paper's fifths)",
     )
 
     maps = _command(
@@ -210,7 +213,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="ADDRESS",
         help="make the tiles on a Dask cluster that sees the same folders, or `local`: on N processes here",
     )
-    how.add_argument("--resume", action="store_true", help="keep the tiles of a run that was stopped")
+    how.add_argument(
+        "--resume",
+        action="store_true",
+        default=None,
+        help="refuse to start over where the unfinished tiles are of other maps (those of these are kept anyway)",
+    )
 
     estimate = _command(
         subparsers,

@@ -14,7 +14,11 @@ from .errors import InputError
 if TYPE_CHECKING:
     from .settings import RunSettings
 
-MAP_SETTINGS = tuple("resolution bbox map_like map_mode zones zone_field map_formats tile workers".split())
+OPTIONS = tuple(
+    "data out quick seed sampler folds simulations both_histories learner_folds resolution bbox map_like map_mode "
+    "zones zone_field map_formats tile workers dask resume".split()
+)
+"""Settings that a command may have as options."""
 
 
 @contextmanager
@@ -51,50 +55,41 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def fit(arguments: argparse.Namespace) -> None:
-    for name, least in (("folds", 2), ("simulations", 1)):
-        value = getattr(arguments, name)
-        if value != 0 and value < least:
-            raise InputError(f"--{name} {value}: expected 0 (none), or at least {least}")
     settings = _settings(arguments)
-    checks = {name: getattr(arguments, name) for name in ("folds", "simulations", "both_histories")}
-    asked = next((f"--{name.replace('_', '-')}" for name, value in checks.items() if value), None)
-    if asked and (checks["both_histories"] and arguments.name != "turnover"):
-        raise InputError(f"{asked}: not a check of {arguments.name}")
+    asked = [name for name in ("folds", "simulations", "both_histories") if getattr(settings, name)]
+    option = f"--{asked[0].replace('_', '-')}" if asked else ""
+    if settings.both_histories and arguments.name != "turnover":
+        raise InputError(f"--both-histories: not a check of {arguments.name}")
     if asked and arguments.name == "turnover" and settings.turnover_prior == "weak":
-        raise InputError(f'{asked}: a check of the hierarchical fit, which turnover_prior = "weak" leaves out')
-    from .single_fit import fit
+        raise InputError(f'{option}: a check of the hierarchical fit, which turnover_prior = "weak" leaves out')
+    from .pipeline import fit
 
     with _owned(settings.out):
-        print(fit(arguments.name, settings, **checks))
+        print(fit(arguments.name, settings))
 
 
 def train(arguments: argparse.Namespace) -> None:
-    if arguments.folds < 2:
-        raise InputError(f"--folds {arguments.folds}: expected at least 2")
     settings = _settings(arguments)
-    from .learner_comparison import train_and_compare
+    from .pipeline import train
 
     with _owned(settings.out):
-        print(train_and_compare(settings, folds=arguments.folds))
+        print(train(settings))
 
 
 def make_maps(arguments: argparse.Namespace) -> None:
     settings = _settings(arguments)
-    folder = settings.data or settings.out / "demo-data"
-    if not folder.is_dir():
-        raise InputError("no such data folder", file=folder)
-    from .map_making import map_again
+    from .pipeline import make_maps
 
     with _owned(settings.out):
-        print(map_again(folder, settings, resume=arguments.resume, dask=arguments.dask))
+        print(make_maps(settings))
 
 
 def estimate(arguments: argparse.Namespace) -> None:
     settings = _settings(arguments)
-    from .single_fit import estimate_again
+    from .pipeline import estimate
 
     with _owned(settings.out):
-        print(estimate_again(settings))
+        print(estimate(settings))
 
 
 def report(arguments: argparse.Namespace) -> None:
@@ -177,8 +172,7 @@ def predict(arguments: argparse.Namespace) -> None:
 def _settings(arguments: argparse.Namespace) -> RunSettings:
     from .settings import RunSettings
 
-    names = ("data", "out", "quick", "seed", "sampler", *MAP_SETTINGS)
-    return RunSettings.read(arguments.settings, **{name: getattr(arguments, name, None) for name in names})
+    return RunSettings.read(arguments.settings, **{name: getattr(arguments, name, None) for name in OPTIONS})
 
 
 def check(arguments: argparse.Namespace) -> None:

@@ -8,6 +8,7 @@ import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,15 @@ def write_csv(path: Path, table: pd.DataFrame, *, shorten: Sequence[str] | None 
         table = table.assign(**{c: table[c].map(lambda v: float(f"{v:.6g}")) for c in shorten})
     with atomic_path(path) as temporary:
         table.to_csv(temporary, index=False, float_format="%.6g" if shorten is None else None)
+
+
+@cache
+def code_checksum() -> str:
+    """Checksum of the package's own code."""
+    folder, found = Path(__file__).parent, hashlib.sha256()
+    for path in sorted(folder.rglob("*.py")):
+        found.update(path.relative_to(folder).as_posix().encode() + path.read_bytes())
+    return found.hexdigest()
 
 
 def sha256(path: Path) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
+import numpy as np
 import pydantic
 
 from .data.atmosphere import Prehistory
@@ -115,6 +116,19 @@ class RunSettings(pydantic.BaseModel):
     """Tiles that are made at once."""
     nearest_km: float = pydantic.Field(100.0, ge=0)
     """How far a site or cell without a covariate may look for the nearest cell that has it."""
+    resume: bool = False
+    """Maps: unfinished tiles that were made with something else are an error; else they are made again."""
+    dask: str | None = None
+    """Maps: address of a Dask scheduler that makes the tiles, or `local`: processes on this machine."""
+
+    folds: int = pydantic.Field(0, ge=0)
+    """Parts of a cross-validation of the fits, each of which costs a fit; 0: none."""
+    simulations: int = pydantic.Field(0, ge=0)
+    """Worlds of a simulation-based calibration of the fits, each of which costs a fit; 0: none."""
+    both_histories: bool = False
+    """Whether turnover is fitted with the other state in 1950 too, and compared."""
+    learner_folds: int = pydantic.Field(5, ge=2)
+    """Parts held out in turn where all learners are compared; five hold out a fifth each, as the paper does once."""
 
     @classmethod
     def read(cls, path: Path | None = None, **overrides: Any) -> Self:
@@ -148,6 +162,13 @@ class RunSettings(pydantic.BaseModel):
         if self.data and self.data.resolve() == self.out.resolve():
             raise InputError(f"setting out: {self.out} is the data folder; expected another", file=file)
 
+    @pydantic.field_validator("folds")
+    @classmethod
+    def _more_than_one_fold(cls, folds: int) -> int:
+        if folds == 1:
+            raise ValueError("expected 0 (none), or at least 2")
+        return folds
+
     @pydantic.model_validator(mode="after")
     def _reduce_if_quick(self) -> Self:
         """Fewer members and splits, coarser maps. Done here, so that every way to make settings gives the same."""
@@ -172,3 +193,8 @@ class RunSettings(pydantic.BaseModel):
 def step_seed(settings: RunSettings, step: str) -> int:
     """A seed of its own for each step, from the run's one seed: adding a step changes no other."""
     return child_seed(settings.seed, step)
+
+
+def step_rng(settings: RunSettings, step: str) -> np.random.Generator:
+    """A generator with that seed."""
+    return np.random.default_rng(step_seed(settings, step))

@@ -6,9 +6,10 @@ import argparse
 from pathlib import Path
 
 from bayes_rootc.mapping.tasks import Task
-from bayes_rootc.pipeline import check, tasks_of
+from bayes_rootc.pipeline import STEPS
 from bayes_rootc.settings import RunSettings
-from bayes_rootc.single_fit import bulk_density
+from bayes_rootc.steps.engine import Run
+from bayes_rootc.steps.learners import tasks_of
 
 
 def real_responses(name: str, description: str | None) -> tuple[dict[str, Task], Path]:
@@ -19,6 +20,6 @@ def real_responses(name: str, description: str | None) -> tuple[dict[str, Task],
     parser.add_argument("--json", type=Path, default=Path(f"build/{name}.json"))
     arguments = parser.parse_args()
     settings = RunSettings(data=arguments.data, out=arguments.out)
-    inputs = check(settings)
-    stocks, density = bulk_density(inputs, settings, None)
-    return tasks_of(inputs, stocks, density, settings), arguments.json
+    made = Run(STEPS, settings)
+    bulk_input = made.upto("bulk_input", models_there=True)
+    return tasks_of(made.products["inputs"], bulk_input, settings), arguments.json

@@ -27,7 +27,7 @@ def test_help_has_an_example(command, capsys):
     [
         (["check", "--data", "nowhere"], "bayes-rootc: nowhere: no such data folder\n"),
         (["run", "nowhere.toml"], "bayes-rootc: nowhere.toml: cannot be read (No such file or directory)\n"),
-        (["fit", "turnover", "--folds", "1"], "bayes-rootc: --folds 1: expected 0 (none), or at least 2\n"),
+        (["fit", "turnover", "--folds", "1"], "bayes-rootc: setting folds: expected 0 (none), or at least 2\n"),
         (["fit", "root-depth", "--both-histories"], "bayes-rootc: --both-histories: not a check of root-depth\n"),
         (["predict", "root-depth", *PREDICT, "--seed", "-1"], "bayes-rootc: --seed -1: expected 0 or more\n"),
         (["run", "--seed", "-1"], "bayes-rootc: setting seed: input should be greater than or equal to 0\n"),

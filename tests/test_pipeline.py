@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -22,9 +23,9 @@ from bayes_rootc.demo import DemoParameters, DemoWorld
 from bayes_rootc.demo.parameters import DRIVERS
 from bayes_rootc.errors import InputError
 from bayes_rootc.mapping.blocks import BLOCK_KM
-from bayes_rootc.pipeline import DRIVER_FITS, MIN_RECORDS, BulkInput, infer_driver, infer_root_depth
-from bayes_rootc.progress import Stages
-from bayes_rootc.single_fit import stored_log_k
+from bayes_rootc.pipeline import fit
+from bayes_rootc.steps.bulk_input import BulkInput
+from bayes_rootc.steps.regressions import DRIVER_FITS, MIN_RECORDS, infer_driver, infer_root_depth, regression_records
 from tests.drawn import painted, title
 
 Z95, Z999 = norm.isf([0.025, 0.0005])
@@ -255,8 +256,6 @@ def test_sites_that_cannot_be_read_are_one_line(text, says, quick_run, quick_set
 
 
 def test_the_weak_prior_runs_and_says_that_it_predicts_nothing(quick_settings, tmp_path, capsys):
-    from bayes_rootc.single_fit import fit
-
     fit("turnover", quick_settings.model_copy(update={"turnover_prior": "weak", "out": tmp_path}), quiet=True)
     layers = table(tmp_path, "layers")
     assert "log_marginal" in layers and (layers["n_modes"] > 1).mean() > 0.05
@@ -410,17 +409,9 @@ def test_regressions_recover_allocation_and_find_depth(quick_run, quick_settings
 
 @pytest.mark.slow
 def test_a_regression_alone_writes_what_a_run_writes_and_its_checks(quick_run, quick_settings, tmp_path):
-    """On the turnover posterior of a run, in a folder of its own."""
+    """In a folder of its own: neither needs the turnover of layers."""
     out = tmp_path / "out"
-    (out / "posterior").mkdir(parents=True)
-    shutil.copy(quick_run / "posterior" / "turnover.nc", out / "posterior")
-    inputs, here = read_inputs(quick_settings.data), quick_settings.model_copy(update={"out": out})
-    log_k = stored_log_k(inputs, here)
-    assert log_k is not None and log_k.shape == (len(inputs.layers), here.members)
-    apart = np.log(table(quick_run, "layers")["age_median"]) + np.median(log_k, axis=1)
-    assert apart.abs().median() < 0.1  # few draws, and two ages of some layers: medians agree but roughly
-    assert stored_log_k(inputs, here.model_copy(update={"prehistory": "intcal20"})) is None  # of another model
-    (out / "tables").mkdir()
+    (out / "tables").mkdir(parents=True)
     (out / "tables" / "allocation_cv.csv").write_text("of another fit\n")
     common = ["--data", str(quick_settings.data), "--out", str(out), "--quick"]
     assert main(["fit", "allocation", *common]) == 0
@@ -428,6 +419,7 @@ def test_a_regression_alone_writes_what_a_run_writes_and_its_checks(quick_run, q
     assert main(["fit", "root-depth", *common, "--folds", "2", "--simulations", "2"]) == 0
     for name in ("allocation", "allocation_biome", "root_depth", "root_shares"):
         assert table(out, name).equals(table(quick_run, name)), name
+    assert not (out / "posterior" / "turnover.nc").exists()
     scores = table(out, "root_depth_cv").set_index("class")["coverage95"]
     assert {"all", "D50", "D95"} <= set(scores.index) and scores["all"] > 0.8
     assert len(table(out, "root_depth_sbc_ranks")) == 2
@@ -437,12 +429,13 @@ def test_a_regression_alone_writes_what_a_run_writes_and_its_checks(quick_run, q
 
 
 @pytest.mark.slow
-def test_learners_are_compared_on_what_a_fit_has_left(quick_run, quick_settings, tmp_path):
-    (tmp_path / "posterior").mkdir()
-    shutil.copy(quick_run / "posterior" / "turnover.nc", tmp_path / "posterior")
-    common = ["--data", str(quick_settings.data), "--out", str(tmp_path), "--quick"]
+def test_learners_are_compared_in_the_folder_of_a_run(quick_run, quick_settings, tmp_path, capsys):
+    shutil.copytree(quick_run, tmp_path, dirs_exist_ok=True)
+    shutil.rmtree(tmp_path / "figures")
+    common = ["--data", str(quick_settings.data), "--out", str(tmp_path), "--quick", "--resolution", "4"]
     assert main(["train", *common, "--folds", "1"]) == 2
     assert main(["train", *common, "--folds", "2"]) == 0
+    assert len(re.findall("kept from an earlier run", capsys.readouterr().err)) == 2  # turnover, and the forests
     scores = table(tmp_path, "learners")
     assert (scores.groupby(["target", "split"]).size() == 10).all() and len(scores) == 60
     ours = scores[scores["learner"] == "map forest"].reset_index(drop=True)
@@ -541,16 +534,16 @@ def test_regressions_of_what_does_not_vary_are_left_out(equal, quick_settings, t
         path.parent.mkdir()
         path.write_text("of an earlier run")
     assert len(equal.npp_records) >= MIN_RECORDS
+    settings = quick_settings.model_copy(update={"out": tmp_path})
     for name in DRIVER_FITS:
-        infer_driver(name, equal, bulk, quick_settings.model_copy(update={"out": tmp_path}))
+        needed = {"bulk_input": bulk} if name == "drivers_ibulk" else {}
+        infer_driver(name, inputs=equal, settings=settings, **needed)
     assert not any(path.exists() for path in earlier)
 
 
 def test_a_fit_of_what_does_not_vary_is_one_line(equal, quick_settings, tmp_path):
-    from bayes_rootc.single_fit import fit_one_regression
-
     settings = quick_settings.model_copy(update={"out": tmp_path})
     with pytest.raises(InputError, match=r"roots: D50 is the same in all \d+ root profiles; expected profiles that"):
         infer_root_depth(equal, settings)
     with pytest.raises(InputError, match=r"the response of drivers_iroot is the same in all \d+ records; expected"):
-        fit_one_regression("drivers_iroot", equal, settings, Stages(1, quiet=True), folds=0, simulations=0)
+        regression_records("drivers_iroot", equal)

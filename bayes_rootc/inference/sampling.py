@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -94,11 +95,22 @@ def sample(
             )
             tree["posterior_predictive"] = predictive["posterior_predictive"]
     tree = tree.map_over_datasets(xr.Dataset.as_numpy)  # JAX samplers leave arrays of their own
-    if sampler in JAX_SAMPLERS:
+    if sampler in JAX_SAMPLERS and _short_of_maps():
         import jax
 
-        jax.clear_caches()  # each model is compiled once, and of hundreds the process would run out of memory maps
+        jax.clear_caches()
     return tree
+
+
+def _short_of_maps() -> bool:
+    """Whether the process has an eighth of the memory maps that Linux gives it. A compiled model takes some hundreds of
+    them, and 20 MB, for as long as JAX knows it: after a hundred fits the next would fail.
+    """
+    limit, maps = Path("/proc/sys/vm/max_map_count"), Path("/proc/self/maps")
+    try:
+        return maps.read_bytes().count(b"\n") > int(limit.read_text()) / 8
+    except OSError:  # another system, without such a limit
+        return False
 
 
 NUMPYRO_STATS = {
@@ -236,12 +248,17 @@ def converged(found: dict[str, float]) -> bool:
 
 
 def diagnose(name: str, tree: xr.DataTree) -> dict[str, object]:
-    """One row of `tables/diagnostics.csv`: worst R-hat and ESS, divergences, E-BFMI, and a verdict."""
+    """One row of `tables/diagnostics.csv`: worst R-hat and ESS, divergences, E-BFMI, and a verdict.
+
+    ArviZ computes each of them; its own `diagnose` gives one effective sample size in place of that of the bulk and
+    that of the tails.
+    """
+    import arviz as az
+
     posterior = tree["posterior"].to_dataset()
     # the diagonal of a correlation is 1 in every draw; log k of layers is drawn given the rest, not sampled
     found = convergence(posterior.drop_vars([v for v in posterior if str(v).endswith("_corr") or v == "log_k"]))
-    energy = np.asarray(tree["sample_stats"].to_dataset()["energy"])
-    e_bfmi = float((np.square(np.diff(energy, axis=1)).mean(axis=1) / energy.var(axis=1)).min())
+    e_bfmi = _extreme(az.bfmi(tree), np.nanmin)
     divergences = int(tree["sample_stats"]["diverging"].sum())
     verdict = "good" if converged(found) and divergences == 0 and e_bfmi > MIN_E_BFMI else DO_NOT_TRUST
     return {"fit": name, **found, "divergences": divergences, "e_bfmi_min": e_bfmi, "verdict": verdict}

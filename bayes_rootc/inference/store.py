@@ -47,9 +47,6 @@ MAX_REPLICATES = 500
 COMPONENTS = ("component", "covariate", "centre", "scale", "loadings")
 """Variables that a posterior file keeps in its `components` group."""
 
-CHECKS = ("cv", "folds", "held_out", "prehistory", "sbc", "sbc_fits", "sbc_ranks")
-"""What the dearer checks of a fit write: `FIT_NAME`, as tables, and some as figures."""
-
 
 def turnover_tree(
     layers: pd.DataFrame,
@@ -132,26 +129,6 @@ def kept_log_k(path: Path, members: int) -> NDArray[np.float64]:
         log_k = tree["posterior"]["log_k"].stack(sample=("chain", "draw")).transpose("layer", "sample")
         few = np.arange(members) * log_k.sizes["sample"] // members
         return log_k.values[:, few].astype(float)
-
-
-def retire_checks(out: Path, name: str, variable: str = "", values: NDArray[np.float64] | None = None) -> None:
-    """Removes the checks of the fit in an output folder that is about to be replaced, unless this one is the same: they
-    would be taken for its own.
-
-    name : of the fit. variable, values : of its posterior, by which it is known; none: it is another in any case.
-    """
-    path = out / "posterior" / f"{name}.nc"
-    if values is not None and path.exists():
-        try:
-            with xr.open_datatree(path, engine="h5netcdf") as tree:
-                before = tree["posterior"].to_dataset()[variable].values
-        except (OSError, ValueError, KeyError):
-            before = np.empty(0)
-        if np.array_equal(before, values):
-            return
-    for check in CHECKS:
-        (out / "tables" / f"{name}_{check}.csv").unlink(missing_ok=True)
-        (out / "figures" / f"{name}_{check}.png").unlink(missing_ok=True)
 
 
 def _small(values: Any) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from rasterio.errors import NotGeoreferencedWarning
 from ..data.covariates import CovariateStack
 from ..data.grid import MapGrid
 from ..errors import InputError
-from ..files import atomic_path, sha256, write_json
+from ..files import atomic_path, code_checksum, sha256, write_json
 from ..progress import Progress
 from .maps import MapModels, land_cells, map_cells, read_root_shares
 from .model_file import read_learners
@@ -86,7 +86,7 @@ class MapJob:
         return self.work / "tiles" / f"{place[0]}-{place[1]}.npz"
 
     def plan(self) -> dict[str, Any]:
-        """What the maps depend on: unfinished tiles of another plan are not gone on with."""
+        """What the maps depend on: unfinished tiles of another plan are not kept."""
         stack = CovariateStack(self.covariates)
         rasters = [stack.folder / raster.path for raster in stack.rasters.values()]
         files = [self.learners, self.shares, stack.manifest, *([self.zones.path] if self.zones else [])]
@@ -97,7 +97,7 @@ class MapJob:
         for path in files:
             if not path.is_file():
                 raise InputError(f"not found{makes.get(path, '')}", file=path)
-        settings = asdict(self) | {"version": version("bayes-rootc")}
+        settings = asdict(self) | {"version": version("bayes-rootc"), "code": code_checksum()}
         plan = {name: value for name, value in settings.items() if name not in ("covariates", "out")}
         plan |= {path.name: sha256(path) for path in files}
         plan |= {path.name: [path.stat().st_size, path.stat().st_mtime_ns] for path in rasters}
@@ -105,25 +105,26 @@ class MapJob:
 
 
 def begin(job: MapJob, *, resume: bool) -> list[Place]:
-    """Makes ready for the tiles of a job, and gives those that are to be made.
+    """Makes ready for the tiles of a job, and gives those that are still to be made.
 
     Parameters
     ----------
-    resume : goes on with what is there; else it is removed.
+    job : MapJob
+        What is mapped. Unfinished tiles of the same job are kept.
+    resume : bool
+        Refuses to remove unfinished tiles of another job.
 
     Raises
     ------
     InputError : the models are missing, or the tiles that are there are of another plan.
     """
     plan, path = job.plan(), job.work / "plan.json"
-    if path.exists() and resume:
-        known = json.loads(path.read_text(encoding="utf-8"))
-        other = [name for name in {**known, **plan} if known.get(name) != plan.get(name)]
-        if other:
-            raise InputError(
-                f"unfinished maps are of another {', '.join(other)}: without --resume all is made anew", file=job.work
-            )
-    else:
+    known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    other = [name for name in {**known, **plan} if known.get(name) != plan.get(name)]
+    if known and other and resume:
+        text = f"cannot resume: the unfinished tiles were made with a different {', '.join(other)}"
+        raise InputError(f"{text}; run without --resume to start over", file=job.work)
+    if other:
         shutil.rmtree(job.work, ignore_errors=True)
         (job.work / "tiles").mkdir(parents=True)
         create_store(job.work / "maps.zarr", job.grid, job.tile)

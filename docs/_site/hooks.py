@@ -280,7 +280,7 @@ def _imports() -> tuple[dict[str, int], set[tuple[str, str]]]:
 def _part(name: str, *, folder: bool) -> str:
     """Part of a module beside the folders: what all share, what works on estimates, or what runs."""
     shared = "constants errors files seeds progress cache crps draws".split()
-    runs = "pipeline steps map_making single_fit learner_comparison commands cli record __init__ __main__".split()
+    runs = "pipeline commands cli __init__ __main__".split()
     return name if folder else "shared" if name in shared else "run" if name in runs else name
 
 

@@ -51,3 +51,17 @@ def test_interval_is_the_central_95_percent():
     draws = np.linspace(0, 1, 4001)[None]
     assert [float(v[0]) for v in summarise(draws).values()] == pytest.approx([0.5, 0.5, 0.025, 0.975])
     assert list(summary_columns("age", draws)) == ["age_mean", "age_median", "age_p025", "age_p975"]
+
+
+@pytest.mark.parametrize("short", [False, True])
+def test_what_the_caller_has_compiled_stays_unless_memory_maps_run_short(short, monkeypatch):
+    import jax
+    import pymc as pm
+
+    monkeypatch.setattr("bayes_rootc.inference.sampling._short_of_maps", lambda: short)
+    doubled = jax.jit(lambda x: 2 * x)
+    assert doubled(1.5) == 3.0
+    with pm.Model() as model:
+        pm.Normal("x")
+    sample(model, seed=1, chains=1, tune=5, draws=5)
+    assert (doubled._cache_size() == 0) == short

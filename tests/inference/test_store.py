@@ -10,13 +10,11 @@ import xarray as xr
 from bayes_rootc.constants import BIOMES
 from bayes_rootc.errors import InputError
 from bayes_rootc.inference.store import (
-    CHECKS,
     CONSTANTS,
     PACKED,
     kept_log_k,
     read_fit,
     read_root_depth,
-    retire_checks,
     save_turnover,
     turnover_tree,
 )
@@ -163,35 +161,6 @@ def test_what_is_no_fit_is_refused_with_what_to_do(layers, tmp_path):
     save_turnover(path, tree)
     with pytest.raises(InputError, match="lacks profile_skew: made by another version"):
         read_fit(path)
-
-
-def test_checks_stay_with_the_fit_that_they_are_of(layers, tmp_path):
-    fit, names = fit_of(), ("turnover", "root_depth")
-
-    def write() -> list:
-        files = [tmp_path / "tables" / f"{n}_{check}.csv" for n in names for check in CHECKS]
-        files += [tmp_path / "figures" / f"{n}_sbc.png" for n in names]
-        for file in files:
-            file.parent.mkdir(exist_ok=True)
-            file.write_text("a check")
-        return files
-
-    def left(files) -> set[str]:
-        return {name for name in names for file in files if file.exists() and file.name.startswith(name)}
-
-    save_turnover(tmp_path / "posterior" / "turnover.nc", turnover_tree(layers, drawn(), fit))
-    same = fit.samples["tau_layer"]
-    files = write()
-    retire_checks(tmp_path, "turnover", "tau_layer", same)
-    assert all(file.exists() for file in files)
-    for values in (same[:, ::-1], same[:1], None):
-        files = write()
-        retire_checks(tmp_path, "turnover", "tau_layer", values)
-        assert left(files) == {"root_depth"}
-    (tmp_path / "posterior" / "turnover.nc").write_bytes(b"cut off")
-    files = write()
-    retire_checks(tmp_path, "turnover", "tau_layer", same)
-    assert left(files) == {"root_depth"}
 
 
 def root_tree(**changes) -> xr.DataTree:

@@ -12,7 +12,7 @@ import pytest
 from bayes_rootc.data.atmosphere import Atmosphere
 from bayes_rootc.errors import InputError
 from bayes_rootc.inference.checks import calibration_table, leave_one_out
-from bayes_rootc.inference.store import CHECKS, read_fit, retire_checks, save_turnover, turnover_tree
+from bayes_rootc.inference.store import read_fit, save_turnover, turnover_tree
 from bayes_rootc.inference.turnover_checks import calibrate, cross_validate, score_table
 from bayes_rootc.inference.turnover_fit import (
     TurnoverFit,
@@ -225,22 +225,6 @@ def test_the_file_gives_the_fit_back(fitted, world, tmp_path):
     np.testing.assert_array_equal(draw_layers(again, layers, AIR, seed=1).log_k, drawn.log_k)
     with pytest.raises(InputError, match="fit turnover"):
         read_fit(tmp_path / "none.nc")
-
-
-def test_checks_of_another_fit_do_not_stay(fitted, world, tmp_path):
-    layers, _ = world
-    few = shortened(fitted, 50)
-    other = replace(few, samples={k: v[:, ::-1] for k, v in few.samples.items()})
-    tree = turnover_tree(layers, draw_layers(few, layers, AIR, seed=1), few)
-    save_turnover(tmp_path / "posterior" / "turnover.nc", tree)
-    (tmp_path / "tables").mkdir()
-    files = [tmp_path / "tables" / f"turnover_{name}.csv" for name in CHECKS]
-    for file in files:
-        file.write_text("a check\n")
-    retire_checks(tmp_path, "turnover", "tau_layer", few.samples["tau_layer"])
-    assert all(file.exists() for file in files)
-    retire_checks(tmp_path, "turnover", "tau_layer", other.samples["tau_layer"])
-    assert not any(file.exists() for file in files)
 
 
 def test_leaving_a_profile_out_is_safe(fitted, world):

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -28,7 +29,7 @@ from bayes_rootc.errors import InputError
 from bayes_rootc.mapping.applicability import Applicability
 from bayes_rootc.mapping.learners import Calibration, FluxModel, Learners, PosteriorForest
 from bayes_rootc.mapping.model_file import save_learners
-from bayes_rootc.mapping.tiles import MapJob, begin, gather, make_tile, make_tiles
+from bayes_rootc.mapping.tiles import MapJob, Place, begin, gather, make_tile, make_tiles
 from bayes_rootc.mapping.zones import Zones
 
 pytestmark = pytest.mark.thorough
@@ -87,6 +88,12 @@ def finished(job) -> dict[str, str]:
     return digest(job.out / "maps")
 
 
+def begin_anew(job: MapJob) -> list[Place]:
+    """All tiles of the job, none of which is made yet."""
+    shutil.rmtree(job.work, ignore_errors=True)
+    return begin(job, resume=False)
+
+
 def test_what_is_finished_is_complete_and_tidy(job, finished):
     assert len([n for n in finished if n.endswith(".tif")]) == 3 * 8 * 5 + 8 + 3 * 8 + 2
     assert not job.work.exists() and "maps.nc" in finished
@@ -102,10 +109,10 @@ def test_what_is_finished_is_complete_and_tidy(job, finished):
 def test_one_or_three_workers_and_any_order_make_the_same_bytes(job, finished):
     assert main(command(job, "--workers", "3")) == 0
     assert digest(job.out / "maps") == finished
-    places = begin(job, resume=False)
+    places = begin_anew(job)
     make_tiles(job, random.Random(1).sample(places, len(places)), workers=1)
     backwards, cells, _ = gather(job)
-    begin(job, resume=False)
+    begin_anew(job)
     make_tiles(job, places, workers=2)
     forwards, again, _ = gather(job)
     assert cells == again
@@ -133,10 +140,9 @@ def test_killed_at_any_moment_it_goes_on_where_it_was(job, finished):
     run = [sys.executable, "-m", "bayes_rootc", *command(job, "--workers", "2")]
     rng, tiles = random.Random(5), job.work / "tiles"
     known: dict[str, int] = {}
-    resume: list[str] = []
     start = time.monotonic()
     for _ in range(int(os.environ.get("KILLS", KILLS))):
-        process = subprocess.Popen([*run, *resume], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        process = subprocess.Popen(run, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
         while not (job.work / "plan.json").exists() and process.poll() is None:
             time.sleep(0.01)
         time.sleep(rng.uniform(0.0, 3.0))
@@ -146,37 +152,38 @@ def test_killed_at_any_moment_it_goes_on_where_it_was(job, finished):
             break
         made = {p.name: p.stat().st_mtime_ns for p in tiles.glob("*.npz") if not p.name.startswith(".")}
         assert known.items() <= made.items()
-        known, resume = made, ["--resume"]
-    assert subprocess.run([*run, *resume], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL).returncode == 0
+        known = made
+    assert subprocess.run([*run, "--resume"], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL).returncode == 0
     assert digest(job.out / "maps") == finished and time.monotonic() > start
 
 
 def test_a_finished_tile_is_not_made_again(job):
-    places = begin(job, resume=False)
+    places = begin_anew(job)
     make_tile(job, places[0])
     stamp = job.done(places[0]).stat().st_mtime_ns
     make_tile(job, places[0])
     assert job.done(places[0]).stat().st_mtime_ns == stamp
-    assert begin(job, resume=True) == places[1:]
-    assert begin(job, resume=False) == places
+    assert begin(job, resume=True) == begin(job, resume=False) == places[1:]
 
 
-def test_tiles_of_other_settings_are_not_gone_on_with(job, capsys):
-    begin(job, resume=False)
-    with pytest.raises(InputError, match="another seed"):
+def test_tiles_of_other_settings_are_not_kept(job, capsys):
+    places = begin_anew(job)
+    make_tile(job, places[0])
+    with pytest.raises(InputError, match="made with a different seed; run without --resume to start over"):
         begin(replace(job, seed=4), resume=True)
     assert main([*command(job), "--resume", "--tile", "32"]) == 2
     assert "tile" in capsys.readouterr().err
-    begin(job, resume=True)  # what was there still is
+    assert begin(job, resume=True) == places[1:]  # what was there still is
+    assert begin(replace(job, seed=4), resume=False) == places
 
 
 def test_without_models_it_says_what_to_do(job, tmp_path, capsys):
-    assert main(command(replace(job, out=tmp_path))) == 2
-    assert "bayes-rootc train" in capsys.readouterr().err
+    with pytest.raises(InputError, match="bayes-rootc train"):
+        begin(replace(job, out=tmp_path), resume=False)
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "learners.npz").write_bytes(job.learners.read_bytes())
-    assert main(command(replace(job, out=tmp_path))) == 2
-    assert "fit root-depth" in capsys.readouterr().err
+    with pytest.raises(InputError, match="fit root-depth"):
+        begin(replace(job, out=tmp_path), resume=False)
     assert main([*command(job), "--zones", str(tmp_path / "none.shp")]) == 2
     assert "none.shp: not found" in capsys.readouterr().err
     assert main([*command(job), "--dask", "tcp://127.0.0.1:9"]) == 2

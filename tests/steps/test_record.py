@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from bayes_rootc.data.tables import SourceCheck
-from bayes_rootc.record import MAP_CELLS, write_checks
+from bayes_rootc.steps.record import MAP_CELLS, write_checks
 
 
 def source(name: str, used: int) -> SourceCheck:

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from . import demo
-from .data.folder import Inputs
-from .data.tables import SourceCheck
-from .files import write_csv, write_json
-from .report.tables import checks_table
-from .settings import RunSettings
+from .. import demo
+from ..data.folder import Inputs
+from ..data.tables import SourceCheck
+from ..files import write_csv, write_json
+from ..report.tables import checks_table
+from ..settings import RunSettings
 
 MAP_CELLS = "map cells at"
 """Of what resolution; how they are called among the sources of `tables/checks.csv`."""

@@ -3,46 +3,43 @@
 from __future__ import annotations
 
 from importlib.metadata import version
-from pathlib import Path
 
 import pandas as pd
+import xarray as xr
 
-from . import demo
-from .data.grid import MapGrid
-from .data.tables import SourceCheck
-from .files import write_csv
-from .mapping.maps import read_root_shares
-from .mapping.tiles import MapJob, begin, finish, gather, make_tiles
-from .mapping.totals import totals_tables
-from .mapping.writers import open_store, write_cogs, write_netcdf
-from .mapping.zones import Zones
-from .progress import Progress, Stages, part_of
+from .. import demo
+from ..data.grid import MapGrid
+from ..data.tables import SourceCheck
+from ..files import write_csv
+from ..mapping.learners import Learners
+from ..mapping.maps import read_root_shares
+from ..mapping.tiles import MapJob, begin, finish, gather, make_tiles
+from ..mapping.totals import totals_tables
+from ..mapping.writers import open_store, write_cogs, write_netcdf
+from ..mapping.zones import Zones
+from ..progress import Progress, part_of
+from ..settings import RunSettings, step_seed
+from .engine import Step
+from .inputs import data_folder
 from .record import MAP_CELLS, write_checks
-from .settings import RunSettings, step_seed
 
 MAP_TITLE = "Root carbon inputs, their part that reaches bulk soil, and the loss between them"
 
 
 def draw_maps(
-    folder: Path,
-    settings: RunSettings,
-    *,
-    resume: bool = False,
-    dask: str | None = None,
-    progress: Progress | None = None,
-) -> pd.DataFrame:
-    """Maps of the three fluxes with their uncertainty, tile by tile, from the fitted models in the output folder; and
-    totals in which one member is one whole map.
+    learners: Learners, root_depth: xr.Dataset, settings: RunSettings, progress: Progress | None = None
+) -> None:
+    """Maps of the three fluxes with their uncertainty, tile by tile; and totals in which one member is one whole map.
 
-    Parameters
-    ----------
-    folder : data folder. resume : goes on with the tiles that a run with the same settings left. dask : address of a
-        scheduler that makes the tiles, or `local`.
+    The tiles read the models from their files, as they may be made by other processes. `tables/checks.csv` says how
+    many land cells could not be mapped.
 
-    Returns
-    -------
-    Totals by biome. `tables/checks.csv` says how many land cells could not be mapped.
+    Raises
+    ------
+    InputError
+        The models are missing, or unfinished tiles, which `resume` asks for, were made with something else.
     """
+    folder = data_folder(settings)
     grid = MapGrid.like(settings.map_like) if settings.map_like else MapGrid(settings.resolution, settings.bbox)
     job = MapJob(
         covariates=folder / "covariates",
@@ -55,8 +52,8 @@ def draw_maps(
         coherent=settings.map_mode == "coherent",
         zones=Zones(settings.zones, settings.zone_field) if settings.zones else None,
     )
-    places = begin(job, resume=resume)
-    make_tiles(job, places, workers=settings.workers, dask=dask, progress=part_of(progress, 0, 3))
+    places = begin(job, resume=settings.resume)
+    make_tiles(job, places, workers=settings.workers, dask=settings.dask, progress=part_of(progress, 0, 3))
     totals, cells, lacking = gather(job)
     path, files = job.work / "maps.zarr", []
     store = open_store(path)
@@ -80,18 +77,18 @@ def draw_maps(
     dropped = {f"a covariate missing within {settings.nearest_km:g} km": lacking} if lacking else {}
     where = f"{MAP_CELLS} {grid.resolution:g}°"
     write_checks(settings.out, [SourceCheck(where, str(job.covariates), cells + lacking, cells, dropped)])
-    return tables["map_totals"]
 
 
-def map_again(
-    folder: Path, settings: RunSettings, *, resume: bool = False, dask: str | None = None, quiet: bool = False
-) -> Path:
-    """Maps from the models of a finished run or training; parameters as `draw_maps`. Returns their folder.
+def read_totals(settings: RunSettings) -> pd.DataFrame:
+    """Read the totals by biome that `draw_maps` wrote."""
+    return pd.read_csv(settings.out / "tables" / "map_totals.csv")
 
-    Raises
-    ------
-    InputError : the models are missing, or unfinished tiles are of other settings.
-    """
-    with Stages(1, quiet=quiet).stage("maps") as progress:
-        draw_maps(folder, settings, resume=resume, dask=dask, progress=progress)
-    return settings.out / "maps"
+
+MAPS = Step(
+    "maps",
+    draw_maps,
+    ("learners", "root_depth"),
+    ("members", "resolution", "bbox", "map_like", "map_mode", "map_formats", "zones", "zone_field", "tile"),
+    ("maps/**/*", "tables/map_totals*.csv"),
+    read=read_totals,
+)

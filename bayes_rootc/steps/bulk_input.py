@@ -1,0 +1,91 @@
+"""I_bulk of the measured layers and profiles, from their turnover and stocks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ..constants import LAYERS
+from ..data.folder import Inputs
+from ..files import write_csv
+from ..inference.turnover_fit import extend_profiles
+from ..models.bulk_input import StockSource, harmonise, layer_stocks, standard_layers, stock_draws
+from ..progress import Progress
+from ..report.tables import layers_table
+from ..settings import RunSettings, step_rng, step_seed
+from .engine import Step
+from .turnover import LayerTurnover
+
+
+@dataclass(frozen=True)
+class BulkInput:
+    """I_bulk of the measured layers: `stocks` and `density` (layer, draw), Mg C ha⁻¹ yr⁻¹ per cm; `sources`: what the
+    gridded stocks were worth; `measured`: I_bulk of the seven layers of every profile, (profile, 7, draw), NaN where
+    measured layers do not cover one; `standard`: there from the profile's posterior, if the fit was hierarchical.
+    """
+
+    stocks: pd.DataFrame
+    density: NDArray[np.float64]
+    sources: list[StockSource]
+    measured: NDArray[np.float64]
+    standard: NDArray[np.float64]
+
+
+def infer_bulk_input(
+    inputs: Inputs, turnover: LayerTurnover, settings: RunSettings, progress: Progress | None = None
+) -> BulkInput:
+    """I_bulk = C_stock x k (paper, eq. 6), the error of the stock included; writes `tables/layers.csv`."""
+    layers = inputs.layers
+    stocks, sources = layer_stocks(layers)
+    stock = measured_stock_draws(inputs, stocks, settings)
+    thickness = (layers["bottom"] - layers["top"]).to_numpy()
+    ibulk = stock * np.exp(turnover.log_k) * (turnover.fit.model.rate_over_median if turnover.fit else 1.0)
+    write_csv(settings.out / "tables" / "layers.csv", layers_table(layers, turnover.summary, stocks, stock, ibulk))
+    density = ibulk / thickness[:, None]
+    measured = harmonise_measured(inputs, stocks, density)
+    standard = measured
+    if turnover.fit is not None and turnover.effect is not None:
+        standard = np.where(np.isfinite(measured), measured, extrapolate(inputs, turnover, sources, settings))
+    return BulkInput(stocks, density, sources, measured, standard)
+
+
+def harmonise_measured(inputs: Inputs, stocks: pd.DataFrame, density: NDArray[Any]) -> NDArray[np.float64]:
+    """I_bulk of the seven layers of every profile, (profile, 7, draw), NaN where measured layers do not cover one."""
+    layers, known = inputs.layers, stocks["stock"].notna().to_numpy()
+    profile = layers["profile_index"].to_numpy()
+    top, bottom = (layers[c].to_numpy()[known] for c in ("top", "bottom"))
+    return harmonise(top, bottom, profile[known], density[known], int(profile.max()) + 1)
+
+
+def measured_stock_draws(inputs: Inputs, stocks: pd.DataFrame, settings: RunSettings) -> NDArray[np.float64]:
+    """Draws of the stock of each radiocarbon layer, (layer, draw), Mg C ha⁻¹."""
+    profile = inputs.layers["profile_index"].to_numpy()
+    return stock_draws(stocks, profile, gridded_errors(inputs, settings), step_rng(settings, "stock"))
+
+
+def gridded_errors(inputs: Inputs, settings: RunSettings) -> NDArray[np.float64]:
+    """Error of each profile's gridded stock, the same wherever it is used: standard normal, (profile, draw)."""
+    profiles = int(inputs.layers["profile_index"].max()) + 1
+    return step_rng(settings, "gridded stock").standard_normal((profiles, settings.members))
+
+
+def extrapolate(
+    inputs: Inputs, turnover: LayerTurnover, sources: list[StockSource], settings: RunSettings
+) -> NDArray[np.float64]:
+    """I_bulk of the seven layers of every profile, (profile, 7, draw), from the turnover posterior of the profile and
+    the stock of the layer.
+    """
+    assert turnover.fit is not None and turnover.effect is not None
+    layers = standard_layers(inputs.layers)
+    log_k = extend_profiles(turnover.fit, turnover.effect, layers, seed=step_seed(settings, "standard layers")).T
+    stocks, _ = layer_stocks(layers, sources)
+    profile, rng = layers["profile_index"].to_numpy(), step_rng(settings, "standard stocks")
+    stock = stock_draws(stocks, profile, gridded_errors(inputs, settings), rng)
+    return (stock * np.exp(log_k) * turnover.fit.model.rate_over_median).reshape(-1, len(LAYERS), settings.members)
+
+
+BULK_INPUT = Step("bulk_input", infer_bulk_input, ("inputs", "turnover"), ("members", "turnover_prior"))

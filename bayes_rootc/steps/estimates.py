@@ -1,0 +1,77 @@
+"""The six estimates of I_loss at the sites of a run."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from ..contrasts import correlation_table, factor_table, groups_of, letters_table, pairs_table
+from ..data.folder import Inputs
+from ..estimates import Estimate, depth_shares, estimate_table, make_estimate, site_table
+from ..files import write_csv
+from ..mapping.learners import Learners
+from ..models.root_depth import layer_fractions
+from ..progress import Progress
+from ..report.turnover_tables import harmonised_table
+from ..settings import RunSettings
+from .bulk_input import BulkInput
+from .engine import Step
+
+
+def estimate(
+    inputs: Inputs, bulk_input: BulkInput, learners: Learners, settings: RunSettings, progress: Progress | None = None
+) -> list[Estimate]:
+    """The six estimates of I_loss: observed first, predicted where missing (paper, Extended Data Table 1).
+
+    `tables/ibulk_profiles.csv` has I_bulk of every profile, as measured and as the learner predicts it.
+    """
+    measured = bulk_input.measured
+    every = profiles_of(inputs)
+    known = every["has_covariates"].to_numpy()
+    profiles = every[known]
+    npp, roots = inputs.npp, inputs.roots
+    ibulk_npp, ibulk_roots = (learners.predict_ibulk(sites) for sites in (npp, roots))
+    predicted = learners.predict_ibulk(profiles)
+    here = profiles["profile_index"].to_numpy()
+    ibulk_14c = np.where(np.isfinite(measured[here]), measured[here], predicted).astype(np.float32)
+    learned = np.full((len(every), *predicted.shape[1:]), np.nan, np.float32)
+    learned[known] = predicted
+    shares_npp, shares_14c = depth_shares(ibulk_npp), depth_shares(ibulk_14c)
+    shares_roots = layer_fractions(roots["d50"], roots["d95"])[:, :, None]
+    bnpp_14c, bnpp_roots = (learners.predict_iroot(sites) for sites in (profiles, roots))
+    satellite_npp, satellite_14c, satellite_roots = (
+        sites[["satellite_npp"]].to_numpy() for sites in (npp, profiles, roots)
+    )
+    f_14c, f_roots = (learners.predict_f_bnpp(sites) for sites in (profiles, roots))
+    estimates = [
+        make_estimate(1, "NPP", npp, npp[["bnpp"]].to_numpy(), shares_npp, ibulk_npp),
+        make_estimate(2, "NPP", npp, satellite_npp * npp[["f_bnpp"]].to_numpy(), shares_npp, ibulk_npp),
+        make_estimate(3, "Δ14C", profiles, bnpp_14c, shares_14c, ibulk_14c),
+        make_estimate(4, "Δ14C", profiles, satellite_14c * f_14c, shares_14c, ibulk_14c),
+        make_estimate(5, "roots", roots, bnpp_roots, shares_roots, ibulk_roots),
+        make_estimate(6, "roots", roots, satellite_roots * f_roots, shares_roots, ibulk_roots),
+    ]
+    estimates = [e for e in estimates if len(e.table)]  # without a raster of role npp, 2, 4 and 6 have no site
+    write_csv(settings.out / "tables" / "npp_sites.csv", npp[["id", "lat", "lon", "biome", "npp", "satellite_npp"]])
+    groups = groups_of(estimates)
+    pairs = pairs_table(groups)
+    for name, table in {
+        "sites": site_table(estimates),
+        "iloss_estimates": estimate_table(estimates),
+        "iloss_pairs": pairs,
+        "iloss_letters": letters_table(groups, pairs),
+        "iloss_correlation": correlation_table(estimates),
+        "turnover_factor": factor_table(estimates),
+    }.items():
+        write_csv(settings.out / "tables" / f"{name}.csv", table)
+    harmonised = harmonised_table(every, measured, bulk_input.standard, learned)
+    write_csv(settings.out / "tables" / "ibulk_profiles.csv", harmonised)
+    return estimates
+
+
+def profiles_of(inputs: Inputs) -> pd.DataFrame:
+    """One row a radiocarbon profile."""
+    return inputs.layers.drop_duplicates("profile_index").assign(id=lambda t: t["profile"])
+
+
+ESTIMATES = Step("estimates", estimate, ("inputs", "bulk_input", "learners"))

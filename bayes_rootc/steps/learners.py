@@ -1,0 +1,129 @@
+"""The forests of the maps, and all learners compared on held-out places."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import numpy as np
+import pandas as pd
+
+from ..constants import MAP_FOREST
+from ..data.folder import Inputs
+from ..files import write_csv
+from ..mapping.applicability import Applicability
+from ..mapping.blocks import fold_labels
+from ..mapping.learners import MIN_GROUPS, FluxModel, Learners, PosteriorForest, response_of, validate
+from ..mapping.model_file import read_learners, save_learners
+from ..mapping.regressors import TREES
+from ..mapping.tasks import Task, learner_tasks, variogram_table
+from ..mapping.validation import classes_table, compare_learners, learners_table, tau_table
+from ..progress import Progress, part_of
+from ..settings import RunSettings, step_seed
+from .bulk_input import BulkInput
+from .engine import Step
+
+
+def tasks_of(inputs: Inputs, bulk_input: BulkInput, settings: RunSettings) -> dict[str, Task]:
+    """The responses that are learnt, and how far apart their sites err alike."""
+    seed = step_seed(settings, "variograms")
+    return learner_tasks(inputs, bulk_input.stocks, bulk_input.density, block_km=settings.block_km, seed=seed)
+
+
+def train(inputs: Inputs, bulk_input: BulkInput, settings: RunSettings, progress: Progress | None = None) -> None:
+    """Forests of log I_root, log I_bulk and logit f_BNPP; their spread is calibrated on held-out places (paper, eq.
+    9–10).
+    """
+    tasks = tasks_of(inputs, bulk_input, settings)
+    write_csv(settings.out / "tables" / "variograms.csv", variogram_table(tasks))
+    models, scores, predictions = {}, [], []
+    for i, (target, task) in enumerate(tasks.items()):
+        forest = PosteriorForest(settings.members, random_state=step_seed(settings, f"forest {target}"))
+        calibration, score, predicted = validate(
+            forest,
+            task.X,
+            task.y,
+            task.site,
+            task.block,
+            splits=settings.validation_splits,
+            seed=step_seed(settings, f"validation {target}"),
+            progress=part_of(progress, i, len(tasks)),
+        )
+        forest.fit(task.X, response_of(task.y), task.site)
+        regions = task.block if len(np.unique(task.block)) >= MIN_GROUPS else task.site
+        fold = fold_labels(regions, MIN_GROUPS, step_seed(settings, f"applicability {target}"))
+        area = Applicability.fit(task.X, forest.feature_importances_, fold)
+        models[target] = FluxModel(forest, calibration, area)
+        scores.append(score.assign(target=target, learner=MAP_FOREST))
+        predictions.append(predicted.assign(target=target))
+    table, held_out = (pd.concat(parts, ignore_index=True) for parts in (scores, predictions))
+    first = ["target", "learner"]
+    write_csv(settings.out / "tables" / "learners.csv", table[[*first, *table.columns.drop(first)]])
+    columns = ["target", "split", "fold", "row", "observed", "mean", "sd"]
+    write_csv(settings.out / "tables" / "held_out.csv", held_out[columns])
+    learners = Learners(inputs.features, models["iroot"], models["ibulk"], models["f_bnpp"])
+    save_learners(settings.out / "models" / "learners.npz", learners)
+
+
+def read_models(settings: RunSettings) -> Learners:
+    """Read the forests that `train` wrote."""
+    return read_learners(settings.out / "models" / "learners.npz")
+
+
+def compare(
+    inputs: Inputs, bulk_input: BulkInput, learners: Learners, settings: RunSettings, progress: Progress | None = None
+) -> None:
+    """All learners and ensembles with their scores on what they have not seen.
+
+    Writes `tables/learners_by_class.csv` (biomes, depths, area of applicability), `learners_tau.csv` (scaling of the
+    spread, by the same), `learners_importance.csv`, `learners_held_out.csv` (every prediction), and adds to
+    `learners.csv`, which has the forests of the maps already.
+    """
+    tables, trees = settings.out / "tables", min(TREES, settings.members)  # fewer in a quick run
+    ours = pd.read_csv(tables / "learners.csv")
+    parts: dict[str, list[pd.DataFrame]] = defaultdict(list, learners=[ours[ours["learner"] == MAP_FOREST]])
+    tasks = tasks_of(inputs, bulk_input, settings)
+    for i, (target, task) in enumerate(tasks.items()):
+        seed = step_seed(settings, f"learners {target}")
+        predictions, costs, importance = compare_learners(
+            task.X,
+            task.y,
+            task.site,
+            task.block,
+            folds=settings.learner_folds,
+            seed=seed,
+            trees=trees,
+            progress=part_of(progress, i, len(tasks)),
+        )
+        rows = task.table[["id", "lat", "lon"]].iloc[predictions["row"].to_numpy()].reset_index(drop=True)
+        for name, table in {
+            "learners": learners_table(predictions, costs),
+            "learners_by_class": classes_table(predictions, task.table),
+            "learners_tau": tau_table(predictions, task.table, task.site, seed=seed),
+            "learners_importance": importance.assign(feature=np.array(task.features)[importance["feature"]]),
+            "learners_held_out": pd.concat([predictions.drop(columns="row"), rows], axis=1),
+        }.items():
+            parts[name].append(table.assign(target=target))
+    for name, of_targets in parts.items():
+        table = pd.concat(of_targets, ignore_index=True)
+        first = [c for c in ("target", "learner", "split", "fold", "id") if c in table]
+        write_csv(tables / f"{name}.csv", table[[*first, *table.columns.drop(first)]])
+
+
+LEARNERS = Step(
+    "learners",
+    train,
+    ("inputs", "bulk_input"),
+    ("members", "validation_splits", "block_km"),
+    ("models/learners.npz", "tables/held_out.csv", "tables/variograms.csv"),
+    shared=("tables/learners.csv",),
+    read=read_models,
+)
+COMPARISON = Step(
+    "learner_comparison",
+    compare,
+    ("inputs", "bulk_input", "learners"),
+    ("learner_folds",),
+    tuple(f"tables/learners_{kind}.csv" for kind in ("by_class", "tau", "importance", "held_out")),
+    shared=("tables/learners.csv",),
+    checks="learners",
+)

@@ -1,0 +1,140 @@
+"""Turnover of the radiocarbon layers of a run, and the checks of its fit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from ..data.folder import Inputs
+from ..data.netcdf import open_dataset
+from ..files import atomic_path, write_csv
+from ..inference.store import kept_log_k, read_fit, save_turnover, turnover_tree
+from ..inference.turnover import Turnover
+from ..inference.turnover_checks import ppc_scores, score_table
+from ..inference.turnover_fit import LayerDraws, TurnoverFit
+from ..models.radiocarbon import UNEXPLAINED_SD, LogNormalPrior, grid_quantile, invert, summarise_density
+from ..models.turnover import TurnoverModel
+from ..progress import Progress
+from ..report.turnover_tables import median_ages, misfit_table, population_table
+from ..settings import RunSettings, step_rng, step_seed
+from .engine import Step
+from .record import write_diagnostics
+
+
+@dataclass(frozen=True)
+class LayerTurnover:
+    """Posterior of each radiocarbon layer: `summary` as `invert` gives it (without its grid), draws of log k, (layer,
+    draw); of the hierarchical fit also its hyperparameters and the effects of profiles, (draw, profile).
+    """
+
+    summary: xr.Dataset
+    log_k: NDArray[np.float64]
+    fit: TurnoverFit | None = None
+    effect: NDArray[np.float64] | None = None
+
+
+def infer_turnover(inputs: Inputs, settings: RunSettings, progress: Progress | None = None) -> None:
+    """Decay rate of every layer (paper, eq. 1–5): exact forward model, hierarchy over biomes, places and profiles, all
+    modes kept.
+    """
+    if settings.turnover_prior == "weak":
+        invert_alone(inputs, settings)
+        return
+    layers, variant = inputs.layers, turnover_model_of(settings)
+    turnover = Turnover(
+        inputs.groups,
+        prehistory=variant.prehistory,
+        error=variant.error,
+        pool_spread=variant.pool_spread,
+        chains=settings.chains,
+        tune=settings.turnover_tune,
+        draws=settings.turnover_draws,
+        seed=step_seed(settings, "turnover"),
+        atmosphere=inputs.atmosphere,
+    ).fit(layers, until_good=not settings.quick, progress=progress)
+    fit, drawn, tree = turnover.hyperparameters, turnover.drawn, turnover.posterior
+    assert drawn is not None
+    path, tables = settings.out / "posterior" / "turnover.nc", settings.out / "tables"
+    turnover.save(path)
+    write_csv(tables / "turnover_population.csv", population_table(tree))
+    write_csv(tables / "turnover_ages.csv", median_ages(fit))
+    observed = layers["delta14c"].to_numpy()
+    write_csv(tables / "turnover_ppc.csv", score_table(ppc_scores(layers, drawn), layers))
+    write_csv(tables / "turnover_misfit.csv", misfit_table(layers, drawn))
+    (row,) = turnover.check()["diagnostics"].to_dict("records")
+    write_diagnostics(settings, {str(name): value for name, value in row.items()})
+    summary = summarise_density(drawn.density, drawn.nodes)
+    residual = np.abs(observed[:, None] - drawn.predicted).min(axis=1)
+    summary["model_sd"] = "layer", fit.misfit(layers)
+    sd = np.hypot(layers["sigma"].to_numpy(), summary["model_sd"].values)
+    summary["unexplained"] = "layer", residual > UNEXPLAINED_SD * sd
+    few = np.arange(settings.members) * len(drawn.log_k) // settings.members
+    save_layers(settings.out, summary.assign(effect=(("member", "profile"), drawn.effect[few])))
+
+
+def save_layers(out: Path, layers: xr.Dataset) -> None:
+    """`posterior/layers.nc`: the summary of each layer, and the effects of profiles that its members have."""
+    with atomic_path(out / "posterior" / "layers.nc") as path:
+        layers.to_netcdf(path, engine="h5netcdf")
+
+
+def read_turnover(settings: RunSettings) -> LayerTurnover:
+    """Read what `infer_turnover` wrote. A run uses the files, not what is in memory, so a resumed run ends the same."""
+    folder = settings.out / "posterior"
+    with open_dataset(folder / "layers.nc", ("unexplained",), command="fit turnover") as layers:
+        summary = layers.load()
+    log_k = kept_log_k(folder / "turnover.nc", settings.members)
+    if "effect" not in summary:
+        return LayerTurnover(summary, log_k)
+    return LayerTurnover(summary, log_k, read_fit(folder / "turnover.nc"), summary["effect"].values)
+
+
+def turnover_model_of(settings: RunSettings) -> TurnoverModel:
+    """The variant of the turnover model that the settings choose."""
+    return TurnoverModel(settings.prehistory, settings.turnover_error, settings.pool_spread)
+
+
+def invert_alone(inputs: Inputs, settings: RunSettings) -> None:
+    """Each layer by itself, under the weak prior: the independent check on the hierarchy."""
+    layers, rng = inputs.layers, step_rng(settings, "turnover")
+    posterior = invert(
+        layers["delta14c"],
+        layers["sigma"],
+        layers["year"],
+        layers["zone"].to_numpy(str),
+        LogNormalPrior(settings.prior_median_age, settings.prior_log_sd),
+        settings.prehistory,
+        model_sd=settings.model_sd,
+        atmosphere=inputs.atmosphere,
+    )
+    nodes, predicted = posterior["log_k"].values, posterior["predicted"].values
+    log_k = grid_quantile(posterior["density"].values, nodes, rng.uniform(size=(settings.members, len(layers)))).T
+    fitted = np.array([np.interp(k, nodes, row) for k, row in zip(log_k.T, predicted, strict=True)]).T
+    replicated = fitted + np.hypot(layers["sigma"].to_numpy(), settings.model_sd) * rng.standard_normal(fitted.shape)
+    none = np.empty((0, 0))
+    drawn = LayerDraws(
+        log_k.astype(np.float32), fitted, replicated, none, none, nodes, posterior["density"].values, predicted
+    )
+    save_turnover(settings.out / "posterior" / "turnover.nc", turnover_tree(layers, drawn))
+    misfit = "layer", np.full(len(layers), settings.model_sd)
+    save_layers(settings.out, posterior.drop_dims("log_k").assign(model_sd=misfit))
+
+
+TURNOVER = Step(
+    "turnover",
+    infer_turnover,
+    ("inputs",),
+    (
+        *("prehistory", "turnover_prior", "turnover_error", "pool_spread", "chains", "turnover_tune"),
+        *("turnover_draws", "prior_median_age", "prior_log_sd", "model_sd", "members"),
+    ),
+    (
+        *("posterior/turnover.nc", "posterior/layers.nc"),
+        *(f"tables/turnover_{name}.csv" for name in ("population", "ages", "ppc", "misfit")),
+    ),
+    read=read_turnover,
+)
