@@ -49,7 +49,7 @@ of the seven layers in its roots, each as _mean, _median, _p025 and _p975, and r
 
 predict turnover: columns of SITES.csv, one row a layer, or a profile:
   lat, lon      degrees north and east
-  year          of sampling, decimal year AD, 1950 or later
+  year          of sampling, decimal year AD, 1800 or later
   top, bottom   of the layer, cm, 0 to 200; a file without them gives each row's seven standard layers
   delta14c      optional: a measured Δ14C, ‰; it informs its layer, and the other layers of its profile
   sigma         optional: its laboratory σ, ‰ (missing, 0 or above 100: 5)

@@ -214,7 +214,7 @@ def test_a_users_columns_come_back_as_they_were(quick_run, quick_settings, tmp_p
     found = pd.read_csv(tmp_path / "out.csv", dtype={"plot": str})
     assert found["plot"].tolist() == ["007"] * 5 and found["biome"].tolist() == ["x"] * 5
     assert list(found).count("age_mean") == 1 and (found["age_mean"][:4] > 100).all()
-    assert found["reason"][4].startswith("year is not in 1950")
+    assert found["reason"][4].startswith("year is not in 1800")
     age = np.log(found["age_median"][:4])
     assert age.max() - age.min() < 0.1  # 0, 990 and none are 5 ‰: only the Monte Carlo error is left
 

@@ -22,15 +22,20 @@ ATMOSPHERE_ZONES: tuple[str, ...] = get_args(Zone)
 """Zones of Hua et al. 2021, from the Arctic to the Antarctic."""
 
 BOMB_START = 1950.0
-"""Year in which the modelled bomb period begins, and the first year of an observation."""
+"""Year in which the modelled bomb period begins."""
+
+FIRST_YEAR = 1800.0
+"""First year of a sample. Before 1950 the air is that of IntCal20, or, for a pool steady in 1950, as it was in 1950."""
 
 EXTRAPOLATION_YEARS = 20.0
 EXTRAPOLATION_TREND_YEARS = 5.0
 EXTRAPOLATION_SD_PER_YEAR = 1.0
 """Growth of the curve's σ after its last node, ‰ per year: the spread of five-year trends about the next five years
-since 1995.
+since 1995. The south, where nothing was observed since 2019, grows uncertain as fast about the north.
 """
 
+JOIN_YEARS = 5.0
+"""Years before the end of a curve over which its mean difference from the north is taken."""
 
 MAX_GAP_YEARS = 5.0
 """Longest step of a curve that is dense elsewhere, and latest beginning after 1950: more would lose the bomb peak."""
@@ -92,8 +97,9 @@ class Curve:
 class Atmosphere:
     """Bomb-period curves by zone, and the curve before 1950 of each hemisphere.
 
-    `Atmosphere.packaged()` needs no file: annual means of Hua et al. 2021 and the nodes of IntCal20 and SHCal20.
-    `Atmosphere.read(folder)` takes monthly files in Hua's form where a user has them.
+    `Atmosphere.packaged()` needs no file: Hua et al. 2021 by month to 2019.4, joined to northern observations up to
+    2023.75 (see `joined_to_observations`), and the nodes of IntCal20 and SHCal20. `Atmosphere.read(folder)` takes files
+    in Hua's form where a user has them, `Atmosphere.cmip6(file)` the forcing of CMIP6.
     """
 
     curves: dict[str, Curve]
@@ -103,17 +109,12 @@ class Atmosphere:
     @staticmethod
     @lru_cache(maxsize=1)
     def packaged() -> Atmosphere:
-        """The table that ships with the package."""
-        folder = files("bayes_rootc.data")
-        with as_file(folder / "bomb_curve_annual.csv") as path:
-            table = pd.read_csv(path, comment="#")
+        """The tables that ship with the package."""
         curves = {
-            zone: Curve(
-                table["year"].to_numpy(float), table[zone].to_numpy(float), table[f"{zone}_sd"].to_numpy(float)
-            ).extrapolated()
-            for zone in ATMOSPHERE_ZONES
+            zone: joined_to_observations(curve, zone).extrapolated() for zone, curve in _packaged_curves().items()
         }
-        return Atmosphere(curves, _packaged_prehistory(), "packaged annual table (Hua et al. 2021)")
+        source = "packaged monthly table (Hua et al. 2021; Jungfraujoch from 2019)"
+        return Atmosphere(curves, _packaged_prehistory(), source)
 
     @staticmethod
     def read(folder: str | Path) -> Atmosphere:
@@ -131,7 +132,7 @@ class Atmosphere:
         before: dict[str, Curve] = {}
         names = []
         for path in sorted(Path(folder).glob("*.csv")) if Path(folder).is_dir() else []:
-            header, (hua, intcal) = read_header(path), _schemas()
+            header, (hua, intcal, _) = read_header(path), _schemas()
             if set(hua.columns) <= set(header):
                 curves |= _hua_curves(read_csv(path, hua), path)
             elif set(intcal.columns) <= set(header):
@@ -148,6 +149,34 @@ class Atmosphere:
         source = f"{', '.join(names)}" if curves else packaged.source + (f" with {', '.join(names)}" if names else "")
         return Atmosphere(packaged.curves | curves, packaged.before | before, source)
 
+    @staticmethod
+    def cmip6(path: str | Path) -> Atmosphere:
+        """The atmosphere that Earth system models of CMIP6 were given (Graven et al. 2017), for comparing with them.
+
+        Its three bands stand for the zones: north of 30° N, the tropics, south of 30° S. In 1955-65 they differ from
+        the zones of Hua et al. 2021 by 19 ‰ on average, so that measured layers are not to be dated with them.
+
+        Parameters
+        ----------
+        path : path
+            A table of annual values with the columns `Year.AD`, `NH`, `Tropics`, `SH`, ‰, from 1950 or earlier on.
+
+        Raises
+        ------
+        InputError
+            A column is missing, or a figure is missing, unordered or out of range.
+        """
+        path = Path(path)
+        table = read_csv(path, _schemas()[2])
+        years = table["Year.AD"]
+        _refuse(years.diff() <= 0, "years must increase", path, "Year.AD")
+        if len(table) < 2 or years.iloc[0] > BOMB_START + MAX_GAP_YEARS:
+            raise InputError(f"expected years from {BOMB_START:.0f} on", file=path, column="Year.AD")
+        nothing = np.zeros(len(table))
+        bands = {band: Curve(years.to_numpy(float), table[band].to_numpy(float), nothing) for band in CMIP6_BANDS}
+        curves = {zone: bands[band].extrapolated() for band, zones in CMIP6_BANDS.items() for zone in zones}
+        return Atmosphere(curves, _packaged_prehistory(), f"{path.name} (CMIP6)")
+
     def bomb(self, zone: str) -> Curve:
         """The curve of a zone from 1950 on, extrapolated."""
         return self._zone(zone).from_year(BOMB_START) if self._zone(zone).years[0] < BOMB_START else self._zone(zone)
@@ -155,6 +184,13 @@ class Atmosphere:
     def history(self, zone: str) -> Curve:
         """The curve of a zone's hemisphere from 55 kyr BP to 1950."""
         return self.before["south" if zone.startswith("SH") else "north"]
+
+    def whole(self, zone: str) -> Curve:
+        """The history of a zone's hemisphere to 1950, and the zone's own curve from then on."""
+        before, after = self.history(zone), self.bomb(zone)
+        early = before.years <= after.years[0]
+        parts = ((getattr(before, name)[early], getattr(after, name)) for name in ("years", "delta14c", "sd"))
+        return Curve(*(np.concatenate(part) for part in parts))
 
     def _zone(self, zone: str) -> Curve:
         if zone not in self.curves:
@@ -184,14 +220,67 @@ def zone_of(latitude: ArrayLike, longitude: ArrayLike) -> NDArray[np.str_]:
     )
 
 
+CMIP6_BANDS: dict[str, tuple[str, ...]] = {
+    "NH": ("NHZone1", "NHZone2"),
+    "Tropics": ("NHZone3", "SHZone3"),
+    "SH": ("SHZone1-2",),
+}
+"""Bands of the CMIP6 forcing, and the zones that they stand for."""
+
+
+def joined_to_observations(curve: Curve, zone: str) -> Curve:
+    """A zone's curve with what was observed after its end in the north: quarterly means of Jungfraujoch, to 2023.75.
+
+    The station agrees with NHZone1 in 2015-19 (0.15 ‰ higher, with a standard deviation of 2.2 ‰ of a sample). Other
+    zones are taken to differ from NHZone1 as they did on average in the last five years of the curve. σ is that of a
+    quarter's samples, with the scatter of this difference and, in the south, 1 ‰ for each year since.
+
+    Parameters
+    ----------
+    curve : Curve
+        Before extrapolation. One that ends more than five years before 2019, or after 2023, is returned as it is.
+    zone : str
+        One of `ATMOSPHERE_ZONES`.
+    """
+    north, observed, end = _packaged_curves()["NHZone1"], _observed_north(), curve.years[-1]
+    later = observed.years > end
+    if not later.any() or end < observed.years[0] - JOIN_YEARS:
+        return curve
+    recent = north.years[(north.years > end - JOIN_YEARS) & (north.years <= end)]
+    difference = curve.at(recent) - north.at(recent)
+    since = (observed.years[later] - end) * EXTRAPOLATION_SD_PER_YEAR * zone.startswith("SH")
+    return Curve(
+        np.r_[curve.years, observed.years[later]],
+        np.r_[curve.delta14c, observed.delta14c[later] + difference.mean()],
+        np.r_[curve.sd, np.sqrt(observed.sd[later] ** 2 + difference.var() + since**2)],
+    )
+
+
+@lru_cache(maxsize=1)
+def _packaged_curves() -> dict[str, Curve]:
+    """Of the zones, to 2019.4."""
+    table = _packaged_table("bomb_curve_monthly.csv")
+    columns = {zone: ("year", zone, f"{zone}_sd") for zone in ATMOSPHERE_ZONES}
+    return {zone: Curve(*(table[name].to_numpy(float) for name in names)) for zone, names in columns.items()}
+
+
+def _observed_north() -> Curve:
+    table = _packaged_table("observed_north.csv")
+    return Curve(*(table[name].to_numpy(float) for name in ("year", "delta14c", "sd")))
+
+
+def _packaged_table(name: str) -> pd.DataFrame:
+    with as_file(files("bayes_rootc.data") / name) as path:
+        return pd.read_csv(path, comment="#")
+
+
 _MERIDIANS = (-165, -135, -105, -75, -45, -15, 15, 45, 75, 105, 135, 165)
 _RAIN_BELT_JULY = (9, 10, 12, 11, 9, 14, 17, 19, 26, 26, 20, 12)
 _RAIN_BELT_JANUARY = (-2, 3, 4, -12, -10, 2, -15, -17, -9, -9, -13, -10)
 
 
 def _packaged_prehistory() -> dict[str, Curve]:
-    with as_file(files("bayes_rootc.data") / "prehistory.csv") as path:
-        table = pd.read_csv(path, comment="#")
+    table = _packaged_table("prehistory.csv")
     return {
         hemisphere: _calendar_bp_curve(*(table.loc[table["curve"] == name, c] for c in ("cal_bp", "delta14c", "sd")))
         for hemisphere, name in (("north", "intcal20"), ("south", "shcal20"))
@@ -232,9 +321,8 @@ def _hua_curves(table: pd.DataFrame, path: Path) -> dict[str, Curve]:
         if gap.any():
             before, after = years.shift()[gap].iloc[0], years[gap].iloc[0]
             _refuse(gap, f"{zone} has no value between {before:g} and {after:g}", path, "Year")
-        curves[zone] = Curve(
-            *(rows[c].to_numpy(float) for c in ("Year", "mean.Delta14C", "sd.Delta14C"))
-        ).extrapolated()
+        curve = Curve(*(rows[c].to_numpy(float) for c in ("Year", "mean.Delta14C", "sd.Delta14C")))
+        curves[zone] = joined_to_observations(curve, zone).extrapolated()
     return curves
 
 
@@ -246,7 +334,7 @@ def _refuse(wrong: pd.Series, message: str, path: Path, column: str) -> None:
 
 @lru_cache(maxsize=1)
 def _schemas():  # type: ignore[no-untyped-def]
-    """Of Hua's form and of IntCal20's."""
+    """Of Hua's form, of IntCal20's, and of the CMIP6 forcing."""
     import pandera.pandas as pa
 
     def number(low: float, high: float, what: str = "") -> pa.Column:
@@ -257,4 +345,5 @@ def _schemas():  # type: ignore[no-untyped-def]
     return (
         pa.DataFrameSchema({"zone": zone, "Year": year, "mean.Delta14C": delta14c, "sd.Delta14C": sd}),
         pa.DataFrameSchema({"CAL.BP": cal_bp, "Delta.14C": delta14c, "Sigma.Delta.14C": sd}),
+        pa.DataFrameSchema({"Year.AD": year} | dict.fromkeys(CMIP6_BANDS, delta14c)),
     )

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from ..constants import G_CM2_TO_MG_HA, PROFILE_DEPTH_CM
+from .atmosphere import FIRST_YEAR
 from .tables import Screen, SourceCheck, read_csv
 
 MAX_ORGANIC_CARBON = 20.0
@@ -110,8 +111,6 @@ def read_layers(path: Path) -> tuple[pd.DataFrame, SourceCheck]:
     screen.drop(f"reaches below {PROFILE_DEPTH_CM} cm", t["lyr_bot"] > PROFILE_DEPTH_CM)
     t = screen.table
     screen.drop("year of sampling unknown", t["lyr_obs_date_y"].isna())
-    t = screen.table
-    screen.drop("sampled before 1950", t["lyr_obs_date_y"] < 1950)
     t = screen.table
     screen.drop("peatland", t["pro_peatland"].eq("yes") | t["pro_usda_soil_order"].eq("Histosols"))
     t = screen.table
@@ -230,7 +229,7 @@ def _schema():  # type: ignore[no-untyped-def]
         "pro_long": number(-180, 180, "degrees"),
         "lyr_top": free,
         "lyr_bot": free,
-        "lyr_obs_date_y": number(1800, date.today().year, "(a year)"),
+        "lyr_obs_date_y": number(FIRST_YEAR, date.today().year, "(a year)"),
         "lyr_obs_date_m": free,
         "lyr_14c": number(-1000, 2000, "‰"),
         "lyr_14c_fill_extra": number(-1000, 2000, "‰"),

@@ -15,7 +15,7 @@ import pandas as pd
 
 from ..constants import BIOMES, GAMMA, PROFILE_DEPTH_CM
 from ..errors import InputError
-from .atmosphere import BOMB_START, zone_of
+from .atmosphere import FIRST_YEAR, zone_of
 from .israd import DEFAULT_SIGMA, MAX_SIGMA
 from .tables import shown
 
@@ -57,7 +57,7 @@ COLUMNS = {
     "lon": Column("longitude, degrees", -180, 180),
     "top": Column("upper depth of the layer, cm", 0, PROFILE_DEPTH_CM),
     "bottom": Column("lower depth of the layer, cm", 0, PROFILE_DEPTH_CM),
-    "year": Column("sampling date, decimal year AD", BOMB_START, 2100),
+    "year": Column("sampling date, decimal year AD", FIRST_YEAR, 2100),
     "delta14c": Column("Δ14C, ‰", -1000, 2000),
     "fraction_modern": Column("fraction modern (F14C)", 0, 3),
     "percent_modern": Column("percent modern carbon", 0, 300),

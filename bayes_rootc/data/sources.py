@@ -222,7 +222,7 @@ SOURCES: tuple[Source, ...] = (
         licence="CC BY 4.0",
         files={"atmosphere/hua2021_monthly.csv": as_is},
         stands_in="atmosphere/hua2021*.csv",
-        by_hand="optional, an annual table is packaged: from https://doi.org/10.1017/RDC.2021.95 save the supplement's"
+        by_hand="optional, a monthly table is packaged: from https://doi.org/10.1017/RDC.2021.95 save the supplement's"
         " monthly curves as one CSV with the columns zone, Year, mean.Delta14C, sd.Delta14C",
     ),
     *(

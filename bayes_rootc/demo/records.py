@@ -127,7 +127,6 @@ RADIOCARBON_FLAWS: dict[str, dict[str, Any]] = {
     "bottom not below top": {"lyr_top": 40.0, "lyr_bot": 40.0},
     "reaches below": {"lyr_top": 180.0, "lyr_bot": 240.0},
     "year of sampling unknown": {"lyr_obs_date_y": np.nan, "lyr_obs_date_m": np.nan},
-    "sampled before 1950": {"lyr_obs_date_y": 1938.0},
     "peatland": {"pro_peatland": "yes", "pro_usda_soil_order": "Histosols"},
     "organic material": {"lyr_hzn": "Oa", "lyr_c_org_filled": 38.0},
     "experimental treatment": {"pro_treatment": "treatment"},

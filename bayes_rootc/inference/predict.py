@@ -11,7 +11,7 @@ import pandera.pandas as pa
 from numpy.typing import NDArray
 
 from ..constants import LAYER_NAMES, LAYERS, PROFILE_DEPTH_CM
-from ..data.atmosphere import BOMB_START, Atmosphere, zone_of
+from ..data.atmosphere import FIRST_YEAR, Atmosphere, zone_of
 from ..data.covariates import CovariateStack
 from ..data.israd import DEFAULT_SIGMA, MAX_SIGMA
 from ..data.tables import read_csv
@@ -191,7 +191,7 @@ def reasons(sites: pd.DataFrame, last_year: float = np.inf, *, layers: bool = Tr
     }
     if np.isfinite(last_year):
         rules |= {
-            f"year is not in {BOMB_START:.0f} … {last_year:.0f}": ~sites["year"].between(BOMB_START, last_year),
+            f"year is not in {FIRST_YEAR:.0f} … {last_year:.0f}": ~sites["year"].between(FIRST_YEAR, last_year),
             "delta14c is not in -1000 … 1200 ‰": delta.notna() & ~delta.between(-1000, 1200),
         }
     if layers:

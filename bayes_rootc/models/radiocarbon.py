@@ -20,7 +20,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from ..constants import GAMMA, INTERVAL
-from ..data.atmosphere import BOMB_START, Atmosphere, Curve, Prehistory, zone_of
+from ..data.atmosphere import BOMB_START, FIRST_YEAR, Atmosphere, Curve, Prehistory, zone_of
 from ..data.israd import DEFAULT_SIGMA
 from ..data.own_tables import row_coordinates
 from ..data.tables import reason_of
@@ -76,11 +76,12 @@ def delta14c(
     Parameters
     ----------
     k : decay rate, yr⁻¹, > 0. Broadcasts with `year` and `zone`.
-    year : sampling date, decimal year AD, not before 1950; after the last node the curve is extrapolated (see
+    year : sampling date, decimal year AD, not before 1800; after the last node the curve is extrapolated (see
         `Curve.extrapolated`).
     zone : one of `ATMOSPHERE_ZONES`.
     prehistory : state in 1950: steady under the 1950 atmosphere (paper, eq. 2–3), or the IntCal20/SHCal20 history from
-        55 kyr BP.
+        55 kyr BP. Before 1950 a steady pool has the value of 1950, since its air did not change; the other follows the
+        history.
     atmosphere : curves to use instead of the packaged ones.
 
     Returns
@@ -89,7 +90,7 @@ def delta14c(
 
     Raises
     ------
-    InputError : k ≤ 0 or not finite, unknown zone or prehistory, year before 1950.
+    InputError : k ≤ 0 or not finite, unknown zone or prehistory, year before 1800.
 
     Examples
     --------
@@ -101,15 +102,13 @@ def delta14c(
     k, year, zone = np.broadcast_arrays(np.asarray(k, float), np.asarray(year, float), np.asarray(zone, str))
     if not np.all(np.isfinite(k) & (k > 0)):
         raise InputError("decay rate k must be finite and > 0 yr⁻¹")
-    if not np.all(year >= BOMB_START):
-        raise InputError(f"sampling year must be {BOMB_START:.0f} or later")
+    _refuse_early(year)
     atmosphere = atmosphere or Atmosphere.packaged()
     out = np.empty(k.shape)
     for name in np.unique(zone):
         here = zone == name
-        curve = atmosphere.bomb(str(name))
-        start = _initial_state(k[here], atmosphere, str(name), prehistory)
-        out[here] = _to_delta(_respond(k[here], curve, start, year[here]))
+        curve = _driving_curve(atmosphere, str(name), prehistory)
+        out[here] = _to_delta(_respond(k[here], curve, _steady(k[here], curve), year[here]))
     return out
 
 
@@ -138,7 +137,7 @@ def invert(
     sigma : array-like of float, optional
         Standard deviation of the measurement, ‰; 5 where it is not given.
     year : array-like of float
-        Sampling date, decimal year AD, not before 1950.
+        Sampling date, decimal year AD, not before 1800.
     zone : array-like of str
         One of `ATMOSPHERE_ZONES`; `zone_of` finds it from a place.
     prior : LogNormalPrior, optional
@@ -431,17 +430,25 @@ def atmosphere_sd(year: NDArray[Any], zone: NDArray[Any], atmosphere: Atmosphere
     return sd
 
 
-def _initial_state(k: NDArray[Any], atmosphere: Atmosphere, zone: str, prehistory: Prehistory) -> NDArray[np.float64]:
-    """Activity in 1950."""
+def _driving_curve(atmosphere: Atmosphere, zone: str, prehistory: Prehistory) -> Curve:
+    """The air that a pool has seen since it was last steady: since 1950, or for 55,000 years."""
     match prehistory:
         case "steady":
-            return k / (k + GAMMA) * _to_activity(atmosphere.bomb(zone).delta14c[0])  # paper, eq. 2
+            return atmosphere.bomb(zone)
         case "intcal20":
-            curve = atmosphere.history(zone)
-            start = k / (k + GAMMA) * _to_activity(curve.delta14c[0])
-            return _respond(k, curve, start, np.full(k.shape, BOMB_START))
+            return atmosphere.whole(zone)
         case _:
             raise InputError(f"`{prehistory}` is not a prehistory, choose steady or intcal20")
+
+
+def _steady(k: NDArray[Any], curve: Curve) -> NDArray[np.float64]:
+    """Activity of a pool that is steady at the beginning of a curve: paper, eq. 2."""
+    return k / (k + GAMMA) * _to_activity(curve.delta14c[0])
+
+
+def _refuse_early(year: NDArray[Any]) -> None:
+    if not np.all(year >= FIRST_YEAR):
+        raise InputError(f"sampling year must be {FIRST_YEAR:.0f} or later")
 
 
 def predicted_table(
@@ -449,14 +456,12 @@ def predicted_table(
 ) -> NDArray[np.float64]:
     """Δ14C (‰) for every layer and every k of the grid: shape (layer, k). Each zone's curve is integrated once."""
     out = np.empty((len(year), len(k)))
-    if not np.all(year >= BOMB_START):
-        raise InputError(f"sampling year must be {BOMB_START:.0f} or later")
+    _refuse_early(year)
     for name in np.unique(zone):
         here = np.flatnonzero(zone == name)
         years, place = np.unique(year[here], return_inverse=True)
-        curve = atmosphere.bomb(str(name))
-        start = _initial_state(k, atmosphere, str(name), prehistory)
-        out[here] = _to_delta(_respond_on_grid(k, curve, start, years))[place]
+        curve = _driving_curve(atmosphere, str(name), prehistory)
+        out[here] = _to_delta(_respond_on_grid(k, curve, _steady(k, curve), years))[place]
     return out
 
 
@@ -490,6 +495,6 @@ def _respond_on_grid(k: NDArray[Any], curve: Curve, start: NDArray[Any], years: 
 
     inflow, length, slope = _intervals(curve)
     interval = np.clip(np.searchsorted(curve.years, years, side="right") - 1, 0, len(length) - 1)
-    since = np.minimum(years, curve.years[-1]) - curve.years[interval]
+    since = np.clip(years, curve.years[0], curve.years[-1]) - curve.years[interval]
     with jax.enable_x64(True):
         return np.asarray(respond_on_grid(k, start, length, inflow, slope, interval, since))

@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bayes_rootc.data.atmosphere import ATMOSPHERE_ZONES, Atmosphere, Curve, zone_of
+from bayes_rootc.data.atmosphere import ATMOSPHERE_ZONES, Atmosphere, Curve, joined_to_observations, zone_of
 from bayes_rootc.errors import InputError
+from bayes_rootc.models.radiocarbon import delta14c
 
 
 def test_packaged_curves_have_the_bomb_peak_where_and_when_it_was():
@@ -23,6 +24,43 @@ def test_history_reaches_back_55_thousand_years_and_joins_1950():
         history = air.history(zone)
         assert history.years[0] == 1950 - 55000 and history.years[-1] == 1950
         assert abs(history.delta14c[-1] - air.bomb(zone).delta14c[0]) < 6
+
+
+def test_the_packaged_month_is_the_published_month(real_data):
+    """A curve of annual means is 55 ‰ off for a pool of a year, and 8 ‰ for one of ten."""
+    ours, theirs = Atmosphere.packaged(), Atmosphere.read(real_data / "atmosphere")
+    years, pools = np.arange(1950, 2025, 1 / 12), np.array([[1.0], [0.1]])
+    for zone in ATMOSPHERE_ZONES:
+        difference = delta14c(pools, years, zone, atmosphere=ours) - delta14c(pools, years, zone, atmosphere=theirs)
+        assert np.abs(difference).max() < 0.05, zone
+
+
+def test_observations_carry_the_north_on_and_the_south_with_growing_doubt():
+    air = Atmosphere.packaged()
+    assert air.bomb("NHZone1").at(2023.598) == -8.3
+    assert air.bomb("NHZone1").at(2021.0) == pytest.approx(-3, abs=1.5)  # the line from 2019 said -5.9
+    north, south = air.bomb("NHZone2"), air.bomb("SHZone3")
+    assert south.at(2023.5) - north.at(2023.5) == pytest.approx(8.3, abs=0.1)  # as in 2014-19
+    assert north.sd_at(2023.598) == pytest.approx(1.7, abs=0.1) and 4 < south.sd_at(2023.598) < 6
+    assert air.bomb("NHZone1").years[-1] == pytest.approx(2043.75, abs=0.01)
+
+
+def test_a_curve_that_ends_long_before_the_observations_is_not_joined():
+    old = Curve(np.arange(1950.0, 2011.0), np.zeros(61), np.ones(61))
+    assert joined_to_observations(old, "NHZone1") is old
+
+
+def test_models_can_be_given_the_atmosphere_of_cmip6(tmp_path, real_data):
+    air = Atmosphere.cmip6(real_data / "atmosphere" / "cmip6" / "graven2017_bands.csv")
+    assert set(air.curves) == set(ATMOSPHERE_ZONES) and air.bomb("NHZone1").years[0] == 1950
+    assert air.bomb("NHZone1").delta14c.max() > air.bomb("SHZone3").delta14c.max() > 600
+    bad = tmp_path / "bands.csv"
+    bad.write_text("Year.AD,NH,Tropics,SH\n1949.5,0,0,0\n1948.5,0,0,0\n")
+    with pytest.raises(InputError, match=r"bands.csv, row 3, column Year.AD: years must increase"):
+        Atmosphere.cmip6(bad)
+    bad.write_text("Year.AD,NH,Tropics,SH\n1970.5,0,0,0\n1971.5,0,0,0\n")
+    with pytest.raises(InputError, match="expected years from 1950 on"):
+        Atmosphere.cmip6(bad)
 
 
 def test_extrapolation_goes_on_with_the_trend_and_grows_uncertain():

@@ -45,7 +45,6 @@ def layers(tmp_path, *changes, **extra):
         ({"lyr_bot": 0.0}, "bottom not below top"),
         ({"lyr_bot": 201.0}, "reaches below 200 cm"),
         ({"lyr_obs_date_y": np.nan}, "year of sampling unknown"),
-        ({"lyr_obs_date_y": 1949.0}, "sampled before 1950"),
         ({"pro_peatland": "yes"}, "peatland"),
         ({"pro_usda_soil_order": "Histosols"}, "peatland"),
         ({"lyr_c_org_filled": 35.0}, "organic material"),
@@ -72,6 +71,11 @@ def test_missing_zero_and_absurd_sigma_take_the_default(tmp_path):
     table, check = read_layers(layers(tmp_path, *({"lyr_14c_sigma": s} for s in (np.nan, 0.0, 989.0, 7.5))))
     assert table["sigma"].tolist() == [DEFAULT_SIGMA] * 3 + [7.5]
     assert list(check.remarks.values()) == [3]
+
+
+def test_layers_sampled_before_1950_are_used(tmp_path):
+    table, check = read_layers(layers(tmp_path, {"lyr_obs_date_y": 1881.0}))
+    assert table["year"].tolist() == [1881.5] and check.used == 1
 
 
 def test_radiocarbon_filled_in_by_the_database_is_used_where_measured_is_missing(tmp_path):

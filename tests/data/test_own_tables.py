@@ -63,7 +63,7 @@ def test_a_wrong_name_for_a_column_is_refused(columns, said):
         ({"delta14c": None}, "the table has no column delta14c (Δ14C, ‰)"),
         ({"lat": None}, "the table has no column lat (latitude, degrees)"),
         ({"mat": None}, "the table has no column for the covariate mat; found lat"),
-        ({"year": [2008.5, 1949.0, 1998.5]}, "row b of the table, column year: found `1949.0`, expected sampling date"),
+        ({"year": [2008.5, 1799.0, 1998.5]}, "row b of the table, column year: found `1799.0`, expected sampling date"),
         ({"year": [2008.5, np.nan, 1998.5]}, "row b of the table, column year: found an empty cell, expected sampling"),
         ({"top": ["0", "twenty", "0"]}, "row b of the table, column top: found `twenty`, expected a number"),
         ({"bottom": [20.0, 20.0, 10.0]}, "row b of the table: bottom (20 cm) is not below top (20 cm)"),

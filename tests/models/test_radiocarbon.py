@@ -16,12 +16,14 @@ from bayes_rootc.errors import InputError
 from bayes_rootc.models.radiocarbon import GRID_SIZE, K_RANGE, LogNormalPrior, delta14c, grid_quantile, invert
 
 K = np.geomspace(*K_RANGE, 60)
+HISTORY = {side: Curve(np.array([-50_000.0, 1950.0]), np.full(2, 40.0), np.zeros(2)) for side in ("north", "south")}
+"""The same air for 52,000 years."""
 
 
 def atmosphere(years, values, sd=0.0) -> Atmosphere:
     """One curve for every zone; it starts in 1950."""
     curve = Curve(np.array(years, float), np.array(values, float), np.full(len(years), sd))
-    return Atmosphere({zone: curve for zone in ATMOSPHERE_ZONES})
+    return Atmosphere({zone: curve for zone in ATMOSPHERE_ZONES}, HISTORY)
 
 
 def steady(k, delta):
@@ -77,6 +79,22 @@ def test_bomb_curve_matches_an_ode_solver(prehistory):
         )
 
 
+@pytest.mark.parametrize("prehistory", ["steady", "intcal20"])
+def test_before_1950_a_constant_air_keeps_the_steady_state(prehistory):
+    air = atmosphere([1950, 2020], [40.0, 40.0])
+    got = delta14c(K[:, None], np.array([1820.0, 1903.4, 1949.9, 1950.0]), "SHZone3", prehistory, atmosphere=air)
+    np.testing.assert_allclose(got, np.tile(((steady(K, 40.0) - 1) * 1000)[:, None], 4), rtol=0, atol=1e-9)
+
+
+def test_before_1950_the_history_is_followed_and_nothing_jumps_in_1950():
+    k, years = np.array([1.0, 1 / 30, 1 / 1000]), np.array([1850.0, 1900.0, 1949.0, 1950.0, 1951.0])
+    got = delta14c(k[:, None], years, "NHZone1", "intcal20")
+    history = Atmosphere.packaged().history("NHZone1")
+    assert np.abs(got[0, :3] - history.at(years[:3] - 1.0)).max() < 0.5  # a year behind
+    assert np.abs(np.diff(got[:, 2:])).max() < 2.5  # the two curves differ by 1.8 in 1950
+    assert (delta14c(k, 1850.0, "NHZone1") == delta14c(k, 1950.0, "NHZone1")).all()  # steady: its air did not change
+
+
 def test_nodes_on_a_straight_line_change_nothing():
     coarse = atmosphere([1950, 2020], [0.0, 350.0])
     fine = atmosphere(np.linspace(1950, 2020, 841), np.linspace(0.0, 350.0, 841))
@@ -105,7 +123,7 @@ def test_broadcasts_and_leaves_the_global_precision_alone():
     [
         ((0.0, 2000.0, "NHZone1"), "> 0"),
         ((np.nan, 2000.0, "NHZone1"), "finite"),
-        ((0.1, 1949.0, "NHZone1"), "1950"),
+        ((0.1, 1799.0, "NHZone1"), "1800"),
         ((0.1, 2000.0, "Mars"), "not an atmospheric zone"),
         ((0.1, 2000.0, "NHZone1", "ice"), "not a prehistory"),
     ],
