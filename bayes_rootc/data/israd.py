@@ -57,17 +57,25 @@ _TEXT = (
     "pro_land_cover",
 )
 _GRIDDED = tuple(f"pro_{quantity}_{depth}_cm_SG" for quantity in ("corg", "bd", "coarse") for depth in GRIDDED_DEPTHS)
-_OPTIONAL = (
+SOIL_OPTIONAL = (
     "lyr_hzn",
     "pro_treatment",
     "pro_peatland",
     "pro_usda_soil_order",
     "pro_land_cover",
     "lyr_obs_date_m",
-    "lyr_14c_sigma",
-    "lyr_14c_fill_extra",
     "lyr_c_org_filled",
     "lyr_c_tot",
+)
+"""Columns of `soil_schema` that may be absent."""
+
+LAYER_COLUMNS = ("id", "study", "site", "profile", "lat", "lon", "top", "bottom", "year")
+"""What `layer_columns` tells of a row."""
+
+_OPTIONAL = (
+    *SOIL_OPTIONAL,
+    "lyr_14c_sigma",
+    "lyr_14c_fill_extra",
     "lyr_soc_filled",
     "lyr_soc_sigma",
     "lyr_bd_samp_filled",
@@ -85,9 +93,9 @@ def read_layers(path: Path) -> tuple[pd.DataFrame, SourceCheck]:
 
     Returns
     -------
-    layers : `id`, `profile`, `lat`, `lon` (degrees), `top`, `bottom` (cm), `year` (decimal AD), `delta14c`, `sigma`
-        (‰),
-        `stock_measured`, `stock_gridded` (Mg C ha⁻¹ in the layer, NaN where unknown), `stock_measured_log_sd`,
+    layers : `id`, `study`, `site`, `profile`, `lat`, `lon` (degrees), `top`, `bottom` (cm), `year` (decimal AD),
+        `delta14c`, `sigma` (‰), `stock_measured`, `stock_gridded` (Mg C ha⁻¹ in the layer, NaN where unknown),
+        `stock_measured_log_sd`,
         `organic_carbon` (%), and, as reported, `horizon` (A, E, B, C), `land_cover`, `soil_order` (or `unknown`).
     check : rows read, used, and dropped by rule.
 
@@ -100,27 +108,7 @@ def read_layers(path: Path) -> tuple[pd.DataFrame, SourceCheck]:
     t["delta14c"] = t["lyr_14c"].fillna(t["lyr_14c_fill_extra"])
 
     screen.drop("no Δ14C", screen.table["delta14c"].isna())
-    screen.drop("no coordinates", screen.table["pro_lat"].isna() | screen.table["pro_long"].isna())
-    t = screen.table
-    screen.drop("depth of top or bottom unknown", ~np.isfinite(t["lyr_top"]) | ~np.isfinite(t["lyr_bot"]))
-    t = screen.table
-    screen.drop("organic layer above the mineral soil (negative depth)", t["lyr_top"] < 0)
-    t = screen.table
-    screen.drop("bottom not below top", t["lyr_bot"] <= t["lyr_top"])
-    t = screen.table
-    screen.drop(f"reaches below {PROFILE_DEPTH_CM} cm", t["lyr_bot"] > PROFILE_DEPTH_CM)
-    t = screen.table
-    screen.drop("year of sampling unknown", t["lyr_obs_date_y"].isna())
-    t = screen.table
-    screen.drop("peatland", t["pro_peatland"].eq("yes") | t["pro_usda_soil_order"].eq("Histosols"))
-    t = screen.table
-    carbon = t["lyr_c_org_filled"].where(t["lyr_c_org_filled"] > 0, t["lyr_c_tot"])
-    organic_name = t["lyr_hzn"].fillna("").astype(str).str.match(r"^\d?O")
-    screen.drop(
-        f"organic material (horizon O, or ≥ {MAX_ORGANIC_CARBON:g} % C)", (carbon >= MAX_ORGANIC_CARBON) | organic_name
-    )
-    t = screen.table
-    screen.drop("experimental treatment", t["pro_treatment"].eq("treatment"))
+    drop_other_soil(screen)
     t = screen.table
     place = ["pro_lat", "pro_long", "lyr_top", "lyr_bot", "lyr_obs_date_y", "delta14c"]
     screen.drop("duplicate (same place, depth, year and Δ14C)", t.duplicated(place))
@@ -136,13 +124,60 @@ def read_layers(path: Path) -> tuple[pd.DataFrame, SourceCheck]:
     screen.remark("stock measured in the layer", measured.notna())
     screen.remark("stock from the gridded profile at the site", measured.isna() & gridded.notna())
     relative = t["lyr_soc_sigma"] / t["lyr_soc_filled"]
+    layers = layer_columns(t)
+    repeat = layers.groupby("id").cumcount()
+    layers["id"] = layers["id"].where(repeat == 0, layers["id"] + "#" + (repeat + 1).astype(str))
+    layers = layers.assign(
+        delta14c=t["delta14c"],
+        sigma=t["lyr_14c_sigma"].where(~lost_sigma, DEFAULT_SIGMA),
+        stock_measured=measured,
+        stock_measured_log_sd=relative.where(relative.between(0.01, 1.0), MEASURED_STOCK_LOG_SD),
+        stock_gridded=gridded,
+        organic_carbon=_organic_carbon(t),
+        horizon=t["lyr_hzn"].map(_master_horizon),
+        land_cover=t["pro_land_cover"].fillna("unknown"),
+        soil_order=t["pro_usda_soil_order"].fillna("unknown"),
+    )
+    return layers.reset_index(drop=True), screen.check
+
+
+def drop_other_soil(screen: Screen) -> None:
+    """Drops rows that are not of a layer of untreated mineral soil in 0-200 cm, sampled in a known place and year."""
+    screen.drop("no coordinates", screen.table["pro_lat"].isna() | screen.table["pro_long"].isna())
+    t = screen.table
+    screen.drop("depth of top or bottom unknown", ~np.isfinite(t["lyr_top"]) | ~np.isfinite(t["lyr_bot"]))
+    t = screen.table
+    screen.drop("organic layer above the mineral soil (negative depth)", t["lyr_top"] < 0)
+    t = screen.table
+    screen.drop("bottom not below top", t["lyr_bot"] <= t["lyr_top"])
+    t = screen.table
+    screen.drop(f"reaches below {PROFILE_DEPTH_CM} cm", t["lyr_bot"] > PROFILE_DEPTH_CM)
+    t = screen.table
+    screen.drop("year of sampling unknown", t["lyr_obs_date_y"].isna())
+    t = screen.table
+    screen.drop("peatland", t["pro_peatland"].eq("yes") | t["pro_usda_soil_order"].eq("Histosols"))
+    t = screen.table
+    organic_name = t["lyr_hzn"].fillna("").astype(str).str.match(r"^\d?O")
+    screen.drop(
+        f"organic material (horizon O, or ≥ {MAX_ORGANIC_CARBON:g} % C)",
+        (_organic_carbon(t) >= MAX_ORGANIC_CARBON) | organic_name,
+    )
+    t = screen.table
+    screen.drop("experimental treatment", t["pro_treatment"].eq("treatment"))
+
+
+def layer_columns(t: pd.DataFrame) -> pd.DataFrame:
+    """Which layer each row of a table is of, and where and when that was sampled: `id`, `study`, `site`, `profile`,
+    `lat`, `lon`, `top`, `bottom`, `year`.
+    """
     month = t["lyr_obs_date_m"].where(t["lyr_obs_date_m"].between(1, 12))
-    profile = t["entry_name"] + "/" + t["site_name"] + "/" + t["pro_name"]
-    name = profile + "/" + t["lyr_name"]
-    repeat = name.groupby(name).cumcount()
-    layers = pd.DataFrame(
+    site = t["entry_name"] + "/" + t["site_name"]
+    profile = site + "/" + t["pro_name"]
+    return pd.DataFrame(
         {
-            "id": name.where(repeat == 0, name + "#" + (repeat + 1).astype(str)),
+            "id": profile + "/" + t["lyr_name"],
+            "study": t["entry_name"],
+            "site": site,
             "profile": profile,
             "lat": t["pro_lat"],
             "lon": t["pro_long"],
@@ -150,18 +185,21 @@ def read_layers(path: Path) -> tuple[pd.DataFrame, SourceCheck]:
             "bottom": t["lyr_bot"],
             # half a year, or half a month, past the start of the period named
             "year": np.floor(t["lyr_obs_date_y"]) + ((month - 0.5) / 12).fillna(0.5),
-            "delta14c": t["delta14c"],
-            "sigma": t["lyr_14c_sigma"].where(~lost_sigma, DEFAULT_SIGMA),
-            "stock_measured": measured,
-            "stock_measured_log_sd": relative.where(relative.between(0.01, 1.0), MEASURED_STOCK_LOG_SD),
-            "stock_gridded": gridded,
-            "organic_carbon": carbon.loc[t.index],
-            "horizon": t["lyr_hzn"].map(_master_horizon),
-            "land_cover": t["pro_land_cover"].fillna("unknown"),
-            "soil_order": t["pro_usda_soil_order"].fillna("unknown"),
         }
     )
-    return layers.reset_index(drop=True), screen.check
+
+
+def with_other_layers(layers: pd.DataFrame, *others: pd.DataFrame) -> pd.DataFrame:
+    """Layers, and below them those that only incubations or fractions were measured of; their Δ14C is NaN."""
+    known = set(layers["id"])
+    columns = [name for name in LAYER_COLUMNS if name in layers]
+    new = [other.rename(columns={"layer": "id"})[columns] for other in others]
+    more = pd.concat(new).drop_duplicates("id") if new else layers.iloc[:0]
+    return pd.concat([layers, more[~more["id"].isin(known)]], ignore_index=True)
+
+
+def _organic_carbon(t: pd.DataFrame) -> pd.Series:
+    return t["lyr_c_org_filled"].where(t["lyr_c_org_filled"] > 0, t["lyr_c_tot"])
 
 
 def _master_horizon(name: object) -> str:
@@ -212,30 +250,44 @@ def _gridded_stock(t: pd.DataFrame) -> pd.Series:
     return pd.Series(stock, index=t.index).where(stock > 0) * G_CM2_TO_MG_HA
 
 
+def number_column(low: float = -np.inf, high: float = np.inf, what: str = ""):  # type: ignore[no-untyped-def]
+    """A column of numbers, or of nothing, in a range."""
+    import pandera.pandas as pa
+
+    if np.isinf(low) and np.isinf(high):
+        return pa.Column(float, nullable=True)
+    check = pa.Check.in_range(low, high, error=f"is outside [{low:g}, {high:g}] {what}", ignore_na=True)
+    return pa.Column(float, check, nullable=True)
+
+
+def soil_schema():  # type: ignore[no-untyped-def]
+    """Columns that tell which layer a row is of, and whether it is one that we use."""
+    import pandera.pandas as pa
+
+    columns = {
+        name: pa.Column(object, nullable=name not in ("entry_name", "site_name", "pro_name", "lyr_name"))
+        for name in _TEXT
+    }
+    return columns | {
+        "pro_lat": number_column(-90, 90, "degrees"),
+        "pro_long": number_column(-180, 180, "degrees"),
+        "lyr_top": number_column(),
+        "lyr_bot": number_column(),
+        "lyr_obs_date_y": number_column(FIRST_YEAR, date.today().year, "(a year)"),
+        "lyr_obs_date_m": number_column(),
+        "lyr_c_org_filled": number_column(-1, 100, "%"),
+        "lyr_c_tot": number_column(-1, 100, "%"),
+    }
+
+
 def _schema():  # type: ignore[no-untyped-def]
     import pandera.pandas as pa
 
-    def number(low: float, high: float, what: str) -> pa.Column:
-        check = pa.Check.in_range(low, high, error=f"is outside [{low:g}, {high:g}] {what}", ignore_na=True)
-        return pa.Column(float, check, nullable=True)
-
-    def text(required: bool = False) -> pa.Column:
-        return pa.Column(object, nullable=not required)
-
-    free = pa.Column(float, nullable=True)
-    columns = {name: text(name in ("entry_name", "site_name", "pro_name", "lyr_name")) for name in _TEXT}
-    columns |= {
-        "pro_lat": number(-90, 90, "degrees"),
-        "pro_long": number(-180, 180, "degrees"),
-        "lyr_top": free,
-        "lyr_bot": free,
-        "lyr_obs_date_y": number(FIRST_YEAR, date.today().year, "(a year)"),
-        "lyr_obs_date_m": free,
+    number, free = number_column, number_column()
+    columns = soil_schema() | {
         "lyr_14c": number(-1000, 2000, "‰"),
         "lyr_14c_fill_extra": number(-1000, 2000, "‰"),
         "lyr_14c_sigma": free,
-        "lyr_c_org_filled": number(-1, 100, "%"),
-        "lyr_c_tot": number(-1, 100, "%"),
         "lyr_soc_filled": free,
         "lyr_soc_sigma": free,
         "lyr_bd_samp_filled": number(0, 5, "g cm⁻³"),
