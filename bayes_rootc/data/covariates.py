@@ -1,5 +1,8 @@
-"""Gridded covariates: each raster on its own grid, described by `manifest.toml`; sampled at sites, or brought onto one
-map grid.
+"""Gridded covariates: each raster on its own grid, described by `manifest.toml` (`manifest`); sampled at sites, or
+brought onto one map grid.
+
+Rasters of mapping units give a covariate for each attribute that is asked of their table (`mapping_units`). A covariate
+of classes gives a dummy variable for each class.
 
 Missing cells. Grids disagree on coastlines, and soil maps have holes where the dominant unit is rock, city, ice or
 sand. A site or cell without a value takes that of the nearest
@@ -9,15 +12,14 @@ has at exactly zero (`NEVER_ZERO`) is zero, it is missing.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path, PurePosixPath
-from typing import Annotated, Literal
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pydantic
 import rasterio
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
@@ -31,8 +33,9 @@ from ..constants import EARTH_RADIUS_KM
 from ..errors import InputError
 from .biomes import with_croplands, wwf_lookup
 from .grid import MIN_CELL, MapGrid, open_raster
-from .tables import shown
-from .toml import first_error, read_toml
+from .manifest import MANIFEST_FORM, Attribute, Entry, Indicator, Raster, Units, read_manifest
+from .mapping_units import UnitTable
+from .tables import SourceCheck
 
 PART = 1024
 """Side of the parts in which a raster is read for points, in cells."""
@@ -40,41 +43,13 @@ PART = 1024
 NEAREST_KM = 100.0
 NEVER_ZERO = ("clay", "sand", "silt", "organic_carbon", "ph_h2o", "bulk_density", "carbon_nitrogen_ratio")
 BIOME_RASTER, CROPLAND_RASTER = "wwf_biome", "cropland_fraction"
-MANIFEST_FORM = "a list of [[raster]] entries (name, path, role, group, unit)"
 FARTHEST_KM = np.pi * EARTH_RADIUS_KM
 FILL_VALUES = (-9999.0, -99999.0, -32768.0, *(float(np.finfo(t).min) for t in ("float32", "float64")))
 """What stands for a missing value in files that do not declare it."""
 
-OF_RECORDS = tuple("id profile lat lon top bottom year zone delta14c sigma npp bnpp f_bnpp d50 d95 biome".split())
-"""Columns of tables of records, to which the rasters are joined."""
 
-
-def _inside(path: str) -> str:
-    parts = PurePosixPath(path)
-    if parts.is_absolute() or ".." in parts.parts or "\0" in path:
-        raise ValueError(f"`{shown(path)}` is outside the folder, expected a path within that of the manifest")
-    return path
-
-
-def _own_name(name: str) -> str:
-    if name in OF_RECORDS:
-        raise ValueError(f"`{name}` is a column of the records; choose another name")
-    return name
-
-
-class Raster(pydantic.BaseModel):
-    """One entry of `manifest.toml`."""
-
-    model_config = pydantic.ConfigDict(extra="forbid")
-
-    name: Annotated[str, pydantic.AfterValidator(_own_name)]
-    path: Annotated[str, pydantic.AfterValidator(_inside)]
-    role: Literal["covariate", "npp", "stock"]
-    group: str
-    unit: str
-    source: str = ""
-    note: str = ""
-    categories: list[str] | None = None
+type Cells = dict[tuple[str, tuple[int, ...]], NDArray[np.unsignedinteger]]
+"""Mapping units of windows of their raster, by its name and the window."""
 
 
 @dataclass
@@ -91,12 +66,12 @@ class CovariateStack:
 
     Parameters
     ----------
-    folder : holds `manifest.toml` and the rasters it names (EPSG:4326, one band, north up).
+    folder : holds `manifest.toml` and the files it names (rasters in EPSG:4326, one band, north up).
 
     Raises
     ------
-    InputError : no manifest, an entry with an unknown or missing key, a raster that is not there, not readable, or in
-        another form.
+    InputError : no manifest, an entry with an unknown or missing key, a raster or table that is not there, not
+        readable, or in another form.
     """
 
     def __init__(self, folder: str | Path):
@@ -104,25 +79,53 @@ class CovariateStack:
         self.manifest = self.folder / "manifest.toml"
         if not self.manifest.exists():
             raise InputError(f"not found; expected {MANIFEST_FORM}", file=self.manifest)
-        self.rasters = {raster.name: raster for raster in read_manifest(self.manifest)}
+        manifest = read_manifest(self.manifest)
+        self.rasters: dict[str, Entry | Indicator] = {}
+        """By name, in the manifest's order: its covariates, and after one of classes their dummy variables."""
+        for entry in manifest.covariates:
+            self.rasters |= {entry.name: entry} | {one.name: one for one in indicators(entry)}
         if BIOME_RASTER not in self.rasters:
             raise InputError(f"no entry named {BIOME_RASTER}, from which the biomes are derived", file=self.manifest)
+        self.files = [self.folder / path for path in manifest.files]
+        """Every file that the manifest names."""
         self._without_nodata: set[str] = set()
-        for raster in self.rasters.values():
-            self._check(raster)
+        self._units = manifest.units
+        self._tables: dict[str, UnitTable] = {}
+        for entry in manifest.covariates:
+            if isinstance(entry, Raster):
+                self._check(self.folder / entry.path, entry)
+        for units in manifest.units.values():
+            self._check(self.folder / units.path, units)
+            self._tables[units.name] = UnitTable(units, self.folder)
+        for entry in manifest.covariates:
+            if isinstance(entry, Attribute):
+                self._tables[entry.units].check(entry)
 
     @cached_property
     def features(self) -> list[str]:
-        """Names of the numeric covariates, in the manifest's order (biome is apart)."""
+        """Names of the numeric covariates, dummy variables among them, in the manifest's order (biome is apart)."""
         return [
-            r.name
-            for r in self.rasters.values()
+            name
+            for name, r in self.rasters.items()
             if r.role == "covariate" and r.group != "biome" and r.categories is None
         ]
 
+    @cached_property
+    def groups(self) -> dict[str, list[str]]:
+        """Numeric covariates by group (soil, climate, topography), without dummy variables."""
+        groups: dict[str, list[str]] = {}
+        for name in self.features:
+            if not isinstance(self.rasters[name], Indicator):
+                groups.setdefault(self.rasters[name].group, []).append(name)
+        return groups
+
+    def checks(self) -> list[SourceCheck]:
+        """What became of the tables of mapping units: of the attributes that were asked for so far."""
+        return [table.source_check() for table in self._tables.values() if table.asked]
+
     def role(self, role: str) -> list[str]:
         """Names of the rasters that play a role."""
-        return [r.name for r in self.rasters.values() if r.role == role]
+        return [name for name, r in self.rasters.items() if r.role == role and not isinstance(r, Indicator)]
 
     def sample(
         self, lat: ArrayLike, lon: ArrayLike, names: list[str] | None = None, *, nearest_km: float = NEAREST_KM
@@ -142,38 +145,54 @@ class CovariateStack:
         nearest_km = min(nearest_km, FARTHEST_KM)
         names = names if names is not None else [*self.features, *self.role("npp"), *self.role("stock")]
         report = SampleReport(len(lat))
-        table = pd.DataFrame(index=range(len(lat)))
-        for name in names:
-            table[name] = self._sample_raster(self.rasters[name], lat, lon, nearest_km, report)
-        natural = self._sample_raster(self.rasters[BIOME_RASTER], lat, lon, nearest_km, report)
-        cropland = (
-            self._sample_raster(self.rasters[CROPLAND_RASTER], lat, lon, nearest_km, report)
-            if CROPLAND_RASTER in self.rasters
-            else np.zeros(len(lat))
-        )
-        table["biome"] = with_croplands(np.nan_to_num(natural), cropland)
-        return table, report
+        known: dict[str, NDArray[np.float64]] = {}
+        cells: Cells = {}
+
+        def value(name: str) -> NDArray[np.float64]:
+            entry = self.rasters[name]
+            if isinstance(entry, Indicator):
+                return entry.of_classes(value(entry.of.name))
+            if name not in known:
+                known[name] = self._sample_raster(entry, lat, lon, nearest_km, report, cells)
+            return known[name]
+
+        values = {name: value(name) for name in names}
+        natural = value(BIOME_RASTER)
+        cropland = value(CROPLAND_RASTER) if CROPLAND_RASTER in self.rasters else np.zeros(len(lat))
+        table = pd.DataFrame(values, index=range(len(lat)))
+        return table.assign(biome=with_croplands(np.nan_to_num(natural), cropland)), report
 
     def on_grid(self, grid: MapGrid, names: list[str] | None = None, *, nearest_km: float = NEAREST_KM) -> xr.Dataset:
         """Rasters on a map grid: (lat, lon), NaN off land; `biome` as uint8, 0 off land.
 
-        A finer raster is averaged (classes: the most frequent), a coarser one is read at the cell's centre. Land is
-        where the biome raster has soil. A cell without a value takes that of the raster's nearest cell that has one; on
-        a coarse grid, from as far as the next cell. Only the part of a raster that the grid covers is read, and what is
-        within reach of it where there are holes.
+        A finer raster is averaged (classes: the most frequent), a coarser one, and one of mapping units, is read at the
+        cell's centre. Land is where the biome raster has soil. A cell without a value takes that of the raster's
+        nearest cell that has one; on a coarse grid, from as far as the next cell. Only the part of a raster that the
+        grid covers is read, and what is within reach of it where there are holes.
         """
         nearest_km = min(max(nearest_km, 1.5 * np.radians(grid.resolution) * EARTH_RADIUS_KM), FARTHEST_KM)
         biome = self._biome_on_grid(grid)
         land = biome > 0
         out = xr.Dataset(coords={"lat": grid.lat, "lon": grid.lon})
         known_cells: dict[bytes, tuple[cKDTree, NDArray[np.intp]]] = {}
+        known: dict[str, NDArray[np.float32]] = {}
+        cells: Cells = {}
+
+        def value(name: str) -> NDArray[np.float32]:
+            entry = self.rasters[name]
+            if isinstance(entry, Indicator):
+                return entry.of_classes(value(entry.of.name)).astype(np.float32)
+            if name not in known:
+                finer = Resampling.mode if entry.categories else Resampling.average
+                values = self._read_onto(entry, grid, finer, cells) if land.any() else np.full(grid.shape, np.nan)
+                holes = land & np.isnan(values)
+                if holes.any():
+                    values[holes] = self._fill(entry, grid, holes, nearest_km, known_cells, cells)
+                known[name] = np.where(land, values, np.nan).astype(np.float32)
+            return known[name]
+
         for name in names if names is not None else [*self.features, *self.role("npp"), *self.role("stock")]:
-            raster = self.rasters[name]
-            values = self._read_onto(raster, grid, Resampling.average) if land.any() else np.full(grid.shape, np.nan)
-            holes = land & np.isnan(values)
-            if holes.any():
-                values[holes] = self._fill(raster, grid, holes, nearest_km, known_cells)
-            out[name] = ("lat", "lon"), np.where(land, values, np.nan).astype(np.float32), {"units": raster.unit}
+            out[name] = ("lat", "lon"), value(name), {"units": self.rasters[name].unit}
         out["biome"] = ("lat", "lon"), biome
         return out
 
@@ -181,7 +200,7 @@ class CovariateStack:
         """Land mask of the biome raster at its own resolution, and its extent (west, east, south, north): what
         coastlines are drawn from.
         """
-        with self._opened(self.rasters[BIOME_RASTER]) as source:
+        with self._opened(self._entry(BIOME_RASTER)) as source:
             land = source.read(1, masked=True)
             bounds = source.bounds
         return ~np.ma.getmaskarray(land) & (np.ma.getdata(land) > 0), (
@@ -192,9 +211,9 @@ class CovariateStack:
         )
 
     def _biome_on_grid(self, grid: MapGrid) -> NDArray[np.uint8]:
-        natural = np.nan_to_num(self._read_onto(self.rasters[BIOME_RASTER], grid, Resampling.mode)).astype(np.uint8)
+        natural = np.nan_to_num(self._read_onto(self._entry(BIOME_RASTER), grid, Resampling.mode, {})).astype(np.uint8)
         crops = (
-            self._read_onto(self.rasters[CROPLAND_RASTER], grid, Resampling.average)
+            self._read_onto(self._entry(CROPLAND_RASTER), grid, Resampling.average, {})
             if CROPLAND_RASTER in self.rasters
             else 0.0
         )
@@ -202,11 +221,29 @@ class CovariateStack:
 
     def _lookup(self) -> NDArray[np.uint8]:
         try:
-            return wwf_lookup(self.rasters[BIOME_RASTER].categories or [])
+            return wwf_lookup(self._entry(BIOME_RASTER).categories or [])
         except InputError as error:
             raise InputError(error.message, file=self.manifest, column="categories") from None
 
-    def _clean(self, raster: Raster, values: np.ma.MaskedArray) -> NDArray[np.float64]:
+    def _entry(self, name: str) -> Entry:
+        """A covariate of the manifest, no dummy variable."""
+        entry = self.rasters[name]
+        assert isinstance(entry, Entry)
+        return entry
+
+    def _read(self, entry: Entry, source: rasterio.DatasetReader, window: Window, cells: Cells) -> NDArray[np.floating]:
+        """Values of a window, NaN where there are none.
+
+        cells : mapping units of the windows that were read before, which all attributes of them share.
+        """
+        if not isinstance(entry, Attribute):
+            return self._clean(entry, source.read(1, window=window, masked=True))
+        table, key = self._tables[entry.units], (entry.units, tuple(map(int, window.flatten())))
+        if key not in cells:
+            cells[key] = table.positions(source.read(1, window=window, masked=True))
+        return table.values(entry)[cells[key]]
+
+    def _clean(self, raster: Entry, values: np.ma.MaskedArray) -> NDArray[np.float64]:
         """Plain float values with NaN where missing; classes of the biome raster become biome numbers, 0 for rock, ice
         and water.
         """
@@ -214,47 +251,51 @@ class CovariateStack:
         if raster.name in self._without_nodata and (filled := np.isin(data, FILL_VALUES)).any():
             raise InputError(
                 f"has the value {data[filled][0]:g} and declares no nodata value; expected to be told what is missing",
-                file=self.folder / raster.path,
+                file=self._path(raster),
             )
         data[~np.isfinite(data)] = np.nan
         if raster.name in NEVER_ZERO:
             data[data == 0] = np.nan
-        if raster.name == BIOME_RASTER:
-            known, lookup = np.isfinite(data), self._lookup()
+        if raster.categories is not None:
+            known = np.isfinite(data)
             found = data[known]
-            strange = (found % 1 != 0) | (found < 0) | (found >= len(lookup))
+            strange = (found % 1 != 0) | (found < 0) | (found > len(raster.categories))
             if strange.any():
                 raise InputError(
-                    f"value {found[strange][0]:g} has no category in {self.manifest}", file=self.folder / raster.path
+                    f"value {found[strange][0]:g} has no category in {self.manifest}", file=self._path(raster)
                 )
-            data[known] = lookup[found.astype(int)]
+            if raster.name == BIOME_RASTER:
+                data[known] = self._lookup()[found.astype(int)]
+            else:
+                data[data == 0] = np.nan
         return data
 
-    def _soil_values(self, raster: Raster, values: np.ma.MaskedArray) -> NDArray[np.float64]:
-        """The same for a site, which stands on soil: it may not take a biome without."""
-        data = self._clean(raster, values)
+    def _soil_values(
+        self, raster: Entry, source: rasterio.DatasetReader, window: Window, cells: Cells
+    ) -> NDArray[np.floating]:
+        """The values of a window for a site, which stands on soil: it may not take a biome without."""
+        data = self._read(raster, source, window, cells)
         if raster.name == BIOME_RASTER:
             data[data == 0] = np.nan
         return data
 
     def _sample_raster(
-        self, raster: Raster, lat: NDArray, lon: NDArray, nearest_km: float, report: SampleReport
+        self, raster: Entry, lat: NDArray, lon: NDArray, nearest_km: float, report: SampleReport, cells: Cells
     ) -> NDArray[np.float64]:
         with self._opened(raster) as source:
-            read = _at_points(source, lat, lon)
-            values = self._soil_values(raster, read)
+            values = _at_points(source, lat, lon, lambda window: self._soil_values(raster, source, window, cells))
             # A point off the raster takes its nearest cell: it is missing.
             left, bottom, right, top = source.bounds
             values[(lon < left) | (lon > right) | (lat < bottom) | (lat > top)] = np.nan
             holes = np.flatnonzero(np.isnan(values))
             for i in holes:
-                values[i] = self._nearest(source, raster, lat[i], lon[i], nearest_km)
+                values[i] = self._nearest(source, raster, lat[i], lon[i], nearest_km, cells)
         report.filled[raster.name] = int(np.isfinite(values[holes]).sum())
         report.missing[raster.name] = int(np.isnan(values[holes]).sum())
         return values
 
     def _nearest(
-        self, source: rasterio.DatasetReader, raster: Raster, lat: float, lon: float, nearest_km: float
+        self, source: rasterio.DatasetReader, raster: Entry, lat: float, lon: float, nearest_km: float, cells: Cells
     ) -> float:
         """Value of the nearest cell that has one, by great-circle distance; NaN beyond reach. Reads only a window about
         the site.
@@ -268,7 +309,7 @@ class CovariateStack:
         if top >= bottom or left >= right:
             return np.nan
         window = Window(left, top, right - left, bottom - top)
-        values = self._soil_values(raster, source.read(1, window=window, masked=True))
+        values = self._soil_values(raster, source, window, cells)
         r, c = np.nonzero(np.isfinite(values))
         if len(r) == 0:
             return np.nan
@@ -277,14 +318,15 @@ class CovariateStack:
         best = int(np.argmin(km))
         return float(values[r[best], c[best]]) if km[best] <= nearest_km else np.nan
 
-    def _read_onto(self, raster: Raster, grid: MapGrid, finer: Resampling) -> NDArray[np.float64]:
+    def _read_onto(self, raster: Entry, grid: MapGrid, finer: Resampling, cells: Cells) -> NDArray[np.float64]:
         out = np.full(grid.shape, np.nan)
         with self._opened(raster) as source:
             window = _window(source, grid.bbox)
             if window is None:
                 return out
+            coarser = source.res[0] >= grid.resolution
             reproject(
-                self._clean(raster, source.read(1, window=window, masked=True)),
+                self._read(raster, source, window, cells),
                 out,
                 src_transform=source.window_transform(window),
                 src_crs="EPSG:4326",
@@ -292,17 +334,18 @@ class CovariateStack:
                 dst_transform=grid.transform,
                 dst_crs="EPSG:4326",
                 dst_nodata=np.nan,
-                resampling=Resampling.nearest if source.res[0] >= grid.resolution else finer,
+                resampling=Resampling.nearest if coarser or isinstance(raster, Attribute) else finer,
             )
         return out
 
     def _fill(
         self,
-        raster: Raster,
+        raster: Entry,
         grid: MapGrid,
         holes: NDArray[np.bool_],
         nearest_km: float,
         known_cells: dict[bytes, tuple[cKDTree, NDArray[np.intp]]],
+        cells: Cells,
     ) -> NDArray[np.float64]:
         """Values for the holes of a grid, (hole,), from the nearest cell of the raster; NaN beyond reach.
 
@@ -321,7 +364,7 @@ class CovariateStack:
                 window = _window(source, (west + turn, south, east + turn, north))
                 if window is None:
                     continue
-                values = self._clean(raster, source.read(1, window=window, masked=True))
+                values = self._read(raster, source, window, cells)
                 transform, known = source.window_transform(window), np.isfinite(values)
                 key = repr((transform, values.shape)).encode() + np.packbits(known).tobytes()
                 if key not in known_cells:
@@ -330,20 +373,25 @@ class CovariateStack:
                     r, c = np.nonzero(edge)
                     lon, lat = transform @ (c + 0.5, r + 0.5)
                     known_cells[key] = cKDTree(sphere(lat, lon)), np.flatnonzero(edge)
-                tree, cells = known_cells[key]
-                if len(cells):
+                tree, edges = known_cells[key]
+                if len(edges):
                     distance, at = tree.query(places, distance_upper_bound=_chord(nearest_km))
                     closer = distance <= nearest
                     nearest[closer] = distance[closer]
-                    out[closer] = values.ravel()[cells[at[closer]]]
+                    out[closer] = values.ravel()[edges[at[closer]]]
         return out
 
-    def _opened(self, raster: Raster) -> AbstractContextManager[rasterio.DatasetReader]:
-        return open_raster(self.folder / raster.path)
+    def _path(self, entry: Entry) -> Path:
+        """The raster that a covariate is read from."""
+        of = self._units[entry.units] if isinstance(entry, Attribute) else entry
+        assert isinstance(of, Raster | Units)
+        return self.folder / of.path
 
-    def _check(self, raster: Raster) -> None:
-        path = self.folder / raster.path
-        with self._opened(raster) as source:
+    def _opened(self, entry: Entry) -> AbstractContextManager[rasterio.DatasetReader]:
+        return open_raster(self._path(entry))
+
+    def _check(self, path: Path, of: Raster | Units) -> None:
+        with open_raster(path) as source:
             crs, t, (left, bottom, right, top) = source.crs, source.transform, source.bounds
             count, kind, nodata = source.count, np.dtype(source.dtypes[0]).kind, source.nodata
             typed = source.dtypes[0]
@@ -353,6 +401,8 @@ class CovariateStack:
             raise InputError(f"expected one band, found {count}", file=path)
         if kind not in "iuf":
             raise InputError(f"expected whole or floating-point numbers, found {typed}", file=path)
+        if isinstance(of, Units) and kind == "f":
+            raise InputError(f"expected whole numbers, those of mapping units, found {typed}", file=path)
         if t.b or t.d or t.a <= 0 or t.e >= 0:
             raise InputError("expected a north-up raster without rotation", file=path)
         if min(t.a, -t.e) < MIN_CELL:
@@ -364,30 +414,14 @@ class CovariateStack:
             if low < -limit - t.a or high > limit + t.a:
                 raise InputError(f"expected {what} of -{limit} to {limit}, found {low:g} to {high:g}", file=path)
         if nodata is None:
-            self._without_nodata.add(raster.name)
+            self._without_nodata.add(of.name)
 
 
-def read_manifest(path: Path) -> list[Raster]:
-    """Entries of a covariate manifest.
-
-    Raises
-    ------
-    InputError : not TOML, or an entry with an unknown, missing or wrong key, or with the name of another.
-    """
-    entries = read_toml(path).get("raster", [])
-    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise InputError(f"expected {MANIFEST_FORM}", file=path)
-    rasters: list[Raster] = []
-    for number, entry in enumerate(entries, 1):
-        name = shown(entry.get("name", f"number {number}"))
-        try:
-            rasters.append(Raster.model_validate(entry))
-        except pydantic.ValidationError as error:
-            key, message = first_error(error)
-            raise InputError(f"entry {name}: {message}", file=path, column=key) from None
-        if rasters[-1].name in {raster.name for raster in rasters[:-1]}:
-            raise InputError(f"entry {name}: the name is there twice", file=path, column="name")
-    return rasters
+def indicators(entry: Entry) -> list[Indicator]:
+    """Dummy variables of a covariate of classes; none of another, nor of the biome, which learners know by itself."""
+    if entry.role != "covariate" or entry.group == "biome":
+        return []
+    return [Indicator(of=entry, number=i) for i, _ in enumerate(entry.categories or [], 1)]
 
 
 def great_circle_km(lat: ArrayLike, lon: ArrayLike, lats: NDArray, lons: NDArray) -> NDArray[np.float64]:
@@ -403,22 +437,26 @@ def sphere(lat: ArrayLike, lon: ArrayLike) -> NDArray[np.float64]:
     return np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=-1)
 
 
-def _at_points(source: rasterio.DatasetReader, lat: NDArray, lon: NDArray) -> np.ma.MaskedArray:
+def _at_points(
+    source: rasterio.DatasetReader, lat: NDArray, lon: NDArray, values: Callable[[Window], NDArray[np.floating]]
+) -> NDArray[np.float64]:
     """Values of the cells in which points (n,) lie. Each part of the raster with points is read once: point by point
     takes ten times as long.
+
+    values : gives those of a window.
     """
     cell = ~source.transform
     across, down = cell.a * lon + cell.b * lat + cell.c, cell.d * lon + cell.e * lat + cell.f
     row, col = (
         np.clip(np.floor(v).astype(int), 0, size - 1) for v, size in ((down, source.height), (across, source.width))
     )
-    read = np.ma.masked_all(len(row), source.dtypes[0])
+    read = np.full(len(row), np.nan)
     part = row // PART * (source.width // PART + 1) + col // PART
     for number in np.unique(part):
         here = np.flatnonzero(part == number)
         top, left = row[here].min(), col[here].min()
         window = Window(left, top, col[here].max() - left + 1, row[here].max() - top + 1)
-        read[here] = source.read(1, window=window, masked=True)[row[here] - top, col[here] - left]
+        read[here] = values(window)[row[here] - top, col[here] - left]
     return read
 
 

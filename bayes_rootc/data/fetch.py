@@ -22,8 +22,8 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 
 from ..errors import InputError
 from ..files import sha256, write_json, write_text
-from .covariates import Raster, read_manifest
 from .download import Report, retrieve, silent
+from .manifest import Attribute, Manifest, Raster, Units, read_manifest
 from .sources import SOURCES, Source
 from .tables import reason_of
 
@@ -163,7 +163,12 @@ class _Copy:
             raise InputError("no such folder", file=place)
         self.sums = self._read_sums()
         own = {name for source in sources for name in source.files}
-        self.rasters = [r for r in self._read_manifest() if whole or f"covariates/{r.path}" in own]
+        manifest = self._read_manifest()
+        self.rasters = [
+            r for r in manifest.covariates if isinstance(r, Raster) and (whole or f"covariates/{r.path}" in own)
+        ]
+        self.units = list(manifest.units.values()) if whole else []
+        self.attributes = [r for r in manifest.covariates if isinstance(r, Attribute) and whole]
 
     def bring(self, source: Source, to: Path, record: _Record, report: Report) -> Fetched:
         """A source's tables; its rasters come with `bring_rasters`."""
@@ -174,11 +179,14 @@ class _Copy:
         return Fetched(source.name, status, files)
 
     def bring_rasters(self, to: Path, record: _Record, report: Report) -> Fetched:
-        results = {r.path: self._bring(f"covariates/{r.path}", to, record, report) for r in self.rasters}
-        got = [r for r in self.rasters if results[r.path] != "absent"]
-        add_to_manifest(to / MANIFEST, got)
-        status: Any = "absent" if not got else "fetched" if "fetched" in results.values() else "present"
-        return Fetched("covariates", status, tuple(to / "covariates" / r.path for r in got))
+        paths = [*(r.path for r in self.rasters), *(path for u in self.units for path in (u.path, u.table))]
+        results = {path: self._bring(f"covariates/{path}", to, record, report) for path in dict.fromkeys(paths)}
+        there = [path for path, result in results.items() if result != "absent"]
+        units = [u for u in self.units if u.path in there and u.table in there]
+        joined = [a for a in self.attributes if a.units in {u.name for u in units}]
+        add_to_manifest(to / MANIFEST, [*(r for r in self.rasters if r.path in there), *units, *joined])
+        status: Any = "absent" if not there else "fetched" if "fetched" in results.values() else "present"
+        return Fetched("covariates", status, tuple(to / "covariates" / path for path in there))
 
     def _bring(self, name: str, to: Path, record: _Record, report: Report) -> str:
         if record.is_sound(name, self.sums.get(name)):
@@ -230,10 +238,10 @@ class _Copy:
             file.unlink()
         return sums
 
-    def _read_manifest(self) -> list[Raster]:
+    def _read_manifest(self) -> Manifest:
         file = self._get(MANIFEST, self.work / "manifest.toml", silent, self.sums.get(MANIFEST))
         if not file:
-            return []
+            return Manifest(covariates=(), units={})
         try:
             return read_manifest(file)
         except InputError as error:
@@ -288,15 +296,26 @@ def _identity(path: Path) -> dict[str, Any]:
     return {"sha256": sha256(path), "bytes": path.stat().st_size, "date": datetime.date.today().isoformat()}
 
 
-def add_to_manifest(path: Path, rasters: Iterable[Raster]) -> None:
+def add_to_manifest(path: Path, entries: Iterable[Raster | Attribute | Units]) -> None:
     """Appends entries to a covariate manifest; a name that it has already stays as its owner wrote it."""
     text = path.read_text(encoding="utf-8") if path.exists() else ""
-    known = {r.name for r in read_manifest(path)} if text else set()
-    new = [r for r in rasters if r.name not in known]
+    manifest = read_manifest(path) if text else Manifest(covariates=(), units={})
+    units, covariates = set(manifest.units), {entry.name for entry in manifest.covariates}
+    new = [e for e in entries if e.name not in (units if isinstance(e, Units) else covariates)]
     if new:
-        # A JSON string or list of strings is a TOML one.
-        blocks = ("\n".join(f"{k} = {json.dumps(v)}" for k, v in r.model_dump(exclude_none=True).items()) for r in new)
-        write_text(path, "\n\n".join(filter(None, [text.rstrip("\n"), *(f"[[raster]]\n{b}" for b in blocks)])) + "\n")
+        blocks = (f"[[{type(e).__name__.lower()}]]\n{_toml(e.model_dump(exclude_defaults=True))}" for e in new)
+        write_text(path, "\n\n".join(filter(None, [text.rstrip("\n"), *blocks])) + "\n")
+
+
+def _toml(values: dict[str, Any]) -> str:
+    """Keys and values of an entry. A JSON string or list is a TOML one; a table of strings is not."""
+
+    def one(value: Any) -> str:
+        if isinstance(value, dict):
+            return "{ " + ", ".join(f"{json.dumps(k)} = {json.dumps(v)}" for k, v in value.items()) + " }"
+        return json.dumps(value)
+
+    return "\n".join(f"{key} = {one(value)}" for key, value in values.items())
 
 
 @contextmanager

@@ -58,11 +58,8 @@ class Inputs:
 
     @property
     def groups(self) -> dict[str, list[str]]:
-        """Numeric covariates by group (soil, climate, topography)."""
-        groups: dict[str, list[str]] = {}
-        for name in self.features:
-            groups.setdefault(self.covariates.rasters[name].group, []).append(name)
-        return groups
+        """Numeric covariates by group (soil, climate, topography), without dummy variables."""
+        return self.covariates.groups
 
 
 def read_inputs(folder: str | Path, *, nearest_km: float = 100.0) -> Inputs:
@@ -113,8 +110,8 @@ def read_inputs(folder: str | Path, *, nearest_km: float = 100.0) -> Inputs:
         roots_file,
         *sorted((folder / "atmosphere").glob("*.csv")),
         covariates.manifest,
+        *covariates.files,
     ]
-    used += [covariates.folder / r.path for r in covariates.rasters.values()]
     return Inputs(
         folder,
         atmosphere,
@@ -123,7 +120,7 @@ def read_inputs(folder: str | Path, *, nearest_km: float = 100.0) -> Inputs:
         npp,
         npp_records[npp_records["id"].isin(npp["id"])].reset_index(drop=True),
         roots,
-        [layer_check, *npp_checks, roots_check, layers_at, npp_at, roots_at],
+        [layer_check, *npp_checks, roots_check, *covariates.checks(), layers_at, npp_at, roots_at],
         {str(f.relative_to(folder)): sha256(f) for f in used},
     )
 

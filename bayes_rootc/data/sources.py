@@ -24,7 +24,8 @@ from rasterio.vrt import WarpedVRT
 from ..errors import InputError
 from ..files import write_text
 from .biomes import WWF_TO_BIOME
-from .covariates import BIOME_RASTER, CROPLAND_RASTER, Raster
+from .covariates import BIOME_RASTER, CROPLAND_RASTER
+from .manifest import Raster
 
 Unpack = Callable[[Path, Path], None]
 """(download, target): makes one file of the data folder from what was downloaded."""

@@ -112,7 +112,7 @@ def read_csv(
     table = table.reindex(columns=list(schema.columns))
     for name, column in schema.columns.items():
         if str(column.dtype) == "float64":
-            table[name] = _numbers(table[name], path, name)
+            table[name] = numbers(table[name], path, name)
         else:
             table[name] = table[name].astype("object").where(table[name].notna(), None)
     try:
@@ -123,19 +123,25 @@ def read_csv(
     return table
 
 
-def _numbers(values: pd.Series, path: Path, column: str) -> pd.Series:
+def numbers(values: pd.Series, path: Path, column: str) -> pd.Series:
+    """A column of a table as numbers; empty cells and NA are missing.
+
+    Raises
+    ------
+    InputError : a cell holds something else.
+    """
     if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
         return values.astype(float)
     text = values.astype("object").map(lambda v: str(v).strip(), na_action="ignore")
     text = text.where(~text.isin(["", "NA", "NaN", "nan"]))
-    numbers = pd.to_numeric(text, errors="coerce")
-    bad = numbers.isna() & text.notna()
+    found = pd.to_numeric(text, errors="coerce")
+    bad = found.isna() & text.notna()
     if bad.any():
         at = int(np.argmax(bad))
         raise InputError(
             f"expected a number, found `{shown(text.iloc[at])}`", file=path, row=at + HEADER_ROWS + 1, column=column
         )
-    return numbers.astype(float)
+    return found.astype(float)
 
 
 def _first_failure(cases: pd.DataFrame, path: Path) -> InputError:

@@ -88,7 +88,6 @@ class MapJob:
     def plan(self) -> dict[str, Any]:
         """What the maps depend on: unfinished tiles of another plan are not kept."""
         stack = CovariateStack(self.covariates)
-        rasters = [stack.folder / raster.path for raster in stack.rasters.values()]
         files = [self.learners, self.shares, stack.manifest, *([self.zones.path] if self.zones else [])]
         makes = {
             self.learners: "; `bayes-rootc train` makes it",
@@ -100,7 +99,7 @@ class MapJob:
         settings = asdict(self) | {"version": version("bayes-rootc"), "code": code_checksum()}
         plan = {name: value for name, value in settings.items() if name not in ("covariates", "out")}
         plan |= {path.name: sha256(path) for path in files}
-        plan |= {path.name: [path.stat().st_size, path.stat().st_mtime_ns] for path in rasters}
+        plan |= {path.name: [path.stat().st_size, path.stat().st_mtime_ns] for path in stack.files}
         return dict(json.loads(json.dumps(plan, default=str)))  # as it will be read
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bayes_rootc.data.atmosphere import Atmosphere
-from bayes_rootc.data.covariates import read_manifest
 from bayes_rootc.data.israd import read_layers
+from bayes_rootc.data.manifest import read_manifest
 from bayes_rootc.data.npp import read_npp
 from bayes_rootc.data.roots import read_root_profiles
 from bayes_rootc.errors import InputError

@@ -13,8 +13,8 @@ import pytest
 from rich.console import Console
 
 from bayes_rootc.data import download
-from bayes_rootc.data.covariates import Raster
-from bayes_rootc.data.fetch import add_to_manifest, fetch, read_manifest
+from bayes_rootc.data.fetch import add_to_manifest, fetch
+from bayes_rootc.data.manifest import Raster, read_manifest
 from bayes_rootc.data.sources import Source, as_is, member
 from bayes_rootc.errors import InputError
 
@@ -235,7 +235,10 @@ def test_rasters_enter_the_manifest_and_the_users_entries_stay(tmp_path, worldcl
     manifest.write_text(own)
     get(tmp_path, worldclim)
     assert manifest.read_text().startswith(own)
-    assert [(r.name, r.path) for r in read_manifest(manifest)] == [("bio1", "my.tif"), ("bio10", "bio10.tif")]
+    assert [(r.name, r.path) for r in read_manifest(manifest).covariates] == [
+        ("bio1", "my.tif"),
+        ("bio10", "bio10.tif"),
+    ]
 
 
 def test_manifest_entries_come_back_as_they_were_written(tmp_path):
@@ -245,7 +248,7 @@ def test_manifest_entries_come_back_as_they_were_written(tmp_path):
     ]
     for raster in rasters:
         add_to_manifest(tmp_path / "manifest.toml", [raster])
-    assert read_manifest(tmp_path / "manifest.toml") == rasters
+    assert read_manifest(tmp_path / "manifest.toml").covariates == tuple(rasters)
 
 
 def test_a_broken_archive_leaves_the_folder_as_it_was(tmp_path, server, worldclim):
@@ -294,7 +297,7 @@ def test_everything_comes_from_a_copy(tmp_path, server, copy, place):
         assert {n for n, s in results.items() if s == status} == {"israd", "srdb", "covariates"}
         assert {s for n, s in results.items() if n not in ("israd", "srdb", "covariates")} == {"absent"}
     assert sorted(set(everything_in(to)) - {"fetched.json"}) == sorted(set(everything_in(copy)) - {"SHA256SUMS"})
-    assert read_manifest(to / "covariates/manifest.toml") == [BIO1]
+    assert read_manifest(to / "covariates/manifest.toml").covariates == (BIO1,)
 
 
 @pytest.mark.parametrize("place", ["folder", "url"])
