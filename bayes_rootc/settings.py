@@ -156,6 +156,8 @@ class RunSettings(pydantic.BaseModel):
             MapGrid(self.resolution, self.bbox)
         except InputError as error:
             raise InputError(f"setting bbox: {error.message}", file=file) from None
+        if self.map_like:
+            MapGrid.like(self.map_like)
         there = next(path for path in (self.out, *self.out.parents) if path.exists())
         if not there.is_dir():
             raise InputError(f"setting out: {there} is a file; expected a folder", file=file)
