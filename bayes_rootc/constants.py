@@ -33,6 +33,9 @@ BIOMES: dict[int, str] = {
 INTERVAL = (0.025, 0.975)
 """Bounds of every interval that we report: 95 %, equal tails."""
 
+CF_FLUX_UNIT = "Mg ha-1 yr-1"
+"""Unit of the fluxes in tables and maps, as CF writes it."""
+
 G_M2_TO_MG_HA = 0.01
 """g m⁻² → Mg ha⁻¹ (a flux or a stock)."""
 

@@ -20,6 +20,9 @@ from .errors import InputError
 PARTIAL = ".partial-"
 """How the names of files begin that are not whole yet."""
 
+TABLES = "tables"
+"""Folder, in an output folder, of tables that have a schema."""
+
 
 @contextmanager
 def owned(folder: Path) -> Iterator[None]:
@@ -75,7 +78,16 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def write_csv(path: Path, table: pd.DataFrame, *, shorten: Sequence[str] | None = None) -> None:
-    """Writes a CSV table atomically, with six significant digits; `shorten`: only these columns, others in full."""
+    """Writes a CSV table atomically, with six significant digits; `shorten`: only these columns, others in full.
+
+    Raises
+    ------
+    ValueError : a table of an output folder is not as its schema says.
+    """
+    if shorten is None and path.parent.name == TABLES:
+        from .schemas import require_schema  # loads pandera
+
+        require_schema(path.stem, table)
     if shorten is not None:
         table = table.assign(**{c: table[c].map(lambda v: float(f"{v:.6g}")) for c in shorten})
     with atomic_path(path) as temporary:

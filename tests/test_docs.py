@@ -22,6 +22,7 @@ import bayes_rootc
 from bayes_rootc.cli import _parser
 from bayes_rootc.inference import store
 from bayes_rootc.models import regression, root_depth, turnover
+from bayes_rootc.schemas import TABLES
 from bayes_rootc.settings import RunSettings
 from tests.browser import DESK, PHONE, browser
 
@@ -115,6 +116,14 @@ def test_every_setting_is_on_its_page_with_its_meaning(site):
         assert len(meaning) > 10, name
 
 
+def test_every_table_and_column_is_on_its_page(site):
+    text = text_of(site / "tables.html")
+    for name, schema in TABLES.items():
+        assert re.search(rf"\b{name}\b", text), name
+        for column, found in schema.columns.items():
+            assert f"{column}\n" in text and found.description.replace("`", "") in text, (name, column)
+
+
 def test_every_public_name_is_in_the_reference(site):
     reference = "".join(page.read_text(encoding="utf-8") for page in (site / "api").glob("*.html"))
     here = [getattr(bayes_rootc, name) for name in bayes_rootc.__all__]
@@ -193,7 +202,18 @@ def test_what_the_reference_says_of_a_function(site):
 @pytest.mark.browser
 @pytest.mark.parametrize("size", [PHONE, DESK])
 def test_pages_in_a_browser(site, size):
-    pages = ["index", "tutorial", "own-data", "method", "priors", "commands", "settings", "faq", "api/radiocarbon"]
+    pages = [
+        "index",
+        "tutorial",
+        "own-data",
+        "method",
+        "priors",
+        "commands",
+        "settings",
+        "tables",
+        "faq",
+        "api/radiocarbon",
+    ]
     with browser() as page:
         for name in pages:
             page.open(site / f"{name}.html", size)

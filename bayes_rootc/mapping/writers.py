@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from rasterio.shutil import copy
 from zarr.codecs import BloscCodec
 
-from ..constants import LAYERS, PROFILE_DEPTH_CM
+from ..constants import CF_FLUX_UNIT, LAYERS, PROFILE_DEPTH_CM
 from ..data.grid import MapGrid
 from ..files import atomic_path
 from ..progress import Progress
@@ -25,7 +25,6 @@ from .maps import MAP_LAYERS
 from .monte_carlo import FLUXES
 
 NODATA = -9999.0
-UNIT = "Mg ha-1 yr-1"
 LONG_NAMES = {
     "iroot": "root-derived carbon input to soil",
     "ibulk": "carbon input to bulk soil",
@@ -60,7 +59,7 @@ def describe(variable: str) -> dict[str, str]:
     if variable == "biome":
         return {"long_name": "biome (1-9; 0: not mapped)", "units": "1"}
     flux, statistic = variable.split("_")
-    unit = "1" if flux == "share" or statistic in ("uncertainty", "probability", "applicability") else UNIT
+    unit = "1" if flux == "share" or statistic in ("uncertainty", "probability", "applicability") else CF_FLUX_UNIT
     return {"long_name": f"{LONG_NAMES[flux]}: {STATISTIC_NAMES[statistic]}", "units": unit}
 
 

@@ -3,67 +3,27 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pandera.pandas as pa
 
 from ..errors import InputError
 from ..files import sha256, write_json
-from ..mapping.writers import UNIT
+from ..schemas import TABLES, column_of
 
 FILE = "datapackage.json"
-
-COLUMNS: tuple[tuple[str, str, str], ...] = (
-    (
-        r"(iroot|ibulk|iloss)_pg_independent_.*",
-        "Pg yr-1",
-        "total of carbon, as independent draws in cells claim it",
-    ),
-    (r"(iroot|ibulk|iloss)_pg_.*", "Pg yr-1", "total of carbon, 95 % interval over whole-map members"),
-    (r"(iroot|ibulk|iloss)(_.*)?|difference_.*", UNIT, "flux of carbon"),
-    (r"npp|satellite_npp", UNIT, "net primary production, measured or from satellites"),
-    (r"share.*", "1", "part of I_root that is lost, or of the profile that is in a layer"),
-    (r"factor_.*", "1", "I_root over I_bulk"),
-    (r"probability.*|mode\d_probability|.*direction.*|p_uniform", "1", "probability"),
-    (r"(mode\d_)?age.*", "yr", "carbon age 1/k"),
-    (r"k_.*", "yr-1", "decay rate"),
-    (r"stock(_mean|_median|_p025|_p975)?", "Mg ha-1", "carbon stock of a layer"),
-    (r"(delta14c|sigma|model_sd)(_.*)?", "per mille", "radiocarbon, or an error of it"),
-    (r"(d50|d95)(_.*)?", "cm", "depth above which 50 or 95 % of roots are"),
-    (r"top|bottom", "cm", "depth of a layer"),
-    (r"layer", "cm", "depth of a layer, top-bottom"),
-    (r"lat|south|north", "degrees_north", "latitude"),
-    (r"lon", "degrees_east", "longitude"),
-    (r"year", "yr", "of sampling, AD"),
-    (r"area_mha", "1e6 ha", "area"),
-    (r".*_km", "km", "distance"),
-    (r"seconds", "s", "time"),
-    (r"mib", "MiB", "memory"),
-    (r"biome", "1", "1-9 as in the paper; 0: all"),
-    (r"n|n_.*|rows|sites|simulations", "1", "number"),
-    (r"r2.*|concordance", "1", "agreement of predicted and observed"),
-    (r"coverage\d+|below95|above95|pit.*", "1", "calibration of predictive intervals"),
-    (r"r_hat.*|ess.*|e_bfmi.*|divergences", "1", "of the sampler's chains"),
-)
-"""Pattern of a name, unit (CF), and meaning. Others have the unit that a column `unit` says, or none: on a log or
-standardised scale, or text.
-"""
-
-SUFFIXES = {
-    "mean": "mean",
-    "median": "median",
-    "p025": "2.5 % quantile",
-    "p975": "97.5 % quantile",
-}
+TYPES = {"float64": "number", "Int64": "integer", "bool": "boolean"}
+CONSTRAINTS = {"min_value": "minimum", "max_value": "maximum", "allowed_values": "enum"}
+"""From pandera's words to Frictionless's."""
 
 
 def describe_tables(folder: Path) -> None:
-    """Writes `datapackage.json` beside the tables of a folder: of each its size, checksum, and columns with type, unit
-    and meaning.
+    """Writes `datapackage.json` beside the tables of a folder: of each its size, checksum, and columns with type, unit,
+    meaning and limits.
     """
     resources = [_resource(path) for path in sorted(folder.glob("*.csv"))]
     write_json(folder / FILE, {"name": "bayes-rootc-tables", "resources": resources})
@@ -111,23 +71,29 @@ def _read(path: Path) -> pd.DataFrame:
 
 def _resource(path: Path) -> dict[str, Any]:
     table = _read(path)
+    about = {"title": TABLES[path.stem].title} if path.stem in TABLES else {}
     return {
         "name": path.stem.lower(),
         "path": path.name,
+        **about,
         "format": "csv",
         "mediatype": "text/csv",
         "encoding": "utf-8",
         "bytes": path.stat().st_size,
         "hash": f"sha256:{sha256(path)}",
-        "schema": {"fields": [_field(str(name), table[name]) for name in table], "missingValues": [""]},
+        "schema": {
+            "fields": [_field(str(name), table[name], column_of(path.stem, str(name))) for name in table],
+            "missingValues": [""],
+        },
     }
 
 
-def _field(name: str, values: pd.Series) -> dict[str, str]:
-    kind = {"i": "integer", "f": "number", "b": "boolean"}.get(values.dtype.kind, "string")
-    field = {"name": name, "type": kind}
-    for pattern, unit, meaning in COLUMNS:
-        if re.fullmatch(pattern, name) and (kind != "string" or unit == "cm"):
-            statistic = SUFFIXES.get(name.rsplit("_", 1)[-1])
-            return field | {"unit": unit, "description": meaning + (f", {statistic}" if statistic else "")}
-    return field
+def _field(name: str, values: pd.Series, column: pa.Column | None) -> dict[str, Any]:
+    """A field as Frictionless has it; of a column that has no schema, as what its values are read."""
+    if column is None:
+        return {"name": name, "type": {"i": "integer", "f": "number", "b": "boolean"}.get(values.dtype.kind, "string")}
+    field = {"name": name, "type": TYPES.get(str(column.dtype), "string"), "description": column.description}
+    unit = column.metadata["unit"]
+    limits = {CONSTRAINTS[what]: value for check in column.checks for what, value in check.statistics.items()}
+    limits |= {} if column.nullable else {"required": True}
+    return field | ({"unit": unit} if unit else {}) | ({"constraints": limits} if limits else {})

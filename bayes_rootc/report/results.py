@@ -20,7 +20,8 @@ from ..data.netcdf import open_dataset, open_tree, require
 from ..data.tables import reason_of
 from ..errors import InputError
 from ..mapping.draw import Basemap
-from .contents import MAP_VARIABLES, SETTINGS, TABLE_COLUMNS, TURNOVER_VARIABLES
+from ..schemas import needed_columns
+from .contents import MAP_VARIABLES, SETTINGS, TURNOVER_VARIABLES
 
 TURNOVER = "posterior/turnover.nc"
 
@@ -80,14 +81,14 @@ class Results:
         name : str
             Any `tables/NAME.csv` of the folder.
         *columns : str
-            Columns that it must have, besides those that figures and report always read of it.
+            Columns that it must have, besides those of its schema (`bayes_rootc.schemas`).
 
         Raises
         ------
         InputError
             There is no such table, it is not readable, or it lacks a column.
         """
-        path, needed = self.out / "tables" / f"{name}.csv", TABLE_COLUMNS.get(name, [])
+        path, needed = self.out / "tables" / f"{name}.csv", needed_columns(name)
         if name not in self._tables:
             there = sorted(table.stem for table in (self.out / "tables").glob("*.csv"))
             if name not in there:

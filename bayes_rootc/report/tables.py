@@ -300,4 +300,4 @@ def _of_table(quantity: str, where: str, unit: str, row: pd.Series, prefix: str)
 
 
 def _row(quantity: str, where: str, unit: str, n: int, values: dict[str, float], interval: str) -> dict[str, object]:
-    return {"quantity": quantity, "where": where, "unit": unit, "n": n or "", **values, "interval": interval}
+    return {"quantity": quantity, "where": where, "unit": unit, "n": n or np.nan, **values, "interval": interval}

@@ -155,6 +155,43 @@ def _documented_fields(model: type) -> Iterator[tuple[str, str]]:
     yield from ((name, "") for name in waiting)
 
 
+def tables() -> str:
+    """Every table that has a schema: what it is, what has a row, which commands write it, and its columns."""
+    from bayes_rootc.schemas import TABLES
+
+    names: dict[int, list[str]] = {}
+    for name, schema in TABLES.items():
+        names.setdefault(id(schema), []).append(name)  # those of one form share a schema
+    parts, sections = ["| table | what it is | written by |", "|---|---|---|"], []
+    for alike in sorted(names.values()):
+        schema = TABLES[alike[0]]
+        listed = ", ".join(f"[`{name}`](#{alike[0]})" for name in alike)
+        parts.append(f"| {listed} | {_cell(schema.title)} | `{schema.metadata['by']}` |")
+        sections += ["", f"## {', '.join(f'`{name}`' for name in alike)} {{ #{alike[0]} }}", ""]
+        sections += [f"{schema.title[0].upper()}{schema.title[1:]}. A row is {schema.description}.", ""]
+        sections += ["| column | values | unit | meaning |", "|---|---|---|---|"]
+        for name, column in schema.columns.items():
+            unit, maybe = column.metadata["unit"], "" if column.required else " (not always there)"
+            called = f"each `{name}`" if column.regex else f"`{name}`"
+            cells = called, _values_of(column), unit or "", _cell(column.description) + maybe
+            sections.append(f"| {' | '.join(cells)} |")
+    return "\n".join(parts + sections)
+
+
+def _values_of(column: Any) -> str:
+    """What a column of a table may hold, in words."""
+    limits = {what: value for check in column.checks for what, value in check.statistics.items()}
+    if "allowed_values" in limits:
+        return "text, one of a few" if len(limits["allowed_values"]) > FEW else ", ".join(limits["allowed_values"])
+    word = {"float64": "number", "Int64": "whole number", "bool": "true or false"}.get(str(column.dtype), "text")
+    signs = {"min_value": "≥", "max_value": "≤"}
+    return ", ".join([word, *(f"{signs[what]} {value:g}" for what, value in limits.items())])
+
+
+FEW = 4
+"""Values of a column that are listed, at most."""
+
+
 def priors(model: str) -> str:
     """The `PRIORS` of a model: parameter, prior, meaning."""
     rows = ["| parameter | prior | meaning |", "|---|---|---|"]
@@ -279,7 +316,7 @@ def _imports() -> tuple[dict[str, int], set[tuple[str, str]]]:
 
 def _part(name: str, *, folder: bool) -> str:
     """Part of a module beside the folders: what all share, what works on estimates, or what runs."""
-    shared = "constants errors files seeds progress cache crps draws".split()
+    shared = "constants errors files schemas seeds progress cache crps draws".split()
     runs = "pipeline commands cli __init__ __main__".split()
     return name if folder else "shared" if name in shared else "run" if name in runs else name
 
@@ -292,6 +329,7 @@ PARTS: dict[str, Callable[..., str]] = {
     "tutorial": tutorial,
     "commands": commands,
     "settings": settings,
+    "tables": tables,
     "priors": priors,
     "public names": public_names,
     "figures": figures,

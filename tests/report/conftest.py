@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,6 +23,7 @@ from bayes_rootc.mapping.regressors import ENSEMBLE, LEARNERS, POSTERIOR_FOREST,
 from bayes_rootc.report.datapackage import describe_tables
 from bayes_rootc.report.html import write_report
 from bayes_rootc.report.regression_tables import R_SQUARED
+from bayes_rootc.schemas import TABLES
 
 LEARNED = (*LEARNERS, ENSEMBLE, POSTERIOR_FOREST, QUANTILE_FOREST)
 HOSTILE = "<script>alert(1)</script>"
@@ -28,12 +32,9 @@ SHARES = np.array([0.6, 0.2, 0.08, 0.05, 0.03, 0.025, 0.015])
 DEPTH = np.r_[SHARES, 1.0]
 SITES = {1: "NPP", 2: "NPP", 3: "Δ14C", 4: "Δ14C", 5: "roots", 6: "roots"}
 FLUXES = {"iroot": 3.0, "ibulk": 0.8, "iloss": 2.2}
-SUMMARY = ("mean", "median", "p025", "p975")
-
-
-def spread(name: str, value: float) -> dict[str, float]:
-    """Columns of a posterior about a value."""
-    return dict(zip((f"{name}{key}" for key in SUMMARY), value * np.array([1.02, 1.0, 0.8, 1.3]), strict=True))
+SHARES_BY_LAYER = dict(zip(LAYERS, DEPTH, strict=True))
+SUMMARY = {"mean": 1.02, "median": 1.0, "p025": 0.8, "p975": 1.3}
+"""What is about a quantity that is summarised, times its middle."""
 
 
 @pytest.fixture(scope="session")
@@ -113,151 +114,163 @@ def finish(out: Path) -> Path:
     return out
 
 
+def made_up(name: str, *rows: dict[str, Any]) -> pd.DataFrame:
+    """A table that keeps its schema.
+
+    Each of `rows` is a row for each combination of what its lists hold; functions are of the row so far. Of a quantity
+    that is summarised it is enough to give that (`of`, where it has no name); other columns hold something that is
+    allowed.
+    """
+    table = []
+    for given in rows or ({},):
+        lists = {column: values for column, values in given.items() if isinstance(values, list | tuple | range)}
+        for at in product(*lists.values()):
+            row = dict(zip(lists, at, strict=True))
+            for column, value in given.items():
+                row.setdefault(column, value(row) if callable(value) else value)
+            table.append({c: row[c] if c in row else filled(c, s, row) for c, s in columns_of(name, row)})
+    return pd.DataFrame(table)
+
+
+def columns_of(name: str, row: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Columns of a table: those that are required or in the row; of a pattern one, unless the row has some."""
+    for column, schema in TABLES[name].columns.items():
+        if schema.regex:
+            found = [known for known in row if re.fullmatch(column, known)]
+            yield from ((one, schema) for one in found or [EXAMPLES[column]])
+        elif schema.required or column in row:
+            yield column, schema
+
+
+EXAMPLES = {"^.+": "tau_profile", "^(?!component$).+": "clay", r"^estimate_\d$": "estimate_1"}
+
+
+def filled(column: str, schema: Any, row: dict[str, Any]) -> Any:
+    """Something for a column, by the rest of the row and what is allowed."""
+    quantity, _, statistic = column.rpartition("_")
+    if statistic in SUMMARY and (quantity or "of") in row:
+        return row[quantity or "of"] * SUMMARY[statistic]
+    if column == "biome_name":
+        return BIOMES.get(row.get("biome", 1), "global")
+    limits = {what: value for check in schema.checks for what, value in check.statistics.items()}
+    middle = (limits.get("min_value", 0) + limits.get("max_value", 2)) / 2
+    numbers = {"float64": middle, "Int64": int(middle), "bool": False}
+    return numbers.get(str(schema.dtype), limits.get("allowed_values", ["steady"])[0])
+
+
 def write_tables(folder: Path) -> None:
+    """Every table that has a schema."""
     folder.mkdir(parents=True)
+    wanted = contents()
+    for name in TABLES:
+        made_up(name, *wanted.get(name, ())).to_csv(folder / f"{name}.csv", index=False)
+
+
+def contents() -> dict[str, tuple[dict[str, Any], ...] | list[dict[str, Any]]]:
+    """What tables hold of which tests want more than a row of anything."""
     rng = np.random.default_rng(1)
-
-    def write(name: str, table: pd.DataFrame) -> None:
-        table.to_csv(folder / f"{name}.csv", index=False)
-
-    write("layers", radiocarbon_layers())
-    sites, estimates = [], []
-    for number, kind in SITES.items():
-        for j, layer in enumerate(LAYERS):
-            size = rng.lognormal(0, 0.4, 9)
-            place = {"estimate": number, "sites": kind, "id": [f"{kind}-{i}" for i in range(9)]}
-            where = {"lat": rng.uniform(-30, 60, 9), "lon": rng.uniform(-70, 30, 9), "biome": [1, 3, 6] * 3}
-            fluxes = {flux: value * DEPTH[j] * size for flux, value in FLUXES.items()}
-            sites.append(pd.DataFrame(place | where | {"layer": layer} | fluxes))
-            for biome in (0, 1, 3, 6):
-                row = {"estimate": number, "sites": kind, "biome": biome, "layer": layer, "n": 9}
-                row["biome_name"] = BIOMES.get(biome, "global")
-                for flux, value in FLUXES.items():
-                    row |= spread(f"{flux}_", value * DEPTH[j])
-                estimates.append(row | spread("share_", 0.7))
-    write("sites", pd.concat(sites))
-    produced = {"id": list("abcdef"), "lat": 0.0, "lon": 0.0, "biome": [1, 1, 3, 3, 6, 6]}
-    measured = {"npp": [5.0, 7, 4, np.nan, 2, 3], "satellite_npp": [6.0, 6, 5, 4, 1, 2]}
-    write("npp_sites", pd.DataFrame(produced | measured))
-    compared = [("estimates", str(number)) for number in SITES] + [("layers", name) for name in LAYER_NAMES]
-    letters = [{"among": a, "name": n, "letters": "ab"} | spread("iloss_", 2.2) for a, n in compared]
-    write("iloss_letters", pd.DataFrame(letters))
-    above = {f"probability_above_{limit}": 0.5 for limit in (1, 2, 4)}
-    factors = [
-        {"group": g, "name": n} | spread("factor_", 4.2) | above for g, n in (("all", "global"), ("layer", "0-20"))
-    ]
-    write("turnover_factor", pd.DataFrame(factors))
-    write("iloss_estimates", pd.DataFrame(estimates))
-    write("root_shares", pd.DataFrame([
-        {"biome": b, "biome_name": name, "layer": layer} | spread("share_", share)
-        for b, name in BIOMES.items()
-        for layer, share in zip(LAYER_NAMES, SHARES, strict=True)
-    ]))  # fmt: skip
-    held = [
-        pd.DataFrame({"target": t, "split": s, "fold": 0, "row": range(40), "mean": x, "observed": x + 0.1, "sd": 0.3})
-        for t in ("iroot", "ibulk", "f_bnpp")
-        for s in ("site", "spatial")
-        for x in [rng.normal(0, 1, 40)]
-    ]
-    write("held_out", pd.concat(held))
-    scores = {"r2": 0.5, "rmse": 0.4, "bias": 0.0, "crps": 0.2, "coverage95": 0.95, "tau95": 2.0, "n": 40}
-    scores |= {"concordance": 0.7}
-    write("learners", pd.DataFrame([
-        {"target": t, "learner": learner, "split": s} | scores
-        for t in ("iroot", "ibulk", "f_bnpp")
-        for learner in (MAP_FOREST, *LEARNED)
-        for s in ("site", "spatial")
-    ]))  # fmt: skip
-    learned = [
-        part.assign(learner=learner, pit=rng.uniform(0, 1, len(part)), id="a", lat=1.0, lon=2.0)
-        for part in held
-        for learner in LEARNED
-    ]
-    write("learners_held_out", pd.concat(learned))
-    ratios = [{"target": t, "split": s, "fold": f, "feature": x} for t, s, f, x in product(
-        ("iroot", "ibulk", "f_bnpp"), ("site", "spatial"), (0, 1), ("soil_clay", "mat")
-    )]  # fmt: skip
-    write("learners_importance", pd.DataFrame(ratios).assign(rmse_ratio=1 + rng.uniform(0, 0.5, len(ratios))))
-    distances = {"distance_km": [10.0, 100, 1000], "semivariance": 0.3, "fitted": 0.28, "block_km": 300.0}
-    write("variograms", pd.concat([pd.DataFrame(distances | {"target": t}) for t in ("iroot", "ibulk", "f_bnpp")]))
-    write_summaries(write)
-    checks = [("read", "", 100), ("dropped", "no Δ14C", 60), ("remark", f"odd {HOSTILE}", 2), ("used", "", 40)]
-    write("checks", pd.DataFrame([
-        {"source": "radiocarbon", "file": "/somewhere/else/israd.csv", "what": what, "rule": rule, "rows": n}
-        for what, rule, n in checks
-    ]))  # fmt: skip
-
-
-def write_summaries(write) -> None:
-    of_mean = {"unit": "Mg C ha-1 yr-1", "n": 6, "interval": "95 % of the posterior of the mean"}
-    rows = [{"quantity": "age 0-30 cm", "where": "Δ14C profiles"} | of_mean | spread("", 900.0) | {"unit": "yr"}]
-    rows += [{"quantity": "ibulk", "where": "sites"} | of_mean | spread("", 0.8) | {"interval": "95 % of the sites"}]
-    biomes, totals, depths = [], [], []
-    for flux, value in FLUXES.items():
-        for where in ("NPP sites, observed", "mean of the six estimates", "map, per area", "map, total"):
-            rows.append({"quantity": flux, "where": where} | of_mean | spread("", value))
-        for b in (1, 3, 6):
-            for where in ("mean of 6 estimates", "map, per area"):
-                row = {"biome": b, "biome_name": BIOMES[b], "quantity": flux, "where": where}
-                biomes.append(row | of_mean | spread("", value))
-        depths.append({"layer": "0-20", "quantity": flux, "where": "map, per area"} | of_mean | spread("", value))
-    for where in ("mean of the six estimates", "map"):
-        rows.append({"quantity": "share", "where": where} | of_mean | spread("", 0.7) | {"unit": "1"})
-    totals.append({"biome": 0, "biome_name": "global", "layer": PROFILE_NAME} | spread("share_", 0.7))
-    write("summary_global", pd.DataFrame(rows))
-    write("summary_biome", pd.DataFrame(biomes))
-    write("summary_depth", pd.DataFrame(depths))
-    write("map_totals", pd.DataFrame(totals))
-    paper = {"paper": 0.779, "paper_low": 0.653, "paper_high": 0.909, "paper_interval": "range of the six estimates"}
-    ours = {"ours": 0.7, "ours_low": 0.6, "ours_high": 0.8, "ours_interval": "range of the six estimates", "note": "x"}
-    age = {"quantity": "carbon age, 30-100 cm", "unit": "yr", "paper": 3869, "ours": 3300, "note": ""}
-    write("paper_comparison", pd.DataFrame([{"quantity": "I_loss / I_root", "unit": "1"} | paper | ours, age]))
-    fit = {"fit": "root_depth", "r_hat_max": 1.001, "ess_bulk_min": 1200, "ess_tail_min": 1500, "divergences": 0}
-    write("diagnostics", pd.DataFrame([fit | {"e_bfmi_min": 0.9, "verdict": "good"}]))
-    write("stock_sources", pd.DataFrame([{"name": "gridded", "layers": 5, "compared": 9, "log_bias": 0, "log_sd": 1}]))
-    rows = {
-        "tau_profile": 0.8,
-        "profile_skew": -0.3,
-        "tau_layer": 0.4,
-        "model_sd": 20.0,
-        "nu": 3.0,
-        "coefficient[soil 1]": 0.2,
+    size, lat, lon = rng.lognormal(0, 0.4, (6, 9)), rng.uniform(-30, 60, 9), rng.uniform(-70, 30, 9)
+    scaled = {flux: lambda row, value=value: value * SHARES_BY_LAYER[row["layer"]] for flux, value in FLUXES.items()}
+    at_site = {
+        flux: lambda row, flux=flux: scaled[flux](row) * size[row["estimate"] - 1, row["site"]] for flux in FLUXES
     }
-    write("turnover_population", pd.DataFrame([
-        {"parameter": name, "meaning": "meaning", "unit": "1"} | spread("", value)
-        for name, value in rows.items()
-    ]))  # fmt: skip
-    scored = {"layers": 30, "profiles": 9, "coverage95": 0.95, "coverage95_se": 0.01, "coverage50": 0.5, "crps": 40.0}
-    classes = [("all", "all"), ("depth, cm", "0-10"), ("biome", BIOMES[3])]
-    for name in ("turnover_ppc", "turnover_cv"):
-        write(name, pd.DataFrame([{"group": g, "class": c} | scored for g, c in classes]))
-    write_regressions(write)
-    rng = np.random.default_rng(4)
-    write("turnover_sbc_ranks", pd.DataFrame({name: rng.uniform(0, 1, 30) for name in ("tau_profile", "nu")}))
-    both = ("steady", "intcal20"), ("0-30", "30-100"), ("carbon age", "I_bulk density")
-    write("turnover_prehistory", pd.DataFrame([
-        {"prehistory": h, "depth_cm": d, "quantity": q} | spread("", 900.0) for h, d, q in product(*both)
-    ]))  # fmt: skip
-    write("turnover_held_out", pd.DataFrame({"pit": np.linspace(0.01, 0.99, 30)}))
-    write("turnover_misfit", pd.DataFrame([{"structure": "all", "class": "all", "layers": 30, "misfit_median": 13.0}]))
-    write("ibulk_profiles", pd.DataFrame([{"profile": "a", "layer": LAYERS[0], "ibulk_median": 0.3}]))
-    write("turnover_ages", pd.DataFrame([
-        {"biome": b, "biome_name": name, "depth_cm": d} | spread("age_", 20.0 * d)
-        for b, name in BIOMES.items()
-        for d in (5, 50, 150)
-    ]))  # fmt: skip
-
-
-def write_regressions(write) -> None:
-    for name in ("drivers_iroot", "drivers_ibulk", "allocation"):
-        write(name, pd.DataFrame([
-            {"coefficient": c, "group": c.split()[0], "biome": b, "records": 9} | spread("", 0.3)
-            for c in ("intercept", "soil 1", "climate 1")
-            for b in ("all", *BIOMES.values())
-        ]))  # fmt: skip
-        write(f"{name}_summary", pd.DataFrame([{"quantity": R_SQUARED} | spread("", 0.5)]))
-    write("root_depth", pd.DataFrame([{"quantity": "D50", "where": BIOMES[1], "unit": "cm"} | spread("", 15.0)]))
-    write("allocation_biome", pd.DataFrame([{"biome": "all"} | spread("", 0.4)]))
+    site = {"site": range(9), "id": lambda row: f"{row['sites']}-{row['site']}", "lat": lambda row: lat[row["site"]]}
+    site |= {"lon": lambda row: lon[row["site"]], "biome": lambda row: (1, 3, 6)[row["site"] % 3]}
+    held = {"target": ("iroot", "ibulk", "f_bnpp"), "split": ("site", "spatial")}
+    predicted = {"mean": lambda _: rng.normal(), "observed": lambda row: row["mean"] + 0.1}
+    scores = {"r2": 0.5, "rmse": 0.4, "bias": 0.0, "crps": 0.2, "coverage95": 0.95, "n": 40, "concordance": 0.7}
+    classes = {"layers": 30, "coverage95": 0.95, "coverage95_se": 0.01, "crps": 40.0}
+    scored = [
+        {"group": g, "class": c} | classes for g, c in (("all", "all"), ("depth, cm", "0-10"), ("biome", BIOMES[3]))
+    ]
+    hyper = {"tau_profile": 0.8, "profile_skew": -0.3, "tau_layer": 0.4, "model_sd": 20.0, "nu": 3.0}
+    hyper["coefficient[soil 1]"] = 0.2
+    mean = {"unit": "Mg C ha-1 yr-1", "n": 6, "interval": "95 % of the posterior of the mean"}
+    of_flux = [mean | {"quantity": flux, "of": value} for flux, value in FLUXES.items()]
+    places = ("NPP sites, observed", "mean of the six estimates", "map, per area", "map, total")
+    used = {"source": "radiocarbon", "file": "/somewhere/else/israd.csv"}
+    among = "range of the six estimates"
+    paper = {"paper": 0.779, "paper_low": 0.653, "paper_high": 0.909, "paper_interval": among}
+    ours = {"ours": 0.7, "ours_low": 0.6, "ours_high": 0.8, "ours_interval": among, "note": "x"}
+    regressions = {
+        name: table
+        for fit in ("drivers_iroot", "drivers_ibulk", "allocation")
+        for name, table in {
+            fit: [{"coefficient": ("intercept", "soil 1", "climate 1"), "biome": ("all", *BIOMES.values()), "of": 0.3,
+                   "group": lambda row: row["coefficient"].split()[0]}],
+            f"{fit}_summary": [{"quantity": R_SQUARED, "of": 0.5}],
+        }.items()
+    }  # fmt: skip
+    return regressions | {
+        "layers": radiocarbon_layers().to_dict("records"),
+        "sites": [{"estimate": n, "sites": kind, "layer": LAYERS} | site | at_site for n, kind in SITES.items()],
+        "iloss_estimates": [
+            {"estimate": n, "sites": kind, "biome": (0, 1, 3, 6), "layer": LAYERS, "share": 0.7} | scaled
+            for n, kind in SITES.items()
+        ],
+        "npp_sites": [
+            {"biome": b, "npp": npp, "satellite_npp": seen}
+            for b, npp, seen in ((1, 5, 6), (1, 7, 6), (3, 4, 5), (3, np.nan, 4), (6, 2, 1), (6, 3, 2))
+        ],
+        "iloss_letters": [
+            {"among": "estimates", "name": list(map(str, SITES)), "iloss": 2.2, "letters": "ab"},
+            {"among": "layers", "name": LAYER_NAMES, "iloss": 2.2, "letters": "ab"},
+        ],
+        "turnover_factor": [
+            {"group": g, "name": n, "factor": 4.2} for g, n in (("all", "global"), ("layer", LAYER_NAMES[0]))
+        ],
+        "root_shares": [
+            {"biome": list(BIOMES), "layer": LAYER_NAMES, "share": lambda row: SHARES_BY_LAYER[row["layer"]]}
+        ],
+        "map_totals": [{"biome": 0, "layer": PROFILE_NAME, "share": 0.7}],
+        "held_out": [held | {"row": range(40)} | predicted],
+        "learners_held_out": [held | {"learner": LEARNED, "row": range(40), "pit": lambda _: rng.random()} | predicted],
+        "learners": [held | {"learner": (MAP_FOREST, *LEARNED)} | scores],
+        "learners_importance": [
+            held | {"fold": (0, 1), "feature": ("soil_clay", "mat"), "rmse_ratio": lambda _: 1 + rng.uniform(0, 0.5)}
+        ],
+        "variograms": [
+            {"target": held["target"], "distance_km": (10.0, 100.0, 1000.0), "semivariance": 0.3, "fitted": 0.28,
+             "block_km": 300.0}
+        ],
+        "checks": [
+            used | {"what": what, "rule": rule, "rows": rows}
+            for what, rule, rows in (
+                ("read", "", 100), ("dropped", "no Δ14C", 60), ("remark", f"odd {HOSTILE}", 2), ("used", "", 40)
+            )
+        ],
+        "diagnostics": [
+            {"fit": "root_depth", "r_hat_max": 1.001, "ess_bulk_min": 1200, "ess_tail_min": 1500, "divergences": 0,
+             "e_bfmi_min": 0.9, "verdict": "good"}
+        ],
+        "summary_global": [
+            mean | {"quantity": "age 0-30 cm", "where": "Δ14C profiles", "of": 900.0, "unit": "yr"},
+            mean | {"quantity": "ibulk", "where": "sites", "of": 0.8, "interval": "95 % of the sites"},
+            *(flux | {"where": places} for flux in of_flux),
+            mean | {"quantity": "share", "where": ("mean of the six estimates", "map"), "of": 0.7, "unit": "1"},
+        ],
+        "summary_biome": [
+            flux | {"biome": (1, 3, 6), "where": ("mean of 6 estimates", "map, per area")} for flux in of_flux
+        ],
+        "summary_depth": [flux | {"layer": "0-20", "where": "map, per area"} for flux in of_flux],
+        "paper_comparison": [
+            {"quantity": "I_loss / I_root", "unit": "1"} | paper | ours,
+            {"quantity": "carbon age, 30-100 cm", "unit": "yr", "paper": 3869, "ours": 3300, "note": ""}
+            | dict.fromkeys(("paper_low", "paper_high", "ours_low", "ours_high", "paper_interval", "ours_interval")),
+        ],
+        "turnover_population": [{"parameter": name, "unit": "1", "of": value} for name, value in hyper.items()],
+        "turnover_ppc": scored,
+        "turnover_cv": scored,
+        "turnover_sbc_ranks": [{"tau_profile": a, "nu": b} for a, b in rng.uniform(0, 1, (30, 2))],
+        "turnover_prehistory": [
+            {"prehistory": ("steady", "intcal20"), "depth_cm": ("0-30", "30-100"), "of": 900.0,
+             "quantity": ("carbon age", "I_bulk density")}
+        ],
+        "turnover_held_out": [{"pit": value} for value in np.linspace(0.01, 0.99, 30)],
+        "turnover_ages": [{"biome": list(BIOMES), "depth_cm": (5, 50, 150), "age": lambda row: 20.0 * row["depth_cm"]}],
+        "root_depth": [{"quantity": "D50", "where": BIOMES[1], "unit": "cm", "of": 15.0}],
+        "allocation_biome": [{"biome": "all", "of": 0.4}],
+    }  # fmt: skip
 
 
 def radiocarbon_layers() -> pd.DataFrame:
@@ -276,16 +289,13 @@ def radiocarbon_layers() -> pd.DataFrame:
         "year": rng.uniform(1990, 2015, n),
         "zone": "NHZone2",
         "delta14c": 100.0 - 3.0 * top,
-        "sigma": 5.0,
         "age_median": age,
-        "stock_source": "measured",
         "n_modes": np.r_[2, 2, np.ones(n - 2, int)],
         "mode1_age": age,
         "mode1_probability": np.r_[0.7, 0.9, np.ones(n - 2)],
         "mode2_age": np.r_[8.0, 9.0, np.full(n - 2, np.nan)],
         "mode2_probability": np.r_[0.3, 0.1, np.zeros(n - 2)],
         "model_sd": 20.0,
-        "unexplained": False,
     })  # fmt: skip
     return table
 

@@ -26,7 +26,7 @@ from bayes_rootc.report.figures_learners import (
 )
 from bayes_rootc.report.results import Results
 from tests.drawn import curves, dots, legend_names, legible, row_names, texts, title, varied_results
-from tests.report.conftest import LEARNED
+from tests.report.conftest import LEARNED, made_up
 
 ROWS = 40
 FEATURES = ["mat", "soil_clay", "biome_1", "elevation"]
@@ -50,8 +50,9 @@ def results(land, tmp_path_factory) -> Results:
         known = {"distance_km": [30.0, 300, 900], "semivariance": rng.uniform(0.1, 0.5, 3), "fitted": [0.1, 0.2, 0.3]}
         variograms.append(pd.DataFrame(known).assign(target=target, block_km=100.0 * (i + 1)))
     for name, tables in (("learners_held_out", parts), ("variograms", variograms)):
-        pd.concat(tables).to_csv(found.out / "tables" / f"{name}.csv", index=False)
-    pd.DataFrame(importance).to_csv(found.out / "tables" / "learners_importance.csv", index=False)
+        made_up(name, *pd.concat(tables).to_dict("records")).to_csv(found.out / "tables" / f"{name}.csv", index=False)
+    table = made_up("learners_importance", *importance)
+    table.to_csv(found.out / "tables" / "learners_importance.csv", index=False)
     return found
 
 

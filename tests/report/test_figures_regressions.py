@@ -21,6 +21,7 @@ from bayes_rootc.report.figures_regressions import (
 from bayes_rootc.report.results import Results
 from bayes_rootc.report.style import BIOME_LABELS
 from tests.drawn import legible, row_names, texts, title, varied_results
+from tests.report.conftest import made_up
 
 COEFFICIENTS = {"intercept": "intercept", "soil 1": "soil", "climate 1": "climate", "layer bottom": "depth"}
 ROWS = ["all", *BIOMES.values()]
@@ -44,7 +45,8 @@ def coefficients() -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def results(land, tmp_path_factory) -> Results:
     found = varied_results(tmp_path_factory.mktemp("regressions"), land.folder.parent)
-    coefficients().to_csv(found.out / "tables" / "drivers_ibulk.csv", index=False)
+    table = made_up("drivers_ibulk", *coefficients().to_dict("records"))
+    table.to_csv(found.out / "tables" / "drivers_ibulk.csv", index=False)
     return found
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 import pytest
 from matplotlib.colors import to_rgba
 from matplotlib.patches import PathPatch, Rectangle
@@ -14,7 +13,7 @@ from bayes_rootc.report.figures_schematic import RIVER, figure_5
 from bayes_rootc.report.results import Results
 from bayes_rootc.report.style import FLUX_COLOURS, FLUX_LABELS, FLUX_UNIT
 from tests.drawn import legible, texts, title, varied_results
-from tests.report.conftest import spread
+from tests.report.conftest import made_up
 
 WHERE = "mean of 6 estimates"
 
@@ -26,8 +25,8 @@ def results(land, tmp_path_factory) -> Results:
     rows = []
     for i, layer in enumerate(LAYER_NAMES):
         fluxes = {"ibulk": 0.4 / 2**i, "iloss": (1.2 if i < 6 else -0.1) / 2**i, "share": 0.75 - 0.1 * i}
-        rows += [{"layer": layer, "quantity": q, "where": WHERE} | spread("", v) for q, v in fluxes.items()]
-    pd.DataFrame(rows).to_csv(found.out / "tables" / "summary_depth.csv", index=False)
+        rows += [{"layer": layer, "quantity": q, "where": WHERE, "of": v} for q, v in fluxes.items()]
+    made_up("summary_depth", *rows).to_csv(found.out / "tables" / "summary_depth.csv", index=False)
     return found
 
 

@@ -11,20 +11,21 @@ import xarray as xr
 
 from bayes_rootc.errors import InputError
 from bayes_rootc.report.captions import caption
-from bayes_rootc.report.contents import MAP_VARIABLES, SETTINGS, TABLE_COLUMNS, TURNOVER_VARIABLES
+from bayes_rootc.report.contents import MAP_VARIABLES, SETTINGS, TURNOVER_VARIABLES
 from bayes_rootc.report.figures import FIGURES, catalogue
 from bayes_rootc.report.figures_learners import figure_blocks, figure_importance
 from bayes_rootc.report.figures_turnover import figure_turnover
 from bayes_rootc.report.html import render
 from bayes_rootc.report.results import TURNOVER, Results
+from bayes_rootc.schemas import TABLES, needed_columns
 
 pytestmark = pytest.mark.thorough
 
 
 def test_every_table_of_the_folder_is_read(finished):
-    (finished / "tables" / "drivers_ibulk_loadings.csv").write_text("component,clay\nsoil 1,0.7\n")
+    (finished / "tables" / "of_ones_own.csv").write_text("component,clay\nsoil 1,0.7\n")
     results, tables = Results.read(finished), sorted((finished / "tables").glob("*.csv"))
-    assert len(tables) > 30
+    assert len(tables) == len(TABLES) + 1
     for path in tables:
         pd.testing.assert_frame_equal(results.table(path.stem), pd.read_csv(path))
     assert results.maps.sizes["layer"] == 8
@@ -83,11 +84,11 @@ def test_an_unknown_table_lists_those_that_are_there_nearest_first(finished):
             Results.read(finished).table(name)
 
 
-@pytest.mark.parametrize("table", TABLE_COLUMNS)
+@pytest.mark.parametrize("table", [name for name in TABLES if needed_columns(name)])
 def test_a_lacking_column_is_named_with_its_file(finished_once, tmp_path, table):
     known = pd.read_csv(finished_once / "tables" / f"{table}.csv").assign(another=1)
     (tmp_path / "tables").mkdir()
-    for column in TABLE_COLUMNS[table]:
+    for column in needed_columns(table):
         known.drop(columns=column).to_csv(tmp_path / "tables" / f"{table}.csv", index=False)
         with pytest.raises(InputError, match=rf"{table}\.csv: lacks the column {column}: not as `bayes-rootc run`"):
             Results(tmp_path).table(table)
@@ -149,12 +150,9 @@ def test_a_lacking_setting_is_named(finished_once, tmp_path):
 def test_nothing_else_is_read_for_the_report(finished, land):
     """Every figure, caption and table of the report, from a folder that has nothing but what is said to be read."""
     for path in (finished / "tables").glob("*.csv"):
-        table = pd.read_csv(path)
-        if path.stem in TABLE_COLUMNS:
-            table = table[TABLE_COLUMNS[path.stem] + ["concordance"] * (path.stem == "learners")]
-            table.to_csv(path, index=False)
-        elif path.stem != "turnover_sbc_ranks":  # whose columns are those of the model
-            path.unlink()
+        table, optional = pd.read_csv(path), ["concordance"] * (path.stem == "learners")
+        if path.stem != "turnover_sbc_ranks":  # whose columns are those of the model
+            table[needed_columns(path.stem) + optional].to_csv(path, index=False)
     maps = xr.load_dataset(finished / "maps" / "maps.nc", engine="h5netcdf")
     maps[list(MAP_VARIABLES)].to_netcdf(finished / "maps" / "maps.nc", engine="h5netcdf")
     tree = xr.load_datatree(finished / TURNOVER, engine="h5netcdf")
