@@ -159,10 +159,10 @@ def filled(column: str, schema: Any, row: dict[str, Any]) -> Any:
 
 
 def write_tables(folder: Path) -> None:
-    """Every table that has a schema."""
+    """Every table that a run writes, and those of other commands that figures are drawn of."""
     folder.mkdir(parents=True)
     wanted = contents()
-    for name in TABLES:
+    for name in (name for name, schema in TABLES.items() if name in wanted or "run" in schema.metadata["by"]):
         made_up(name, *wanted.get(name, ())).to_csv(folder / f"{name}.csv", index=False)
 
 
