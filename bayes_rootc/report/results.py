@@ -24,6 +24,8 @@ from ..schemas import needed_columns
 from .contents import MAP_VARIABLES, SETTINGS, TURNOVER_VARIABLES
 
 TURNOVER = "posterior/turnover.nc"
+LISTED = 12
+"""Tables that are named, at most, where there is none of a name."""
 
 
 @dataclass(frozen=True)
@@ -92,9 +94,8 @@ class Results:
         if name not in self._tables:
             there = sorted(table.stem for table in (self.out / "tables").glob("*.csv"))
             if name not in there:
-                close = get_close_matches(name, there, n=5, cutoff=0.5)
-                listed = ", ".join([*close, *(other for other in there if other not in close)])
-                choose = f" choose one of {listed}, or" if listed else ""
+                listed = ", ".join(get_close_matches(name, there, n=LISTED, cutoff=0))
+                choose = f" choose one of {listed} ({len(there)} in all), or" if listed else ""
                 text = f"not found in the output folder;{choose} let `bayes-rootc run` finish first"
                 raise InputError(text, file=path)
             try:

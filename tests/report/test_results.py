@@ -16,7 +16,7 @@ from bayes_rootc.report.figures import FIGURES, catalogue
 from bayes_rootc.report.figures_learners import figure_blocks, figure_importance
 from bayes_rootc.report.figures_turnover import figure_turnover
 from bayes_rootc.report.html import render
-from bayes_rootc.report.results import TURNOVER, Results
+from bayes_rootc.report.results import LISTED, TURNOVER, Results
 from bayes_rootc.schemas import TABLES, needed_columns
 
 from .conftest import made_up
@@ -75,12 +75,13 @@ def test_a_folder_without_a_finished_run_is_refused(finished):
         Results.read(finished)
 
 
-def test_an_unknown_table_lists_those_that_are_there_nearest_first(finished):
+def test_an_unknown_table_lists_the_nearest_of_those_that_are_there(finished):
     says = r"tables/site\.csv: not found in the output folder; choose one of sites, "
     with pytest.raises(InputError, match=says) as error:
         Results.read(finished).table("site")
     there = {path.stem for path in (finished / "tables").glob("*.csv")}
-    assert there == set(re.search("choose one of (.*), or let", error.value.message)[1].split(", "))
+    names, count = re.search(r"choose one of (.*) \((\d+) in all\), or let", error.value.message).groups()
+    assert len(set(names.split(", ")) & there) == LISTED and int(count) == len(there)
     for name in ("../run", "../tables/sites", "", "sites.csv"):
         with pytest.raises(InputError, match="not found in the output folder"):
             Results.read(finished).table(name)
