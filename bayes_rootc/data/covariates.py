@@ -1,8 +1,8 @@
 """Gridded covariates: each raster on its own grid, described by `manifest.toml` (`manifest`); sampled at sites, or
 brought onto one map grid.
 
-Rasters of mapping units give a covariate for each attribute that is asked of their table (`mapping_units`). A covariate
-of classes gives a dummy variable for each class.
+Rasters of mapping units give a covariate for each attribute that is asked of their table (`mapping_units`), and one of
+elevation for each attribute of the `terrain`. A covariate of classes gives a dummy variable for each class.
 
 Missing cells. Grids disagree on coastlines, and soil maps have holes where the dominant unit is rock, city, ice or
 sand. A site or cell without a value takes that of the nearest
@@ -33,12 +33,16 @@ from ..constants import EARTH_RADIUS_KM
 from ..errors import InputError
 from .biomes import with_croplands, wwf_lookup
 from .grid import MIN_CELL, MapGrid, open_raster
-from .manifest import MANIFEST_FORM, Attribute, Entry, Indicator, Raster, Units, read_manifest
+from .manifest import MANIFEST_FORM, Attribute, Entry, Indicator, Raster, Terrain, Units, read_manifest
 from .mapping_units import UnitTable
 from .tables import SourceCheck
+from .terrain import terrain
 
 PART = 1024
 """Side of the parts in which a raster is read for points, in cells."""
+
+PAPER_COVARIATES = Path(__file__).with_name("paper_covariates.toml")
+"""Manifest of the paper's 54 covariates, made from the files of the public data folder."""
 
 NEAREST_KM = 100.0
 NEVER_ZERO = ("clay", "sand", "silt", "organic_carbon", "ph_h2o", "bulk_density", "carbon_nitrogen_ratio")
@@ -67,6 +71,7 @@ class CovariateStack:
     Parameters
     ----------
     folder : holds `manifest.toml` and the files it names (rasters in EPSG:4326, one band, north up).
+    manifest : another manifest of the folder's files, such as `PAPER_COVARIATES`.
 
     Raises
     ------
@@ -74,30 +79,30 @@ class CovariateStack:
         readable, or in another form.
     """
 
-    def __init__(self, folder: str | Path):
+    def __init__(self, folder: str | Path, manifest: str | Path | None = None):
         self.folder = Path(folder)
-        self.manifest = self.folder / "manifest.toml"
+        self.manifest = self.folder / "manifest.toml" if manifest is None else Path(manifest)
         if not self.manifest.exists():
             raise InputError(f"not found; expected {MANIFEST_FORM}", file=self.manifest)
-        manifest = read_manifest(self.manifest)
+        entries = read_manifest(self.manifest)
         self.rasters: dict[str, Entry | Indicator] = {}
         """By name, in the manifest's order: its covariates, and after one of classes their dummy variables."""
-        for entry in manifest.covariates:
+        for entry in entries.covariates:
             self.rasters |= {entry.name: entry} | {one.name: one for one in indicators(entry)}
         if BIOME_RASTER not in self.rasters:
             raise InputError(f"no entry named {BIOME_RASTER}, from which the biomes are derived", file=self.manifest)
-        self.files = [self.folder / path for path in manifest.files]
+        self.files = [self.folder / path for path in entries.files]
         """Every file that the manifest names."""
         self._without_nodata: set[str] = set()
-        self._units = manifest.units
+        self._units = entries.units
         self._tables: dict[str, UnitTable] = {}
-        for entry in manifest.covariates:
+        for entry in entries.covariates:
             if isinstance(entry, Raster):
                 self._check(self.folder / entry.path, entry)
-        for units in manifest.units.values():
+        for units in entries.units.values():
             self._check(self.folder / units.path, units)
             self._tables[units.name] = UnitTable(units, self.folder)
-        for entry in manifest.covariates:
+        for entry in entries.covariates:
             if isinstance(entry, Attribute):
                 self._tables[entry.units].check(entry)
 
@@ -236,6 +241,12 @@ class CovariateStack:
 
         cells : mapping units of the windows that were read before, which all attributes of them share.
         """
+        if isinstance(entry, Terrain):
+            elevation = _with_margin(
+                source, window, lambda wider: self._read(self._elevation(entry), source, wider, {})
+            )
+            rows = window.row_off + np.arange(window.height) + 0.5
+            return terrain(entry.attribute, elevation, source.transform.f + source.transform.e * rows, source.res)
         if not isinstance(entry, Attribute):
             return self._clean(entry, source.read(1, window=window, masked=True))
         table, key = self._tables[entry.units], (entry.units, tuple(map(int, window.flatten())))
@@ -383,9 +394,16 @@ class CovariateStack:
 
     def _path(self, entry: Entry) -> Path:
         """The raster that a covariate is read from."""
-        of = self._units[entry.units] if isinstance(entry, Attribute) else entry
+        of: Entry | Units = entry
+        if isinstance(entry, Attribute):
+            of = self._units[entry.units]
+        elif isinstance(entry, Terrain):
+            of = self._elevation(entry)
         assert isinstance(of, Raster | Units)
         return self.folder / of.path
+
+    def _elevation(self, entry: Terrain) -> Entry:
+        return self._entry(entry.elevation)
 
     def _opened(self, entry: Entry) -> AbstractContextManager[rasterio.DatasetReader]:
         return open_raster(self._path(entry))
@@ -458,6 +476,24 @@ def _at_points(
         window = Window(left, top, col[here].max() - left + 1, row[here].max() - top + 1)
         read[here] = values(window)[row[here] - top, col[here] - left]
     return read
+
+
+def _with_margin(
+    source: rasterio.DatasetReader, window: Window, read: Callable[[Window], NDArray[np.floating]]
+) -> NDArray[np.floating]:
+    """Values of a window and of the cells around it; NaN off the raster, but one that goes round the globe closes."""
+    top, left, height, width = (int(v) for v in (window.row_off, window.col_off, window.height, window.width))
+    rows = max(top - 1, 0), min(top + height + 1, source.height)
+    columns = max(left - 1, 0), min(left + width + 1, source.width)
+    out = np.full((height + 2, width + 2), np.nan)
+    place = slice(rows[0] - top + 1, rows[1] - top + 1)
+    out[place, columns[0] - left + 1 : columns[1] - left + 1] = read(Window.from_slices(rows, columns))
+    if abs(source.width * source.res[0] - 360) < source.res[0] / 2:
+        if left == 0:
+            out[place, :1] = read(Window.from_slices(rows, (source.width - 1, source.width)))
+        if left + width == source.width:
+            out[place, -1:] = read(Window.from_slices(rows, (0, 1)))
+    return out
 
 
 def _window(source: rasterio.DatasetReader, box: tuple[float, float, float, float]) -> Window | None:

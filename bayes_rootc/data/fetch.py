@@ -23,7 +23,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 from ..errors import InputError
 from ..files import sha256, write_json, write_text
 from .download import Report, retrieve, silent
-from .manifest import Attribute, Manifest, Raster, Units, read_manifest
+from .manifest import Attribute, Manifest, Raster, Terrain, Units, read_manifest
 from .sources import SOURCES, Source
 from .tables import reason_of
 
@@ -168,7 +168,7 @@ class _Copy:
             r for r in manifest.covariates if isinstance(r, Raster) and (whole or f"covariates/{r.path}" in own)
         ]
         self.units = list(manifest.units.values()) if whole else []
-        self.attributes = [r for r in manifest.covariates if isinstance(r, Attribute) and whole]
+        self.derived = [r for r in manifest.covariates if isinstance(r, Attribute | Terrain) and whole]
 
     def bring(self, source: Source, to: Path, record: _Record, report: Report) -> Fetched:
         """A source's tables; its rasters come with `bring_rasters`."""
@@ -183,8 +183,10 @@ class _Copy:
         results = {path: self._bring(f"covariates/{path}", to, record, report) for path in dict.fromkeys(paths)}
         there = [path for path, result in results.items() if result != "absent"]
         units = [u for u in self.units if u.path in there and u.table in there]
-        joined = [a for a in self.attributes if a.units in {u.name for u in units}]
-        add_to_manifest(to / MANIFEST, [*(r for r in self.rasters if r.path in there), *units, *joined])
+        rasters = [r for r in self.rasters if r.path in there]
+        made_from = {raster.name for raster in rasters} | {of.name for of in units}
+        derived = [d for d in self.derived if (d.units if isinstance(d, Attribute) else d.elevation) in made_from]
+        add_to_manifest(to / MANIFEST, [*rasters, *units, *derived])
         status: Any = "absent" if not there else "fetched" if "fetched" in results.values() else "present"
         return Fetched("covariates", status, tuple(to / "covariates" / path for path in there))
 
@@ -296,7 +298,7 @@ def _identity(path: Path) -> dict[str, Any]:
     return {"sha256": sha256(path), "bytes": path.stat().st_size, "date": datetime.date.today().isoformat()}
 
 
-def add_to_manifest(path: Path, entries: Iterable[Raster | Attribute | Units]) -> None:
+def add_to_manifest(path: Path, entries: Iterable[Raster | Attribute | Terrain | Units]) -> None:
     """Appends entries to a covariate manifest; a name that it has already stays as its owner wrote it."""
     text = path.read_text(encoding="utf-8") if path.exists() else ""
     manifest = read_manifest(path) if text else Manifest(covariates=(), units={})

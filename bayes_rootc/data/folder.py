@@ -62,8 +62,10 @@ class Inputs:
         return self.covariates.groups
 
 
-def read_inputs(folder: str | Path, *, nearest_km: float = 100.0) -> Inputs:
+def read_inputs(folder: str | Path, *, nearest_km: float = 100.0, manifest: Path | None = None) -> Inputs:
     """Reads and checks a data folder.
+
+    manifest : of its covariates, if not the folder's own.
 
     Raises
     ------
@@ -72,7 +74,7 @@ def read_inputs(folder: str | Path, *, nearest_km: float = 100.0) -> Inputs:
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError("no such data folder", file=folder)
-    covariates = CovariateStack(folder / "covariates")
+    covariates = CovariateStack(folder / "covariates", manifest)
     if not covariates.features:
         raise InputError("no entry is a numeric covariate (role covariate, no categories)", file=covariates.manifest)
     atmosphere = Atmosphere.read(folder / "atmosphere")
@@ -121,7 +123,7 @@ def read_inputs(folder: str | Path, *, nearest_km: float = 100.0) -> Inputs:
         npp_records[npp_records["id"].isin(npp["id"])].reset_index(drop=True),
         roots,
         [layer_check, *npp_checks, roots_check, *covariates.checks(), layers_at, npp_at, roots_at],
-        {str(f.relative_to(folder)): sha256(f) for f in used},
+        {str(f.relative_to(folder)) if f.is_relative_to(folder) else f.name: sha256(f) for f in used},
     )
 
 

@@ -2,6 +2,7 @@
 
 `[[raster]]` is a raster of values or classes. `[[units]]` is a raster of mapping units with a table of their
 attributes, as HWSD, WISE30sec and STATSGO are published, and `[[attribute]]` is a covariate that is made from it.
+`[[terrain]]` is one that is derived from a raster of elevation.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from ..constants import PROFILE_DEPTH_CM
 from ..errors import InputError
 from .tables import shown
+from .terrain import TerrainAttribute
 from .toml import first_error, read_toml
 
 MANIFEST_FORM = "a list of [[raster]] entries (name, path, role, group, unit)"
@@ -73,6 +75,8 @@ class Attribute(Entry):
     """Column of its table."""
     depth: tuple[float, float] | None = None
     """Interval (cm), for tables of layers."""
+    missing: tuple[float, ...] = ()
+    """Codes for a missing value, besides those of the `[[units]]` entry."""
 
     @pydantic.field_validator("depth")
     @classmethod
@@ -82,6 +86,14 @@ class Attribute(Entry):
                 f"expected [top, bottom] in cm, 0 ≤ top < bottom ≤ {PROFILE_DEPTH_CM}, found {list(depth)}"
             )
         return depth
+
+
+class Terrain(Entry):
+    """`[[terrain]]`: an attribute of the terrain (`terrain`), from the elevation in and around each cell."""
+
+    elevation: str
+    """Name of the `[[raster]]` entry with the elevation, m."""
+    attribute: TerrainAttribute
 
 
 class Units(pydantic.BaseModel):
@@ -156,7 +168,7 @@ class Indicator(pydantic.BaseModel):
 class Manifest(pydantic.BaseModel):
     """The entries of a manifest, in its order."""
 
-    covariates: tuple[Raster | Attribute, ...]
+    covariates: tuple[Raster | Attribute | Terrain, ...]
     units: dict[str, Units]
 
     @property
@@ -167,8 +179,9 @@ class Manifest(pydantic.BaseModel):
         return list(dict.fromkeys(found))
 
 
-KINDS: Mapping[str, type[Raster] | type[Attribute] | type[Units]] = {
+KINDS: Mapping[str, type[Raster] | type[Terrain] | type[Attribute] | type[Units]] = {
     "raster": Raster,
+    "terrain": Terrain,
     "units": Units,
     "attribute": Attribute,
 }
@@ -182,7 +195,7 @@ def read_manifest(path: Path) -> Manifest:
     InputError : not TOML, or an entry with an unknown, missing or wrong key, or with the name of another.
     """
     tables = read_toml(path)
-    covariates: list[Raster | Attribute] = []
+    covariates: list[Raster | Attribute | Terrain] = []
     units: dict[str, Units] = {}
     for kind in KINDS:
         for entry in _entries(tables.get(kind, []), kind, path):
@@ -196,10 +209,12 @@ def read_manifest(path: Path) -> Manifest:
     for covariate in covariates:
         if isinstance(covariate, Attribute):
             _check_attribute(covariate, units, path)
+        elif isinstance(covariate, Terrain):
+            _check_terrain(covariate, covariates, path)
     return Manifest(covariates=tuple(covariates), units=units)
 
 
-def _entries(entries: Any, kind: str, path: Path) -> Sequence[Raster | Attribute | Units]:
+def _entries(entries: Any, kind: str, path: Path) -> Sequence[Raster | Attribute | Terrain | Units]:
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         form = MANIFEST_FORM if kind == "raster" else f"a list of [[{kind}]] entries"
         raise InputError(f"expected {form}", file=path)
@@ -225,3 +240,13 @@ def _check_attribute(entry: Attribute, units: dict[str, Units], path: Path) -> N
     if layered != (entry.depth is not None):
         problem = "expected a depth, [top, bottom] in cm" if layered else "expected none: its table has no depths"
         raise InputError(f"{place}: {problem}", file=path, column="depth")
+
+
+def _check_terrain(entry: Terrain, covariates: Sequence[Entry], path: Path) -> None:
+    rasters = [one.name for one in covariates if isinstance(one, Raster) and one.categories is None]
+    if entry.elevation not in rasters:
+        raise InputError(
+            f"entry {shown(entry.name)}: no [[raster]] entry of numbers is named {shown(entry.elevation)}",
+            file=path,
+            column="elevation",
+        )

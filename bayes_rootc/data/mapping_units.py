@@ -108,7 +108,7 @@ class UnitTable:
             check.dropped[f"no soil ({', '.join(entry.no_soil)})"] = none
             check.used -= none
         remarks = {
-            f"a code for a missing value ({', '.join(f'{code:g}' for code in entry.missing)})": len(self._coded),
+            f"a code for a missing value ({', '.join(f'{code:g}' for code in entry.missing)}, …)": len(self._coded),
             f"another spelling of a class ({', '.join(f'{a} = {b}' for a, b in entry.same.items())})": self._rows.loc[
                 joined, "unit"
             ].nunique(),
@@ -181,7 +181,7 @@ class UnitTable:
     def _mean(self, attribute: Attribute) -> NDArray[np.float64]:
         rows = self._rows
         values = numbers(self._text[attribute.column], self.path, attribute.column)
-        coded = values.isin(self.entry.missing)
+        coded = values.isin([*self.entry.missing, *attribute.missing])
         self._coded.update(rows.loc[coded & rows["soil"], "unit"].astype(int))
         known = (np.isfinite(values) & ~coded & rows["soil"]).to_numpy()
         unit = np.searchsorted(self.numbers, rows["unit"].to_numpy(np.int64))[known]

@@ -1,0 +1,34 @@
+"""The manifest of the paper's 54 covariates."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from bayes_rootc.data.covariates import PAPER_COVARIATES, CovariateStack
+from bayes_rootc.data.manifest import read_manifest
+
+FIFTY_FOUR = {"soil": 20, "climate": 19, "topography": 13, "biome": 1, "soil order": 1}
+
+
+def test_they_are_54_in_the_paper_s_groups():
+    covariates = [c for c in read_manifest(PAPER_COVARIATES).covariates if c.role == "covariate"]
+    counted = Counter(c.group for c in covariates if c.name != "cropland_fraction")  # it makes the biome croplands
+    assert counted == FIFTY_FOUR and counted.total() == 54
+
+
+@pytest.mark.real_data
+def test_they_are_made_from_the_public_files(real_data):
+    stack = CovariateStack(real_data / "covariates", PAPER_COVARIATES)
+    assert {group: len(names) for group, names in stack.groups.items()} == {
+        group: FIFTY_FOUR[group] for group in ("climate", "topography", "soil")
+    }
+    assert len(stack.features) == 52 + 31
+    table, report = stack.sample([51.3, -2.9, 44.5, 68.6], [10.4, -60.0, -123.6, -149.6])
+    assert table[stack.features].notna().all(axis=None) and report.missing["sand"] == 0
+    orders = table[[name for name in stack.features if name.startswith("soil_order_")]].to_numpy()
+    np.testing.assert_array_equal(orders.sum(axis=1), 1)
+    parts = table[["sand", "silt", "clay"]].sum(axis=1)
+    np.testing.assert_allclose(parts, 100, atol=2)  # whole numbers in the table
