@@ -265,13 +265,13 @@ def fit_all(
     others: dict[str, Predictor] = {
         QUANTILE_FOREST: timed(QUANTILE_FOREST, lambda: QuantileForest.fit(X, y, **like)),
         POSTERIOR_FOREST: timed(POSTERIOR_FOREST, lambda: ScaledForest.fit(X, draws, groups, **like)),
-        ENSEMBLE: timed(ENSEMBLE, lambda: Ensemble(best, _combine(best, y, groups, seed=seed))),
+        ENSEMBLE: timed(ENSEMBLE, lambda: Ensemble(best, combine(best, y, groups, seed=seed))),
         STACK: timed(STACK, lambda: Stack(every, stacking_weights(y, every))),
     }
     return {**learners, **others}, seconds
 
 
-def _combine(best: tuple[Fitted, ...], y: NDArray, groups: NDArray, *, seed: int) -> Fitted:
+def combine(best: tuple[Fitted, ...], y: NDArray, groups: NDArray, *, seed: int) -> Fitted:
     """Principal-component regression on what the best learners predicted for left-out groups; these also decide how
     many components.
     """
