@@ -344,6 +344,7 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         "--quick", action="store_true", default=None, help="small and coarse: for trying out, not for results"
     )
     parser.add_argument("--seed", type=int, metavar="N", help="all randomness flows from it (default: 20)")
+    parser.add_argument("--preset", choices=("paper",), help="paper: each step as the paper's Methods have it; slow")
 
 
 def _add_finished(parser: argparse.ArgumentParser) -> None:

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from .settings import RunSettings
 
 OPTIONS = tuple(
-    "data out quick seed sampler folds simulations both_histories learner_folds resolution bbox map_like map_mode "
-    "zones zone_field map_formats tile workers dask resume".split()
+    "data out quick seed preset sampler folds simulations both_histories learner_folds resolution bbox map_like "
+    "map_mode zones zone_field map_formats tile workers dask resume".split()
 )
 """Settings that a command may have as options."""
 
@@ -60,8 +60,10 @@ def fit(arguments: argparse.Namespace) -> None:
     option = f"--{asked[0].replace('_', '-')}" if asked else ""
     if settings.both_histories and arguments.name != "turnover":
         raise InputError(f"--both-histories: not a check of {arguments.name}")
-    if asked and arguments.name == "turnover" and settings.turnover_prior == "weak":
-        raise InputError(f'{option}: a check of the hierarchical fit, which turnover_prior = "weak" leaves out')
+    if asked and arguments.name == "turnover" and settings.turnover_prior != "hierarchical":
+        raise InputError(
+            f'{option}: a check of the hierarchical fit, which turnover_prior = "{settings.turnover_prior}" leaves out'
+        )
     from .pipeline import fit
 
     with _owned(settings.out):

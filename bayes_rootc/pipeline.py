@@ -23,6 +23,7 @@ from .steps.learners import COMPARISON, LEARNERS
 from .steps.maps import MAPS
 from .steps.record import record_run
 from .steps.regressions import DRIVER_FITS, DRIVER_STEPS, REGRESSIONS, ROOT_DEPTH, regression_records
+from .steps.site_ensemble import SITE_ENSEMBLE
 from .steps.summary import SUMMARY
 from .steps.turnover import TURNOVER
 
@@ -33,6 +34,7 @@ STEPS = (
     *DRIVER_STEPS,  # what drives I_root, I_bulk and allocation
     ROOT_DEPTH,  # where roots are
     LEARNERS,  # draws at sites → forests
+    SITE_ENSEMBLE,  # the paper's ensemble at sites, where it is asked for
     ESTIMATES,  # the six estimates of I_loss
     MAPS,  # forests and rasters → maps and totals
     SUMMARY,  # tables of all of it, next to the paper's

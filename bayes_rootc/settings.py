@@ -31,8 +31,29 @@ def _possible(path: Path) -> Path:
 Place = Annotated[Path, pydantic.AfterValidator(_possible)]
 
 
+PRESETS: dict[str, dict[str, Any]] = {
+    "paper": {
+        "covariates": "paper",
+        "atmosphere": "hemispheres",
+        "prehistory": "steady",
+        "turnover_prior": "point",
+        "prior_median_age": 400.0,
+        "prior_log_sd": 2.0,
+        "model_sd": 20.0,
+        "site_predictions": "ensemble",
+        "members": 500,
+        "validation_splits": 10,
+        "tau_bootstraps": 500,
+        "map_mode": "independent",
+        "nearest_km": 100.0,
+        "learner_folds": 5,
+    },
+}
+"""Settings by which a published method is repeated: all that it depends on, so that no later default changes it."""
+
 QUICK_AT_MOST = {
     "members": 60,
+    "tau_bootstraps": 3,
     "validation_splits": 3,
     "tune": 200,
     "sampler_draws": 200,
@@ -63,11 +84,20 @@ class RunSettings(pydantic.BaseModel):
     """Small and coarse: for trying out, not for results. Caps the number of members, draws and hold-out splits, and the
     resolution, whatever else is asked."""
 
+    preset: Literal["paper"] | None = None
+    """`paper`: each step as the Methods of Wang, Xiao et al. have it, on the data at hand. It gives values to other
+    settings; what is given besides goes before it."""
+
+    covariates: Literal["folder", "paper"] = "folder"
+    """Those of the folder's manifest, or the paper's 54, made from the public files; where these are not in the folder,
+    its own."""
+    atmosphere: Literal["zones", "hemispheres"] = "zones"
+    """Curves of five zones, or the mean of those of each hemisphere."""
     prehistory: Prehistory = "steady"
     """State of the radiocarbon pool in 1950."""
-    turnover_prior: Literal["hierarchical", "weak"] = "hierarchical"
-    """Where each layer's k is judged from: all layers together (depth, biome, place, profile), or alone under the weak
-    prior below."""
+    turnover_prior: Literal["hierarchical", "weak", "point"] = "hierarchical"
+    """Where each layer's k is judged from: all layers together (depth, biome, place, profile); alone under the weak
+    prior below; or the slowest k that gives the measured value, without an error, as the paper."""
     turnover_error: Literal["student", "normal"] = "student"
     """Hierarchical: errors of Δ14C about the model, robust against outliers or not."""
     pool_spread: float = pydantic.Field(0.0, ge=0, le=3)
@@ -86,6 +116,12 @@ class RunSettings(pydantic.BaseModel):
     """Posterior draws, trees of a forest, and Monte Carlo members: draw m goes into tree m and into member m."""
     validation_splits: int = pydantic.Field(10, ge=2)
     """Hold-out splits that calibrate the forests' spread (20 % of the sites, or of the spatial blocks, each)."""
+    tau_bootstraps: int = pydantic.Field(0, ge=0)
+    """Bootstraps of profiles that calibrate the forests' spread instead, as in the paper, each of which costs a forest;
+    0: none."""
+    site_predictions: Literal["forests", "ensemble"] = "forests"
+    """What predicts at the sites of the six estimates: the forests of the maps, or the paper's ensemble of the three
+    best of five learners, without an error."""
     block_km: float | None = pydantic.Field(None, gt=0)
     """Side of the blocks of spatial validation; none: the range of the variogram of residuals, from 100 to 1,500 km."""
     chains: int = pydantic.Field(4, ge=2)
@@ -170,6 +206,12 @@ class RunSettings(pydantic.BaseModel):
         if folds == 1:
             raise ValueError("expected 0 (none), or at least 2")
         return folds
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _fill_from_preset(cls, values: Any) -> Any:
+        preset = values.get("preset") if isinstance(values, dict) else None
+        return {**PRESETS[preset], **values} if isinstance(preset, str) and preset in PRESETS else values
 
     @pydantic.model_validator(mode="after")
     def _reduce_if_quick(self) -> Self:

@@ -11,7 +11,7 @@ import pydantic
 import pytest
 
 from bayes_rootc.errors import InputError
-from bayes_rootc.settings import RunSettings
+from bayes_rootc.settings import PRESETS, RunSettings
 
 
 def test_file_then_command_line(tmp_path):
@@ -64,3 +64,24 @@ def test_bad_settings_are_named_with_the_file(tmp_path, text, says):
 def test_missing_file_is_named(tmp_path):
     with pytest.raises(InputError, match="cannot be read"):
         RunSettings.read(tmp_path / "none.toml")
+
+
+def test_the_paper_s_preset_gives_the_same_from_python_a_file_and_the_command_line(tmp_path):
+    path = tmp_path / "run.toml"
+    path.write_text('preset = "paper"\n')
+    from_python = RunSettings(preset="paper")
+    assert from_python == RunSettings.read(path) == RunSettings.read(None, preset="paper")
+    assert from_python.model_dump().items() >= PRESETS["paper"].items()
+    assert RunSettings(**json.loads(json.dumps(from_python.model_dump(mode="json")))) == from_python
+
+
+def test_what_is_given_besides_a_preset_goes_before_it():
+    settings = RunSettings(preset="paper", members=60, prehistory="intcal20")
+    assert (settings.members, settings.prehistory, settings.turnover_prior) == (60, "intcal20", "point")
+    assert RunSettings(members=60).model_copy(update={"preset": "paper"}).turnover_prior == "point"
+    assert RunSettings(preset="paper", quick=True).tau_bootstraps == 3
+
+
+def test_an_unknown_preset_is_named():
+    with pytest.raises(InputError, match="setting preset: input should be 'paper'"):
+        RunSettings.read(None, preset="nature")

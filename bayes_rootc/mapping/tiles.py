@@ -60,6 +60,7 @@ class MapJob:
     nearest_km: float
     coherent: bool = False
     zones: Zones | None = None
+    manifest: Path | None = None
 
     @property
     def work(self) -> Path:
@@ -87,7 +88,7 @@ class MapJob:
 
     def plan(self) -> dict[str, Any]:
         """What the maps depend on: unfinished tiles of another plan are not kept."""
-        stack = CovariateStack(self.covariates)
+        stack = CovariateStack(self.covariates, self.manifest)
         files = [self.learners, self.shares, stack.manifest, *([self.zones.path] if self.zones else [])]
         makes = {
             self.learners: "; `bayes-rootc train` makes it",
@@ -97,7 +98,7 @@ class MapJob:
             if not path.is_file():
                 raise InputError(f"not found{makes.get(path, '')}", file=path)
         settings = asdict(self) | {"version": version("bayes-rootc"), "code": code_checksum()}
-        plan = {name: value for name, value in settings.items() if name not in ("covariates", "out")}
+        plan = {name: value for name, value in settings.items() if name not in ("covariates", "out", "manifest")}
         plan |= {path.name: sha256(path) for path in files}
         plan |= {path.name: [path.stat().st_size, path.stat().st_mtime_ns] for path in stack.files}
         return dict(json.loads(json.dumps(plan, default=str)))  # as it will be read
@@ -135,7 +136,7 @@ def begin(job: MapJob, *, resume: bool) -> list[Place]:
 def _opened(job: MapJob, begun: int) -> tuple[CovariateStack, MapModels, Store]:
     """What all tiles of a job read, once a process; begun : when, so that models fitted since are read anew."""
     models = MapModels.of(read_learners(job.learners), *read_root_shares(job.shares))
-    return CovariateStack(job.covariates), models, open_store(job.work / "maps.zarr", write=True)
+    return CovariateStack(job.covariates, job.manifest), models, open_store(job.work / "maps.zarr", write=True)
 
 
 def make_tile(job: MapJob, place: Place) -> None:

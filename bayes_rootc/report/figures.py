@@ -76,7 +76,7 @@ def catalogue(results: Results) -> list[tuple[str, str, Callable[[], AxesArray]]
 
 def _possible(results: Results, name: str) -> bool:
     """Some figures need data that not everyone has, or a check that was not asked for."""
-    hierarchical = bool(results.run["settings"]["turnover_prior"] != "weak")
+    hierarchical = bool(results.run["settings"]["turnover_prior"] == "hierarchical")
     match name:
         case "turnover":
             return hierarchical

@@ -343,7 +343,7 @@ def _scores(results: Results) -> Table:
 
 
 def _turnover(results: Results) -> Table:
-    if results.run["settings"].get("turnover_prior") == "weak":
+    if results.run["settings"].get("turnover_prior") in ("weak", "point"):
         return Table([], [])
     table = results.table("turnover_population")
     shown = table[~table["parameter"].str.contains("offset")]  # those by biome are in a figure
@@ -381,6 +381,8 @@ def _stocks(results: Results) -> Table:
 
 
 def _prior(settings: dict[str, object]) -> str:
+    if settings.get("turnover_prior") == "point":
+        return "k is the slowest that gives the measured value, without an error, as in the paper."
     if settings.get("turnover_prior") == "weak":
         age, spread = number(settings["prior_median_age"]), number(settings["prior_log_sd"])
         return f"The prior of k is weak: median age {age} yr, standard deviation {spread} in log k."

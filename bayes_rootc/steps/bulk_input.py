@@ -62,7 +62,11 @@ def harmonise_measured(inputs: Inputs, stocks: pd.DataFrame, density: NDArray[An
 
 
 def measured_stock_draws(inputs: Inputs, stocks: pd.DataFrame, settings: RunSettings) -> NDArray[np.float64]:
-    """Draws of the stock of each radiocarbon layer, (layer, draw), Mg C ha⁻¹."""
+    """Draws of the stock of each radiocarbon layer, (layer, draw), Mg C ha⁻¹; as it is, without an error, where k is
+    without one.
+    """
+    if settings.turnover_prior == "point":
+        return np.repeat(stocks["stock"].to_numpy(float)[:, None], settings.members, axis=1)
     profile = inputs.layers["profile_index"].to_numpy()
     return stock_draws(stocks, profile, gridded_errors(inputs, settings), step_rng(settings, "stock"))
 

@@ -166,7 +166,7 @@ CHECKS = (
 
 def checks_of(fit: str, settings: RunSettings) -> list[str]:
     """Names of the checks of a fit that the settings ask for."""
-    if fit == "turnover" and settings.turnover_prior == "weak":
+    if fit == "turnover" and settings.turnover_prior != "hierarchical":
         return []
     asked = [f"{fit}_folds"] * bool(settings.folds) + [f"{fit}_calibration"] * bool(settings.simulations)
     return asked + ["turnover_histories"] * (fit == "turnover" and settings.both_histories)

@@ -10,39 +10,49 @@ from ..data.folder import Inputs
 from ..estimates import Estimate, depth_shares, estimate_table, make_estimate, site_table
 from ..files import write_csv
 from ..mapping.learners import Learners
+from ..mapping.site_ensemble import SitePredictions
 from ..models.root_depth import layer_fractions
 from ..progress import Progress
 from ..report.turnover_tables import harmonised_table
 from ..settings import RunSettings
+from ..significance import biome_letters, iloss_tests
 from .bulk_input import BulkInput
 from .engine import Step
 
 
 def estimate(
-    inputs: Inputs, bulk_input: BulkInput, learners: Learners, settings: RunSettings, progress: Progress | None = None
+    inputs: Inputs,
+    bulk_input: BulkInput,
+    learners: Learners,
+    site_ensemble: SitePredictions | None,
+    settings: RunSettings,
+    progress: Progress | None = None,
 ) -> list[Estimate]:
     """The six estimates of I_loss: observed first, predicted where missing (paper, Extended Data Table 1).
 
-    `tables/ibulk_profiles.csv` has I_bulk of every profile, as measured and as the learner predicts it.
+    `tables/ibulk_profiles.csv` has I_bulk of every profile, as measured and as the learner predicts it. Where the
+    paper's ensemble predicts, profiles are brought to the seven layers by its model of all data, and what differs is
+    told by tests over sites, also of I_root, I_bulk and f_BNPP by biome (`tables/biome_letters.csv`).
     """
-    measured = bulk_input.measured
     every = profiles_of(inputs)
+    measured = bulk_input.measured if site_ensemble is None else site_ensemble.harmonised(every)
+    models = learners if site_ensemble is None else site_ensemble
     known = every["has_covariates"].to_numpy()
     profiles = every[known]
     npp, roots = inputs.npp, inputs.roots
-    ibulk_npp, ibulk_roots = (learners.predict_ibulk(sites) for sites in (npp, roots))
-    predicted = learners.predict_ibulk(profiles)
+    ibulk_npp, ibulk_roots = (models.predict_ibulk(sites) for sites in (npp, roots))
+    predicted = models.predict_ibulk(profiles)
     here = profiles["profile_index"].to_numpy()
     ibulk_14c = np.where(np.isfinite(measured[here]), measured[here], predicted).astype(np.float32)
     learned = np.full((len(every), *predicted.shape[1:]), np.nan, np.float32)
-    learned[known] = predicted
+    learned[known] = predicted if site_ensemble is None else ibulk_14c
     shares_npp, shares_14c = depth_shares(ibulk_npp), depth_shares(ibulk_14c)
     shares_roots = layer_fractions(roots["d50"], roots["d95"])[:, :, None]
-    bnpp_14c, bnpp_roots = (learners.predict_iroot(sites) for sites in (profiles, roots))
+    bnpp_14c, bnpp_roots = (models.predict_iroot(sites) for sites in (profiles, roots))
     satellite_npp, satellite_14c, satellite_roots = (
         sites[["satellite_npp"]].to_numpy() for sites in (npp, profiles, roots)
     )
-    f_14c, f_roots = (learners.predict_f_bnpp(sites) for sites in (profiles, roots))
+    f_14c, f_roots = (models.predict_f_bnpp(sites) for sites in (profiles, roots))
     estimates = [
         make_estimate(1, "NPP", npp, npp[["bnpp"]].to_numpy(), shares_npp, ibulk_npp),
         make_estimate(2, "NPP", npp, satellite_npp * npp[["f_bnpp"]].to_numpy(), shares_npp, ibulk_npp),
@@ -53,18 +63,24 @@ def estimate(
     ]
     estimates = [e for e in estimates if len(e.table)]  # without a raster of role npp, 2, 4 and 6 have no site
     write_csv(settings.out / "tables" / "npp_sites.csv", npp[["id", "lat", "lon", "biome", "npp", "satellite_npp"]])
-    groups = groups_of(estimates)
-    pairs = pairs_table(groups)
-    for name, table in {
+    tables = {
         "sites": site_table(estimates),
         "iloss_estimates": estimate_table(estimates),
-        "iloss_pairs": pairs,
-        "iloss_letters": letters_table(groups, pairs),
-        "iloss_correlation": correlation_table(estimates),
         "turnover_factor": factor_table(estimates),
-    }.items():
+    }
+    (settings.out / "tables" / "biome_letters.csv").unlink(missing_ok=True)
+    if site_ensemble is None:
+        groups = groups_of(estimates)
+        tables["iloss_pairs"] = pairs_table(groups)
+        tables["iloss_letters"] = letters_table(groups, tables["iloss_pairs"])
+        tables["iloss_correlation"] = correlation_table(estimates)
+    else:  # one number a site: what a posterior would say is said by tests
+        tables["iloss_pairs"], tables["iloss_letters"] = iloss_tests(estimates)
+        tables["biome_letters"] = biome_letters(estimates, npp)
+        (settings.out / "tables" / "iloss_correlation.csv").unlink(missing_ok=True)
+    for name, table in tables.items():
         write_csv(settings.out / "tables" / f"{name}.csv", table)
-    harmonised = harmonised_table(every, measured, bulk_input.standard, learned)
+    harmonised = harmonised_table(every, bulk_input.measured, bulk_input.standard, learned)
     write_csv(settings.out / "tables" / "ibulk_profiles.csv", harmonised)
     return estimates
 
@@ -74,4 +90,4 @@ def profiles_of(inputs: Inputs) -> pd.DataFrame:
     return inputs.layers.drop_duplicates("profile_index").assign(id=lambda t: t["profile"])
 
 
-ESTIMATES = Step("estimates", estimate, ("inputs", "bulk_input", "learners"))
+ESTIMATES = Step("estimates", estimate, ("inputs", "bulk_input", "learners", "site_ensemble"))

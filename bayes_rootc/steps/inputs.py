@@ -5,7 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from .. import demo
+from ..data.covariates import PAPER_COVARIATES
 from ..data.folder import Inputs, read_inputs
+from ..data.hemispheres import two_hemispheres
+from ..data.manifest import read_manifest
+from ..data.tables import SourceCheck
 from ..errors import InputError
 from ..progress import Progress
 from ..settings import RunSettings
@@ -20,9 +24,24 @@ def check(settings: RunSettings, progress: Progress | None = None) -> Inputs:
     """Reads, screens and joins every input; `tables/checks.csv` says what was used, dropped and why."""
     if settings.data is None:
         Run((WORLD,), settings, quiet=True).upto("world")
-    inputs = read_inputs(data_folder(settings), nearest_km=settings.nearest_km)
+    manifest, missing = manifest_of(settings)
+    inputs = read_inputs(data_folder(settings), nearest_km=settings.nearest_km, manifest=manifest)
+    if settings.atmosphere == "hemispheres":
+        inputs.atmosphere = two_hemispheres(inputs.atmosphere)
+    if missing:
+        rule = "the paper's covariates need files that are not there: those of the folder's manifest are used"
+        inputs.checks.append(SourceCheck("covariates of the paper", str(PAPER_COVARIATES), remarks={rule: missing}))
     write_checks(settings.out, inputs.checks)
     return inputs
+
+
+def manifest_of(settings: RunSettings) -> tuple[Path | None, int]:
+    """The manifest of the covariates, if not the folder's own, and how many files are missing for the one asked for."""
+    if settings.covariates == "folder":
+        return None, 0
+    folder = data_folder(settings) / "covariates"
+    missing = sum(not (folder / name).is_file() for name in read_manifest(PAPER_COVARIATES).files)
+    return (None if missing else PAPER_COVARIATES), missing
 
 
 def data_folder(settings: RunSettings) -> Path:
@@ -50,4 +69,4 @@ def simulate(settings: RunSettings, progress: Progress | None = None) -> None:
 
 
 WORLD = Step("world", simulate, settings=("resolution",), makes=("demo-data/**/*",))
-INPUTS = Step("inputs", check, sources=lambda inputs: dict(inputs.files))
+INPUTS = Step("inputs", check, settings=("covariates", "atmosphere"), sources=lambda inputs: dict(inputs.files))

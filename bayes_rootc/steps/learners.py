@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import defaultdict
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -12,6 +14,7 @@ from ..data.folder import Inputs
 from ..files import write_csv
 from ..mapping.applicability import Applicability
 from ..mapping.blocks import fold_labels
+from ..mapping.bootstrap import bootstrap_tau, percentile95
 from ..mapping.learners import MIN_GROUPS, FluxModel, Learners, PosteriorForest, response_of, validate
 from ..mapping.model_file import read_learners, save_learners
 from ..mapping.regressors import TREES
@@ -35,7 +38,7 @@ def train(inputs: Inputs, bulk_input: BulkInput, settings: RunSettings, progress
     """
     tasks = tasks_of(inputs, bulk_input, settings)
     write_csv(settings.out / "tables" / "variograms.csv", variogram_table(tasks))
-    models, scores, predictions = {}, [], []
+    models, scores, predictions, taus = {}, [], [], []
     for i, (target, task) in enumerate(tasks.items()):
         forest = PosteriorForest(settings.members, random_state=step_seed(settings, f"forest {target}"))
         calibration, score, predicted = validate(
@@ -46,8 +49,22 @@ def train(inputs: Inputs, bulk_input: BulkInput, settings: RunSettings, progress
             task.block,
             splits=settings.validation_splits,
             seed=step_seed(settings, f"validation {target}"),
-            progress=part_of(progress, i, len(tasks)),
+            progress=part_of(progress, 2 * i, 2 * len(tasks)),
         )
+        taus.append(tau_row(target, predicted, settings.validation_splits))
+        if settings.tau_bootstraps:
+            tau = bootstrap_tau(
+                forest,
+                task.X,
+                task.y,
+                task.site,
+                bootstraps=settings.tau_bootstraps,
+                seed=step_seed(settings, f"bootstraps {target}"),
+                folder=settings.out / UNFINISHED,
+                progress=part_of(progress, 2 * i + 1, 2 * len(tasks)),
+            )
+            calibration = replace(calibration, tau95=percentile95(np.concatenate(tau)))
+            taus[-1] |= {"tau95_bootstraps": calibration.tau95, "bootstraps": len(tau)}
         forest.fit(task.X, response_of(task.y), task.site)
         regions = task.block if len(np.unique(task.block)) >= MIN_GROUPS else task.site
         fold = fold_labels(regions, MIN_GROUPS, step_seed(settings, f"applicability {target}"))
@@ -62,6 +79,20 @@ def train(inputs: Inputs, bulk_input: BulkInput, settings: RunSettings, progress
     write_csv(settings.out / "tables" / "held_out.csv", held_out[columns])
     learners = Learners(inputs.features, models["iroot"], models["ibulk"], models["f_bnpp"])
     save_learners(settings.out / "models" / "learners.npz", learners)
+    write_csv(settings.out / "tables" / "tau.csv", pd.DataFrame(taus))
+    shutil.rmtree(settings.out / UNFINISHED, ignore_errors=True)
+
+
+def tau_row(target: str, predicted: pd.DataFrame, splits: int) -> dict[str, object]:
+    """τ₉₅ of held-out sites and of held-out regions, `tables/tau.csv`; bootstraps, where there are any, come next to
+    them.
+    """
+    held_out = {f"tau95_{kind}": float(part["tau"].quantile(0.95)) for kind, part in predicted.groupby("split")}
+    return {"target": target, **held_out, "splits": splits, "tau95_bootstraps": np.nan, "bootstraps": 0}
+
+
+UNFINISHED = "models/.bootstraps"
+"""Where bootstraps are kept until the last is done."""
 
 
 def read_models(settings: RunSettings) -> Learners:
@@ -113,8 +144,8 @@ LEARNERS = Step(
     "learners",
     train,
     ("inputs", "bulk_input"),
-    ("members", "validation_splits", "block_km"),
-    ("models/learners.npz", "tables/held_out.csv", "tables/variograms.csv"),
+    ("members", "validation_splits", "block_km", "tau_bootstraps"),
+    ("models/learners.npz", "tables/held_out.csv", "tables/variograms.csv", "tables/tau.csv"),
     shared=("tables/learners.csv",),
     read=read_models,
 )

@@ -20,7 +20,7 @@ from ..mapping.zones import Zones
 from ..progress import Progress, part_of
 from ..settings import RunSettings, step_seed
 from .engine import Step
-from .inputs import data_folder
+from .inputs import data_folder, manifest_of
 from .record import MAP_CELLS, write_checks
 
 MAP_TITLE = "Root carbon inputs, their part that reaches bulk soil, and the loss between them"
@@ -43,6 +43,7 @@ def draw_maps(
     grid = MapGrid.like(settings.map_like) if settings.map_like else MapGrid(settings.resolution, settings.bbox)
     job = MapJob(
         covariates=folder / "covariates",
+        manifest=manifest_of(settings)[0],
         out=settings.out,
         grid=grid,
         tile=settings.tile,
@@ -88,7 +89,18 @@ MAPS = Step(
     "maps",
     draw_maps,
     ("learners", "root_depth"),
-    ("members", "resolution", "bbox", "map_like", "map_mode", "map_formats", "zones", "zone_field", "tile"),
+    (
+        "covariates",
+        "members",
+        "resolution",
+        "bbox",
+        "map_like",
+        "map_mode",
+        "map_formats",
+        "zones",
+        "zone_field",
+        "tile",
+    ),
     ("maps/**/*", "tables/map_totals*.csv"),
     read=read_totals,
 )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
@@ -16,6 +17,7 @@ from ..inference.store import kept_log_k, read_fit, save_turnover, turnover_tree
 from ..inference.turnover import Turnover
 from ..inference.turnover_checks import ppc_scores, score_table
 from ..inference.turnover_fit import LayerDraws, TurnoverFit
+from ..models.point_inversion import invert_points
 from ..models.radiocarbon import UNEXPLAINED_SD, LogNormalPrior, grid_quantile, invert, summarise_density
 from ..models.turnover import TurnoverModel
 from ..progress import Progress
@@ -41,7 +43,7 @@ def infer_turnover(inputs: Inputs, settings: RunSettings, progress: Progress | N
     """Decay rate of every layer (paper, eq. 1–5): exact forward model, hierarchy over biomes, places and profiles, all
     modes kept.
     """
-    if settings.turnover_prior == "weak":
+    if settings.turnover_prior != "hierarchical":
         invert_alone(inputs, settings)
         return
     layers, variant = inputs.layers, turnover_model_of(settings)
@@ -99,7 +101,9 @@ def turnover_model_of(settings: RunSettings) -> TurnoverModel:
 
 
 def invert_alone(inputs: Inputs, settings: RunSettings) -> None:
-    """Each layer by itself, under the weak prior: the independent check on the hierarchy."""
+    """Each layer by itself, under the weak prior: the independent check on the hierarchy. Or the one k that gives its
+    value; the posterior is then next to it, in `tables/point_inversion.csv`.
+    """
     layers, rng = inputs.layers, step_rng(settings, "turnover")
     posterior = invert(
         layers["delta14c"],
@@ -113,6 +117,11 @@ def invert_alone(inputs: Inputs, settings: RunSettings) -> None:
     )
     nodes, predicted = posterior["log_k"].values, posterior["predicted"].values
     log_k = grid_quantile(posterior["density"].values, nodes, rng.uniform(size=(settings.members, len(layers)))).T
+    (settings.out / POINTS).unlink(missing_ok=True)
+    if settings.turnover_prior == "point":
+        table = point_table(inputs, posterior, settings)
+        write_csv(settings.out / POINTS, table)
+        log_k = np.repeat(np.log(table["k"].to_numpy())[None], settings.members, axis=0)
     fitted = np.array([np.interp(k, nodes, row) for k, row in zip(log_k.T, predicted, strict=True)]).T
     replicated = fitted + np.hypot(layers["sigma"].to_numpy(), settings.model_sd) * rng.standard_normal(fitted.shape)
     none = np.empty((0, 0))
@@ -123,6 +132,23 @@ def invert_alone(inputs: Inputs, settings: RunSettings) -> None:
     misfit = "layer", np.full(len(layers), settings.model_sd)
     save_layers(settings.out, posterior.drop_dims("log_k").assign(model_sd=misfit))
 
+
+def point_table(inputs: Inputs, posterior: xr.Dataset, settings: RunSettings) -> pd.DataFrame:
+    """Every k that gives a layer's value, the one that is taken (`k`, yr⁻¹; `age`, yr), and the age's posterior."""
+    layers = inputs.layers
+    found = invert_points(
+        layers["delta14c"],
+        layers["year"],
+        layers["zone"].to_numpy(str),
+        prehistory=settings.prehistory,
+        atmosphere=inputs.atmosphere,
+    )
+    about = layers[["id", "profile", "top", "bottom", "delta14c", "year", "zone"]].reset_index(drop=True)
+    ages = {f"posterior_{name}": posterior[name].values for name in ("age_median", "age_p025", "age_p975")}
+    return pd.concat([about, found], axis=1).assign(**ages)
+
+
+POINTS = "tables/point_inversion.csv"
 
 TURNOVER = Step(
     "turnover",
@@ -135,6 +161,7 @@ TURNOVER = Step(
     (
         *("posterior/turnover.nc", "posterior/layers.nc"),
         *(f"tables/turnover_{name}.csv" for name in ("population", "ages", "ppc", "misfit")),
+        POINTS,
     ),
     read=read_turnover,
 )

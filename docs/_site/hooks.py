@@ -201,6 +201,20 @@ def priors(model: str) -> str:
     return "\n".join(rows)
 
 
+def methods() -> str:
+    """The paper's Methods: what they say, whether it is done so, and where."""
+    from bayes_rootc.methods import read_statements
+
+    rows, section = [], ""
+    for statement in read_statements():
+        if statement.section != section:
+            section = statement.section
+            rows += ["", f"### {section}", "", "| the paper | here | where | why |", "|---|---|---|---|"]
+        where = ", ".join(f"`{name}`" for name in statement.where)
+        rows.append(f"| {_cell(statement.says)} | {statement.status} | {where} | {_cell(statement.why)} |")
+    return "\n".join(rows)
+
+
 def _prior(numbers: Any, family: str) -> str:
     match family:
         case "log-normal":
@@ -331,6 +345,7 @@ PARTS: dict[str, Callable[..., str]] = {
     "settings": settings,
     "tables": tables,
     "priors": priors,
+    "methods": methods,
     "public names": public_names,
     "figures": figures,
 }

@@ -159,7 +159,7 @@ def test_models_that_are_there_are_taken_whatever_they_are_of(folder):
 def test_no_setting_is_forgotten():
     named = {name for step in (WORLD, *STEPS) for name in step.settings}
     assert named <= set(RunSettings.model_fields)
-    assert set(RunSettings.model_fields) - named == CHANGE_NO_NUMBER | OF_EVERY_STEP | {"both_histories"}
+    assert set(RunSettings.model_fields) - named == CHANGE_NO_NUMBER | OF_EVERY_STEP | {"both_histories", "preset"}
 
 
 def test_each_step_comes_after_what_it_needs_and_checks():
