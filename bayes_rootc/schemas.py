@@ -259,6 +259,15 @@ TABLES: dict[str, pa.DataFrameSchema] = {
         "mode1_age mode1_probability mode2_age mode2_probability mode3_age mode3_probability log_marginal? model_sd "
         "unexplained", by="run, fit turnover",
     ),
+    "point_inversion": table(
+        "every decay rate that gives a layer's value, and the age's posterior", "a measured layer",
+        "id profile top bottom delta14c year zone k age roots k_1 k_2 k_3 posterior_age_median posterior_age_p025 "
+        "posterior_age_p975", by="run --preset paper, fit turnover",
+        k=number("decay rate that is taken, the slowest that fits", "yr-1", 0),
+        roots=count("number of decay rates that give the value; 0: `k` comes closest"),
+        **{f"k_{i}": number(f"decay rate number {i} that fits, from the slowest on", "yr-1", 0) for i in (1, 2, 3)},
+        posterior_age=number("carbon age under the weak prior", "yr", 0),
+    ),
     "turnover_population": table(
         "hyperparameters of the turnover model", "a hyperparameter",
         "parameter meaning unit * r_hat ess_bulk ess_tail", by="run, fit turnover",
@@ -449,6 +458,31 @@ TABLES: dict[str, pa.DataFrameSchema] = {
         "iloss_site_p025 iloss_site_median iloss_site_p975", by="run, estimate",
         biome=BIOME_OR_ALL,
     ),
+    "tau": table(
+        "by what the forests' spread is multiplied to cover 95 % of held-out places", "a target",
+        "target tau95_site? tau95_spatial? splits tau95_bootstraps bootstraps", by="run, train",
+        tau95_site=number("factor at held-out sites", "1", 0),
+        tau95_spatial=number("factor in held-out regions", "1", 0),
+        splits=count("number of hold-outs"),
+        tau95_bootstraps=number("factor at profiles that bootstraps left out (paper, eq. 9)", "1", 0),
+        bootstraps=count("number of bootstraps"),
+    ),
+    "ensemble": table(
+        "the paper's learners and their ensemble on the last fifth of the sites", "a learner of a target",
+        "target learner r2 rmse in_ensemble n", by="run --preset paper",
+        target=text("what is learnt", "iroot", "ibulk", "f_bnpp", "ibulk, all data"),
+        learner=text("name of the learner, or the ensemble"),
+        in_ensemble=truth("whether it is one of the three best"),
+    ),
+    "ensemble_sites": table(
+        "what the paper's ensemble predicts", "a site",
+        "lat lon iroot f_bnpp", by="run --preset paper",
+        f_bnpp=share("share of production that goes below ground"),
+        **{
+            r"^ibulk_\d": number("I_bulk of this layer, learnt from four fifths of the profiles", CF_FLUX_UNIT),
+            r"^harmonised_\d": number("the same, learnt from all profiles", CF_FLUX_UNIT),
+        },
+    ),
     "iloss_pairs": table(
         "differences in I_loss between estimates, biomes and layers", "a pair",
         "among a b difference_* probability", by="run, estimate",
@@ -459,6 +493,15 @@ TABLES: dict[str, pa.DataFrameSchema] = {
         "which estimates, biomes and layers differ in I_loss", "an estimate, biome or layer",
         "among name iloss_* letters", by="run, estimate",
         letters=text("two that share one are not told apart with 97.5 % probability"),
+    ),
+    "biome_letters": table(
+        "which biomes differ in I_root, I_bulk, f_BNPP and I_loss, by tests over sites", "a biome",
+        "quantity name mean median n letters lowercase", by="run --preset paper",
+        quantity=text("what is compared", *FLUXES, "f_bnpp"),
+        mean=number("mean over sites, Mg C ha-1 yr-1; of f_BNPP a share", None),
+        median=number("median over sites, in the same unit", None),
+        letters=text("two biomes that share one do not differ (P < 0.05)"),
+        lowercase=text("I_root and I_bulk of the biome share one if they do not differ", known=False),
     ),
     "iloss_correlation": table(
         "correlation of the draws of I_loss between estimates", "an estimate",
