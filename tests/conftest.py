@@ -99,8 +99,10 @@ def pytest_collection_modifyitems(config, items):
     machine are left out, and counted as such.
     """
     for item in items:
-        if "quick_run" in getattr(item, "fixturenames", ()):
-            item.add_marker("whole_run")
+        fixtures = getattr(item, "fixturenames", ())
+        for fixture, marker in (("quick_run", "whole_run"), ("real_data", "real_data")):
+            if fixture in fixtures:
+                item.add_marker(marker)
     items.sort(key=lambda item: item.get_closest_marker("whole_run") is None)
     there = {"real_data": os.environ.get("BAYES_ROOTC_DATA"), "browser": EXECUTABLE}
     absent = [item for item in items if any(item.get_closest_marker(m) and not found for m, found in there.items())]
