@@ -19,7 +19,7 @@ from ..errors import InputError
 from ..files import atomic_path
 from ..models.components import Components
 from ..models.root_depth import RootRecords
-from ..models.turnover import DEPTH_FORMS, PERIODS, TurnoverModel
+from ..models.turnover import DEPTH_FORMS, PERIOD_NAMES, TurnoverModel
 from .regressions import flat_draws
 from .sampling import split_chains
 from .turnover_fit import LayerDraws, TurnoverFit
@@ -88,7 +88,7 @@ def turnover_tree(
         coords |= {
             "biome": list(BIOMES.values()),
             "depth_form": list(DEPTH_FORMS),
-            "period": [f"{a}-{b - 1}" for a, b in PERIODS],
+            "period": list(PERIOD_NAMES),
             "component": list(fit.components.names),
             "profile": layers.drop_duplicates("profile_index").sort_values("profile_index")["profile"].to_numpy(str),
         }

@@ -16,11 +16,12 @@ from ..models.components import Components
 from ..models.marginal import EFFECT_RANGE
 from ..models.radiocarbon import atmosphere_sd
 from ..models.turnover import (
-    PERIODS,
+    PERIOD_NAMES,
     TurnoverModel,
     design,
     misfit_design,
     misfit_sd,
+    period_of,
     prior_draws,
     profile_quantile,
     regression_vector,
@@ -98,10 +99,10 @@ def ppc_scores(layers: pd.DataFrame, drawn: LayerDraws) -> pd.DataFrame:
 def score_table(scores: pd.DataFrame, layers: pd.DataFrame) -> pd.DataFrame:
     """`checks.score_table` by depth, biome and period."""
     middle = ((layers["top"] + layers["bottom"]) / 2).to_numpy()
-    year = layers["year"].to_numpy(float)
+    period = period_of(layers["year"])
     classes = {("depth, cm", f"{a}-{b}"): (middle >= a) & (middle < b) for a, b in DEPTH_CLASSES}
     classes |= {("biome", name): (layers["biome"] == b).to_numpy() for b, name in BIOMES.items()}
-    classes |= {("sampled", f"{a}-{b - 1}"): (year >= a) & (year < b) for a, b in PERIODS}
+    classes |= {("sampled", name): period == number for number, name in enumerate(PERIOD_NAMES)}
     return checks.score_table(scores, layers["profile_index"], classes, ("layers", "profiles"))
 
 

@@ -48,6 +48,8 @@ DEPTH_FORMS = ("log(1 + depth/10 cm)", "depth/1 m")
 PERIODS = ((1950, 1970), (1970, 1990), (1990, 2005), (2005, 2100))
 """Of sampling, between which the misfit may differ; the first and the last hold for earlier and later years."""
 
+PERIOD_NAMES = ("before 1970", "1970-1989", "1990-2004", "since 2005")
+
 N_BIOMES = len(BIOMES)
 MAX_REFINEMENT = 2.0
 """Factor by which a grid is refined at once."""
@@ -175,8 +177,13 @@ def misfit_design(layers: pd.DataFrame) -> NDArray[np.float64]:
     """What the misfit depends on, in the order of `misfit_sd`: depth (its log form), biome, period; (layer, q)."""
     depth = depth_functions((layers["top"] + layers["bottom"]) / 2)[:, :1]
     biome = layers["biome"].to_numpy(int)[:, None] == np.array(list(BIOMES))
-    period = np.searchsorted([start for start, _ in PERIODS[1:]], layers["year"].to_numpy(float), side="right")
-    return np.concatenate([depth, biome, period[:, None] == np.arange(len(PERIODS))], axis=1)
+    period = period_of(layers["year"])[:, None] == np.arange(len(PERIODS))
+    return np.concatenate([depth, biome, period], axis=1)
+
+
+def period_of(year: Any) -> NDArray[np.int64]:
+    """Number of the period of sampling, from 0."""
+    return np.searchsorted([start for start, _ in PERIODS[1:]], np.asarray(year, float), side="right")
 
 
 def misfit_sd(M: Any, sample: Mapping[str, Any]) -> Array:

@@ -12,7 +12,7 @@ from ..inference.sampling import summarise, summary_columns
 from ..inference.turnover_checks import DEPTH_CLASSES
 from ..inference.turnover_fit import LayerDraws, TurnoverFit
 from ..mapping.learners import r_squared
-from ..models.turnover import PERIODS, depth_functions, profile_quantile
+from ..models.turnover import PERIOD_NAMES, depth_functions, period_of, profile_quantile
 from .tables import profile_mean_age
 
 UNITS = {"model_sd": "per mille"}
@@ -98,13 +98,13 @@ def misfit_table(layers: pd.DataFrame, drawn: LayerDraws) -> pd.DataFrame:
     fitted = drawn.fitted.mean(axis=0, dtype=float)
     middle = (layers["top"] + layers["bottom"]) / 2
     depth = pd.cut(middle, [a for a, _ in DEPTH_CLASSES] + [DEPTH_CLASSES[-1][1]], right=False)
-    period = pd.cut(layers["year"], [a for a, _ in PERIODS] + [PERIODS[-1][1]], right=False)
+    period = pd.Series(np.array(PERIOD_NAMES, object)[period_of(layers["year"])], layers.index)
     structures = {
         "all": pd.Series("all", layers.index),
         "depth, cm": depth.map(lambda i: f"{i.left:g}-{i.right:g}").astype(object),
         "biome": layers["biome"].map(BIOMES),
-        "sampled": period.map(lambda i: f"{i.left:g}-{i.right - 1:g}").astype(object),
-        "topsoil sampled": period.map(lambda i: f"{i.left:g}-{i.right - 1:g}").astype(object).where(middle < 10),
+        "sampled": period,
+        "topsoil sampled": period.where(middle < 10),
         "model, ‰": pd.Series(np.where(fitted > 0, "bomb carbon (> 0)", "older (< 0)"), layers.index),
     }
     structures |= {name: layers[name] for name in ("horizon", "land_cover", "soil_order") if name in layers}

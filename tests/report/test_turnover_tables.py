@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from bayes_rootc.constants import LAYER_NAMES
-from bayes_rootc.report.turnover_tables import harmonisation_score, harmonised_table, history_table
+from bayes_rootc.report.turnover_tables import harmonisation_score, harmonised_table, history_table, misfit_table
 
 
 @pytest.fixture
@@ -45,3 +47,11 @@ def test_histories_are_compared_in_years_and_per_volume():
     assert median["steady", "carbon age", "0-30"] == pytest.approx(100)
     assert median["intcal20", "carbon age", "30-100"] == pytest.approx(6000)
     assert median["steady", "I_bulk density", "0-30"] == pytest.approx(0.2)  # kg C m⁻³ yr⁻¹
+
+
+def test_every_layer_is_in_one_period_whenever_it_was_sampled():
+    year = [1895.0, 1969.9, 1970.0, 2004.5, 2015.0]
+    layers = pd.DataFrame({"top": 0.0, "bottom": 5.0, "year": year, "biome": 3, "delta14c": [0.0, 10, 20, 30, 40]})
+    table = misfit_table(layers, SimpleNamespace(fitted=np.zeros((4, 5))))
+    sampled = table[table["structure"] == "sampled"].set_index("class")["layers"]
+    assert sampled.to_dict() == {"before 1970": 2, "1970-1989": 1, "1990-2004": 1, "since 2005": 1}
