@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import argparse
 import errno
+import io
 import os
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, TextIO
 
 from . import __version__, commands
 from .cache import keep_compiled_code
 from .constants import LAYER_NAMES, PROFILE_NAME
-from .errors import InputError
+from .errors import InputError, InputWarning
 
 BAD_INPUT = 2
 INTERRUPTED = 130
@@ -55,11 +58,13 @@ predict turnover: columns of SITES.csv, one row a layer, or a profile:
   sigma         optional: its laboratory σ, ‰ (missing, 0 or above 100: 5)
   profile       optional: which rows are one profile (missing: the rows of one place)
 columns that are added: delta14c (‰, of a new measurement), k (yr⁻¹) and age (yr), each as _mean, _median, _p025
-and _p975, and reason: why a row, which then keeps its place, could not be predicted"""
+and _p975; unexplained: True where no rate of turnover comes near the measured Δ14C; and reason: why a row, which then
+keeps its place, could not be predicted"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command; bad input gives one line on stderr and exit code 2."""
+    _make_printable(sys.stdout, sys.stderr)
     arguments = _parser().parse_args(argv)
     # Threads part a sum, so that its last digits, and the path of a chain, would depend on the number of processors.
     # Ours are above: chains, profiles, trees, tiles.
@@ -67,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.environ.setdefault(name, "1")
     keep_compiled_code()
     try:
-        with _interrupts_heard():
+        with _interrupts_heard(), _warnings_in_a_line():
             return int(arguments.command(arguments) or 0)
     except InputError as error:
         print(f"bayes-rootc: {error}", file=sys.stderr)
@@ -95,6 +100,31 @@ def main(argv: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return INTERRUPTED
+
+
+def _make_printable(*streams: TextIO) -> None:
+    """Replaces what a console cannot show, as one in cp1252 has no ⁻¹, instead of ending with a traceback."""
+    for stream in streams:
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="replace")
+
+
+@contextmanager
+def _warnings_in_a_line() -> Iterator[None]:
+    """Prints an `InputWarning` as an error would be, and leaves others as they are."""
+    shown = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+        if issubclass(category, InputWarning):
+            print(f"bayes-rootc: note: {message}", file=sys.stderr)
+        else:
+            shown(message, category, *place, **more)
+
+    warnings.showwarning = show
+    try:
+        yield
+    finally:
+        warnings.showwarning = shown
 
 
 @contextmanager

@@ -167,7 +167,7 @@ def predict(arguments: argparse.Namespace) -> None:
         learners = read_learners(arguments.out / "models" / "learners.npz")
         roots = None if what == "ibulk" else read_root_depth(posterior / "root_depth.nc", MAX_DRAWS)
         table, added = predict_flux(what, learners, roots, sites, covariates, **how), flux_columns(what)
-    write_csv(arguments.to, table, shorten=[c for c in added if c != "reason"])
+    write_csv(arguments.to, table, shorten=[c for c in added if c not in ("unexplained", "reason")])
     print(f"{arguments.to}: {(table['reason'] == '').sum()} of {len(table)} rows predicted")
 
 
@@ -179,9 +179,21 @@ def _settings(arguments: argparse.Namespace) -> RunSettings:
 
 def check(arguments: argparse.Namespace) -> None:
     from .data.folder import read_inputs
+    from .models.radiocarbon import unexplained
     from .report.tables import checks_text
 
     inputs = read_inputs(arguments.data)
+    layers = inputs.layers
+    flags = unexplained(
+        layers["delta14c"],
+        layers["sigma"],
+        layers["year"],
+        layers["zone"].to_numpy(str),
+        atmosphere=inputs.atmosphere,
+    )
+    if flags.any():
+        first = ", ".join(layers.loc[flags, "id"].head(3))
+        inputs.checks[0].doubts[f"Δ14C that no rate of turnover explains (3 σ), first {first}"] = int(flags.sum())
     print(checks_text(inputs.checks))
     print(f"\natmosphere: {inputs.atmosphere.source}")
     print(f"covariates: {len(inputs.features)} numeric, and biome")

@@ -1,4 +1,4 @@
-"""The one exception that means "the user can mend this"."""
+"""The exception that means "the user can mend this", and the warning that means "is this what you meant?"."""
 
 from __future__ import annotations
 
@@ -29,3 +29,7 @@ class InputError(ValueError):
         ]
         where = ", ".join(part for part in place if part)
         super().__init__(f"{where}: {message}" if where else message)
+
+
+class InputWarning(UserWarning):
+    """Input that is taken as it stands, though it looks like something else: says what, and what to do."""

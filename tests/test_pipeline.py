@@ -140,15 +140,17 @@ def test_predictions_from_a_run(quick_run, quick_settings, tmp_path, capsys):
         f"b,{place},60,80,2005,,",
         f"c,95,{layer['lon']},0,20,2005,,",
         f"d,{place},9,3,2005,,",
+        f"e,{layer['lat'] + 0.001},{layer['lon']},80,100,2015,900,4",
     ]
     (tmp_path / "new.csv").write_text("name,lat,lon,top,bottom,year,delta14c,sigma\n" + "\n".join(rows) + "\n")
     to = tmp_path / "predicted.csv"
     common = ["--from", str(quick_run), "--data", str(quick_settings.data), "--to", str(to)]
     assert main(["predict", "turnover", "--at", str(tmp_path / "new.csv"), *common]) == 0
-    assert "2 of 4 rows" in capsys.readouterr().out
+    assert "3 of 5 rows" in capsys.readouterr().out
     found = pd.read_csv(to)
-    assert found["name"].tolist() == list("abcd") and found["lat"].tolist()[2] == 95
-    assert found["reason"].isna().tolist() == [True, True, False, False]
+    assert found["name"].tolist() == list("abcde") and found["lat"].tolist()[2] == 95
+    assert found["reason"].isna().tolist() == [True, True, False, False, True]
+    assert found["unexplained"][[0, 1, 4]].astype(str).tolist() == ["False", "False", "True"]
     assert found.loc[[2, 3], "age_mean"].isna().all()
     good = found[:2]
     assert (good["age_p025"] < good["age_median"]).all() and (good["age_median"] < good["age_p975"]).all()

@@ -208,8 +208,17 @@ def zone_of(latitude: ArrayLike, longitude: ArrayLike) -> NDArray[np.str_]:
     latitudes are read from a climatology at twelve meridians (Waliser & Gautier 1993,
     doi:10.1175/1520-0442(1993)006<2162:ASVCOT>2.0.CO;2)
     and joined by straight lines; a shift of 5° changes Δ14C by less than 10 ‰ outside 1955–1968.
+
+    Raises
+    ------
+    InputError
+        A latitude or longitude is missing or off the globe.
     """
-    latitude, longitude = np.broadcast_arrays(np.asarray(latitude, float), np.asarray(longitude, float))
+    latitude, longitude = np.broadcast_arrays(filled(latitude), filled(longitude))
+    for name, value, low, high in (("latitude", latitude, -90, 90), ("longitude", longitude, -180, 360)):
+        wrong = ~((value >= low) & (value <= high))
+        if wrong.any():
+            raise InputError(f"{name} is {value[wrong].flat[0]:g}; expected degrees from {low} to {high}")
     july = np.interp(longitude, _MERIDIANS, _RAIN_BELT_JULY, period=360)
     january = np.interp(longitude, _MERIDIANS, _RAIN_BELT_JANUARY, period=360)
     middle = (july + january) / 2
@@ -218,6 +227,13 @@ def zone_of(latitude: ArrayLike, longitude: ArrayLike) -> NDArray[np.str_]:
         ["NHZone1", "NHZone2", "NHZone3", "SHZone3"],
         "SHZone1-2",
     )
+
+
+def filled(values: ArrayLike) -> NDArray[np.float64]:
+    """Numbers as an array, NaN where a masked array is masked."""
+    if isinstance(values, np.ma.MaskedArray):
+        return np.asarray(np.ma.filled(values.astype(float), np.nan))
+    return np.asarray(values, float)
 
 
 CMIP6_BANDS: dict[str, tuple[str, ...]] = {

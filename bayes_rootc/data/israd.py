@@ -9,13 +9,17 @@ from __future__ import annotations
 import re
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from ..constants import G_CM2_TO_MG_HA, PROFILE_DEPTH_CM
+from ..errors import InputError
 from .atmosphere import FIRST_YEAR
-from .tables import Screen, SourceCheck, read_csv
+from .plausible import Doubt, judge
+from .tables import Screen, SourceCheck, number_column, read_csv, shown
+from .units import Form, to_delta14c
 
 MAX_ORGANIC_CARBON = 20.0
 """Organic carbon (%) from which material is organic, not mineral soil (WRB 2022)."""
@@ -24,6 +28,9 @@ MAX_SIGMA = 100.0
 """A laboratory σ above this (‰) is a conversion error: the largest true one is about 60 ‰, the wrong ones are near 990.
 """
 
+LARGEST_COINCIDENCE = 12.0
+"""A σ (‰) above this that equals the value is a copy of it; smaller ones may be so by chance."""
+
 DEFAULT_SIGMA = 5.0
 """σ (‰) of a measurement reported without one: a little above the median of those reported (4 ‰)."""
 
@@ -31,6 +38,9 @@ MAX_CARBON_DENSITY = 0.15
 """Largest carbon density of mineral soil, g cm⁻³: 20 % carbon at a bulk density of 0.75. Above it the stock has a unit
 error.
 """
+
+SUBSOIL_CM, MAX_SUBSOIL_CARBON = 30.0, 4.0
+"""Depth of the top (cm) from which mineral soils rarely have more carbon (%) than this."""
 
 MEASURED_STOCK_LOG_SD = 0.2
 """Relative error of a measured layer stock: bulk density, carbon and stones together (Goidts et al. 2009 find 10–30 %).
@@ -44,6 +54,11 @@ GRIDDED_CARBON_PER_UNIT = 0.5
 """`pro_corg_*_SG` counts 5 g kg⁻¹: only so do it, `pro_bd_*_SG` (10 kg m⁻³) and `pro_coarse_*_SG` (%) give
 `pro_corgStock_*_SG` in kg m⁻².
 """
+
+UNTREATED = ("", "control", "none", "no", "n", "false", "0", "untreated", "no treatment", "ambient", "reference")
+"""Entries of `pro_treatment` of undisturbed soil; every other names an experiment."""
+
+YES, NO = ("yes", "y", "true", "t", "1", "1.0", "peat", "peatland"), ("", "no", "n", "false", "f", "0", "0.0", "none")
 
 _TEXT = (
     "entry_name",
@@ -69,13 +84,28 @@ SOIL_OPTIONAL = (
 )
 """Columns of `soil_schema` that may be absent."""
 
+SAME_PLACE_DEGREES = 0.05
+"""Reported coordinates of one profile may differ by so much."""
+
 LAYER_COLUMNS = ("id", "study", "site", "profile", "lat", "lon", "top", "bottom", "year")
 """What `layer_columns` tells of a row."""
 
+FORMS: dict[str, str] = {
+    "fraction_modern": "lyr_fraction_modern",
+    "percent_modern": "lyr_percent_modern",
+    "radiocarbon_age": "lyr_radiocarbon_age",
+}
+"""Columns of radiocarbon in other forms than Δ14C: of a layer without `lyr_14c` the first with a value is converted."""
+
+SIGMA_FORMS = {form: f"{name}_sigma" for form, name in FORMS.items()}
+
 _OPTIONAL = (
     *SOIL_OPTIONAL,
+    "lyr_14c",
     "lyr_14c_sigma",
     "lyr_14c_fill_extra",
+    *FORMS.values(),
+    *SIGMA_FORMS.values(),
     "lyr_soc_filled",
     "lyr_soc_sigma",
     "lyr_bd_samp_filled",
@@ -103,9 +133,13 @@ def read_layers(path: Path) -> tuple[pd.DataFrame, SourceCheck]:
     ------
     InputError : see `tables.read_csv`.
     """
-    screen = Screen("radiocarbon layers (ISRaD)", path, read_csv(path, _schema(), optional=_OPTIONAL))
-    t = screen.table
-    t["delta14c"] = t["lyr_14c"].fillna(t["lyr_14c_fill_extra"])
+    read = read_csv(path, _schema(), optional=_OPTIONAL, judged=_MEASURED)
+    screen = Screen("radiocarbon layers (ISRaD)", path, read)
+    if not read[list(_MEASURED)].notna().any(axis=None):
+        _refuse_without_radiocarbon(path)
+    _judge_together(screen)
+    _below_organic_horizons(screen)
+    _convert_forms(screen)
 
     screen.drop("no Δ14C", screen.table["delta14c"].isna())
     drop_other_soil(screen)
@@ -114,8 +148,12 @@ def read_layers(path: Path) -> tuple[pd.DataFrame, SourceCheck]:
     screen.drop("duplicate (same place, depth, year and Δ14C)", t.duplicated(place))
 
     t = screen.table
-    lost_sigma = ~t["lyr_14c_sigma"].between(0, MAX_SIGMA, inclusive="right")
+    screen.judge("lyr_14c", judge(t["delta14c"], "delta14c", sigma=t["sigma"], bottom=t["lyr_bot"]))
+    copied = (t["sigma"] == t["delta14c"].abs()) & (t["sigma"] > LARGEST_COINCIDENCE)
+    screen.remark(f"σ equal to Δ14C itself: set to {DEFAULT_SIGMA:g} ‰", copied)
+    lost_sigma = ~t["sigma"].between(0, MAX_SIGMA, inclusive="right")
     screen.remark(f"σ of Δ14C missing, 0 or > {MAX_SIGMA:g} ‰: set to {DEFAULT_SIGMA:g} ‰", lost_sigma)
+    lost_sigma |= copied
     measured = _measured_stock(t)
     screen.remark(
         "measured stock above 0.15 g C cm⁻³ or negative: not used", t["lyr_soc_filled"].notna() & measured.isna()
@@ -125,11 +163,12 @@ def read_layers(path: Path) -> tuple[pd.DataFrame, SourceCheck]:
     screen.remark("stock from the gridded profile at the site", measured.isna() & gridded.notna())
     relative = t["lyr_soc_sigma"] / t["lyr_soc_filled"]
     layers = layer_columns(t)
+    screen.remark("a profile's name at several places: the place is added to it", _places_apart(layers))
     repeat = layers.groupby("id").cumcount()
     layers["id"] = layers["id"].where(repeat == 0, layers["id"] + "#" + (repeat + 1).astype(str))
     layers = layers.assign(
         delta14c=t["delta14c"],
-        sigma=t["lyr_14c_sigma"].where(~lost_sigma, DEFAULT_SIGMA),
+        sigma=t["sigma"].where(~lost_sigma, DEFAULT_SIGMA),
         stock_measured=measured,
         stock_measured_log_sd=relative.where(relative.between(0.01, 1.0), MEASURED_STOCK_LOG_SD),
         stock_gridded=gridded,
@@ -155,15 +194,120 @@ def drop_other_soil(screen: Screen) -> None:
     t = screen.table
     screen.drop("year of sampling unknown", t["lyr_obs_date_y"].isna())
     t = screen.table
-    screen.drop("peatland", t["pro_peatland"].eq("yes") | t["pro_usda_soil_order"].eq("Histosols"))
+    _refuse_unknown(screen, "pro_peatland", (*YES, *NO), "yes or no")
+    screen.drop("peatland", _peat(t))
     t = screen.table
-    organic_name = t["lyr_hzn"].fillna("").astype(str).str.match(r"^\d?O")
+    organic_name = _organic_name(t)
     screen.drop(
         f"organic material (horizon O, or ≥ {MAX_ORGANIC_CARBON:g} % C)",
         (_organic_carbon(t) >= MAX_ORGANIC_CARBON) | organic_name,
     )
     t = screen.table
-    screen.drop("experimental treatment", t["pro_treatment"].eq("treatment"))
+    treatment = t["pro_treatment"].fillna("control").astype(str).str.strip().str.casefold()
+    screen.drop("experimental treatment", ~treatment.isin(UNTREATED))
+
+
+def _refuse_unknown(screen: Screen, column: str, known: tuple[str, ...], expected: str) -> None:
+    said = screen.table[column].fillna("").astype(str).str.strip().str.casefold()
+    unknown = ~said.isin(known)
+    if unknown.any():
+        at = int(np.argmax(unknown))
+        raise InputError(
+            f"expected {expected}, found `{shown(screen.table[column].iloc[at])}`",
+            file=screen.check.file,
+            row=int(screen.table["file_row"].iloc[at]),
+            column=column,
+        )
+
+
+def _peat(t: pd.DataFrame) -> pd.Series:
+    order = t["pro_usda_soil_order"].fillna("").astype(str).str.casefold()
+    said = t["pro_peatland"].fillna("").astype(str).str.strip().str.casefold()
+    return order.str.contains("histosol|histel") | said.isin(YES)
+
+
+def _organic_name(t: pd.DataFrame) -> pd.Series:
+    """Whether the name of the horizon is that of an organic one: O, Oa, 2Oe."""
+    return t["lyr_hzn"].fillna("").astype(str).str.match(r"^\d?O")
+
+
+def _refuse_without_radiocarbon(path: Path) -> None:
+    raise InputError(
+        f"no layer has radiocarbon: expected values in lyr_14c (Δ14C, ‰), or in {', '.join(FORMS.values())}", file=path
+    )
+
+
+def _judge_together(screen: Screen) -> None:
+    """Compares columns of the layers with Δ14C that tell of each other's units."""
+    t = screen.table[screen.table[list(_MEASURED)].notna().any(axis=1) & ~_organic_name(screen.table)]
+    carbon = t["lyr_c_org_filled"][(t["lyr_top"] >= SUBSOIL_CM) & ~_peat(t) & (t["lyr_c_org_filled"] > 0)]
+    if len(carbon) >= 5 and carbon.median() > MAX_SUBSOIL_CARBON:
+        text = (
+            f"median {carbon.median():.3g} % below {SUBSOIL_CM:g} cm, where less than {MAX_SUBSOIL_CARBON:g} is usual: "
+        )
+        text += "looks like g kg⁻¹; convert it, or state the unit in the header: `lyr_c_org_filled [g/kg]`"
+        screen.judge("lyr_c_org_filled", Doubt(text, len(carbon), False))
+    density = (t["lyr_c_org_filled"] / 100 * t["lyr_bd_samp_filled"])[lambda v: v > 0]
+    heavy = int((density > MAX_CARBON_DENSITY).sum())
+    if heavy and heavy >= 0.5 * len(density):
+        text = (
+            f"{heavy} of {len(density)} layers hold more than {MAX_CARBON_DENSITY:g} g C cm⁻³ with their bulk density: "
+        )
+        text += (
+            "carbon looks like g kg⁻¹, not %; convert it, or state the unit in the header: `lyr_c_org_filled [g/kg]`"
+        )
+        screen.judge("lyr_c_org_filled", Doubt(text, heavy, heavy >= 3 and heavy > 0.8 * len(density)))
+    thickness = t["lyr_bot"] - t["lyr_top"]
+    density = (t["lyr_soc_filled"] / thickness)[lambda v: np.isfinite(v) & (v > 0)]
+    heavy = int((density > MAX_CARBON_DENSITY).sum())
+    if heavy and heavy >= 0.5 * len(density):
+        text = (
+            f"{heavy} of {len(density)} layers hold more than {MAX_CARBON_DENSITY:g} g C cm⁻³: stocks look like kg m⁻² "
+        )
+        text += "or Mg ha⁻¹, not g cm⁻²; state the unit in the header: `lyr_soc_filled [Mg ha-1]`"
+        screen.judge("lyr_soc_filled", Doubt(text, heavy, heavy >= 3 and heavy > 0.8 * len(density)))
+
+
+def _below_organic_horizons(screen: Screen) -> None:
+    """Depths from the top of the mineral soil, in profiles whose depths are counted from that of the O horizon."""
+    t = screen.table
+    profile = [t[name] for name in ("entry_name", "site_name", "pro_name")]
+    # Buried ones begin with a number.
+    organic = _organic_name(t) & ~t["lyr_hzn"].fillna("").astype(str).str.match(r"^\d") & (t["lyr_top"] >= 0)
+    at_surface = (t["lyr_top"].where(organic).groupby(profile).transform("min") == 0).to_numpy()
+    thick = t["lyr_bot"].where(organic).groupby(profile).transform("max")
+    highest = t["lyr_top"].where(~organic).groupby(profile).transform("min")
+    shifted = at_surface & ~organic & (highest >= thick)
+    t.loc[shifted, ["lyr_top", "lyr_bot"]] = t.loc[shifted, ["lyr_top", "lyr_bot"]].sub(thick[shifted], axis=0)
+    measured = t[list(_MEASURED)].notna().any(axis=1)
+    screen.remark("depth counted from the organic horizon's surface: its thickness is taken off", shifted & measured)
+
+
+def _convert_forms(screen: Screen) -> None:
+    """Adds `delta14c` and `sigma` (‰) in whatever form they are reported."""
+    t = screen.table
+    delta, sigma = t["lyr_14c"].fillna(t["lyr_14c_fill_extra"]), t["lyr_14c_sigma"].copy()
+    year = layer_columns(t)["year"]
+    form: Form
+    for form in ("fraction_modern", "percent_modern", "radiocarbon_age"):
+        value, spread = t[FORMS[form]], t[SIGMA_FORMS[form]]
+        converted, error = to_delta14c(value, spread, year, form)
+        # Without the year there is no Δ14C: the layer is left out for that, and not as one that was not measured.
+        fill = delta.isna() & value.notna()
+        delta[fill], sigma[fill] = np.nan_to_num(converted[fill]), error[fill]
+        screen.remark(f"Δ14C from {FORMS[form]} and the year of sampling", fill & year.notna())
+    screen.table = t.assign(delta14c=delta, sigma=sigma)
+
+
+def _places_apart(layers: pd.DataFrame) -> pd.Series:
+    """Adds the place to the names of profiles, and of their layers, that are found at several; which rows."""
+    by_profile = layers.groupby("profile")[["lat", "lon"]]
+    spread = (by_profile.transform("max") - by_profile.transform("min")).max(axis=1)
+    apart = spread > SAME_PLACE_DEGREES
+    place = "@" + layers["lat"].round(2).astype(str) + "," + layers["lon"].round(2).astype(str)
+    for name in ("id", "profile"):
+        layers[name] = layers[name].where(~apart, layers[name] + place)
+    return apart
 
 
 def layer_columns(t: pd.DataFrame) -> pd.DataFrame:
@@ -209,12 +353,12 @@ def _master_horizon(name: object) -> str:
 
 
 def _measured_stock(t: pd.DataFrame) -> pd.Series:
-    """Reported stock, else carbon x bulk density x thickness x fine fraction (Mg ha⁻¹); NaN where neither is
-    believable.
+    """Reported stock, else carbon x bulk density x thickness (Mg ha⁻¹); NaN where neither is believable.
+
+    ISRaD's `lyr_bd_samp` is the mass of fine earth per volume of soil: stones are not taken off again.
     """
     thickness = t["lyr_bot"] - t["lyr_top"]
-    fine = 1 - t["lyr_coarse_tot_filled"].fillna(0).clip(0, 100) / 100
-    computed = t["lyr_c_org_filled"] / 100 * t["lyr_bd_samp_filled"] * thickness * fine
+    computed = t["lyr_c_org_filled"] / 100 * t["lyr_bd_samp_filled"] * thickness
 
     def believable(stock: pd.Series) -> pd.Series:
         return stock.where((stock > 0) & (stock / thickness <= MAX_CARBON_DENSITY))
@@ -250,16 +394,6 @@ def _gridded_stock(t: pd.DataFrame) -> pd.Series:
     return pd.Series(stock, index=t.index).where(stock > 0) * G_CM2_TO_MG_HA
 
 
-def number_column(low: float = -np.inf, high: float = np.inf, what: str = ""):  # type: ignore[no-untyped-def]
-    """A column of numbers, or of nothing, in a range."""
-    import pandera.pandas as pa
-
-    if np.isinf(low) and np.isinf(high):
-        return pa.Column(float, nullable=True)
-    check = pa.Check.in_range(low, high, error=f"is outside [{low:g}, {high:g}] {what}", ignore_na=True)
-    return pa.Column(float, check, nullable=True)
-
-
 def soil_schema():  # type: ignore[no-untyped-def]
     """Columns that tell which layer a row is of, and whether it is one that we use."""
     import pandera.pandas as pa
@@ -268,29 +402,40 @@ def soil_schema():  # type: ignore[no-untyped-def]
         name: pa.Column(object, nullable=name not in ("entry_name", "site_name", "pro_name", "lyr_name"))
         for name in _TEXT
     }
+    number = number_column
     return columns | {
-        "pro_lat": number_column(-90, 90, "degrees"),
-        "pro_long": number_column(-180, 180, "degrees"),
-        "lyr_top": number_column(),
-        "lyr_bot": number_column(),
-        "lyr_obs_date_y": number_column(FIRST_YEAR, date.today().year, "(a year)"),
-        "lyr_obs_date_m": number_column(),
-        "lyr_c_org_filled": number_column(-1, 100, "%"),
-        "lyr_c_tot": number_column(-1, 100, "%"),
+        "pro_lat": number(-90, 90, "degrees", quantity="lat", pint_unit="degree"),
+        "pro_long": number(-180, 180, "degrees", quantity="lon", pint_unit="degree"),
+        "lyr_top": number(unit="cm", pint_unit="cm"),
+        "lyr_bot": number(unit="cm", quantity="bottom", pint_unit="cm"),
+        "lyr_obs_date_y": number(FIRST_YEAR, date.today().year, "(a year)", quantity="year"),
+        "lyr_obs_date_m": number(),
+        "lyr_c_org_filled": number(-1, 100, "%", quantity="carbon", pint_unit="percent"),
+        "lyr_c_tot": number(-1, 100, "%", quantity="carbon", pint_unit="percent"),
     }
+
+
+_MEASURED = ("lyr_14c", "lyr_14c_fill_extra", *FORMS.values())
+"""Columns of radiocarbon."""
 
 
 def _schema():  # type: ignore[no-untyped-def]
     import pandera.pandas as pa
 
     number, free = number_column, number_column()
+    delta: dict[str, Any] = {"unit": "‰", "quantity": "delta14c", "pint_unit": "permil"}
+    grams: dict[str, Any] = {"unit": "g cm⁻²", "quantity": "stock", "pint_unit": "g cm-2", "scale": G_CM2_TO_MG_HA}
     columns = soil_schema() | {
-        "lyr_14c": number(-1000, 2000, "‰"),
-        "lyr_14c_fill_extra": number(-1000, 2000, "‰"),
-        "lyr_14c_sigma": free,
-        "lyr_soc_filled": free,
-        "lyr_soc_sigma": free,
-        "lyr_bd_samp_filled": number(0, 5, "g cm⁻³"),
-        "lyr_coarse_tot_filled": number(0, 100, "%"),
+        "lyr_14c": number(-1000, 2000, **delta, forms=FORMS),
+        "lyr_14c_fill_extra": number(-1000, 2000, **delta),
+        "lyr_14c_sigma": number(unit="‰", quantity="sigma", pint_unit="permil", forms=SIGMA_FORMS, of="lyr_14c"),
+        "lyr_fraction_modern": number(0, 3, "(a fraction)", quantity="fraction_modern"),
+        "lyr_percent_modern": number(0, 300, "%", quantity="percent_modern"),
+        "lyr_radiocarbon_age": number(-3000, 60_000, "yr BP", quantity="radiocarbon_age"),
+        "lyr_soc_filled": number(**grams),
+        "lyr_soc_sigma": number(unit="g cm⁻²", pint_unit="g cm-2"),
+        "lyr_bd_samp_filled": number(0, 5, "g cm⁻³", quantity="bulk_density", pint_unit="g cm-3"),
+        "lyr_coarse_tot_filled": number(0, 100, "%", quantity="coarse", pint_unit="percent"),
     }
+    columns |= dict.fromkeys(SIGMA_FORMS.values(), free)
     return pa.DataFrameSchema(columns | dict.fromkeys(_GRIDDED, free))

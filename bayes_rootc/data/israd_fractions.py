@@ -14,10 +14,9 @@ from .israd import (
     SOIL_OPTIONAL,
     drop_other_soil,
     layer_columns,
-    number_column,
     soil_schema,
 )
-from .tables import Screen, SourceCheck, read_csv
+from .tables import Screen, SourceCheck, number_column, read_csv
 
 PARTS = {"free light": "light", "occluded light": "light", "heavy": "heavy"}
 """Names of density fractions by the part that they belong to: plant remains, and what is bound to minerals."""

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from .israd import DEFAULT_SIGMA, MAX_SIGMA, SOIL_OPTIONAL, drop_other_soil, layer_columns, number_column, soil_schema
-from .tables import Screen, SourceCheck, read_csv
+from .israd import DEFAULT_SIGMA, MAX_SIGMA, SOIL_OPTIONAL, drop_other_soil, layer_columns, soil_schema
+from .tables import Screen, SourceCheck, number_column, read_csv
 
 HETEROTROPHIC = {"root-picked soil": "picked", "soil w/ dead roots": "dead"}
 """Kinds of incubated soil in which only microbes respire, and what became of its roots."""

@@ -11,7 +11,8 @@ import pandas as pd
 
 from ..constants import G_M2_TO_MG_HA
 from ..errors import InputError
-from .tables import Screen, SourceCheck, read_csv
+from .plausible import Doubt
+from .tables import Screen, SourceCheck, number_column, read_csv
 
 MAX_BNPP = 1500.0
 MAX_NPP = 3000.0
@@ -123,6 +124,11 @@ def _screen_fluxes(screen: Screen) -> None:
     summed = t["npp"].isna() & t["anpp"].notna()
     screen.remark("total production = above + below ground", summed)
     total = t["npp"].fillna(t["anpp"] + t["bnpp"])
+    both = total.notna()
+    above = int((total <= t["bnpp"])[both].sum())
+    if above > 0.5 * both.sum() and above > 1:
+        text = f"{above} of {int(both.sum())} are not above belowground production: are the two in one unit?"
+        screen.judge("npp", Doubt(text, above, False))
     unusable = (total <= t["bnpp"]) | (total > MAX_NPP) | total.isna()
     screen.remark(f"total production unknown, not above BNPP or > {MAX_NPP:g} g C m⁻² yr⁻¹: no f_BNPP", unusable)
     screen.table = t.assign(npp=total.where(~unusable, np.nan))[["lat", "lon", "npp", "anpp", "bnpp"]]
@@ -131,11 +137,8 @@ def _screen_fluxes(screen: Screen) -> None:
 def _schema(*, lat: str, lon: str, npp: str, anpp: str, bnpp: str, text: tuple[str, ...] = ()):  # type: ignore[no-untyped-def]
     import pandera.pandas as pa
 
-    def degrees(limit: float) -> pa.Column:
-        return pa.Column(
-            float, pa.Check.in_range(-limit, limit, error=f"is outside [-{limit:g}, {limit:g}] degrees"), nullable=True
-        )
-
-    flux = pa.Column(float, nullable=True)
-    columns = {lat: degrees(90), lon: degrees(180), npp: flux, anpp: flux, bnpp: flux}
+    columns = {lat: number_column(-90, 90, "degrees", quantity="lat", pint_unit="degree")}
+    columns[lon] = number_column(-180, 180, "degrees", quantity="lon", pint_unit="degree")
+    for name, quantity in ((npp, "npp"), (anpp, "anpp"), (bnpp, "bnpp")):
+        columns[name] = number_column(unit="g C m⁻² yr⁻¹", quantity=quantity, pint_unit="g m-2 yr-1")
     return pa.DataFrameSchema(columns | {name: pa.Column(object, nullable=True) for name in text})

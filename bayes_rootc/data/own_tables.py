@@ -7,17 +7,18 @@ name, before anything is computed.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from ..constants import BIOMES, GAMMA, PROFILE_DEPTH_CM
+from ..constants import BIOMES
 from ..errors import InputError
-from .atmosphere import FIRST_YEAR, zone_of
-from .israd import DEFAULT_SIGMA, MAX_SIGMA
-from .tables import shown
+from .atmosphere import zone_of
+from .israd import DEFAULT_SIGMA, MAX_SIGMA, SAME_PLACE_DEGREES
+from .plausible import QUANTITIES, judge_argument, without_codes
+from .tables import WITH_UNIT, bare, shown
+from .units import Form, factor, radiocarbon_form, to_delta14c
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -28,46 +29,7 @@ type Covariates = Sequence[str] | Mapping[str, Sequence[str]]
 ONE_BIOME = 1
 """Number that stands for all rows of a table without biomes."""
 
-MIN_SUSPECT_ROWS = 3
-"""Number of rows from which values that all lie between 0 and 2 are taken for fractions modern."""
-
-
-@dataclass(frozen=True)
-class Column:
-    """What a column must hold: its meaning and unit, for messages, and the range of its values.
-
-    open : the bounds themselves are out of range.
-    """
-
-    meaning: str
-    low: float = -np.inf
-    high: float = np.inf
-    open: bool = False
-
-    @property
-    def range(self) -> str:
-        """The range in words."""
-        if np.isfinite(self.high):
-            return f"{'between' if self.open else 'from'} {self.low:g} {'and' if self.open else 'to'} {self.high:g}"
-        return f"{'above' if self.open else 'at least'} {self.low:g}"
-
-
-COLUMNS = {
-    "lat": Column("latitude, degrees", -90, 90),
-    "lon": Column("longitude, degrees", -180, 180),
-    "top": Column("upper depth of the layer, cm", 0, PROFILE_DEPTH_CM),
-    "bottom": Column("lower depth of the layer, cm", 0, PROFILE_DEPTH_CM),
-    "year": Column("sampling date, decimal year AD", FIRST_YEAR, 2100),
-    "delta14c": Column("Δ14C, ‰", -1000, 2000),
-    "fraction_modern": Column("fraction modern (F14C)", 0, 3),
-    "percent_modern": Column("percent modern carbon", 0, 300),
-    "sigma": Column("standard deviation of the measurement, in its unit", 0),
-    "iroot": Column("root-derived carbon input, Mg C ha⁻¹ yr⁻¹", 0, open=True),
-    "ibulk": Column("input to bulk soil in the layer, Mg C ha⁻¹ yr⁻¹", 0, open=True),
-    "f_bnpp": Column("share of production below ground", 0, 1, open=True),
-    "d50": Column("depth above which half of the roots are, cm", 0, open=True),
-    "d95": Column("depth above which 95 % of the roots are, cm", 0, open=True),
-}
+COLUMNS = QUANTITIES
 """Numeric columns that fitted objects know."""
 
 LABELS = ("study", "site", "profile", "id", "zone")
@@ -106,11 +68,16 @@ class OwnTable:
                 raise InputError(f"columns: {ours} is not a column that is used; expected one of {', '.join(known)}")
             if complete and theirs not in table:
                 raise InputError(f"columns: the table has no column {theirs} for {ours}; {self._found(table)}")
-        self.table, self._names = table, dict(columns or {})
+        self.table, self.names = table, dict(columns or {})
 
     def has(self, name: str) -> bool:
         """Whether the table has one of our columns."""
-        return self._names.get(name, name) in self.table
+        return self.label(name) is not None
+
+    def form(self, name: str) -> Form | None:
+        """The form of radiocarbon that stands as a unit behind a column's name."""
+        unit = self._unit(name)
+        return radiocarbon_form(unit) if unit else None
 
     def numbers(self, name: str, *, missing: bool = False) -> pd.Series:
         """A numeric column.
@@ -125,13 +92,23 @@ class OwnTable:
         Raises
         ------
         InputError
-            The column is missing, or a value is not a number, is empty, or is out of range: with its row and column.
+            The column is missing, is surely in another unit, or a value is not a number, is empty, or is out of range:
+            with its row and column.
         """
         column = self._column(name)
-        values = _to_numbers(column)
+        if _is_date(column):
+            self._refuse(column, column.notna(), f"expected {COLUMNS[name].meaning}: {DECIMAL_YEARS}")
+        given = _to_numbers(column)
+        unit = self._unit(name)
+        if unit and radiocarbon_form(unit) is None:
+            given = given * factor(unit, COLUMNS[name].unit, column=str(column.name))
+        values, _ = without_codes(given, name)
+        if name != "sigma":  # which is known by the form of radiocarbon that it belongs to
+            more = {"sigma": _to_numbers(self._column("sigma"))} if name == "delta14c" and self.has("sigma") else {}
+            judge_argument(values, name, name=f"column {column.name}", **more)
         rule = COLUMNS[name]
         wrong = ~values.between(rule.low, rule.high, inclusive="neither" if rule.open else "both") & values.notna()
-        unread = values.isna() & column.notna()
+        unread = given.isna() & column.notna()
         for bad, expected in ((unread, "a number"), (wrong, f"{rule.meaning}, {rule.range}")):
             if bad.any():
                 self._refuse(column, bad, f"expected {expected}")
@@ -183,15 +160,41 @@ class OwnTable:
     def profile(self) -> pd.Series:
         """Label of each row's profile: study, site and profile together; else the place; else each row is a profile."""
         parts = [self.labels(name) for name in ("study", "site", "profile") if self.has(name)]
-        if not parts and self.has("lat") and self.has("lon"):
+        place = self.has("lat") and self.has("lon")
+        if parts and place:
+            # A label may hold only within a place.
+            at = pd.DataFrame({name: self.numbers(name) for name in ("lat", "lon")})
+            by_label = at.groupby([part.to_numpy() for part in parts])
+            spread = (by_label.transform("max") - by_label.transform("min")).max(axis=1)
+            if (spread > SAME_PLACE_DEGREES).any():
+                where = at["lat"].round(2).astype(str) + "," + at["lon"].round(2).astype(str)
+                parts.append(where.where(spread > SAME_PLACE_DEGREES, ""))
+        if not parts and place:
             parts = [self.numbers(name).map(str) for name in ("lat", "lon")]
         if not parts:
             return pd.Series([f"row {i}" for i in self.table.index], self.table.index)
         return pd.concat(parts, axis=1).agg("/".join, axis=1)
 
+    def label(self, name: str) -> Any:
+        """The table's own name of a column: as it is called, or in another case, or with a unit behind it."""
+        theirs = self.names.get(name, name)
+        if theirs in self.table:
+            return theirs
+        for label in self.table.columns:
+            parted = WITH_UNIT.match(str(label).strip())
+            if bare(str(theirs)) in (bare(str(label)), bare(parted["name"]) if parted else ""):
+                return label
+        return None
+
+    def _unit(self, name: str) -> str | None:
+        label = str(self.label(name))
+        parted = WITH_UNIT.match(label.strip())
+        return parted["unit"] if parted and bare(label) != bare(str(self.names.get(name, name))) else None
+
     def _column(self, name: str) -> pd.Series:
-        theirs = self._names.get(name, name)
-        if theirs not in self.table:
+        theirs = self.label(name)
+        if theirs is None:
+            theirs = self.names.get(name, name)
             meaning = f" ({COLUMNS[name].meaning})" if name in COLUMNS else ""
             raise InputError(
                 f"the table has no column {theirs}{meaning}; {self._found(self.table)}; if it has another name there, "
@@ -230,8 +233,8 @@ def layer_table(
     Parameters
     ----------
     table : DataFrame
-        `top`, `bottom`, `year`; `zone`, or `lat` and `lon`; `delta14c`, `fraction_modern` or `percent_modern`; and
-        optionally `sigma`, `study`, `site`, `profile`, `biome`, `id`.
+        `top`, `bottom`, `year`; `zone`, or `lat` and `lon`; `delta14c`, `fraction_modern`, `percent_modern` or
+        `radiocarbon_age`; and optionally `sigma`, `study`, `site`, `profile`, `biome`, `id`.
     columns : mapping of str, optional
         Names in the table by ours.
     covariates : iterable of str
@@ -275,7 +278,7 @@ def layer_table(
 
 def _radiocarbon(own: OwnTable, year: pd.Series, *, measured: bool) -> tuple[pd.Series, pd.Series]:
     """Δ14C and its standard deviation, ‰, from whichever form the table has (Stuiver & Polach 1977)."""
-    forms = [name for name in ("delta14c", "fraction_modern", "percent_modern") if own.has(name)]
+    forms = [name for name in FORMS if own.has(name)]
     nothing = pd.Series(np.nan, own.table.index)
     if len(forms) > 1:
         raise InputError(f"the table has {' and '.join(forms)}; expected one of them")
@@ -284,24 +287,30 @@ def _radiocarbon(own: OwnTable, year: pd.Series, *, measured: bool) -> tuple[pd.
             own.numbers("delta14c")  # says that it is missing
         return nothing, nothing.fillna(DEFAULT_SIGMA)
     (form,) = forms
+    if stated := own.form(form):
+        own, form = OwnTable(own.table, {**own.names, stated: own.label(form)}), stated
     value = own.numbers(form, missing=True)
-    known = value.dropna()
-    if measured and known.empty:
+    if measured and not value.notna().any():
         raise InputError(f"every cell of the column {form} is empty; expected radiocarbon of some layers")
-    if form == "delta14c" and len(known) >= MIN_SUSPECT_ROWS and known.between(0, 2).all():
-        raise InputError(
-            f"delta14c holds {len(known)} values between 0 and 2, which look like fractions modern, not ‰; "
-            'if they are, name their column: columns={"fraction_modern": "…"}'
-        )
     sigma = own.numbers("sigma", missing=True) if own.has("sigma") else nothing
-    if form != "delta14c":
-        scale = 1000 * np.exp(GAMMA * (1950 - year)) / (100 if form == "percent_modern" else 1)
-        value, sigma = value * scale - 1000, sigma * scale
+    converted, error = to_delta14c(value, sigma, year, form)
+    value, sigma = pd.Series(converted, value.index), pd.Series(error, value.index)
+    judge_argument(sigma, "sigma", name="sigma")
     return value, sigma.where(sigma.between(0, MAX_SIGMA, inclusive="right"), DEFAULT_SIGMA)
 
 
+FORMS: tuple[Form, ...] = ("delta14c", "fraction_modern", "percent_modern", "radiocarbon_age")
+
+DECIMAL_YEARS = "for dates, `date.dt.year + (date.dt.dayofyear - 0.5) / 365.25`"
+"""How a column of dates becomes one of decimal years."""
+
+
+def _is_date(column: pd.Series) -> bool:
+    return bool(pd.api.types.is_datetime64_any_dtype(column) or isinstance(column.dtype, pd.PeriodDtype))
+
+
 def _to_numbers(column: pd.Series) -> pd.Series:
-    if pd.api.types.is_datetime64_any_dtype(column):
+    if _is_date(column):
         return pd.Series(np.nan, column.index)  # its numbers would be nanoseconds
     return pd.to_numeric(column, errors="coerce").astype(float)
 

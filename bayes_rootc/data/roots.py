@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from ..constants import M_TO_CM
-from .tables import Screen, SourceCheck, read_csv
+from .tables import Screen, SourceCheck, number_column, read_csv
 
-MISSING = -999.0
 MAX_D95_M = 20.0
 
 
@@ -30,7 +28,7 @@ def read_root_profiles(path: Path) -> tuple[pd.DataFrame, SourceCheck]:
     InputError : see `tables.read_csv`.
     """
     screen = Screen("root profiles (Schenk & Jackson)", path, read_csv(path, _schema()))
-    t = screen.table.replace(MISSING, np.nan)
+    t = screen.table
     sampled_only = t["D50_extrapolated"].isna() | t["D95_extrapolated"].isna()
     d50 = t["D50_extrapolated"].where(~sampled_only, t["D50"])
     d95 = t["D95_extrapolated"].where(~sampled_only, t["D95"])
@@ -49,15 +47,14 @@ def read_root_profiles(path: Path) -> tuple[pd.DataFrame, SourceCheck]:
 def _schema():  # type: ignore[no-untyped-def]
     import pandera.pandas as pa
 
-    def number(low: float, high: float, what: str) -> pa.Column:
-        check = pa.Check(
-            lambda v: v.isna() | (v == MISSING) | v.between(low, high),
-            error=f"is neither {MISSING:g} (missing) nor in [{low:g}, {high:g}] {what}",
-        )
-        return pa.Column(float, check, nullable=True)
+    def depth(quantity: str):  # type: ignore[no-untyped-def]
+        return number_column(0, MAX_D95_M, "m", quantity=quantity, pint_unit="m", scale=M_TO_CM)
 
-    depths = ("D50", "D95", "D50_extrapolated", "D95_extrapolated")
     return pa.DataFrameSchema(
-        {"ID": pa.Column(object), "latitude": number(-90, 90, "degrees"), "longitude": number(-180, 180, "degrees")}
-        | {name: number(0, MAX_D95_M, "m") for name in depths}
+        {
+            "ID": pa.Column(object),
+            "latitude": number_column(-90, 90, "degrees", quantity="lat", pint_unit="degree"),
+            "longitude": number_column(-180, 180, "degrees", quantity="lon", pint_unit="degree"),
+        }
+        | {name: depth(name[:3].lower()) for name in ("D50", "D95", "D50_extrapolated", "D95_extrapolated")}
     )

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import lzma
+import re
 import tarfile
 import warnings
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
 from ..errors import InputError
+from . import plausible
 
 if TYPE_CHECKING:
     import pandera.pandas as pa
@@ -30,13 +32,16 @@ CHUNK_ROWS = 20_000
 
 SHOWN_CHARACTERS, LONGEST_REASON = 60, 200
 
+WITH_UNIT = re.compile(r"^(?P<name>.*?)\s*[\[(](?P<unit>[^\])]+)[\])]$")
+"""A name with the unit behind it: `delta14c [permil]`, `D50 (cm)`."""
+
 BAD_ARCHIVES = (zlib.error, zipfile.BadZipFile, lzma.LZMAError, tarfile.TarError)
 
 
 @dataclass
 class SourceCheck:
-    """What became of one source: rows read, used, and dropped by which rule; and remarks on values that a rule
-    replaced.
+    """What became of one source: rows read, used, and dropped by which rule; remarks on values that a rule replaced;
+    and doubts whether a column is what it claims to be.
     """
 
     source: str
@@ -45,6 +50,7 @@ class SourceCheck:
     used: int = 0
     dropped: dict[str, int] = field(default_factory=dict)
     remarks: dict[str, int] = field(default_factory=dict)
+    doubts: dict[str, int] = field(default_factory=dict)
 
 
 class Screen:
@@ -54,12 +60,14 @@ class Screen:
     ----------
     source : what the table is, for people.
     file : where it came from.
-    table : one row a record.
+    table : one row a record; what `read_csv` remarked of it goes into the check.
     """
 
     def __init__(self, source: str, file: str | Path, table: pd.DataFrame):
         self.table = table
-        self.check = SourceCheck(source, str(file), read=len(table), used=len(table))
+        said = {kind: dict(table.attrs.get(kind, {})) for kind in ("remarks", "doubts")}
+        table.attrs.clear()
+        self.check = SourceCheck(source, str(file), read=len(table), used=len(table), **said)
 
     def drop(self, rule: str, condition: ArrayLike) -> None:
         """Leaves out the rows where `condition` is true."""
@@ -75,52 +83,196 @@ class Screen:
         if n:
             self.check.remarks[rule] = self.check.remarks.get(rule, 0) + n
 
+    def judge(self, column: str, doubt: plausible.Doubt | None) -> None:
+        """Keeps a doubt of a column for `check`.
+
+        Raises
+        ------
+        InputError : the column cannot be what it claims to be.
+        """
+        if doubt is not None and doubt.sure:
+            raise InputError(doubt.text, file=self.check.file, column=column)
+        if doubt is not None:
+            self.check.doubts[f"column {column}: {doubt.text}"] = doubt.rows
+
+
+def number_column(  # type: ignore[no-untyped-def]
+    low: float = -np.inf,
+    high: float = np.inf,
+    unit: str = "",
+    *,
+    quantity: str | None = None,
+    pint_unit: str | None = None,
+    scale: float = 1.0,
+    forms: Mapping[str, str] | None = None,
+    of: str | None = None,
+):
+    """A column of numbers in a range, for a schema.
+
+    Parameters
+    ----------
+    low, high, unit : range of a value, and the unit in words.
+    quantity : a name of `plausible.QUANTITIES`: by it the column is judged as a whole.
+    pint_unit : the unit as pint writes it, to which one in the header is converted.
+    scale : what numbers are multiplied by to be in the quantity's own unit.
+    forms : of radiocarbon: the schema's columns for its other forms (`units.Form`), into which the column goes if that
+        form stands behind its name, as in `lyr_14c [pMC]`.
+    of : of a σ: the column that it belongs to, whose form it shares if no unit stands behind its own name.
+    """
+    import pandera.pandas as pa
+
+    about: dict[str, Any] = {"quantity": quantity, "unit": unit.strip("()"), "pint_unit": pint_unit, "scale": scale}
+    about |= {"forms": forms or {}, "of": of}
+    if np.isinf(low) and np.isinf(high):
+        return pa.Column(float, nullable=True, metadata=about)
+    check = pa.Check.in_range(low, high, error=f"is outside [{low:g}, {high:g}] {unit}".strip(), ignore_na=True)
+    return pa.Column(float, check, nullable=True, metadata=about)
+
 
 def read_csv(
-    path: Path, schema: pa.DataFrameSchema, *, optional: tuple[str, ...] = (), value: str | None = None
+    path: Path,
+    schema: pa.DataFrameSchema,
+    *,
+    optional: tuple[str, ...] = (),
+    value: str | None = None,
+    judged: tuple[str, ...] = (),
+    names: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
     """A CSV table that keeps a schema: only the schema's columns, with their types; `file_row` is the row in the file.
+
+    Names are found whatever their case and the spaces about them. A unit behind a name (`D50 [cm]`) is converted to the
+    schema's. Codes for missing values become NaN, rows without any value are passed over, and each column is judged as
+    a whole (`plausible`): what is remarked is in the table's `attrs`, for a `Screen`.
 
     Parameters
     ----------
     path : CSV, plain or compressed.
     schema : pandera schema; its checks' `error` texts say what was expected.
     optional : columns that may be absent; they come back empty.
-    value : the column that a row is read for: a row without it is kept, to be counted, but its other values are not
-        checked.
+    value : the column that a row is read for: a row without it is kept, to be counted, but its other values are neither
+        checked nor judged.
+    judged : columns are judged by the rows with one of these; by default by those with `value`, or by all.
+    names : names in the file by the schema's, for those that differ.
 
     Raises
     ------
-    InputError : not a CSV, no row, a column is missing or there twice, a value has the wrong type or is out of range.
+    InputError : not a CSV, no row, a column is missing or there twice, a unit does not fit, a column is surely in
+        another unit, a value has the wrong type or is out of range.
     """
     import pandera.errors
 
     header = read_header(path)
-    for name in schema.columns:
-        if name not in header and name not in optional:
-            raise InputError(f"the column {name} is missing; {names_found(header)}", file=path)
-        if header.count(name) > 1:
-            raise InputError("the column is there twice", file=path, column=name)
-    used = [name for name in schema.columns if name in header]
-    text = {name: str for name in used if str(schema.columns[name].dtype) != "float64"}
+    at, units = located(header, schema, path, optional, names or {})
+    text = {i: str for name, i in at.items() if str(schema.columns[name].dtype) != "float64"}
     with readable(path):
         # Only where all columns are read are rows with a field too many refused, in which a value stands elsewhere.
         with pd.read_csv(path, chunksize=CHUNK_ROWS, dtype=text, index_col=False, low_memory=False) as chunks:
-            table = pd.concat([chunk[used] for chunk in chunks], ignore_index=True)
+            # An empty row, of commas alone, is what spreadsheets leave below a table.
+            table = pd.concat([chunk.dropna(how="all").iloc[:, list(at.values())] for chunk in chunks])
     if table.empty:
         raise InputError("expected at least one row", file=path)
+    table.columns = pd.Index(list(at))
     table = table.reindex(columns=list(schema.columns))
     for name, column in schema.columns.items():
         if str(column.dtype) == "float64":
-            table[name] = numbers(table[name], path, name)
+            table[name] = numbers(table[name], path, name) * units.get(name, 1.0)
         else:
             table[name] = table[name].astype("object").where(table[name].notna(), None)
+    remarks = _without_codes(table, schema)
+    judged = judged or ((value,) if value else ())
+    doubts = _judge(table[table[list(judged)].notna().any(axis=1)] if judged else table, schema, path)
     try:
         schema.validate(table if value is None else table[table[value].notna()], lazy=True)
     except pandera.errors.SchemaErrors as errors:
         raise _first_failure(errors.failure_cases, path) from None
-    table["file_row"] = np.arange(len(table)) + HEADER_ROWS + 1
+    table["file_row"] = table.index + HEADER_ROWS + 1
+    table = table.reset_index(drop=True)
+    table.attrs.update(remarks=remarks, doubts=doubts)
     return table
+
+
+def bare(name: str) -> str:
+    """A name of a column as it is compared: without spaces about it, in one case."""
+    return "_".join(name.replace("\ufeff", "").split()).casefold()
+
+
+def located(
+    header: list[str], schema: pa.DataFrameSchema, path: Path, optional: tuple[str, ...], names: Mapping[str, str]
+) -> tuple[dict[str, int], dict[str, float]]:
+    """Where each column of a schema stands in a header, and what its numbers are multiplied by; see `read_csv`."""
+    whole = [bare(found) for found in header]
+    parted = [WITH_UNIT.match(found.strip()) for found in header]
+    parts = [bare(match["name"]) if match else "" for match in parted]
+    at: dict[str, int] = {}
+    units: dict[str, float] = {}
+    moved: dict[str, str] = {}
+    for name, column in schema.columns.items():
+        called, about = names.get(name, name), column.metadata or {}
+        places = [i for i, found in enumerate(header) if found == called]
+        places = places or [i for i, found in enumerate(whole) if bare(called) in (found, parts[i])]
+        if not places and name in names:
+            raise InputError(f"the column {called}, named for {name}, is missing; {names_found(header)}", file=path)
+        if not places and name not in optional:
+            raise InputError(f"the column {name} is missing; {names_found(header)}", file=path)
+        if len(places) > 1 or (places and name in at):
+            raise InputError("the column is there twice", file=path, column=name)
+        for place in places:
+            stated = parted[place] if whole[place] != bare(called) else None
+            form = _stated_form(stated["unit"] if stated else None, about, moved)
+            target = about["forms"][form] if form else name
+            if target in at:
+                raise InputError("the column is there twice, with the form of another", file=path, column=target)
+            at[target] = place
+            if form:
+                moved[name] = form
+            elif stated and about.get("pint_unit"):
+                from .units import factor  # loads pint
+
+                units[name] = factor(stated["unit"], about["pint_unit"], file=path, column=shown(header[place]))
+    return at, units
+
+
+def _stated_form(unit: str | None, about: Mapping[str, Any], moved: Mapping[str, str]) -> str | None:
+    """The form of radiocarbon that a unit says, or that the column has, to which a σ belongs."""
+    if not about.get("forms"):
+        return None
+    if unit is None:
+        return moved.get(about["of"])
+    from .units import radiocarbon_form
+
+    form = radiocarbon_form(unit)
+    return form if form in about["forms"] else None
+
+
+def _numeric(schema: pa.DataFrameSchema) -> dict[str, dict[str, Any]]:
+    """What a schema's columns of numbers are."""
+    return {name: column.metadata or {} for name, column in schema.columns.items() if str(column.dtype) == "float64"}
+
+
+def _without_codes(table: pd.DataFrame, schema: pa.DataFrameSchema) -> dict[str, int]:
+    """Takes codes for missing values out of a table, and gives remarks on them."""
+    remarks = {}
+    for name, about in _numeric(schema).items():
+        there = table[name].notna().sum()
+        table[name], codes = plausible.without_codes(table[name], about.get("quantity"), about.get("scale", 1.0))
+        if codes:
+            said = ", ".join(f"{code:.6g}" for code in codes)
+            remarks[f"{name}: {said} stands for a missing value"] = int(there - table[name].notna().sum())
+    return remarks
+
+
+def _judge(rows: pd.DataFrame, schema: pa.DataFrameSchema, path: Path) -> dict[str, int]:
+    """Doubts of columns; Δ14C is judged where its σ and depths are known."""
+    doubts = {}
+    for name, about in _numeric(schema).items():
+        quantity = about.get("quantity")
+        if quantity and quantity != "delta14c":
+            doubt = plausible.judge(rows[name].to_numpy(float), quantity, scale=about["scale"], unit=about["unit"])
+            if doubt is not None and doubt.sure:
+                raise InputError(doubt.text, file=path, column=name)
+            if doubt is not None:
+                doubts[f"column {name}: {doubt.text}"] = doubt.rows
+    return doubts
 
 
 def numbers(values: pd.Series, path: Path, column: str) -> pd.Series:
@@ -138,9 +290,8 @@ def numbers(values: pd.Series, path: Path, column: str) -> pd.Series:
     bad = found.isna() & text.notna()
     if bad.any():
         at = int(np.argmax(bad))
-        raise InputError(
-            f"expected a number, found `{shown(text.iloc[at])}`", file=path, row=at + HEADER_ROWS + 1, column=column
-        )
+        row = int(values.index.to_numpy()[at]) + HEADER_ROWS + 1
+        raise InputError(f"expected a number, found `{shown(text.iloc[at])}`", file=path, row=row, column=column)
     return found.astype(float)
 
 

@@ -27,10 +27,12 @@ from ..data.israd import (
     MAX_ORGANIC_CARBON,
 )
 from ..data.npp import MAX_BNPP
-from ..data.roots import MISSING
+from ..data.plausible import ALWAYS_CODES
 from ..models.radiocarbon import delta14c
 from ..models.root_depth import layer_fractions
 from .parameters import DRIVERS, SOIL_ORDERS, Array, DemoParameters, by_biome_of
+
+MISSING = ALWAYS_CODES[0]
 
 TOPS, BOTTOMS = (np.array(bounds, float) for bounds in zip(*LAYERS, strict=True))
 
@@ -67,7 +69,9 @@ def radiocarbon_records(
     lost = rng.random(n) < p.lost_sigma_share
     t["sigma"], t["sigma_reported"] = np.where(lost, DEFAULT_SIGMA, t["lab_sigma"]), ~lost
     noise = rng.standard_normal((2, n)) * np.stack([t["sigma"], np.full(n, p.model_sd)])
-    observed = np.maximum(delta14c(t["k"], decimal_year, t["zone"]) + noise.sum(axis=0), -999.0)
+    observed = np.maximum(
+        delta14c(t["k"], decimal_year, t["zone"]) + noise.sum(axis=0), MISSING + 1
+    )  # −999 would stand for a missing value
 
     stock = t["stock"] * np.exp(p.log_stock_measured_sd * rng.standard_normal(n))
     thickness = t["bottom"] - t["top"]
@@ -75,8 +79,7 @@ def radiocarbon_records(
         stock / thickness / G_CM2_TO_MG_HA, 0.95 * MAX_CARBON_DENSITY
     )  # as the loader bounds what it believes
     coarse = rng.uniform(0, 15, n).round(1)
-    fine = 1 - coarse / 100
-    bulk_density = np.maximum(1.45 - 8 * density, density / fine / (0.95 * MAX_ORGANIC_CARBON / 100))
+    bulk_density = np.maximum(1.45 - 8 * density, density / (0.95 * MAX_ORGANIC_CARBON / 100))
     kind = rng.choice(["stock", "carbon and density", "carbon"], n, p=[0.6, 0.25, 0.15])
     rows = pd.DataFrame(
         {
@@ -98,7 +101,7 @@ def radiocarbon_records(
             "lyr_14c_fill_extra": np.nan,
             # most lost σ are missing, some are absurd: a fraction modern taken for ‰
             "lyr_14c_sigma": np.where(lost, np.where(rng.random(n) < 0.15, 990.0, np.nan), t["sigma"]),
-            "lyr_c_org_filled": (100 * density / bulk_density / fine).round(4),
+            "lyr_c_org_filled": (100 * density / bulk_density).round(4),
             "lyr_c_tot": np.nan,
             "lyr_soc_filled": np.where(kind == "stock", (density * thickness).round(6), np.nan),
             "lyr_soc_sigma": np.nan,

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import cf_xarray.units
 import numpy as np
-import pint
 import xarray as xr
 from numpy.typing import NDArray
 
 from ..constants import LAYERS
 from ..data.tables import reason_of
+from ..data.units import compatible, factor
 from ..errors import InputError
 from .grids import ModelGrid, corners_of, edges_of
 
@@ -280,13 +277,12 @@ def _vertical(array: xr.DataArray, lat: xr.DataArray, lon: xr.DataArray) -> str:
 def _on_layers(array: xr.DataArray, dataset: xr.Dataset, name: str, variable: str, file: Path) -> NDArray[np.float64]:
     """Of the standard layers, (7, rows, columns): each model layer is spread evenly over its depth."""
     depth = dataset[name]
-    to_cm = _factor(depth.attrs.get("units"), "cm", file, name)
+    to_cm = factor(depth.attrs.get("units"), "cm", file=file, column=name)
     bounds = dataset.get(str(depth.attrs.get("bounds", "")))
     if bounds is None or bounds.shape != (depth.size, 2):
         raise InputError("expected bounds of the soil layers (attribute `bounds`)", file=file, column=name)
     top, bottom = np.sort(np.abs(bounds.values.astype(float)), axis=1).T * to_cm
-    unit = _pint(array.attrs.get("units"), file, variable)
-    density = unit.is_compatible_with(_pint(DENSITY_UNIT, file, variable))
+    density = compatible(array.attrs.get("units"), DENSITY_UNIT, file=file, column=variable)
     values = _converted(array, DENSITY_UNIT if density else UNITS[variable], file)
     out = []
     for upper, lower in LAYERS:
@@ -299,25 +295,4 @@ def _on_layers(array: xr.DataArray, dataset: xr.Dataset, name: str, variable: st
 
 
 def _converted(array: xr.DataArray, unit: str, file: Path) -> NDArray[np.float64]:
-    return array.values.astype(float) * _factor(array.attrs.get("units"), unit, file, str(array.name))
-
-
-def _factor(found: object, unit: str, file: Path, column: str) -> float:
-    """What a number in the units that were found is multiplied by."""
-    try:
-        return float((1.0 * _pint(found, file, column)).to(_pint(unit, file, column)).magnitude)
-    except pint.DimensionalityError:
-        raise InputError(
-            f"units `{found}`, expected such as can be brought to {unit}", file=file, column=column
-        ) from None
-
-
-def _pint(found: object, file: Path, column: str) -> Any:
-    """Units; carbon is not told from other mass, so `kg C m-2` and `kgC m-2` are `kg m-2`."""
-    if not isinstance(found, str) or not found.strip():
-        raise InputError("has no attribute `units`", file=file, column=column)
-    plain = re.sub(r"(?<=g)\s*C\b", "", found)
-    try:
-        return cf_xarray.units.units.parse_units(plain)
-    except (pint.PintError, ValueError, TypeError, AssertionError, AttributeError):
-        raise InputError(f"units `{found}` are not understood", file=file, column=column) from None
+    return array.values.astype(float) * factor(array.attrs.get("units"), unit, file=file, column=str(array.name))

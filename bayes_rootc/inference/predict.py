@@ -14,9 +14,11 @@ from ..constants import LAYER_NAMES, LAYERS, PROFILE_DEPTH_CM
 from ..data.atmosphere import FIRST_YEAR, Atmosphere, zone_of
 from ..data.covariates import CovariateStack
 from ..data.israd import DEFAULT_SIGMA, MAX_SIGMA
-from ..data.tables import read_csv
-from ..errors import InputError
+from ..data.plausible import judge
+from ..data.tables import HEADER_ROWS, located, number_column, read_csv, read_header, readable
+from ..errors import InputError, InputWarning
 from ..models.components import Components
+from ..models.radiocarbon import unexplained
 from ..models.root_depth import layer_fractions, new_profiles
 from .sampling import summary_columns
 from .turnover_fit import TurnoverFit, draw_layers
@@ -24,8 +26,8 @@ from .turnover_fit import TurnoverFit, draw_layers
 OPTIONAL = ("year", "top", "bottom", "delta14c", "sigma", "profile")
 QUANTITIES = ("delta14c", "k", "age")
 STATISTICS = ("mean", "median", "p025", "p975")
-COLUMNS = (*(f"{quantity}_{s}" for quantity in QUANTITIES for s in STATISTICS), "reason")
-"""What a prediction of turnover adds."""
+COLUMNS = (*(f"{quantity}_{s}" for quantity in QUANTITIES for s in STATISTICS), "unexplained", "reason")
+"""What a prediction of turnover adds; `unexplained`: no decay rate comes near the measured Δ14C."""
 
 ROOT_QUANTITIES = ("d50", "d95", *(f"share_{layer}" for layer in LAYER_NAMES))
 ROOT_COLUMNS = (*(f"{quantity}_{s}" for quantity in ROOT_QUANTITIES for s in STATISTICS), "reason")
@@ -43,24 +45,32 @@ def read_sites(path: Path, *, layers: bool = True, year: bool = True, total: boo
 
     Raises
     ------
-    InputError : a column is missing, a value is not a number.
+    InputError : a column is missing, a value is not a number, a column is surely in another unit.
     """
-    number = pa.Column(float, nullable=True)
-    columns: dict[str, pa.Column] = dict.fromkeys(("lat", "lon", "year", "top", "bottom", "delta14c", "sigma"), number)
+    units = {"delta14c": ("‰", "permil"), "sigma": ("‰", "permil"), "top": ("cm", "cm"), "bottom": ("cm", "cm")}
+    units |= {"lat": ("degrees", "degree"), "lon": ("degrees", "degree"), "year": ("", "")}
+    columns: dict[str, pa.Column] = {
+        name: number_column(unit=unit, quantity=name if name != "lon" else None, pint_unit=known or None)
+        for name, (unit, known) in units.items()
+    }
     schema = pa.DataFrameSchema(columns | {"profile": pa.Column(object, nullable=True)})
-    checked = read_csv(path, schema, optional=OPTIONAL[1:] if year else OPTIONAL).drop(columns="file_row")
-    if checked.empty:
-        raise InputError("expected at least one row", file=path)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", pd.errors.ParserWarning)  # rows longer than the header: columns would shift
-            sites = pd.read_csv(path, dtype=str, index_col=False)  # what is not ours goes back as it came
-    except pd.errors.ParserWarning:
-        raise InputError("rows have more fields than the header has names", file=path) from None
-    except pd.errors.ParserError as error:
-        raise InputError(f"not a readable CSV table ({error})".replace("\n", ""), file=path) from None
+    optional = OPTIONAL[1:] if year else OPTIONAL
+    checked = read_csv(path, schema, optional=optional)
+    at, _ = located(read_header(path), schema, path, optional, {})
+    with readable(path):
+        sites = pd.read_csv(path, dtype=str, index_col=False)  # what is not ours goes back as it came
+    names = {place: name for name, place in at.items()}
+    sites.columns = pd.Index([names.get(i, name) for i, name in enumerate(sites.columns)])
     given = sites.columns
+    # Empty rows are passed over.
+    sites = sites.iloc[checked.pop("file_row").to_numpy() - HEADER_ROWS - 1].reset_index(drop=True)
     sites = sites.assign(**{str(c): checked[c] for c in checked if c in given})
+    sites.attrs.clear()
+    doubt = judge(checked["delta14c"], "delta14c", sigma=checked["sigma"], bottom=checked["bottom"])
+    if doubt is not None and doubt.sure:
+        raise InputError(doubt.text, file=path, column="delta14c")
+    for text in [*checked.attrs["doubts"], *([f"column delta14c: {doubt.text}"] if doubt else [])]:
+        warnings.warn(f"{path}, {text}", InputWarning, stacklevel=2)
     if not layers:
         return sites
     if ("top" in given) != ("bottom" in given):
@@ -117,6 +127,15 @@ def predict_turnover(
         for table in summaries.values():
             table.index = layers[ROW]
             out = out.join(table)
+        flags = unexplained(
+            layers["delta14c"],
+            layers["sigma"],
+            layers["year"],
+            layers["zone"].to_numpy(str),
+            prehistory=fit.model.prehistory,
+            atmosphere=atmosphere,
+        )
+        out = out.join(pd.DataFrame({"unexplained": flags}, index=layers[ROW]))
     return out.assign(reason=reason).reindex(columns=[*sites, *COLUMNS])
 
 

@@ -11,6 +11,7 @@ size. After the bomb the response is not monotone in k: one value may have two a
 
 from __future__ import annotations
 
+import datetime
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -20,9 +21,10 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from ..constants import GAMMA, INTERVAL
-from ..data.atmosphere import BOMB_START, FIRST_YEAR, Atmosphere, Curve, Prehistory, zone_of
+from ..data.atmosphere import BOMB_START, FIRST_YEAR, Atmosphere, Curve, Prehistory, filled, zone_of
 from ..data.israd import DEFAULT_SIGMA
-from ..data.own_tables import row_coordinates
+from ..data.own_tables import DECIMAL_YEARS, row_coordinates
+from ..data.plausible import judge_argument, without_codes
 from ..data.tables import reason_of
 from ..errors import InputError
 
@@ -40,6 +42,9 @@ MODE_FLOOR = 0.005
 
 UNEXPLAINED_SD = 3.0
 """A value is unexplained when every k leaves it further than this many total standard deviations away."""
+
+UNEXPLAINED_NODES = 256
+"""Decay rates between which the highest and the lowest Δ14C are looked for."""
 
 
 @dataclass(frozen=True)
@@ -76,8 +81,8 @@ def delta14c(
     Parameters
     ----------
     k : decay rate, yr⁻¹, > 0. Broadcasts with `year` and `zone`.
-    year : sampling date, decimal year AD, not before 1800; after the last node the curve is extrapolated (see
-        `Curve.extrapolated`).
+    year : sampling date, decimal year AD, not before 1800, and not after the end of the curve, which is extrapolated
+        by 20 years (see `Curve.extrapolated`).
     zone : one of `ATMOSPHERE_ZONES`.
     prehistory : state in 1950: steady under the 1950 atmosphere (paper, eq. 2–3), or the IntCal20/SHCal20 history from
         55 kyr BP. Before 1950 a steady pool has the value of 1950, since its air did not change; the other follows the
@@ -90,7 +95,7 @@ def delta14c(
 
     Raises
     ------
-    InputError : k ≤ 0 or not finite, unknown zone or prehistory, year before 1800.
+    InputError : k ≤ 0 or not finite, unknown zone or prehistory, a year that is no decimal year or off the curve.
 
     Examples
     --------
@@ -99,11 +104,11 @@ def delta14c(
     >>> delta14c([1 / 2, 1 / 79], 2000.0, "NHZone1").round(-1)
     array([100., 100.])
     """
-    k, year, zone = np.broadcast_arrays(np.asarray(k, float), np.asarray(year, float), np.asarray(zone, str))
+    k, year, zone = np.broadcast_arrays(filled(k), _numbers("year", year), np.asarray(zone, str))
     if not np.all(np.isfinite(k) & (k > 0)):
         raise InputError("decay rate k must be finite and > 0 yr⁻¹")
-    _refuse_early(year)
     atmosphere = atmosphere or Atmosphere.packaged()
+    _refuse_years(year, zone, atmosphere)
     out = np.empty(k.shape)
     for name in np.unique(zone):
         here = zone == name
@@ -137,7 +142,7 @@ def invert(
     sigma : array-like of float, optional
         Standard deviation of the measurement, ‰; 5 where it is not given.
     year : array-like of float
-        Sampling date, decimal year AD, not before 1800.
+        Sampling date, decimal year AD, not before 1800, and not after the end of the (extrapolated) curve.
     zone : array-like of str
         One of `ATMOSPHERE_ZONES`; `zone_of` finds it from a place.
     prior : LogNormalPrior, optional
@@ -164,7 +169,13 @@ def invert(
     ------
     InputError
         A column or an argument is missing, two Series have different indexes, numbers of values differ, a measurement
-        is infinite, a standard deviation is negative, or not > 0 in total, a year, zone or place is out of range.
+        is infinite, looks like a fraction modern or another form of radiocarbon, a standard deviation is negative, or
+        not > 0 in total, a year is a date, or a year, zone or place is out of range.
+
+    Warns
+    -----
+    InputWarning
+        Values may be in another form than ‰.
 
     Examples
     --------
@@ -222,6 +233,54 @@ def invert(
     return result if layers.measured.all() else _blanked(result, layers.measured)
 
 
+def unexplained(
+    delta14c: ArrayLike,
+    sigma: ArrayLike,
+    year: ArrayLike,
+    zone: ArrayLike,
+    *,
+    prehistory: Prehistory = "steady",
+    model_sd: float = 0.0,
+    atmosphere: Atmosphere | None = None,
+) -> NDArray[np.bool_]:
+    """Whether no decay rate explains a measurement: it lies more than three standard deviations above or below what any
+    pool of its zone had in its year, and so also what any mixture of pools had.
+
+    Parameters
+    ----------
+    delta14c, sigma : array-like of float, shape (n,)
+        Δ14C and its standard deviation, ‰; where either is NaN, nothing is to be explained.
+    year : array-like of float, shape (n,)
+        Sampling date, decimal year AD.
+    zone : array-like of str, shape (n,)
+        One of `ATMOSPHERE_ZONES`.
+    prehistory, model_sd, atmosphere
+        As of `invert`.
+
+    Examples
+    --------
+    No soil carbon had 300 ‰ in 2015, in whatever air it grew:
+
+    >>> unexplained([300.0, 300.0], 4.0, [2015.5, 1975.5], "NHZone1")
+    array([ True, False])
+    """
+    atmosphere = atmosphere or Atmosphere.packaged()
+    delta, sd, years, zones = np.broadcast_arrays(
+        filled(delta14c), filled(sigma), _numbers("year", year), np.asarray(zone, str)
+    )
+    known = np.isfinite(delta) & np.isfinite(sd) & np.isfinite(years)
+    found = np.zeros(delta.shape, bool)
+    if known.any():
+        k = np.exp(np.linspace(*LOG_K_RANGE, UNEXPLAINED_NODES))
+        possible = predicted_table(k, years[known], zones[known], prehistory, atmosphere)
+        tolerance = UNEXPLAINED_SD * np.sqrt(
+            sd[known] ** 2 + model_sd**2 + atmosphere_sd(years[known], zones[known], atmosphere) ** 2
+        )
+        low, high = possible.min(axis=1) - tolerance, possible.max(axis=1) + tolerance
+        found[known] = (delta[known] < low) | (delta[known] > high)
+    return found
+
+
 @dataclass(frozen=True)
 class _Layers:
     """Measurements, one a layer, (layer,), as `invert` takes them; where `measured` is false the others are made up."""
@@ -266,7 +325,7 @@ class _Layers:
             name, size = next((name, size) for name, size in sizes.items() if size != n)
             raise InputError(f"found {size} of {name} for {n} layers; expected as many, or one for all")
         arrays = {name: np.broadcast_to(array, n) for name, array in arrays.items()}
-        observed = arrays["delta14c"]
+        observed = without_codes(pd.Series(arrays["delta14c"]), "delta14c")[0].to_numpy()
         measured = ~np.isnan(observed)
         if np.isinf(observed).any():
             raise InputError("Δ14C must be finite, or NaN where there is no value")
@@ -274,6 +333,8 @@ class _Layers:
         spread = np.where(np.isnan(spread), DEFAULT_SIGMA, spread)
         if (measured & (spread < 0)).any():
             raise InputError(f"standard deviation of Δ14C must be ≥ 0 ‰, found {spread[measured].min():g}")
+        known = np.where(measured, observed, np.nan)
+        judge_argument(known, "delta14c", name="delta14c", sigma=arrays.get("sigma"))
         if "zone" not in arrays:
             arrays["zone"] = _zones(arrays["lat"], arrays["lon"], measured)
         return cls(
@@ -316,10 +377,18 @@ def _values(name: str, value: Any) -> NDArray[Any]:
         raise InputError(f"{name} has the shape {array.shape}; expected one value a layer")
     if name == "zone":
         return array
-    if array.dtype.kind in "mM":
-        raise InputError(f"{name} holds dates or durations; expected numbers, as 2005.5 for the middle of 2005")
+    return _numbers(name, array if not isinstance(value, np.ma.MaskedArray) else np.ma.atleast_1d(value))
+
+
+def _numbers(name: str, value: Any) -> NDArray[np.float64]:
+    """Numbers as an array; masked ones are NaN. Refuses dates and durations, whose numbers would be nanoseconds."""
+    array = np.asarray(value)
+    first = array.flat[0] if array.dtype == object and array.size else None
+    if array.dtype.kind in "mM" or isinstance(first, datetime.date | np.datetime64):
+        how = f"; {DECIMAL_YEARS}" if name == "year" else ""
+        raise InputError(f"{name} holds dates or durations; expected numbers, as 2005.5 for the middle of 2005{how}")
     try:
-        return array.astype(float)
+        return filled(value)
     except (TypeError, ValueError) as error:
         raise InputError(f"{name} holds a value that is no number ({reason_of(error)})") from None
 
@@ -446,9 +515,13 @@ def _steady(k: NDArray[Any], curve: Curve) -> NDArray[np.float64]:
     return k / (k + GAMMA) * _to_activity(curve.delta14c[0])
 
 
-def _refuse_early(year: NDArray[Any]) -> None:
+def _refuse_years(year: NDArray[Any], zone: NDArray[Any], atmosphere: Atmosphere) -> None:
     if not np.all(year >= FIRST_YEAR):
         raise InputError(f"sampling year must be {FIRST_YEAR:.0f} or later")
+    for name in np.unique(zone):
+        latest, end = year[zone == name].max(), atmosphere.bomb(str(name)).years[-1]
+        if latest > end:
+            raise InputError(f"sampling year {latest:g} is after the end of the atmosphere's curve, {end:g}")
 
 
 def predicted_table(
@@ -456,7 +529,7 @@ def predicted_table(
 ) -> NDArray[np.float64]:
     """Δ14C (‰) for every layer and every k of the grid: shape (layer, k). Each zone's curve is integrated once."""
     out = np.empty((len(year), len(k)))
-    _refuse_early(year)
+    _refuse_years(year, zone, atmosphere)
     for name in np.unique(zone):
         here = np.flatnonzero(zone == name)
         years, place = np.unique(year[here], return_inverse=True)

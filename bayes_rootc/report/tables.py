@@ -31,15 +31,16 @@ def checks_table(checks: list[SourceCheck]) -> pd.DataFrame:
         ]
         rows += [
             {"source": c.source, "file": c.file, "what": "remark", "rule": rule, "rows": n}
-            for rule, n in c.remarks.items()
+            for rule, n in (c.doubts | c.remarks).items()
         ]
         rows.append({"source": c.source, "file": c.file, "what": "used", "rule": "", "rows": c.used})
     return pd.DataFrame(rows)
 
 
 def checks_text(checks: list[SourceCheck]) -> str:
-    """The same for people: a block a source."""
-    lines = []
+    """The same for people: first what may be in another unit, then a block a source."""
+    doubts = [f"  {c.file}, {doubt} ({n:,} values)" for c in checks for doubt, n in c.doubts.items()]
+    lines = ["", "look at this first:", *doubts] if doubts else []
     for c in checks:
         lines += ["", f"{c.source}  ({c.file})", f"  {c.read:>7,} read", f"  {c.used:>7,} used"]
         lines += [f"  {n:>7,} dropped: {rule}" for rule, n in c.dropped.items()]

@@ -108,7 +108,7 @@ VALUES = (
     Case("Δ14C of 1e9", ("row 2, column lyr_14c", "outside [-1000, 2000]"), first(ISRAD, lyr_14c="1e9")),
     Case("Δ14C infinite", ("row 2, column lyr_14c", "outside [-1000, 2000]"), first(ISRAD, lyr_14c="-inf")),
     Case("Δ14C missing", prints="7 dropped: no Δ14C", spoil=cells(ISRAD, slice(0, 6), lyr_14c=None)),
-    Case("Δ14C missing everywhere", ("israd", "0 usable", "no Δ14C"), cells(ISRAD, lyr_14c=None)),
+    Case("Δ14C missing everywhere", ("israd", "no layer has radiocarbon"), cells(ISRAD, lyr_14c=None)),
     Case("latitude of 95", ("row 2, column pro_lat", "95 is outside [-90, 90]"), first(ISRAD, pro_lat="95")),
     Case("latitude infinite", ("row 2, column pro_lat", "outside [-90, 90]"), first(ISRAD, pro_lat="inf")),
     Case("latitude missing", prints="1 dropped: no coordinates", spoil=first(ISRAD, pro_lat=None)),
@@ -128,12 +128,21 @@ VALUES = (
     Case("year to come", ("row 2, column lyr_obs_date_y", "2999"), first(ISRAD, lyr_obs_date_y="2999")),
     Case("carbon in g/kg", ("column lyr_c_org_filled", "%"), times(ISRAD, 1000, "lyr_c_org_filled")),
     Case("density in kg/m³", ("column lyr_bd_samp_filled", "g cm⁻³"), times(ISRAD, 1000, "lyr_bd_samp_filled")),
-    Case("root depths in cm", ("row 2, column D50", "m"), times(ROOTS, 100, "D50", "D95", "D50_extrapolated")),
-    Case("production in mg", ("0 usable NPP sites", "production > 1500"), lambda folder: [
+    Case("root depths in cm", ("column D50", "looks like cm"), times(ROOTS, 100, "D50", "D95", "D50_extrapolated")),
+    Case("production in mg", ("npp_peng2023.csv, column BNPP_1", "looks like mg m⁻² yr⁻¹"), lambda folder: [
         times(PENG, 1000, "BNPP_1")(folder), times(SRDB, 1000, "BNPP")(folder)]),
     Case("production infinite", prints="2 dropped: belowground production > 1500", spoil=first(PENG, BNPP_1="inf")),
     Case("production negative", prints="2 dropped: belowground production not > 0", spoil=first(PENG, BNPP_1="-5")),
     Case("root depth infinite", ("row 2, column D95", "[0, 20] m"), first(ROOTS, D95="inf")),
+    Case("fractions modern", ("column lyr_14c", "look like fractions modern"), table(
+        ISRAD, lambda t: t.assign(lyr_14c=t["lyr_14c"].astype(float) / 1000 + 1))),
+    Case("depths in m", ("column lyr_bot", "looks like m"), times(ISRAD, 0.01, "lyr_top", "lyr_bot")),
+    Case("a Δ14C that no rate explains", prints="Δ14C that no rate of turnover explains (3 σ), first Demo", spoil=first(
+        ISRAD, lyr_14c="1150", lyr_obs_date_y="2005")),
+    Case("a unit that does not fit", ("column D50 [ounce]", "expected such as can be brought to m"), text(
+        ROOTS, lambda t: t.replace(",D50,", ",D50 [ounce],", 1))),
+    Case("empty rows below", prints="radiocarbon layers (ISRaD)", spoil=text(
+        ISRAD, lambda t: t + ("," * t.split("\n")[0].count(",") + "\n") * 3)),
     Case("gridded carbon infinite", prints="radiocarbon layers (ISRaD)", spoil=cells(ISRAD, pro_corg_0_cm_SG="inf")),
 )  # fmt: skip
 

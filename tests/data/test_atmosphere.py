@@ -121,3 +121,18 @@ def test_a_table_of_another_form_is_refused(tmp_path):
     (tmp_path / "other.csv").write_text("a,b\n1,2\n")
     with pytest.raises(InputError, match="expected the columns zone, Year"):
         Atmosphere.read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("lat", "lon", "said"),
+    [
+        (np.nan, 9, "latitude is nan; expected degrees from -90 to 90"),
+        (95, 9, "latitude is 95"),
+        ([10, -122.3], 47.6, "latitude is -122.3"),
+        (10, 400, "longitude is 400; expected degrees from -180 to 360"),
+        (np.ma.MaskedArray([10.0, 20.0], [False, True]), 9, "latitude is nan"),
+    ],
+)
+def test_a_place_off_the_globe_has_no_zone(lat, lon, said):
+    with pytest.raises(InputError, match=said):
+        zone_of(lat, lon)

@@ -29,7 +29,7 @@ def layers(tmp_path, *changes, **extra):
     duplicate.
     """
     rows = [
-        LAYER | extra | {"lyr_name": f"L{i}", "pro_lat": 50.0 + i / 10} | change for i, change in enumerate(changes)
+        LAYER | extra | {"lyr_name": f"L{i}", "pro_lat": 50.0 + i / 1000} | change for i, change in enumerate(changes)
     ]
     path = tmp_path / "ISRaD_extra_flat_layer_test.csv"
     pd.DataFrame(rows).to_csv(path, index=False)
@@ -93,8 +93,8 @@ def test_stock_is_measured_or_carbon_times_density_and_impossible_ones_are_not_u
             {"lyr_soc_filled": 30.0, "lyr_c_org_filled": 2.0, "lyr_bd_samp_filled": 1.2},
         )
     )
-    # g cm⁻² x 100 = Mg ha⁻¹; 2 % x 1.2 g cm⁻³ x 10 cm x 0.75; 30 g cm⁻² in 10 cm is 3 g C cm⁻³
-    np.testing.assert_allclose(table["stock_measured"], [30.0, 18.0, np.nan, 24.0])
+    # g cm⁻² x 100 = Mg ha⁻¹; 2 % x 1.2 g cm⁻³ of fine earth x 10 cm; 30 g cm⁻² in 10 cm is 3 g C cm⁻³
+    np.testing.assert_allclose(table["stock_measured"], [30.0, 24.0, np.nan, 24.0])
 
 
 def test_gridded_stock_integrates_the_mapped_profile(tmp_path):
@@ -191,3 +191,72 @@ def test_a_missing_column_and_an_unreadable_file_are_named(tmp_path):
     path.write_bytes(b"")
     with pytest.raises(InputError, match="not a readable CSV"):
         read_layers(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "dropped"),
+    [
+        *[({"pro_peatland": word}, "peatland") for word in ("Yes", "TRUE", "y", "1", " peat ")],
+        *[
+            ({"pro_usda_soil_order": word}, "peatland")
+            for word in ("histosols", "Histosol", "HISTOSOLS", "Fibric Histosol")
+        ],
+        *[({"pro_treatment": word}, "experimental treatment") for word in ("Treatment", "fertilized", "N addition")],
+    ],
+)
+def test_words_are_known_in_any_spelling(tmp_path, change, dropped):
+    table, check = read_layers(layers(tmp_path, {}, change))
+    assert len(table) == 1 and check.dropped == {dropped: 1}
+
+
+@pytest.mark.parametrize("change", [{"pro_peatland": "No"}, {"pro_peatland": "FALSE"}, {"pro_treatment": "Control"}])
+def test_no_in_any_spelling_drops_nothing(tmp_path, change):
+    assert read_layers(layers(tmp_path, {}, change))[1].dropped == {}
+
+
+def test_a_word_that_is_neither_yes_nor_no_is_refused(tmp_path):
+    with pytest.raises(InputError, match="row 3, column pro_peatland: expected yes or no, found `maybe`"):
+        read_layers(layers(tmp_path, {}, {"pro_peatland": "maybe"}))
+
+
+def test_empty_rows_of_a_spreadsheet_are_passed_over_and_rows_keep_their_numbers(tmp_path):
+    path = layers(tmp_path, {}, {})
+    head, *rows = path.read_text().splitlines()
+    commas = "," * head.count(",")
+    path.write_text("\n".join([head, rows[0], commas, rows[1], commas, commas]) + "\n")
+    assert read_layers(path)[1].used == 2
+    path.write_text("\n".join([head, rows[0], commas, rows[1].replace("50.001", "95")]) + "\n")
+    with pytest.raises(InputError, match="row 4, column pro_lat: 95"):
+        read_layers(path)
+
+
+def test_one_name_of_a_profile_at_two_places_is_two_profiles(tmp_path):
+    table, check = read_layers(layers(tmp_path, {}, {"pro_lat": -33.9, "pro_long": 18.4}))
+    assert table["profile"].tolist() == ["E/S/P@50.0,10.0", "E/S/P@-33.9,18.4"] and table["id"].is_unique
+    assert check.remarks == {"a profile's name at several places: the place is added to it": 2}
+
+
+def test_depths_are_counted_from_the_mineral_soil(tmp_path):
+    rows = [
+        {"lyr_top": 0.0, "lyr_bot": 8.0, "lyr_hzn": "Oa", "pro_lat": 50.0},
+        {"lyr_top": 8.0, "lyr_bot": 20.0, "lyr_hzn": "A", "pro_lat": 50.0},
+        {"lyr_top": 20.0, "lyr_bot": 40.0, "lyr_hzn": "Bw", "pro_lat": 50.0},
+        {"lyr_top": 40.0, "lyr_bot": 45.0, "lyr_hzn": "2Ob", "pro_lat": 50.0},
+    ]
+    table, check = read_layers(layers(tmp_path, *rows))
+    assert table[["top", "bottom"]].to_numpy().tolist() == [[0, 12], [12, 32]]
+    assert check.remarks["depth counted from the organic horizon's surface: its thickness is taken off"] == 3
+
+
+@pytest.mark.parametrize(
+    "organic",
+    [
+        {"lyr_top": -8.0, "lyr_bot": 0.0},  # as ISRaD asks for
+        {"lyr_top": 100.0, "lyr_bot": 110.0},  # buried
+        {"lyr_top": 0.0, "lyr_bot": 15.0},  # not above the mineral layer
+    ],
+)
+def test_other_organic_horizons_move_nothing(tmp_path, organic):
+    rows = [organic | {"lyr_hzn": "Oe", "pro_lat": 50.0}, {"lyr_top": 10.0, "lyr_bot": 20.0, "pro_lat": 50.0}]
+    table, _ = read_layers(layers(tmp_path, *rows))
+    assert table["top"].tolist() == [10.0]

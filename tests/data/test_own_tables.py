@@ -72,7 +72,10 @@ def test_a_wrong_name_for_a_column_is_refused(columns, said):
             "row c of the table, column lon: found `230.0`, expected longitude, degrees, from",
         ),
         ({"biome": [3, "tundra", "moon"]}, "row c of the table, column biome: found `moon`, expected a number or name"),
-        ({"delta14c": [1.08, 0.95, 1.1]}, "delta14c holds 3 values between 0 and 2, which look like fractions modern"),
+        (
+            {"delta14c": [1.08, 0.95, 1.1]},
+            "column delta14c: values from 0.95 to 1.1 look like fractions modern, not Δ14C in ‰",
+        ),
         ({"delta14c": [np.nan] * 3}, "every cell of the column delta14c is empty"),
         ({"fraction_modern": [1.0] * 3}, "the table has delta14c and fraction_modern; expected one of them"),
         ({"mat": ["8", "warm", "27"]}, "row b of the table, column mat: found `warm`, expected a number"),
@@ -107,8 +110,10 @@ def test_biomes_by_number_by_name_or_none():
 
 
 def test_a_profile_is_what_its_labels_say():
-    numbered = LAYERS.assign(profile=[1, 2, 1])
+    numbered = LAYERS.assign(profile=[1, 2, 1], lat=48.7, lon=[9.2, 9.2, 9.21])
     assert made(numbered)["profile_index"].tolist() == [0, 1, 0]
+    apart = LAYERS.assign(profile=1)  # one name in Germany and in Australia
+    assert made(apart)["profile_index"].tolist() == [0, 0, 1]
     by_site = numbered.assign(site=["x", "x", "y"], profile=[1, 1, 1])
     assert made(by_site)["profile_index"].tolist() == [0, 0, 1]
     near = LAYERS.assign(lat=[48.70001, 48.70002, -12.0])  # a metre apart

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import warnings
 
 import numpy as np
@@ -12,8 +13,16 @@ from scipy.integrate import solve_ivp
 
 from bayes_rootc.constants import GAMMA
 from bayes_rootc.data.atmosphere import ATMOSPHERE_ZONES, Atmosphere, Curve
-from bayes_rootc.errors import InputError
-from bayes_rootc.models.radiocarbon import GRID_SIZE, K_RANGE, LogNormalPrior, delta14c, grid_quantile, invert
+from bayes_rootc.errors import InputError, InputWarning
+from bayes_rootc.models.radiocarbon import (
+    GRID_SIZE,
+    K_RANGE,
+    LogNormalPrior,
+    delta14c,
+    grid_quantile,
+    invert,
+    unexplained,
+)
 
 K = np.geomspace(*K_RANGE, 60)
 HISTORY = {side: Curve(np.array([-50_000.0, 1950.0]), np.full(2, 40.0), np.zeros(2)) for side in ("north", "south")}
@@ -290,3 +299,52 @@ def test_arguments_that_do_not_belong_together_are_refused(mine):
         invert([[1.0, 2.0], [3.0, 4.0]], 5.0, 2000.0, "NHZone1")
     with pytest.raises(InputError, match="the table has the column year twice"):
         invert(pd.concat([mine, mine[["year"]]], axis=1))
+
+
+@pytest.mark.parametrize("year", [np.datetime64("2005-07-01"), pd.Timestamp("2005-07-01"), datetime.date(2005, 7, 1)])
+def test_a_date_is_no_decimal_year(year):
+    for call in (lambda: delta14c(0.1, year, "NHZone1"), lambda: invert(60.0, 4.0, year, "NHZone1")):
+        with pytest.raises(InputError, match=r"year holds dates .*numbers, as 2005.5 .*dayofyear"):
+            call()
+
+
+@pytest.mark.parametrize("year", [2060.0, 20055.0])
+def test_a_year_after_the_curve_is_refused(year):
+    for call in (lambda: delta14c(0.1, [2005.0, year], "NHZone1"), lambda: invert(-20.0, 4.0, year, "NHZone1")):
+        with pytest.raises(InputError, match=f"sampling year {year:g} is after the end of the atmosphere's curve"):
+            call()
+
+
+def test_masked_values_are_missing():
+    masked = np.ma.MaskedArray([60.0, -999.0], [False, True])
+    assert invert(masked, 4.0, 2005.5, "NHZone1")["n_modes"].values.tolist()[1] == 0
+    years = np.ma.MaskedArray([2005.5, 1.0], [False, True])
+    with pytest.raises(InputError, match="sampling year"):
+        delta14c(0.1, years, "NHZone1")
+
+
+def test_a_code_for_a_missing_value_is_none():
+    assert invert([60.0, -999.0], 4.0, 2005.5, "NHZone1")["n_modes"].values.tolist()[1] == 0
+
+
+@pytest.mark.parametrize(("value", "sigma"), [(1.0605, 0.004), ([1.06, 0.96, 0.8], 5.0), ([1.06, 0.96, 0.8], None)])
+def test_fractions_modern_are_refused(value, sigma):
+    with pytest.raises(InputError, match=r"delta14c: values .* look like fractions modern"):
+        invert(value, sigma, 2005.5, "NHZone1")
+
+
+def test_what_may_be_percent_modern_is_a_warning_and_what_is_not_none():
+    with pytest.warns(InputWarning, match="look like percent modern"):
+        invert([106.05, 95.98], 0.4, 2005.5, "NHZone1")
+    invert([106.05, 95.98], 4.0, 2005.5, "NHZone1")  # of the years after the bomb
+    invert(3.5, 4.0, 2005.5, "NHZone1")
+
+
+def test_what_no_rate_explains_is_flagged():
+    flags = unexplained(
+        [300.0, 300.0, 1200.0, -999.0, np.nan], 4.0, [2015.5, 1975.5, 2005.5, 2005.5, 2005.5], "NHZone1"
+    )
+    assert flags.tolist() == [True, False, True, False, False]
+    k = np.exp(np.linspace(*np.log(K_RANGE), 77))
+    for zone in ATMOSPHERE_ZONES:
+        assert not unexplained(delta14c(k, 1999.0, zone), 0.5, 1999.0, zone).any()
