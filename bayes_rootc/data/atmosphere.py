@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InputError
-from .tables import HEADER_ROWS, names_found, read_csv, read_header, shown
+from .plausible import judge
+from .tables import HEADER_ROWS, bare, names_found, read_csv, read_header, shown
 
 Zone = Literal["NHZone1", "NHZone2", "NHZone3", "SHZone1-2", "SHZone3"]
 Prehistory = Literal["steady", "intcal20"]
@@ -126,24 +128,36 @@ class Atmosphere:
 
         Raises
         ------
-        InputError : a file is of neither form, or a figure in it is missing, unordered or out of range.
+        InputError : a file is of neither form, two files have the curve of one zone or hemisphere, or a figure is
+            missing, unordered or out of range, or in another unit.
         """
         curves: dict[str, Curve] = {}
         before: dict[str, Curve] = {}
-        names = []
+        names: list[str] = []
+        made_by: dict[str, str] = {}
         for path in sorted(Path(folder).glob("*.csv")) if Path(folder).is_dir() else []:
             header, (hua, intcal, _) = read_header(path), _schemas()
-            if set(hua.columns) <= set(header):
-                curves |= _hua_curves(read_csv(path, hua), path)
-            elif set(intcal.columns) <= set(header):
-                hemisphere = "south" if "shcal" in path.name.lower() else "north"
-                before[hemisphere] = _history(read_csv(path, intcal), path)
+            found: dict[str, Curve] = {}
+            if _has(header, hua):
+                found = _hua_curves(read_csv(path, hua), path)
+                curves |= found
+            elif _has(header, intcal):
+                found = {_hemisphere(path): _history(read_csv(path, intcal), path)}
+                before |= found
             else:
                 raise InputError(
                     f"expected the columns {', '.join(hua.columns)} (Hua 2021) or {', '.join(intcal.columns)} "
                     f"(IntCal20); {names_found(header)}",
                     file=path,
                 )
+            for what in found:
+                if what in made_by:
+                    whose = what if what in ATMOSPHERE_ZONES else f"the {what} before 1950"
+                    raise InputError(
+                        f"a second curve of {whose}, which is in {made_by[what]} as well; leave one of them",
+                        file=path,
+                    )
+                made_by[what] = path.name
             names.append(path.name)
         packaged = Atmosphere.packaged()
         source = f"{', '.join(names)}" if curves else packaged.source + (f" with {', '.join(names)}" if names else "")
@@ -309,9 +323,25 @@ def _calendar_bp_curve(cal_bp: pd.Series, delta14c: pd.Series, sd: pd.Series) ->
     return Curve(years[order], delta14c.to_numpy(float)[order], sd.to_numpy(float)[order])
 
 
+def _has(header: list[str], schema: Any) -> bool:
+    return {bare(name) for name in schema.columns} <= {bare(name) for name in header}
+
+
+def _hemisphere(path: Path) -> str:
+    """Of a curve before 1950, by its file's name: SHCal20, or anything with "south"; else the north's."""
+    return "south" if re.search(r"shcal|south|(^|[^a-z])sh([^a-z]|$)", path.name.lower()) else "north"
+
+
+def _refuse_other_form(values: pd.Series, path: Path, column: str) -> None:
+    doubt = judge(values, "delta14c")
+    if doubt is not None and doubt.sure and values.between(0, 3).all():
+        raise InputError(f"{doubt.text.partition(':')[0]}; expected ‰", file=path, column=column)
+
+
 def _history(table: pd.DataFrame, path: Path) -> Curve:
     years = table["CAL.BP"]
     _refuse(years.duplicated(), "the year is there twice", path, "CAL.BP")
+    _refuse_other_form(table["Delta.14C"], path, "Delta.14C")
     if len(table) < 2:
         raise InputError(f"expected at least two years, found {len(table)}", file=path)
     if years.min() > MAX_GAP_YEARS:
@@ -324,6 +354,7 @@ def _hua_curves(table: pd.DataFrame, path: Path) -> dict[str, Curve]:
     if unknown.any():
         stranger = shown(table["zone"][unknown].iloc[0])
         _refuse(unknown, f"`{stranger}` is not a zone, expected one of {', '.join(ATMOSPHERE_ZONES)}", path, "zone")
+    _refuse_other_form(table["mean.Delta14C"], path, "mean.Delta14C")
     curves = {}
     for name, rows in table.groupby("zone"):
         zone, years = str(name), rows["Year"]

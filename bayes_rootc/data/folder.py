@@ -12,6 +12,7 @@ from ..constants import G_M2_TO_MG_HA, KG_M2_TO_MG_HA
 from ..errors import InputError
 from ..files import sha256
 from .atmosphere import Atmosphere, zone_of
+from .choice import not_read, the_table
 from .covariates import CovariateStack
 from .israd import read_layers
 from .npp import read_npp
@@ -78,7 +79,7 @@ def read_inputs(folder: str | Path, *, nearest_km: float = 100.0, manifest: Path
     if not covariates.features:
         raise InputError("no entry is a numeric covariate (role covariate, no categories)", file=covariates.manifest)
     atmosphere = Atmosphere.read(folder / "atmosphere")
-    israd = _newest(folder / "israd", "ISRaD_extra_flat_layer_*.csv*")
+    israd = the_table(folder / "israd", "ISRaD_extra_flat_layer_", "ISRaD_extra_flat_layer_*.csv")
     layers, layer_check = read_layers(israd)
     npp_folder = folder / "npp"
     npp, npp_records, npp_checks = read_npp(npp_folder)
@@ -106,10 +107,12 @@ def read_inputs(folder: str | Path, *, nearest_km: float = 100.0, manifest: Path
     layers["stock_metre"] = metre_stock(layers, covariates)
     for table in (layers, npp, roots):
         table["satellite_npp"] = _satellite_npp(table, covariates)
+    tables = [israd, *(Path(check.file) for check in npp_checks), roots_file]
+    for check, place in ((layer_check, israd.parent), (npp_checks[0], npp_folder), (roots_check, roots_file.parent)):
+        if others := not_read(place, tables):
+            check.remarks[f"files that are not read: {', '.join(others)}"] = len(others)
     used = [
-        israd,
-        *sorted(npp_folder.glob("*.csv")),
-        roots_file,
+        *tables,
         *sorted((folder / "atmosphere").glob("*.csv")),
         covariates.manifest,
         *covariates.files,
@@ -125,13 +128,6 @@ def read_inputs(folder: str | Path, *, nearest_km: float = 100.0, manifest: Path
         [layer_check, *npp_checks, roots_check, *covariates.checks(), layers_at, npp_at, roots_at],
         {str(f.relative_to(folder)) if f.is_relative_to(folder) else f.name: sha256(f) for f in used},
     )
-
-
-def _newest(folder: Path, pattern: str) -> Path:
-    found = sorted(folder.glob(pattern))
-    if not found:
-        raise InputError(f"expected a file named {pattern} in it", file=folder)
-    return found[-1]
 
 
 def _with_covariates(

@@ -142,9 +142,32 @@ CURVES = (
     Case("curve: UTF-16", ("curve.csv", "UTF-8"), write(CURVE, "zone,Year\n".encode("utf-16"))),
     Case("curve: folder", ("curve.csv", "directory"), a_folder(CURVE)),
     Case("curve: longer rows", ("curve.csv", "fields"), curve(sd_Delta14C="1,2")),
+    Case(
+        "curve: in fractions modern",
+        ("curve.csv, column mean.Delta14C", "fractions modern"),
+        write(
+            CURVE,
+            "\n".join(
+                ["zone,Year,mean.Delta14C,sd.Delta14C", *(f"NHZone1,{y:g},{1 + 0.01 * (y % 7):g},0.002" for y in YEARS)]
+            ),
+        ),
+    ),
+    Case(
+        "curve: one zone in two files",
+        ("z.csv", "a second curve of NHZone1, which is in curve.csv"),
+        lambda folder: [curve()(folder), (folder / "data/atmosphere/z.csv").write_bytes((folder / CURVE).read_bytes())],
+    ),
     Case("history: one row", ("intcal20.csv", "at least two"), calendar("0,5,1")),
     Case("history: negative σ", ("intcal20.csv, row 3, column Sigma.Delta.14C",), calendar("5,5,1", "0,5,-1")),
     Case("history: year twice", ("intcal20.csv, row 3, column CAL.BP",), calendar("5,5,1", "5,9,1", "0,5,1")),
+    Case(
+        "history: one hemisphere in two files",
+        ("other.csv", "a second curve of the north before 1950"),
+        lambda f: [
+            calendar("500,11,2", "0,-25,1")(f),
+            (f / "data/atmosphere/other.csv").write_bytes((f / CALENDAR).read_bytes()),
+        ],
+    ),
     Case("history: ends early", ("intcal20.csv", "1950"), calendar("9000,5,1", "5000,5,1")),
 )
 

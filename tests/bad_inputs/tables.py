@@ -17,9 +17,10 @@ AT_SITES = ("predict", "iroot", "--at", "sites.csv", "--from", "out", "--data", 
 
 def zipped_twice(folder: Path) -> None:
     """An archive of two tables."""
+    (folder / ISRAD).unlink()
     with zipfile.ZipFile(folder / f"{ISRAD}.zip", "w") as archive:
         for name in "ab":
-            archive.write(folder / ISRAD, f"{name}.csv")
+            archive.writestr(f"{name}.csv", "x\n1\n")
 
 
 def zipped(change: Callable[[bytes], bytes]) -> Change:
@@ -27,7 +28,18 @@ def zipped(change: Callable[[bytes], bytes]) -> Change:
 
     def spoil(folder: Path) -> None:
         packed = gzip.compress((folder / ISRAD).read_bytes())
+        (folder / ISRAD).unlink()
         (folder / f"{ISRAD}.gz").write_bytes(change(packed))
+
+    return spoil
+
+
+def in_place(ending: str, content: str) -> Change:
+    """Another file than the ISRaD table, whose name ends otherwise."""
+
+    def spoil(folder: Path) -> None:
+        (folder / ISRAD).unlink()
+        (folder / f"{ISRAD}{ending}").write_text(content)
 
     return spoil
 
@@ -77,10 +89,10 @@ FILES = (
     Case("one row longer", ("npp_peng2023.csv", "line 4"), remade(PENG, lambda b: _longer(b, 3))),
     Case("truncated gzip", ("csv.gz", "not a readable CSV"), zipped(lambda b: b[: len(b) // 2])),
     Case("damaged gzip", ("csv.gz", "not a readable CSV"), zipped(lambda b: b[:500] + bytes(200) + b[700:])),
-    Case("gzip in name only", ("csv.gz", "not a readable CSV"), write(f"{ISRAD}.gz", "a,b\n1,2\n")),
+    Case("gzip in name only", ("csv.gz", "not a readable CSV"), in_place(".gz", "a,b\n1,2\n")),
     Case("zip of two tables", ("csv.zip", "not a readable CSV"), zipped_twice),
-    Case("zip in name only", ("csv.zip", "not a readable CSV"), write(f"{ISRAD}.zip", "a,b\n1,2\n")),
-    Case("xz in name only", ("csv.xz", "not a readable CSV"), write(f"{ISRAD}.xz", "a,b\n1,2\n")),
+    Case("zip in name only", ("csv.zip", "not a readable CSV"), in_place(".zip", "a,b\n1,2\n")),
+    Case("xz in name only", ("csv.xz", "not a readable CSV"), in_place(".xz", "a,b\n1,2\n")),
     Case("folder in place of a table", ("root_profiles", "directory"), a_folder(ROOTS)),
     Case("roots missing", ("root_profiles", "not found"), removed(ROOTS)),
     Case("no radiocarbon", ("data/israd", "expected a file named"), no_tables),
@@ -88,6 +100,24 @@ FILES = (
         "no production",
         ("data/npp", "expected npp_peng2023.csv or srdb-data.csv"),
         lambda folder: [path.unlink() for path in (folder / "data/npp").iterdir()],
+    ),
+    Case(
+        "an editor's backup",
+        prints="files that are not read: ISRaD_extra_flat_layer_demo.csv~",
+        spoil=write(f"{ISRAD}~", "a,b\n1,2\n"),
+    ),
+    Case(
+        "two tables that could be meant",
+        ("data/israd", "several files could be meant", "layer_demo.csv, ", "v2"),
+        write(f"{ISRAD.replace('demo', 'v2-2023-02-08')}", "a,b\n1,2\n"),
+    ),
+    Case(
+        "two forms of one table",
+        ("data/israd", "several files could be meant", "layer_demo.csv.gz"),
+        write(f"{ISRAD}.gz", "a,b\n1,2\n"),
+    ),
+    Case(
+        "a table that is no CSV", ("data/israd", "expected a file named", "layer_demo.csv.xlsx"), in_place(".xlsx", "a")
     ),
     Case("a million rows", prints=f"{MANY - 1:,} dropped: duplicate", spoil=many_rows(b"")),
     Case("a million rows, the last one bad", (f"row {MANY + 2:d}", "`many`"), many_rows(b"5,5,5,many,5\n")),
