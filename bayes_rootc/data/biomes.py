@@ -39,10 +39,16 @@ def wwf_lookup(categories: list[str]) -> NDArray[np.uint8]:
     ------
     InputError : a category that is not one of WWF's.
     """
-    unknown = [c for c in categories if c.lower() not in WWF_TO_BIOME]
+    unknown = [c for c in categories if _spelt(c) not in WWF_TO_BIOME]
     if unknown:
         raise InputError(f"`{unknown[0]}` is not a WWF biome, expected one of: {'; '.join(WWF_TO_BIOME)}")
-    return np.array([0, *(WWF_TO_BIOME[c.lower()] for c in categories)], np.uint8)
+    return np.array([0, *(WWF_TO_BIOME[_spelt(c)] for c in categories)], np.uint8)
+
+
+def _spelt(category: str) -> str:
+    """A class as `WWF_TO_BIOME` spells it: `&` is `and`, in the publisher's own file and in RESOLVE's."""
+    words = category.casefold().replace("&", " and ").replace(";", ",").split()
+    return " ".join(words).replace(" / ", "/")
 
 
 def with_croplands(natural: ArrayLike, cropland_fraction: ArrayLike) -> NDArray[np.uint8]:

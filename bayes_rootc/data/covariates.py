@@ -17,6 +17,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -32,9 +33,10 @@ from scipy.spatial import cKDTree
 from ..constants import EARTH_RADIUS_KM
 from ..errors import InputError
 from .biomes import with_croplands, wwf_lookup
-from .grid import MIN_CELL, MapGrid, open_raster
+from .grid import MIN_CELL, MapGrid
 from .manifest import MANIFEST_FORM, Attribute, Entry, Indicator, Raster, Terrain, Units, read_manifest
 from .mapping_units import UnitTable
+from .rasters import Form, file_of, open_covariate, place_of
 from .tables import SourceCheck
 from .terrain import terrain
 
@@ -44,12 +46,13 @@ PART = 1024
 PAPER_COVARIATES = Path(__file__).with_name("paper_covariates.toml")
 """Manifest of the paper's 54 covariates, made from the files of the public data folder."""
 
+CLASS_UNITS = ("class", "classes", "category", "categories", "code", "codes")
+"""Units of rasters whose numbers are no quantity."""
+
 NEAREST_KM = 100.0
 NEVER_ZERO = ("clay", "sand", "silt", "organic_carbon", "ph_h2o", "bulk_density", "carbon_nitrogen_ratio")
 BIOME_RASTER, CROPLAND_RASTER = "wwf_biome", "cropland_fraction"
 FARTHEST_KM = np.pi * EARTH_RADIUS_KM
-FILL_VALUES = (-9999.0, -99999.0, -32768.0, *(float(np.finfo(t).min) for t in ("float32", "float64")))
-"""What stands for a missing value in files that do not declare it."""
 
 
 type Cells = dict[tuple[str, tuple[int, ...]], NDArray[np.unsignedinteger]]
@@ -70,7 +73,7 @@ class CovariateStack:
 
     Parameters
     ----------
-    folder : holds `manifest.toml` and the files it names (rasters in EPSG:4326, one band, north up).
+    folder : holds `manifest.toml` and the files it names (rasters, north up; see `rasters`).
     manifest : another manifest of the folder's files, such as `PAPER_COVARIATES`.
 
     Raises
@@ -91,16 +94,17 @@ class CovariateStack:
             self.rasters |= {entry.name: entry} | {one.name: one for one in indicators(entry)}
         if BIOME_RASTER not in self.rasters:
             raise InputError(f"no entry named {BIOME_RASTER}, from which the biomes are derived", file=self.manifest)
-        self.files = [self.folder / path for path in entries.files]
-        """Every file that the manifest names."""
-        self._without_nodata: set[str] = set()
+        files = [file_of(self.folder, path) for path in entries.files]
+        self.files = [path for path in dict.fromkeys(files) if path is not None]
+        """Every file here that the manifest names."""
+        self._forms: dict[str, Form] = {}
         self._units = entries.units
         self._tables: dict[str, UnitTable] = {}
         for entry in entries.covariates:
             if isinstance(entry, Raster):
-                self._check(self.folder / entry.path, entry)
+                self._check(entry)
         for units in entries.units.values():
-            self._check(self.folder / units.path, units)
+            self._check(units)
             self._tables[units.name] = UnitTable(units, self.folder)
         for entry in entries.covariates:
             if isinstance(entry, Attribute):
@@ -259,12 +263,19 @@ class CovariateStack:
         and water.
         """
         data = np.ma.filled(values.astype(float), np.nan)
-        if raster.name in self._without_nodata and (filled := np.isin(data, FILL_VALUES)).any():
+        form, asked = self._forms[raster.name], raster.nodata if isinstance(raster, Raster) else None
+        if asked is not None:
+            data[data == asked] = np.nan
+        if (code := form.undeclared(data)) is not None and asked is None:
+            declared = "no nodata value" if form.nodata is None else f"{form.nodata:g} as nodata"
             raise InputError(
-                f"has the value {data[filled][0]:g} and declares no nodata value; expected to be told what is missing",
+                f"has the value {code:g} and declares {declared}; declare what is missing in the file, or in its entry "
+                f"of the manifest: `nodata = {code:g}`",
                 file=self._path(raster),
             )
         data[~np.isfinite(data)] = np.nan
+        if (form.scale, form.offset) != (1.0, 0.0):
+            data = data * form.scale + form.offset
         if raster.name in NEVER_ZERO:
             data[data == 0] = np.nan
         if raster.categories is not None:
@@ -392,31 +403,36 @@ class CovariateStack:
                     out[closer] = values.ravel()[edges[at[closer]]]
         return out
 
-    def _path(self, entry: Entry) -> Path:
-        """The raster that a covariate is read from."""
+    def _path(self, entry: Entry) -> str:
+        """Where the raster lies that a covariate is read from."""
+        return place_of(self.folder, self._source(entry).path)
+
+    def _source(self, entry: Entry) -> Raster | Units:
         of: Entry | Units = entry
         if isinstance(entry, Attribute):
             of = self._units[entry.units]
         elif isinstance(entry, Terrain):
             of = self._elevation(entry)
         assert isinstance(of, Raster | Units)
-        return self.folder / of.path
+        return of
 
     def _elevation(self, entry: Terrain) -> Entry:
         return self._entry(entry.elevation)
 
     def _opened(self, entry: Entry) -> AbstractContextManager[rasterio.DatasetReader]:
-        return open_raster(self._path(entry))
+        return self._open(self._source(entry))
 
-    def _check(self, path: Path, of: Raster | Units) -> None:
-        with open_raster(path) as source:
-            crs, t, (left, bottom, right, top) = source.crs, source.transform, source.bounds
-            count, kind, nodata = source.count, np.dtype(source.dtypes[0]).kind, source.nodata
-            typed = source.dtypes[0]
-        if crs is None or crs.to_epsg() != 4326:
-            raise InputError(f"expected coordinates in EPSG:4326, found {crs or 'none'}", file=path)
-        if count != 1:
-            raise InputError(f"expected one band, found {count}", file=path)
+    def _open(self, of: Raster | Units, form: list[Form] | None = None) -> AbstractContextManager[Any]:
+        classes = isinstance(of, Units) or of.categories is not None
+        return open_covariate(place_of(self.folder, of.path), band=of.band, classes=classes, form=form)
+
+    def _check(self, of: Raster | Units) -> None:
+        path, forms = place_of(self.folder, of.path), list[Form]()
+        with self._open(of, forms) as source:
+            t, (left, bottom, right, top) = source.transform, source.bounds
+        (form,) = forms
+        self._forms[of.name] = form
+        kind, typed = form.dtype.kind, form.dtype.name
         if kind not in "iuf":
             raise InputError(f"expected whole or floating-point numbers, found {typed}", file=path)
         if isinstance(of, Units) and kind == "f":
@@ -431,8 +447,15 @@ class CovariateStack:
         for low, high, limit, what in ((left, right, 180, "longitudes"), (bottom, top, 90, "latitudes")):
             if low < -limit - t.a or high > limit + t.a:
                 raise InputError(f"expected {what} of -{limit} to {limit}, found {low:g} to {high:g}", file=path)
-        if nodata is None:
-            self._without_nodata.add(of.name)
+        if (isinstance(of, Units) or of.categories is not None) and (form.scale, form.offset) != (1.0, 0.0):
+            raise InputError(f"expected plain numbers of classes, found a scale of {form.scale:g}", file=path)
+        if isinstance(of, Raster) and of.unit.strip().casefold() in CLASS_UNITS and of.categories is None:
+            raise InputError(
+                f"entry {of.name}: unit `{of.unit}` without categories; name the classes 1, 2, …, or give the unit of "
+                "the quantity",
+                file=self.manifest,
+                column="categories",
+            )
 
 
 def indicators(entry: Entry) -> list[Indicator]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..constants import G_M2_TO_MG_HA, KG_M2_TO_MG_HA
+from ..constants import G_M2_TO_MG_HA
 from ..errors import InputError
 from ..files import sha256
 from .atmosphere import Atmosphere, zone_of
@@ -16,17 +16,13 @@ from .choice import not_read, the_table
 from .covariates import CovariateStack
 from .israd import read_layers
 from .npp import read_npp
+from .plausible import Doubt, judge
 from .roots import read_root_profiles
 from .tables import Screen, SourceCheck
+from .units import factor
 
 SITE = ["lat", "lon"]
-STOCK_UNITS = {"kg m-2": KG_M2_TO_MG_HA, "g m-2": G_M2_TO_MG_HA, "Mg ha-1": 1.0}
-FLUX_UNITS = {
-    "g C m-2 yr-1": G_M2_TO_MG_HA,
-    "kg C m-2 yr-1": KG_M2_TO_MG_HA,
-    "Mg C ha-1 yr-1": 1.0,
-}
-"""Units of gridded stocks and production that are understood, and what makes them Mg ha⁻¹."""
+STOCK_UNIT, FLUX_UNIT = "Mg ha-1", "Mg ha-1 yr-1"
 
 
 @dataclass
@@ -107,6 +103,12 @@ def read_inputs(folder: str | Path, *, nearest_km: float = 100.0, manifest: Path
     layers["stock_metre"] = metre_stock(layers, covariates)
     for table in (layers, npp, roots):
         table["satellite_npp"] = _satellite_npp(table, covariates)
+    for at, values, quantity, role, scale in (
+        (layers_at, layers["stock_metre"], "metre_stock", "stock", 1.0),
+        (npp_at, npp["satellite_npp"], "npp", "npp", 1 / G_M2_TO_MG_HA),
+    ):
+        names = ", ".join(stock_rasters(covariates) if role == "stock" else covariates.role(role))
+        at.judge(f"{names} of the manifest", judge(values, quantity, scale=scale, unit="Mg ha⁻¹"))
     tables = [israd, *(Path(check.file) for check in npp_checks), roots_file]
     for check, place in ((layer_check, israd.parent), (npp_checks[0], npp_folder), (roots_check, roots_file.parent)):
         if others := not_read(place, tables):
@@ -142,6 +144,10 @@ def _with_covariates(
         pd.concat([sites, values], axis=1), on=SITE, how="left", validate="many_to_one", suffixes=("_own", "")
     )
     screen = Screen(source, covariates.folder, joined)
+    at_sea = int((values["biome"] == 0).sum())
+    if at_sea >= 3 and at_sea > 0.5 * len(sites):
+        text = f"{at_sea} of {len(sites)} places are not on soil: are latitude and longitude exchanged, or a sign lost?"
+        screen.judge("latitude and longitude", Doubt(text, at_sea, False))
     screen.drop(f"no soil biome within {nearest_km:g} km", joined["biome"] == 0)
     for group in dict.fromkeys(covariates.rasters[f].group for f in covariates.features):
         names = [f for f in covariates.features if covariates.rasters[f].group == group]
@@ -172,24 +178,21 @@ def metre_stock(table: pd.DataFrame, covariates: CovariateStack) -> np.ndarray:
     ------
     InputError : a raster's unit is none of a stock.
     """
-    return _in_mg_ha(table, covariates, stock_rasters(covariates), STOCK_UNITS)
+    return _in_mg_ha(table, covariates, stock_rasters(covariates), STOCK_UNIT)
 
 
 def _satellite_npp(table: pd.DataFrame, covariates: CovariateStack) -> np.ndarray:
     """Satellite net primary production at each site, Mg C ha⁻¹ yr⁻¹; NaN where there is none."""
-    return _in_mg_ha(table, covariates, covariates.role("npp"), FLUX_UNITS)
+    return _in_mg_ha(table, covariates, covariates.role("npp"), FLUX_UNIT)
 
 
-def _in_mg_ha(table: pd.DataFrame, covariates: CovariateStack, names: list[str], units: dict[str, float]) -> np.ndarray:
+def _in_mg_ha(table: pd.DataFrame, covariates: CovariateStack, names: list[str], unit: str) -> np.ndarray:
     """The first of several rasters that has a value, in Mg C ha⁻¹ (yr⁻¹)."""
     values = np.full(len(table), np.nan)
     for name in names:
-        unit = covariates.rasters[name].unit
-        if unit not in units:
-            raise InputError(
-                f"entry {name}: unit `{unit}`, expected one of {', '.join(units)}",
-                file=covariates.manifest,
-                column="unit",
-            )
-        values = np.where(np.isfinite(values), values, table[name].to_numpy(float) * units[unit])
+        try:
+            ratio = factor(covariates.rasters[name].unit, unit)
+        except InputError as error:
+            raise InputError(f"entry {name}: {error.message}", file=covariates.manifest, column="unit") from None
+        values = np.where(np.isfinite(values), values, table[name].to_numpy(float) * ratio)
     return values

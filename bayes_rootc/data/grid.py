@@ -114,6 +114,12 @@ class MapGrid:
                 f"expected square cells of at least {MIN_CELL:g} degrees, north up, without rotation", file=path
             )
         west, south, east, north = (round(float(v), 9) for v in bounds)
+        if east > 180 + t.a and abs(east - west - 360) < t.a / 2:
+            west, east = -180.0, 180.0  # the same cells, counted from elsewhere
+        elif west >= 180:
+            west, east = west - 360, east - 360
+        if east > 180 + t.a:
+            raise InputError(f"expected longitudes of -180 to 180, found {west:g} to {east:g}", file=path)
         return cls(t.a, (max(west, -180.0), max(south, -90.0), min(east, 180.0), min(north, 90.0)))
 
     def part(self, row: int, col: int, size: int) -> MapGrid:

@@ -62,6 +62,11 @@ class Raster(Entry):
     """`[[raster]]`: a raster of values, or of the numbers of `categories`."""
 
     path: Inside
+    """Below the folder, or an address (https, s3); with a variable: `soil.nc::carbon`."""
+    band: int | None = pydantic.Field(None, ge=1)
+    """Number of the band, where the file has several."""
+    nodata: float | None = None
+    """Number that stands for a missing value, where the file does not declare it."""
 
 
 class Attribute(Entry):
@@ -104,6 +109,8 @@ class Units(pydantic.BaseModel):
     name: str
     path: Inside
     """Raster of whole numbers."""
+    band: int | None = pydantic.Field(None, ge=1)
+    """Number of the band, where the file has several."""
     table: Inside
     """CSV, plain or compressed."""
     join: str

@@ -123,6 +123,13 @@ QUANTITIES: dict[str, Quantity] = {
         possible=(0.4, 600),
         other_units={"kg m⁻²": 10.0, "g m⁻²": 0.01, "g cm⁻²": 100.0, "kg ha⁻¹": 0.001},
     ),
+    "metre_stock": Quantity(
+        "carbon stock of the first metre, Mg ha⁻¹",
+        "Mg ha-1",
+        usual=(20, 500),
+        possible=(4, 2500),
+        other_units={"kg m⁻²": 10.0, "g m⁻²": 0.01, "kg ha⁻¹": 0.001},
+    ),
     "npp": _flux("net primary production", (60, 2200), (8, 4000)),
     "anpp": _flux("aboveground net primary production", (30, 1500), (6, 3500)),
     "bnpp": _flux("belowground net primary production", (20, 900), (6, 1600)),

@@ -52,6 +52,18 @@ class SourceCheck:
     remarks: dict[str, int] = field(default_factory=dict)
     doubts: dict[str, int] = field(default_factory=dict)
 
+    def judge(self, column: str, doubt: plausible.Doubt | None) -> None:
+        """Keeps a doubt of a column for `check`.
+
+        Raises
+        ------
+        InputError : the column cannot be what it claims to be.
+        """
+        if doubt is not None and doubt.sure:
+            raise InputError(doubt.text, file=self.file, column=column)
+        if doubt is not None:
+            self.doubts[f"column {column}: {doubt.text}"] = doubt.rows
+
 
 class Screen:
     """Applies rules to a table one after another; each row is counted under the first rule that drops it.
@@ -84,16 +96,8 @@ class Screen:
             self.check.remarks[rule] = self.check.remarks.get(rule, 0) + n
 
     def judge(self, column: str, doubt: plausible.Doubt | None) -> None:
-        """Keeps a doubt of a column for `check`.
-
-        Raises
-        ------
-        InputError : the column cannot be what it claims to be.
-        """
-        if doubt is not None and doubt.sure:
-            raise InputError(doubt.text, file=self.check.file, column=column)
-        if doubt is not None:
-            self.check.doubts[f"column {column}: {doubt.text}"] = doubt.rows
+        """Keeps a doubt of a column; see `SourceCheck.judge`."""
+        self.check.judge(column, doubt)
 
 
 def number_column(  # type: ignore[no-untyped-def]

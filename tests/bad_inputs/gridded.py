@@ -50,11 +50,13 @@ def with_class(value: float, dtype: str = "int16") -> Change:
 
 
 RASTERS = (
-    Case("raster: no CRS", ("clay.tif", "EPSG:4326, found none"), raster("clay", crs=None)),
-    Case("raster: other CRS", ("clay.tif", "EPSG:4326, found EPSG:3857"), raster("clay", crs="EPSG:3857")),
+    Case("raster: no CRS", ("clay.tif", "no coordinate system"), raster("clay", crs=None)),
+    Case("raster: degrees taken for metres", ("clay.tif", "cells of at least"), raster("clay", crs="EPSG:3857")),
     Case("raster: rotated", ("clay.tif", "north-up"), moved("clay", lambda t: t @ Affine.rotation(10))),
     Case("raster: south up", ("clay.tif", "north-up"), moved("clay", lambda t: Affine(t.a, 0, t.c, 0, -t.e, -90))),
-    Case("raster: 0 to 360 degrees", ("clay.tif", "-180 to 180"), moved("clay", in_360)),
+    Case("raster: 0 to 360 degrees", prints="covariates: ", spoil=moved("clay", in_360)),
+    Case("raster: 0 to 720 degrees", ("clay.tif", "do not close the globe"), moved(
+        "clay", lambda t: Affine(1.9 * t.a, 0, 0, 0, t.e, t.f))),
     Case("raster: degrees of latitude off the globe", ("clay.tif", "-90 to 90"), moved(
         "clay", lambda t: Affine(t.a, 0, t.c, 0, 2 * t.e, t.f))),
     Case("raster: complex", ("clay.tif", "complex64"), raster("clay", lambda v: v.astype("complex64"))),
@@ -98,8 +100,11 @@ MANIFESTS = (
     Case("manifest: outside the folder", ("column path", "entry bio1"), manifest("bio1.tif", "../../bio1.tif")),
     Case("manifest: absolute path", ("column path", "entry bio1"), manifest("bio1.tif", "/bio1.tif")),
     Case("manifest: NUL in a path", ("column path", "entry bio1"), manifest("bio1.tif", "bio\\u00001.tif")),
-    Case("manifest: unit of stock", ("soc_stock_hwsd", "unit `t/acre`"), manifest('"kg m-2"', '"t/acre"')),
-    Case("manifest: unit of production", ("npp_satellite", "unit `t`"), manifest('"g C m-2 yr-1"', '"t"')),
+    Case("manifest: unit of stock", ("soc_stock_hwsd", "units `t/s`"), manifest('"kg m-2"', '"t/s"')),
+    Case("manifest: unit of production", ("npp_satellite", "units `t`"), manifest('"g C m-2 yr-1"', '"t"')),
+    Case("manifest: unit in other words", prints="covariates: ", spoil=lambda folder: [
+        manifest('"kg m-2"', '"kg C/m2"')(folder), manifest('"g C m-2 yr-1"', '"gC/m2/yr"')(folder)]),
+    Case("manifest: stock in another unit", prints="soc_stock_hwsd of the manifest", spoil=manifest('"kg m-2"', '"t/ha"')),
     Case("manifest: unknown class", ("column categories", "`lava`"), manifest('"tundra"', '"lava"')),
     Case("manifest: no biome", ("no entry named wwf_biome",), manifest('name = "wwf_biome"', 'name = "biome_wwf"')),
     Case("manifest: no numbers", ("manifest.toml", "covariate"), text(

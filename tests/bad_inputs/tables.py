@@ -146,6 +146,9 @@ VALUES = (
         PENG, lambda t: t.rename(columns={"lat": "lon", "lon": "lat"}))),
     Case("longitudes of 0 to 360", ("column longitude", "200"), first(ROOTS, longitude="200")),
     Case("sites at sea", ("0 usable root profiles", "no soil biome"), cells(ROOTS, latitude="0", longitude="0")),
+    Case("most sites at sea", prints="are latitude and longitude exchanged, or a sign lost?", spoil=table(
+        ROOTS, lambda t: t.assign(latitude=[x if i % 4 == 0 else 0.01 * i for i, x in enumerate(t["latitude"])],
+                                  longitude=[x if i % 4 == 0 else 0 for i, x in enumerate(t["longitude"])]))),
     Case("bottom infinite", prints="2 dropped: depth of top or bottom unknown", spoil=first(ISRAD, lyr_bot="inf")),
     Case("top and bottom swapped", prints="2 dropped: bottom not below", spoil=first(ISRAD, lyr_top="40", lyr_bot="0")),
     Case("top and bottom swapped everywhere", ("0 usable radiocarbon layers", "bottom not below top"), table(

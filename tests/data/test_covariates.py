@@ -63,6 +63,16 @@ def folder(tmp_path):
     return tmp_path
 
 
+def test_names_of_biomes_are_known_in_the_spellings_of_their_publishers():
+    names = [
+        "Boreal Forests/Taiga",
+        "Deserts & Xeric Shrublands",
+        "Mediterranean Forests,  Woodlands & Scrub",
+        "ROCK AND ICE",
+    ]
+    assert wwf_lookup(names).tolist() == [0, 6, 8, 5, 0]
+
+
 def test_a_site_takes_the_value_of_its_cell_in_each_grid(folder):
     table, report = CovariateStack(folder).sample([9.2, 0.1], [3.7, 9.9])
     assert table["bio1"].tolist() == [3.0, 99.0]
@@ -122,11 +132,11 @@ def test_on_a_finer_grid_cells_are_read_not_blended(folder):
         (lambda f: (f / "clay.tif").write_bytes(b"II*\x00 cut"), "clay.tif: not a readable raster"),
         (
             lambda f: write(f / "clay.tif", np.ones((4, 4)), 0, 4, 1, crs="EPSG:3857"),
-            "clay.tif: expected coordinates in EPSG:4326",
+            "clay.tif: has cells of 9e-06°",
         ),
         (
             lambda f: write(f / "clay.tif", np.ones((4, 4)), 0, 4, 1, crs=None),
-            "clay.tif: expected coordinates in EPSG:4326, found none",
+            "clay.tif: has no coordinate system",
         ),
     ],
 )
