@@ -138,7 +138,7 @@ def draw(arguments: argparse.Namespace) -> None:
 
 def predict(arguments: argparse.Namespace) -> None:
     from .data.atmosphere import Atmosphere
-    from .data.covariates import CovariateStack
+    from .data.covariates import covariates_for
     from .files import write_csv
     from .inference.predict import COLUMNS, MAX_DRAWS, ROOT_COLUMNS, predict_root_depth, predict_turnover, read_sites
     from .inference.store import read_fit, read_root_depth
@@ -155,17 +155,20 @@ def predict(arguments: argparse.Namespace) -> None:
     sites = read_sites(arguments.at, layers=what != "root-depth", year=what == "turnover", total=what in FLUXES)
     if not arguments.data.is_dir():
         raise InputError("no such data folder", file=arguments.data)
-    covariates = CovariateStack(arguments.data / "covariates")
+    folder = arguments.data / "covariates"
     how = {"nearest_km": arguments.nearest_km, "seed": arguments.seed}
     if what == "turnover":
         fit, air = read_fit(posterior / "turnover.nc"), Atmosphere.read(arguments.data / "atmosphere")
+        covariates = covariates_for(folder, fit.components.covariates)
         table, added = predict_turnover(fit, sites, covariates, air, **how), COLUMNS
     elif what == "root-depth":
         draws, components = read_root_depth(posterior / "root_depth.nc", MAX_DRAWS)
+        covariates = covariates_for(folder, components.covariates)
         table, added = predict_root_depth(draws, components, sites, covariates, **how), ROOT_COLUMNS
     else:
         learners = read_learners(arguments.out / "models" / "learners.npz")
         roots = None if what == "ibulk" else read_root_depth(posterior / "root_depth.nc", MAX_DRAWS)
+        covariates = covariates_for(folder, learners.features)
         table, added = predict_flux(what, learners, roots, sites, covariates, **how), flux_columns(what)
     write_csv(arguments.to, table, shorten=[c for c in added if c not in ("unexplained", "reason")])
     print(f"{arguments.to}: {(table['reason'] == '').sum()} of {len(table)} rows predicted")

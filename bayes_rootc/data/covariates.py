@@ -12,7 +12,7 @@ has at exactly zero (`NEVER_ZERO`) is zero, it is missing.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -456,6 +456,20 @@ class CovariateStack:
                 file=self.manifest,
                 column="categories",
             )
+
+
+def covariates_for(folder: str | Path, names: Iterable[str]) -> CovariateStack:
+    """The covariates of a folder by the manifest that has some names: its own, else that of the paper's 54; where
+    neither has them all, its own.
+    """
+    own = CovariateStack(folder)
+    if set(names) <= set(own.rasters):
+        return own
+    try:
+        paper = CovariateStack(folder, PAPER_COVARIATES)
+    except InputError:  # its files are not there
+        return own
+    return paper if set(names) <= set(paper.rasters) else own
 
 
 def indicators(entry: Entry) -> list[Indicator]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from ..constants import BIOMES, LAYERS
-from ..data.covariates import CovariateStack
+from ..data.covariates import CovariateStack, covariates_for
 from ..data.folder import metre_stock, stock_rasters
 from ..data.grid import MapGrid
 from ..mapping.learners import Learners
@@ -88,7 +88,7 @@ class Source:
         sources = results.table("stock_sources").set_index("name")
         layers, compared, bias, sd = (float(v) for v in sources.loc["gridded metre"].to_numpy(float))
         stock = StockSource("gridded metre", int(layers), int(compared), bias, sd)
-        covariates = CovariateStack(results.folder / "covariates")
+        covariates = covariates_for(results.folder / "covariates", learners.features)
         nearest = float(results.run["settings"].get("nearest_km", 100.0))
         return cls(MapGrid(step, (west, south, east, north)), covariates, learners, models, nearest, stock)
 

@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from bayes_rootc.data.covariates import PAPER_COVARIATES, CovariateStack
+from bayes_rootc.data.covariates import PAPER_COVARIATES, CovariateStack, covariates_for
 from bayes_rootc.data.manifest import read_manifest
 
 FIFTY_FOUR = {"soil": 20, "climate": 19, "topography": 13, "biome": 1, "soil order": 1}
@@ -32,3 +32,17 @@ def test_they_are_made_from_the_public_files(real_data):
     np.testing.assert_array_equal(orders.sum(axis=1), 1)
     parts = table[["sand", "silt", "clay"]].sum(axis=1)
     np.testing.assert_allclose(parts, 100, atol=2)  # whole numbers in the table
+
+
+def test_a_folder_without_their_files_has_its_own(demo_world):
+    folder = demo_world.folder / "covariates"
+    own = CovariateStack(folder)
+    assert covariates_for(folder, own.features).manifest == own.manifest
+    assert covariates_for(folder, ["cec_soil"]).manifest == own.manifest
+
+
+@pytest.mark.real_data
+def test_a_model_of_the_54_finds_them_again(real_data):
+    folder = real_data / "covariates"
+    assert covariates_for(folder, ["cec_soil", "soil_order_AC", "heat_load"]).manifest == PAPER_COVARIATES
+    assert covariates_for(folder, ["bio1", "soc_stock_hwsd"]).manifest == folder / "manifest.toml"
