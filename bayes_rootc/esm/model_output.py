@@ -6,15 +6,18 @@ from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
 from ..constants import LAYERS
+from ..data.plausible import ALWAYS_CODES
 from ..data.tables import reason_of
 from ..data.units import compatible, factor
 from ..errors import InputError
+from .conventions import decoded
 from .grids import ModelGrid, corners_of, edges_of
 
 FLUX, STOCK, AGE = "Mg ha-1 yr-1", "Mg ha-1", "yr"
@@ -31,6 +34,9 @@ UNITS = {
 
 DENSITY_UNIT = "Mg ha-1 cm-1"
 LAST_YEARS = 20
+MANY_ZEROS = 0.1
+"""Share of cells of exactly 0 from which they are remarked: some models have no missing values over the sea."""
+
 ABSENT = 1e15
 """Values above are fill values that the file does not declare as such."""
 
@@ -90,8 +96,20 @@ def read_field(path: Path, variable: str, years: tuple[int, int] | None = None) 
             values = _on_layers(array, dataset, vertical, variable, file)
         else:
             values = _converted(array, UNITS[variable], file)
-    if not np.isfinite(values).any():
+    known = values[np.isfinite(values)]
+    if not len(known):
         raise InputError("no value anywhere", file=file, column=variable)
+    if known.max() <= 0 and known.min() < 0:
+        raise InputError(
+            "is negative everywhere; expected a stock, or a flux whose sign is positive (see its attribute `positive`)",
+            file=file,
+            column=variable,
+        )
+    zeros = int((known == 0).sum())
+    if zeros > MANY_ZEROS * len(known):
+        remarks.append(
+            f"{variable}: {zeros:,} of {len(known):,} cells are exactly 0 and count as values, sea among them?"
+        )
     return ModelField(label, variable, values, grid, remarks)
 
 
@@ -126,7 +144,7 @@ def _file_of(path: Path, variable: str) -> Path:
 
 def _opened(file: Path) -> xr.Dataset:
     with _readable(file):
-        return xr.open_dataset(file, decode_times=xr.coders.CFDatetimeCoder(use_cftime=True))
+        return decoded(xr.open_dataset(file, decode_cf=False), file)
 
 
 def _loaded(array: xr.DataArray, file: Path) -> xr.DataArray:
@@ -140,17 +158,23 @@ def _loaded(array: xr.DataArray, file: Path) -> xr.DataArray:
 def _readable(file: Path) -> Iterator[None]:
     try:
         yield
+    except InputError:
+        raise
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise InputError(f"not a readable NetCDF file ({reason_of(error)})", file=file) from None
 
 
 def _without_fill(array: xr.DataArray, remarks: list[str]) -> tuple[xr.DataArray, list[str]]:
     absent = np.abs(array) > ABSENT
-    if not bool(absent.any()):
-        return array, remarks
-    kept = array.where(~absent)
+    coded = array.isin(ALWAYS_CODES)
+    if bool(absent.any()):
+        remarks = [*remarks, f"{array.name}: values above {ABSENT:g} taken for missing"]
+    if bool(coded.any()):
+        code = float(array.values[coded.values][0])
+        remarks = [*remarks, f"{array.name}: {code:g} taken for missing"]
+    kept = array.where(~(absent | coded))
     kept.attrs = array.attrs
-    return kept, [*remarks, f"{array.name}: values above {ABSENT:g} taken for missing"]
+    return kept, remarks
 
 
 def _mean_over_time(
@@ -176,20 +200,31 @@ def _mean_over_time(
         raise InputError(
             f"the time step of {date.strftime('%Y-%m-%d')} has no value", file=file, column=str(array.name)
         )
-    weight = xr.DataArray(_days(dataset, name)[inside], dims=name)
+    weight = xr.DataArray(_days(dataset, name, file)[inside], dims=name)
     mean = part.weighted(weight).mean(name)
     mean.attrs = array.attrs
     return mean, [*remarks, f"{array.name}: mean of {first} to {last} ({len(inside)} steps)"]
 
 
-def _days(dataset: xr.Dataset, name: str) -> NDArray[np.float64]:
+def _days(dataset: xr.Dataset, name: str, file: Path) -> NDArray[np.float64]:
     """Length of each step, from its bounds, else the length of its month where there are twelve a year, else even."""
     bounds = dataset.get(str(dataset[name].attrs.get("bounds", "")))
     if bounds is not None and bounds.ndim == 2:
-        return np.array([(end - start).total_seconds() / 86400 for start, end in bounds.values], float)
+        length = np.array([_length(start, end) for start, end in bounds.values], float)
+        if (length <= 0).any():
+            raise InputError(
+                "has steps of no length; expected their beginning and end", file=file, column=str(bounds.name)
+            )
+        return length
     dates = dataset[name].values
     monthly = len(dates) > 1 and 27 < (dates[1] - dates[0]).total_seconds() / 86400 < 32
     return np.array([date.daysinmonth for date in dates], float) if monthly else np.ones(len(dates))
+
+
+def _length(start: Any, end: Any) -> float:
+    """Days from one date to another; bounds without dates are days themselves."""
+    length = end - start
+    return length.total_seconds() / 86400 if hasattr(length, "total_seconds") else float(length)
 
 
 def _coordinate(dataset: xr.Dataset, array: xr.DataArray, kind: str, file: Path) -> xr.DataArray:

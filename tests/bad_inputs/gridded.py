@@ -104,8 +104,8 @@ MANIFESTS = (
     Case("manifest: unit of production", ("npp_satellite", "units `t`"), manifest('"g C m-2 yr-1"', '"t"')),
     Case("manifest: unit in other words", prints="covariates: ", spoil=lambda folder: [
         manifest('"kg m-2"', '"kg C/m2"')(folder), manifest('"g C m-2 yr-1"', '"gC/m2/yr"')(folder)]),
-    Case("manifest: stock in another unit", prints="soc_stock_hwsd of the manifest",
-         spoil=manifest('"kg m-2"', '"t/ha"')),
+    Case("manifest: stock in another unit", prints="soc_stock_hwsd of the manifest", spoil=manifest(
+        '"kg m-2"', '"t/ha"')),
     Case("manifest: unknown class", ("column categories", "`lava`"), manifest('"tundra"', '"lava"')),
     Case("manifest: no biome", ("no entry named wwf_biome",), manifest('name = "wwf_biome"', 'name = "biome_wwf"')),
     Case("manifest: no numbers", ("manifest.toml", "covariate"), text(

@@ -197,3 +197,64 @@ def test_fill_values_that_are_not_declared_are_missing_and_said(written):
     dataset["nppRoot"].encoding["_FillValue"] = None
     field = read_field(written(dataset), "nppRoot")
     assert np.isnan(field.values[0, 0]) and any("taken for missing" in remark for remark in field.remarks)
+
+
+@pytest.mark.parametrize("calendar", ["360", "THIRTY_DAY_MONTHS", "360_days"])
+def test_calendars_are_known_by_their_older_names(written, calendar):
+    dataset = cmip(calendar="360_day", bounds=False)
+    plain = read_field(written(dataset), "nppRoot")
+    raw = xr.open_dataset(written(dataset), decode_cf=False).load()
+    raw["time"].attrs["calendar"] = calendar
+    np.testing.assert_array_equal(read_field(written(raw, "other.nc"), "nppRoot").values, plain.values)
+
+
+@pytest.mark.parametrize("unit", ["months", "years"])
+def test_months_and_years_since_a_date_are_those_of_the_calendar(written, unit):
+    dataset = cmip(calendar="noleap")
+    plain = read_field(written(dataset), "nppRoot")
+    raw = xr.open_dataset(written(dataset), decode_cf=False).load()
+    per_unit = 1 if unit == "months" else 12
+    months = np.arange(24)
+    raw["time"] = raw["time"].copy(data=months / per_unit).assign_attrs(units=f"{unit} since 2000-01-01")
+    raw["time_bnds"] = ("time", "bnds"), np.stack([months, months + 1], axis=1) / per_unit
+    np.testing.assert_allclose(read_field(written(raw, "other.nc"), "nppRoot").values, plain.values, rtol=1e-12)
+
+
+def test_a_time_that_is_not_understood_is_named(written):
+    raw = xr.open_dataset(written(cmip(bounds=False)), decode_cf=False).load()
+    raw["time"].attrs["calendar"] = "moon"
+    with pytest.raises(
+        InputError, match=r"column time: units `days since .*` with the calendar `moon` are not understood"
+    ):
+        read_field(written(raw, "other.nc"), "nppRoot")
+
+
+def test_radians_are_degrees(written):
+    plain = read_field(written(cmip()), "nppRoot")
+    raw = xr.open_dataset(written(cmip()), decode_cf=False).load()
+    for name in ("lat", "lon"):
+        raw[name] = raw[name].copy(data=np.radians(raw[name])).assign_attrs(raw[name].attrs | {"units": "radian"})
+    found = read_field(written(raw, "other.nc"), "nppRoot")
+    np.testing.assert_allclose(found.grid.lat, plain.grid.lat, atol=1e-9)
+    np.testing.assert_allclose(found.grid.lon, plain.grid.lon, atol=1e-9)
+
+
+def test_bounds_of_no_length_and_a_flipped_sign_are_named(written):
+    empty = cmip()
+    empty["time_bnds"][...] = empty["time_bnds"].values[0, 0]
+    with pytest.raises(InputError, match="column time_bnds: has steps of no length"):
+        read_field(written(empty), "nppRoot")
+    flipped = cmip()
+    flipped["nppRoot"] = -flipped["nppRoot"]
+    flipped["nppRoot"].attrs["units"] = "kg m-2 s-1"
+    with pytest.raises(InputError, match="column nppRoot: is negative everywhere"):
+        read_field(written(flipped, "flipped.nc"), "nppRoot")
+
+
+def test_codes_are_missing_and_many_zeros_are_remarked(written):
+    dataset = cmip()
+    dataset["nppRoot"] = dataset["nppRoot"].fillna(-99999.0).assign_attrs(units="kg m-2 s-1")
+    field = read_field(written(dataset), "nppRoot")
+    assert np.isnan(field.values[:3, :5]).all() and "nppRoot: -99999 taken for missing" in field.remarks
+    dataset["nppRoot"][:, :3] = 0.0
+    assert any("are exactly 0" in remark for remark in read_field(written(dataset, "zero.nc"), "nppRoot").remarks)
