@@ -51,9 +51,10 @@ def decoded(dataset: xr.Dataset, file: Path) -> xr.Dataset:
         return xr.decode_cf(dataset, decode_times=xr.coders.CFDatetimeCoder(use_cftime=True))
     except (ValueError, OverflowError):
         for name, variable in dataset.variables.items():
-            units, calendar = (variable.attrs.get(key) for key in ("units", "calendar"))
+            units = variable.attrs.get("units")
             if " since " in str(units):
-                text = f"units `{units}` with the calendar `{calendar or 'standard'}` are not understood"
+                kind = variable.attrs.get("calendar", "standard")
+                text = f"units `{units}` with the calendar `{kind}` are not understood"
                 raise InputError(
                     f"{text}; expected such as `days since 1850-01-01`", file=file, column=str(name)
                 ) from None

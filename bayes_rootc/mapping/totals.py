@@ -10,6 +10,7 @@ Cells are gathered in classes, each of one biome, band of latitude and zone; eve
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -18,6 +19,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ..constants import BIOMES, LAYER_NAMES, LAYERS, PROFILE_NAME
+from ..errors import InputWarning
 from ..inference.sampling import summarise
 from .forest import CompiledForest
 from .learners import Z95
@@ -125,6 +127,15 @@ def totals_tables(totals: Totals, fractions: NDArray, zones: list[str]) -> dict[
         ({"biome": b, "biome_name": name}, biome == b) for b, name in BIOMES.items() if (biome == b).any()
     ]
     by_band = [({"south": int(b), "north": int(b) + BAND_DEGREES}, band == b) for b in np.unique(band)[::-1]]
+    lost = [name for i, name in enumerate(zones, 1) if not (zone == i).any()]
+    if lost:
+        warnings.warn(
+            f"zones without the centre of a mapped cell, and so without totals: {', '.join(lost[:10])}"
+            + (f" and {len(lost) - 10} more" if len(lost) > 10 else "")
+            + "; a finer resolution finds small ones",
+            InputWarning,
+            stacklevel=2,
+        )
     by_zone = [({"zone": name}, zone == i) for i, name in enumerate(zones, 1) if (zone == i).any()]
     tables = {"map_totals": by_biome, "map_totals_latitude": by_band} | ({"map_totals_zones": by_zone} if zones else {})
     return {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,7 +14,9 @@ import h5py
 import numpy as np
 import rasterio
 import zarr
+import zarr.errors
 from numpy.typing import NDArray
+from rasterio.crs import CRS
 from rasterio.shutil import copy
 from zarr.codecs import BloscCodec
 
@@ -63,6 +66,32 @@ def describe(variable: str) -> dict[str, str]:
     return {"long_name": f"{LONG_NAMES[flux]}: {STATISTIC_NAMES[statistic]}", "units": unit}
 
 
+def located(variable: str) -> dict[str, str]:
+    """Attributes of a map in a file of several: what it is, and where its coordinates and their system are."""
+    return describe(variable) | {"grid_mapping": CRS_NAME} | ({"coordinates": "depth"} if variable in LAYERED else {})
+
+
+def coordinates(grid: MapGrid) -> dict[str, tuple[tuple[str, ...], NDArray, dict[str, Any]]]:
+    """Coordinates of the maps by CF, with their system, as dimensions, values and attributes."""
+    bounds = np.array([*LAYERS, (0, PROFILE_DEPTH_CM)], np.float32) / 100
+    wgs84 = CRS.from_epsg(4326).to_wkt()
+    # crs_wkt is CF's word, spatial_ref GDAL's.
+    system = {"grid_mapping_name": "latitude_longitude", "crs_wkt": wgs84, "spatial_ref": wgs84}
+    system |= {"semi_major_axis": 6378137.0, "inverse_flattening": 298.257223563, "longitude_of_prime_meridian": 0.0}
+    north = {"standard_name": "latitude", "units": "degrees_north", "axis": "Y"}
+    east = {"standard_name": "longitude", "units": "degrees_east", "axis": "X"}
+    down = {"standard_name": "depth", "units": "m", "positive": "down", "bounds": "depth_bnds"}
+    return {
+        "lat": (("lat",), grid.lat, north),
+        "lon": (("lon",), grid.lon, east),
+        "depth": (("layer",), bounds.mean(axis=1), down),
+        "depth_bnds": (("layer", "nv"), bounds, {}),
+        CRS_NAME: ((), np.array(0, np.int32), system),
+    }
+
+
+CRS_NAME, LAYER_LONG_NAME = "crs", "soil layer, cm"
+
 type Store = dict[str, zarr.Array[Any]]
 """Maps by name, (layer, lat, lon) or (lat, lon)."""
 
@@ -90,9 +119,16 @@ def create_store(path: Path, grid: MapGrid, tile: int) -> None:
             compressors=compress,
             dimension_names=dimensions,
         )
-        array.attrs.update(describe(name))
-    for name, values in (("lat", grid.lat), ("lon", grid.lon)):
-        group.create_array(name, data=values, dimension_names=(name,))
+        array.attrs.update(located(name))
+    for name, (along, values, attributes) in coordinates(grid).items():
+        group.create_array(name, data=values, dimension_names=along).attrs.update(attributes)
+    names = group.create_array("layer", shape=(len(MAP_LAYERS),), dtype="string", dimension_names=("layer",))
+    names[:] = np.array(MAP_LAYERS, dtype=np.dtypes.StringDType())
+    names.attrs["long_name"] = LAYER_LONG_NAME
+    with warnings.catch_warnings():
+        # No part of the specification yet, but xarray looks for it, and asks the server once instead of for each array.
+        warnings.simplefilter("ignore", zarr.errors.ZarrUserWarning)
+        zarr.consolidate_metadata(group.store)
 
 
 def write_tile(
@@ -177,33 +213,14 @@ def write_netcdf(
 ) -> None:
     """All maps in one CF-1.11 NetCDF file, with depth bounds."""
     names = [*LAYERED, *FLAT, "biome"]
-    bounds = np.array([*LAYERS, (0, PROFILE_DEPTH_CM)], np.float32) / 100
     with atomic_path(path) as temporary, h5netcdf.File(temporary, "w") as file:
         file.attrs.update({"Conventions": "CF-1.11", "title": title, "history": history})
         file.dimensions = {"layer": len(MAP_LAYERS), "lat": grid.shape[0], "lon": grid.shape[1], "nv": 2}
-        coordinates: dict[str, tuple[tuple[str, ...], NDArray, dict[str, str]]] = {
-            "lat": (
-                ("lat",),
-                grid.lat,
-                {"standard_name": "latitude", "units": "degrees_north", "axis": "Y"},
-            ),
-            "lon": (
-                ("lon",),
-                grid.lon,
-                {"standard_name": "longitude", "units": "degrees_east", "axis": "X"},
-            ),
-            "depth": (
-                ("layer",),
-                bounds.mean(axis=1),
-                {"standard_name": "depth", "units": "m", "positive": "down", "bounds": "depth_bnds"},
-            ),
-            "depth_bnds": (("layer", "nv"), bounds, {}),
-        }
-        for name, (dimensions, values, attributes) in coordinates.items():
+        for name, (dimensions, values, attributes) in coordinates(grid).items():
             file.create_variable(name, dimensions, values.dtype, data=values).attrs.update(attributes)
         layer = file.create_variable("layer", ("layer",), h5py.string_dtype())
         layer[:] = np.array(MAP_LAYERS, object)
-        layer.attrs["long_name"] = "soil layer, cm"
+        layer.attrs["long_name"] = LAYER_LONG_NAME
         for done, name in enumerate(names, 1):
             array = store[name]
             variable = file.create_variable(
@@ -216,7 +233,7 @@ def write_netcdf(
                 compression_opts=4,
                 shuffle=True,
             )
-            variable.attrs.update(describe(name) | ({"coordinates": "depth"} if name in LAYERED else {}))
+            variable.attrs.update(located(name))
             for rows in _strips(array):
                 if name in LAYERED:
                     for i in range(len(MAP_LAYERS)):

@@ -23,6 +23,33 @@ RASTERS = (".tif", ".tiff", ".nc", ".vrt", ".asc")
 """Endings of what is read as a raster; all else is read as polygons."""
 
 
+UNNAMED = "without a name"
+
+
+def _is_missing(value: Any) -> bool:
+    return value is None or value != value or not str(value).strip()
+
+
+def _turned(shape: Any, path: Path) -> Any:
+    """A polygon between -180 and 180 degrees: what lies beyond is taken a turn back."""
+    import shapely
+
+    west, _, east, _ = shape.bounds
+    if west >= -180 and east <= 180:
+        return shape
+    if west < -360 or east > 360:
+        raise InputError(f"expected longitudes of -180 to 180 or 0 to 360, found {west:g} to {east:g}", file=path)
+    whole = shape if shape.is_valid else shapely.make_valid(shape)
+    pieces = [
+        shapely.transform(
+            whole.intersection(shapely.box(180 * turn, -90, 180 * (turn + 2), 90)),
+            lambda xy, t=turn: xy - [180 * (t + 1), 0],
+        )
+        for turn in (-3, -1, 1)
+    ]
+    return shapely.union_all([piece for piece in pieces if not piece.is_empty])
+
+
 @dataclass(frozen=True)
 class Zones:
     """Named zones from a file of polygons (GeoJSON, Shapefile, GeoPackage, … in longitude and latitude), or from a
@@ -88,8 +115,10 @@ class Zones:
         solid = np.array([g is not None and "Polygon" in g.geom_type for g in shapes])
         if not solid.any():
             raise InputError("holds no polygon", file=self.path)
-        names, label = np.unique(table[field][solid].astype(str), return_inverse=True)
-        return names.tolist(), label + 1, shapes[solid], shapely.bounds(shapes[solid])
+        titles = np.array([UNNAMED if _is_missing(value) else str(value) for value in table[field][solid]])
+        names, label = np.unique(titles, return_inverse=True)
+        turned = np.array([_turned(polygon, self.path) for polygon in shapes[solid]], object)
+        return names.tolist(), label + 1, turned, shapely.bounds(turned)
 
     @cached_property
     def _raster_classes(self) -> list[str]:

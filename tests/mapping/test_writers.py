@@ -7,7 +7,7 @@ import pytest
 import rasterio
 import xarray as xr
 
-from bayes_rootc.constants import LAYERS
+from bayes_rootc.constants import CF_FLUX_UNIT, LAYERS
 from bayes_rootc.data.grid import MapGrid
 from bayes_rootc.mapping import writers
 from bayes_rootc.mapping.maps import MAP_LAYERS
@@ -15,7 +15,6 @@ from bayes_rootc.mapping.writers import (
     FLAT,
     LAYERED,
     NODATA,
-    UNIT,
     create_store,
     describe,
     open_store,
@@ -82,8 +81,8 @@ def test_tiles_lie_where_they_begin_and_the_rest_is_empty(store, mapped):
 @pytest.mark.parametrize(
     ("variable", "unit", "words"),
     [
-        ("iroot_mean", UNIT, ("root-derived carbon input", "mean over members")),
-        ("ibulk_p975", UNIT, ("carbon input to bulk soil", "97.5 % quantile")),
+        ("iroot_mean", CF_FLUX_UNIT, ("root-derived carbon input", "mean over members")),
+        ("ibulk_p975", CF_FLUX_UNIT, ("carbon input to bulk soil", "97.5 % quantile")),
         ("iloss_uncertainty", "1", ("lost before entering bulk soil", "half the 95 % interval")),
         ("iloss_probability", "1", ("probability of being positive",)),
         ("share_median", "1", ("lost part",)),
@@ -130,7 +129,7 @@ def test_a_geotiff_that_is_there_is_kept(store, tmp_path, monkeypatch):
 def test_the_netcdf_file_has_every_map_by_layer_with_depths_in_metres(store, mapped, tmp_path):
     write_netcdf(tmp_path / "maps.nc", store, GRID, title="maps of a test", history="written")
     with xr.open_dataset(tmp_path / "maps.nc") as maps:
-        assert set(maps.data_vars) - {"depth_bnds"} == {*LAYERED, *FLAT, "biome"}
+        assert set(maps.data_vars) - {"depth_bnds", "crs"} == {*LAYERED, *FLAT, "biome"}
         assert maps["layer"].values.tolist() == list(MAP_LAYERS)
         np.testing.assert_allclose(maps["depth_bnds"], np.array([*LAYERS, (0, 200)]) / 100, rtol=1e-6)
         np.testing.assert_allclose(maps["depth"], maps["depth_bnds"].mean("nv"), rtol=1e-6)
@@ -142,3 +141,15 @@ def test_the_netcdf_file_has_every_map_by_layer_with_depths_in_metres(store, map
         np.testing.assert_array_equal(maps["lat"], GRID.lat)
         assert maps["biome"].dtype == np.uint8
         assert (maps.attrs["title"], maps.attrs["history"]) == ("maps of a test", "written")
+
+
+def test_files_of_several_maps_have_a_coordinate_system_and_named_layers(store, tmp_path):
+    write_netcdf(tmp_path / "maps.nc", store, GRID, title="maps", history="made")
+    for place in (f'NETCDF:"{tmp_path / "maps.nc"}":iloss_mean', f'NETCDF:"{tmp_path / "maps.nc"}":biome'):
+        with rasterio.open(place) as source:
+            assert source.crs.to_epsg() == 4326
+    create_store(tmp_path / "maps.zarr", GRID, TILE)
+    with xr.open_zarr(tmp_path / "maps.zarr", consolidated=True) as maps:
+        assert maps["lat"].attrs["units"] == "degrees_north" and maps["lon"].attrs["axis"] == "X"
+        layer = maps.set_coords(["depth", "layer"])["iloss_mean"].sel(layer="0-20")
+        assert layer.shape == GRID.shape and float(layer["depth"]) == pytest.approx(0.1)

@@ -128,3 +128,27 @@ def test_files_of_polygons_that_cannot_be_used_are_refused_by_name(tmp_path):
     ):
         with pytest.raises(InputError, match=says):
             _ = Zones(tmp_path / name, field).names
+
+
+def square(name, west, south, east, north) -> dict:
+    ring = [[west, south], [east, south], [east, north], [west, north], [west, south]]
+    return {"type": "Feature", "properties": {"name": name}, "geometry": {"type": "Polygon", "coordinates": [ring]}}
+
+
+def test_polygons_of_0_to_360_degrees_are_turned_and_those_without_a_name_are_called_so(tmp_path):
+    squares = [square("B", 240, 30, 300, 60), square("C", 170, -20, 190, 0), square("D", -190, 60, -170, 70)]
+    path = tmp_path / "z.geojson"
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": [*squares, square(None, 60, 30, 100, 60)]}))
+    zones, grid = Zones(path), MapGrid(2.0)
+    label = zones.on_grid(grid)
+    lon = {name: grid.lon[np.nonzero(label == i)[1]] for i, name in enumerate(zones.names, 1)}
+    assert list(lon) == ["B", "C", "D", "without a name"]
+    assert (lon["B"].min(), lon["B"].max(), len(lon["B"])) == (-119, -61, 30 * 15)
+    assert set(lon["C"]) == set(lon["D"]) == {171, 173, 175, 177, 179, -179, -177, -175, -173, -171}
+
+
+def test_longitudes_of_no_globe_are_refused(tmp_path):
+    path = tmp_path / "z.geojson"
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": [square("A", 400, 0, 420, 10)]}))
+    with pytest.raises(InputError, match="expected longitudes of -180 to 180 or 0 to 360, found 400 to 420"):
+        Zones(path).on_grid(MapGrid(2.0))
