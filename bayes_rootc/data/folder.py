@@ -11,11 +11,13 @@ import pandas as pd
 from ..constants import G_M2_TO_MG_HA
 from ..errors import InputError
 from ..files import sha256
+from . import own_files
 from .atmosphere import Atmosphere, zone_of
 from .choice import not_read, the_table
 from .covariates import CovariateStack
 from .israd import read_layers
 from .npp import read_npp
+from .own_files import column_names
 from .plausible import Doubt, judge
 from .roots import read_root_profiles
 from .tables import Screen, SourceCheck
@@ -75,22 +77,20 @@ def read_inputs(folder: str | Path, *, nearest_km: float = 100.0, manifest: Path
     if not covariates.features:
         raise InputError("no entry is a numeric covariate (role covariate, no categories)", file=covariates.manifest)
     atmosphere = Atmosphere.read(folder / "atmosphere")
-    israd = the_table(folder / "israd", "ISRaD_extra_flat_layer_", "ISRaD_extra_flat_layer_*.csv")
-    layers, layer_check = read_layers(israd)
-    npp_folder = folder / "npp"
-    npp, npp_records, npp_checks = read_npp(npp_folder)
-    roots_file = folder / "roots" / "root_profiles_D50D95.csv"
-    if not roots_file.exists():
-        raise InputError("not found", file=roots_file)
-    roots, roots_check = read_root_profiles(roots_file)
+    layers, layer_checks = _layers(folder)
+    npp_folder, names = folder / "npp", column_names(folder)
+    production = folder / own_files.PRODUCTION
+    own = own_files.read_own_production(production, names.get("production", {})) if production.exists() else None
+    npp, npp_records, npp_checks = read_npp(npp_folder, own)
+    roots, roots_checks = _roots(folder)
 
     layers, layers_at = _with_covariates("covariates at radiocarbon layers", layers, covariates, nearest_km, keep=True)
     npp, npp_at = _with_covariates("covariates at NPP sites", npp, covariates, nearest_km)
     roots, roots_at = _with_covariates("covariates at root profiles", roots, covariates, nearest_km)
     for name, table, file, checks in (
-        ("radiocarbon layers", layers, israd, [layer_check, layers_at]),
-        ("NPP sites", npp, npp_folder, [*npp_checks, npp_at]),
-        ("root profiles", roots, roots_file, [roots_check, roots_at]),
+        ("radiocarbon layers", layers, Path(layer_checks[0].file), [*layer_checks, layers_at]),
+        ("NPP sites", npp, Path(npp_checks[0].file).parent, [*npp_checks, npp_at]),
+        ("root profiles", roots, Path(roots_checks[0].file), [*roots_checks, roots_at]),
     ):
         if len(table) < 2:
             dropped = "; ".join(f"{n:,} {rule}" for check in checks for rule, n in check.dropped.items())
@@ -107,12 +107,13 @@ def read_inputs(folder: str | Path, *, nearest_km: float = 100.0, manifest: Path
         (layers_at, layers["stock_metre"], "metre_stock", "stock", 1.0),
         (npp_at, npp["satellite_npp"], "npp", "npp", 1 / G_M2_TO_MG_HA),
     ):
-        names = ", ".join(stock_rasters(covariates) if role == "stock" else covariates.role(role))
-        at.judge(f"{names} of the manifest", judge(values, quantity, scale=scale, unit="Mg ha⁻¹"))
-    tables = [israd, *(Path(check.file) for check in npp_checks), roots_file]
-    for check, place in ((layer_check, israd.parent), (npp_checks[0], npp_folder), (roots_check, roots_file.parent)):
-        if others := not_read(place, tables):
-            check.remarks[f"files that are not read: {', '.join(others)}"] = len(others)
+        rasters = ", ".join(stock_rasters(covariates) if role == "stock" else covariates.role(role))
+        at.judge(f"{rasters} of the manifest", judge(values, quantity, scale=scale, unit="Mg ha⁻¹"))
+    read = [layer_checks, npp_checks, roots_checks]
+    tables = [Path(check.file) for checks in read for check in checks]
+    for checks, name in zip(read, ("israd", "npp", "roots"), strict=True):
+        if others := not_read(folder / name, tables):
+            checks[0].remarks[f"files that are not read: {', '.join(others)}"] = len(others)
     used = [
         *tables,
         *sorted((folder / "atmosphere").glob("*.csv")),
@@ -127,9 +128,34 @@ def read_inputs(folder: str | Path, *, nearest_km: float = 100.0, manifest: Path
         npp,
         npp_records[npp_records["id"].isin(npp["id"])].reset_index(drop=True),
         roots,
-        [layer_check, *npp_checks, roots_check, *covariates.checks(), layers_at, npp_at, roots_at],
+        [*layer_checks, *npp_checks, *roots_checks, *covariates.checks(), layers_at, npp_at, roots_at],
         {str(f.relative_to(folder)) if f.is_relative_to(folder) else f.name: sha256(f) for f in used},
     )
+
+
+def _layers(folder: Path) -> tuple[pd.DataFrame, list[SourceCheck]]:
+    """Layers of the own table, and of ISRaD's where there is one."""
+    own = folder / own_files.LAYERS
+    parts = []
+    if own.exists():
+        parts.append(own_files.read_own_layers(own, column_names(folder).get("layers", {})))
+    if not own.exists() or (folder / "israd").is_dir():
+        israd = the_table(folder / "israd", "ISRaD_extra_flat_layer_", "ISRaD_extra_flat_layer_*.csv")
+        parts.append(read_layers(israd))
+    return pd.concat([table for table, _ in parts], ignore_index=True), [check for _, check in parts]
+
+
+def _roots(folder: Path) -> tuple[pd.DataFrame, list[SourceCheck]]:
+    """Root profiles of the own table, and of the published ones where they are there."""
+    own, published = folder / own_files.ROOTS, folder / "roots" / "root_profiles_D50D95.csv"
+    parts = []
+    if own.exists():
+        parts.append(own_files.read_own_roots(own, column_names(folder).get("roots", {})))
+    if published.exists():
+        parts.append(read_root_profiles(published))
+    if not parts:
+        raise InputError(f"not found; expected it, or {own_files.ROOTS} in the data folder", file=published)
+    return pd.concat([table for table, _ in parts], ignore_index=True), [check for _, check in parts]
 
 
 def _with_covariates(

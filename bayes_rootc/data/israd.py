@@ -133,10 +133,15 @@ def read_layers(path: Path) -> tuple[pd.DataFrame, SourceCheck]:
     ------
     InputError : see `tables.read_csv`.
     """
-    read = read_csv(path, _schema(), optional=_OPTIONAL, judged=_MEASURED)
+    read = read_csv(path, schema(), optional=_OPTIONAL, judged=_MEASURED)
     screen = Screen("radiocarbon layers (ISRaD)", path, read)
     if not read[list(_MEASURED)].notna().any(axis=None):
         _refuse_without_radiocarbon(path)
+    return layers_of(screen)
+
+
+def layers_of(screen: Screen) -> tuple[pd.DataFrame, SourceCheck]:
+    """Layers and check of a table under ISRaD's names, as `read_layers` gives them."""
     _judge_together(screen)
     _below_organic_horizons(screen)
     _convert_forms(screen)
@@ -314,7 +319,7 @@ def layer_columns(t: pd.DataFrame) -> pd.DataFrame:
     """Which layer each row of a table is of, and where and when that was sampled: `id`, `study`, `site`, `profile`,
     `lat`, `lon`, `top`, `bottom`, `year`.
     """
-    month = t["lyr_obs_date_m"].where(t["lyr_obs_date_m"].between(1, 12))
+    month = t["lyr_obs_date_m"].where(t["lyr_obs_date_m"].between(0.5, 12.5))
     site = t["entry_name"] + "/" + t["site_name"]
     profile = site + "/" + t["pro_name"]
     return pd.DataFrame(
@@ -419,7 +424,8 @@ _MEASURED = ("lyr_14c", "lyr_14c_fill_extra", *FORMS.values())
 """Columns of radiocarbon."""
 
 
-def _schema():  # type: ignore[no-untyped-def]
+def schema():  # type: ignore[no-untyped-def]
+    """Columns of the flat layer table that are read."""
     import pandera.pandas as pa
 
     number, free = number_column, number_column()

@@ -29,12 +29,13 @@ ORDINARY_MANAGEMENT = ("none", "control", "conventional tillage", "no-till", "re
 """Entries of SRDB's `Manipulation` that are how such land is kept, not an experiment on it."""
 
 
-def read_npp(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, list[SourceCheck]]:
+def read_npp(folder: Path, own: Screen | None = None) -> tuple[pd.DataFrame, pd.DataFrame, list[SourceCheck]]:
     """Sites with belowground production, one row a site: records of one place are averaged; and the records.
 
     Parameters
     ----------
     folder : holds `npp_peng2023.csv`, `srdb-data.csv`, or both.
+    own : records of a table of one's own, which come first.
 
     Returns
     -------
@@ -51,16 +52,13 @@ def read_npp(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, list[SourceCheck
     readers = {"npp_peng2023.csv": _read_peng, "srdb-data.csv": _read_srdb}
     parts: list[pd.DataFrame] = []
     checks: list[SourceCheck] = []
-    for name, reader in readers.items():
-        if (folder / name).exists():
-            screen = reader(folder / name)
-            _screen_fluxes(screen)
-            if parts:  # the compilations share studies
-                screen.drop(
-                    "in an earlier source (same 0.1° and BNPP)", _keys(screen.table).isin(_keys(pd.concat(parts)))
-                )
-            parts.append(screen.table)
-            checks.append(screen.check)
+    found = [reader(folder / name) for name, reader in readers.items() if (folder / name).exists()]
+    for screen in ([own] if own else []) + found:
+        _screen_fluxes(screen)
+        if parts:  # the compilations share studies
+            screen.drop("in an earlier source (same 0.1° and BNPP)", _keys(screen.table).isin(_keys(pd.concat(parts))))
+        parts.append(screen.table)
+        checks.append(screen.check)
     if not parts:
         raise InputError(f"expected {' or '.join(readers)} in it", file=folder)
     records = pd.concat(parts, ignore_index=True)

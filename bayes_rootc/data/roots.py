@@ -35,13 +35,19 @@ def read_root_profiles(path: Path) -> tuple[pd.DataFrame, SourceCheck]:
     sampled = {f"{n.lower()}_sampled": t[n].where(t[n] > 0) * M_TO_CM for n in ("D50", "D95")}
     screen.table = t.assign(d50=d50 * M_TO_CM, d95=d95 * M_TO_CM, **sampled)
     screen.remark("no extrapolated depths: those of the sampled part", sampled_only)
-    screen.drop("no coordinates", screen.table["latitude"].isna() | screen.table["longitude"].isna())
+    screen.table = screen.table.rename(columns={"ID": "id", "latitude": "lat", "longitude": "lon"})
+    return profiles_of(screen)
+
+
+def profiles_of(screen: Screen) -> tuple[pd.DataFrame, SourceCheck]:
+    """Profiles and check of a table under our names, with depths in cm."""
+    screen.drop("no coordinates", screen.table["lat"].isna() | screen.table["lon"].isna())
     screen.drop("D50 or D95 missing", screen.table["d50"].isna() | screen.table["d95"].isna())
     screen.drop("D50 not > 0", screen.table["d50"] <= 0)
     screen.drop("D95 not below D50", screen.table["d95"] <= screen.table["d50"])
-    screen.drop("duplicate (same place and depths)", screen.table.duplicated(["latitude", "longitude", "d50", "d95"]))
-    profiles = screen.table.rename(columns={"ID": "id", "latitude": "lat", "longitude": "lon"})
-    return profiles[["id", "lat", "lon", "d50", "d95", *sampled]].reset_index(drop=True), screen.check
+    screen.drop("duplicate (same place and depths)", screen.table.duplicated(["lat", "lon", "d50", "d95"]))
+    columns = ["id", "lat", "lon", "d50", "d95", "d50_sampled", "d95_sampled"]
+    return screen.table[columns].reset_index(drop=True), screen.check
 
 
 def _schema():  # type: ignore[no-untyped-def]
