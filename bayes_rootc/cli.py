@@ -350,6 +350,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     check.add_argument("--data", type=Path, metavar="DIR", required=True, help="data folder")
 
+    template = _command(
+        subparsers,
+        "template",
+        commands.template,
+        "an example data folder with plain tables, their units, rasters and a README, to put your own data into",
+        "bayes-rootc template my-data",
+    )
+    template.add_argument("to", type=Path, metavar="DIR", help="folder to make")
+
     fetch = _command(
         subparsers,
         "fetch",

@@ -206,3 +206,10 @@ def fetch(arguments: argparse.Namespace) -> None:
     from .data.fetch import fetch
 
     fetch(arguments.to, arguments.source)
+
+
+def template(arguments: argparse.Namespace) -> None:
+    from .demo.template import write_template
+
+    for path in write_template(arguments.to):
+        print(path)
