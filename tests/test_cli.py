@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 
@@ -14,7 +15,7 @@ from bayes_rootc.settings import RunSettings
 PREDICT = ["--at", "new.csv", "--from", "out", "--data", "data", "--to", "predicted.csv"]
 
 
-@pytest.mark.parametrize("command", ["run", "check", "fetch", "fit", "predict"])
+@pytest.mark.parametrize("command", ["run", "check", "fetch", "fit", "predict", "template"])
 def test_help_has_an_example(command, capsys):
     with pytest.raises(SystemExit) as stop:
         main([command, "--help"])
@@ -93,3 +94,15 @@ def test_python_m_runs_the_same_command():
         [sys.executable, "-m", "bayes_rootc", "--version"], capture_output=True, text=True, check=True
     )
     assert done.stdout.startswith("bayes-rootc 0.")
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "latin-1", "ascii"])
+def test_a_console_shows_what_it_can(encoding, monkeypatch):
+    """Windows writes into a pipe or file in cp1252, which has no ⁻¹."""
+    written = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    monkeypatch.setattr(sys, "stdout", written)
+    with pytest.raises(SystemExit) as stop:
+        main(["predict", "--help"])
+    written.flush()
+    text = written.buffer.getvalue().decode(encoding)
+    assert stop.value.code == 0 and "Mg C ha" in text and "?" in text
