@@ -19,6 +19,7 @@ from rasterio.transform import from_origin
 from bayes_rootc.constants import BIOMES, LAYER_NAMES, MAP_FOREST, PROFILE_NAME
 from bayes_rootc.data.covariates import CovariateStack
 from bayes_rootc.data.grid import MapGrid
+from bayes_rootc.demo.rasters import WWF_CLASSES
 from bayes_rootc.mapping.regressors import ENSEMBLE, LEARNERS, POSTERIOR_FOREST, QUANTILE_FOREST
 from bayes_rootc.report.datapackage import describe_tables
 from bayes_rootc.report.html import write_report
@@ -60,7 +61,8 @@ def land(tmp_path_factory) -> CovariateStack:
         raster.write(biome, 1)
     entry = {"name": "wwf_biome", "path": "biome.tif", "role": "covariate", "group": "biome", "unit": "class"}
     lines = "\n".join(f'{key} = "{value}"' for key, value in entry.items())
-    (folder / "manifest.toml").write_text(f"[[raster]]\n{lines}\n", encoding="utf-8")
+    classes = f"categories = {json.dumps(WWF_CLASSES)}"
+    (folder / "manifest.toml").write_text(f"[[raster]]\n{lines}\n{classes}\n", encoding="utf-8")
     return CovariateStack(folder)
 
 
@@ -143,6 +145,7 @@ def columns_of(name: str, row: dict[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 EXAMPLES = {"^.+": "tau_profile", "^(?!component$).+": "clay", r"^estimate_\d$": "estimate_1"}
+EXAMPLES |= {r"^ibulk_\d": "ibulk_0-20", r"^harmonised_\d": "harmonised_0-20"}
 
 
 def filled(column: str, schema: Any, row: dict[str, Any]) -> Any:
