@@ -12,10 +12,14 @@ class InputError(ValueError):
 
     Parameters
     ----------
-    message : what is wrong and what was expected.
-    file : the file at fault, if any.
-    row : its row, counted as a spreadsheet does (the header is row 1).
-    column : the column's name in the file.
+    message : str
+        What is wrong and what was expected.
+    file : str or Path, optional
+        The file at fault, if any.
+    row : int, optional
+        Its row, counted as a spreadsheet does (the header is row 1).
+    column : str, optional
+        The column's name in the file.
     """
 
     def __init__(

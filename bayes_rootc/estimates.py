@@ -28,8 +28,16 @@ GLOBAL = "global"
 class Estimate:
     """I_root and I_bulk at the sites of one data set, Mg C ha⁻¹ yr⁻¹.
 
-    number : 1–6. sites : which data set. table : `id`, `lat`, `lon`, `biome` of each site. iroot, ibulk : (site, 7,
-        draw).
+    Attributes
+    ----------
+    number : int
+        1–6.
+    sites : str
+        Which data set.
+    table : DataFrame
+        `id`, `lat`, `lon`, `biome` of each site.
+    iroot, ibulk : ndarray
+        (site, 7, draw).
     """
 
     number: int

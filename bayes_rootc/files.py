@@ -32,7 +32,8 @@ def owned(folder: Path) -> Iterator[None]:
 
     Raises
     ------
-    InputError : another process has it.
+    InputError
+        Another process has it.
     """
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / ".lock")
@@ -82,7 +83,8 @@ def write_csv(path: Path, table: pd.DataFrame, *, shorten: Sequence[str] | None 
 
     Raises
     ------
-    ValueError : a table of an output folder is not as its schema says.
+    ValueError
+        A table of an output folder is not as its schema says.
     """
     if shorten is None and path.parent.name == TABLES:
         from .schemas import require_schema  # loads pandera

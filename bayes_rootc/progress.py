@@ -26,13 +26,17 @@ class Stages:
 
     Parameters
     ----------
-    total : how many stages there will be.
-    quiet : say nothing.
+    total : int
+        How many stages there will be.
+    quiet : bool
+        Say nothing.
 
     Attributes
     ----------
-    seconds : wall time of each finished stage.
-    kept : for each part of the running stage whether it is kept from an earlier run.
+    seconds
+        Wall time of each finished stage.
+    kept
+        For each part of the running stage whether it is kept from an earlier run.
     """
 
     def __init__(self, total: int, *, quiet: bool = False):

@@ -172,7 +172,8 @@ class RunSettings(pydantic.BaseModel):
 
         Raises
         ------
-        InputError : not readable, not TOML, an unknown key, a value of the wrong type or out of range.
+        InputError
+            Not readable, not TOML, an unknown key, a value of the wrong type or out of range.
         """
         values = read_toml(Path(path)) if path is not None else {}
         values |= {key: value for key, value in overrides.items() if value is not None}

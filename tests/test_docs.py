@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import html
-import importlib.util
 import os
 import re
 import subprocess
@@ -13,7 +12,6 @@ import time
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 import yaml
@@ -160,42 +158,9 @@ def test_the_citation_file_is_of_this_version():
         assert {"type", "title", "authors"} <= reference.keys()
 
 
-@pytest.fixture(scope="module")
-def docstrings() -> ModuleType:
-    """The reader of docstrings."""
-    path = ROOT / "docs" / "_site" / "docstrings.py"
-    spec = importlib.util.spec_from_file_location("docstrings", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_docstrings_are_brought_into_numpys_form(docstrings):
-    ours = (
-        "Does it.\n\nmodel : its name; other : no name. variable, unit : what\nis compared.\n\n"
-        "Returns\n-------\nA share, 0 : 1, of it\nall.\n\nRaises\n------\nInputError : it is bad.\n"
-    )
-    assert docstrings.rewritten(ours, {"model", "variable", "unit"}, of_class=False) == (
-        "Does it.\n\nParameters\n----------\nmodel\n    its name; other : no name.\nvariable\n    what is compared.\n"
-        "unit\n    what is compared.\n\nReturns\n-------\n:\n    A share, 0 : 1, of it all.\n\n"
-        "Raises\n------\nInputError\n    it is bad."
-    )
-    long = " ".join(["one"] * 30)  # as long as a line is before it goes on in the next
-    several = docstrings.rewritten(f"It.\n\nReturns\n-------\na : {long}\n    thing.\nb : another.", (), of_class=False)
-    assert several.endswith(f"Returns\n-------\n:\n    **a**: {long} thing. **b**: another.")
-
-
-def test_docstrings_in_numpys_form_stay(docstrings):
-    numpy = (
-        "Does it.\n\nParameters\n----------\nmodel : str\n    Its name.\nunit : str, optional\n    What it is in.\n\n"
-        "Returns\n-------\nfloat, shape (n,)\n    A share.\n\nRaises\n------\nInputError\n    It is bad."
-    )
-    assert docstrings.rewritten(numpy, {"model", "unit"}, of_class=False) == numpy
-
-
 def test_what_the_reference_says_of_a_function(site):
     text = " ".join(text_of(site / "api" / "radiocarbon.html").split())
-    assert "k (ArrayLike) – decay rate, yr⁻¹, > 0. Broadcasts with year and zone." in text
+    assert "k (array - like) – Decay rate, yr⁻¹, > 0. Broadcasts with year and zone." in text
     assert "InputError – k ≤ 0 or not finite" in text
 
 

@@ -128,8 +128,9 @@ class Atmosphere:
 
         Raises
         ------
-        InputError : a file is of neither form, two files have the curve of one zone or hemisphere, or a figure is
-            missing, unordered or out of range, or in another unit.
+        InputError
+            A file is of neither form, two files have the curve of one zone or hemisphere, or a figure is missing,
+            unordered or out of range, or in another unit.
         """
         curves: dict[str, Curve] = {}
         before: dict[str, Curve] = {}

@@ -37,7 +37,8 @@ def wwf_lookup(categories: list[str]) -> NDArray[np.uint8]:
 
     Raises
     ------
-    InputError : a category that is not one of WWF's.
+    InputError
+        A category that is not one of WWF's.
     """
     unknown = [c for c in categories if _spelt(c) not in WWF_TO_BIOME]
     if unknown:

@@ -73,13 +73,16 @@ class CovariateStack:
 
     Parameters
     ----------
-    folder : holds `manifest.toml` and the files it names (rasters, north up; see `rasters`).
-    manifest : another manifest of the folder's files, such as `PAPER_COVARIATES`.
+    folder : str or Path
+        Holds `manifest.toml` and the files it names (rasters, north up; see `rasters`).
+    manifest : str or Path, optional
+        Another manifest of the folder's files, such as `PAPER_COVARIATES`.
 
     Raises
     ------
-    InputError : no manifest, an entry with an unknown or missing key, a raster or table that is not there, not
-        readable, or in another form.
+    InputError
+        No manifest, an entry with an unknown or missing key, a raster or table that is not there, not readable, or in
+        another form.
     """
 
     def __init__(self, folder: str | Path, manifest: str | Path | None = None):
@@ -144,8 +147,10 @@ class CovariateStack:
 
         Parameters
         ----------
-        lat, lon : degrees, shape (n,).
-        nearest_km : how far to look for a cell with a value.
+        lat, lon : array-like
+            Degrees, shape (n,).
+        nearest_km : float
+            How far to look for a cell with a value.
         """
         lat, lon = (
             np.asarray(lat, float),
@@ -243,7 +248,10 @@ class CovariateStack:
     def _read(self, entry: Entry, source: rasterio.DatasetReader, window: Window, cells: Cells) -> NDArray[np.floating]:
         """Values of a window, NaN where there are none.
 
-        cells : mapping units of the windows that were read before, which all attributes of them share.
+        Parameters
+        ----------
+        cells : Cells
+            Mapping units of the windows that were read before, which all attributes of them share.
         """
         if isinstance(entry, Terrain):
             elevation = _with_margin(
@@ -371,7 +379,10 @@ class CovariateStack:
     ) -> NDArray[np.float64]:
         """Values for the holes of a grid, (hole,), from the nearest cell of the raster; NaN beyond reach.
 
-        known_cells : where a raster has values, by its form and holes, which rasters of one source share.
+        Parameters
+        ----------
+        known_cells : dict of bytes to tuple of cKDTree, ndarray
+            Where a raster has values, by its form and holes, which rasters of one source share.
         """
         row, col = np.nonzero(holes)
         places = sphere(grid.lat[row], grid.lon[col])
@@ -498,7 +509,10 @@ def _at_points(
     """Values of the cells in which points (n,) lie. Each part of the raster with points is read once: point by point
     takes ten times as long.
 
-    values : gives those of a window.
+    Parameters
+    ----------
+    values : callable
+        Gives those of a window.
     """
     cell = ~source.transform
     across, down = cell.a * lon + cell.b * lat + cell.c, cell.d * lon + cell.e * lat + cell.f

@@ -32,13 +32,17 @@ def retrieve(url: str, target: Path, checksum: str | None = None, report: Report
 
     Parameters
     ----------
-    checksum : SHA-256 in hexadecimal, if known.
-    login : what to do by hand, should the server want a login.
+    checksum : str, optional
+        SHA-256 in hexadecimal, if known.
+    login : str
+        What to do by hand, should the server want a login.
 
     Raises
     ------
-    FileNotFoundError : the server has no such file (HTTP 404).
-    InputError : everything else that can go wrong, in one line.
+    FileNotFoundError
+        The server has no such file (HTTP 404).
+    InputError
+        Everything else that can go wrong, in one line.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     pooch.get_logger().setLevel("WARNING")

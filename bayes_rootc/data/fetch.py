@@ -37,7 +37,10 @@ _Task = Callable[[Report], "Fetched"]
 class Fetched:
     """What became of one source.
 
-    status : `fetched` now; `present` before; `by hand`: for the user to bring, as `note` says; `absent` from the copy.
+    Attributes
+    ----------
+    status : {"fetched", "present", "by hand", "absent"}
+        `fetched` now; `present` before; `by hand`: for the user to bring, as `note` says; `absent` from the copy.
     """
 
     name: str
@@ -58,21 +61,27 @@ def fetch(
 
     Parameters
     ----------
-    to : the data folder; made if need be.
-    source : folder or URL that holds a copy of a data folder, with an optional `SHA256SUMS` (as `sha256sum` writes it);
+    to : str or Path
+        The data folder; made if need be.
+    source : str or Path, optional
+        Folder or URL that holds a copy of a data folder, with an optional `SHA256SUMS` (as `sha256sum` writes it);
         without it, the publishers.
-    only : names of sources; all without it.
-    console : where progress is shown, a line for each source.
+    only : iterable of str, optional
+        Names of sources; all without it.
+    console : Console, optional
+        Where progress is shown, a line for each source.
 
     Returns
     -------
-    One record for each source, in order. What a program cannot fetch comes back `by hand`, with what to do.
-    From a copy, all rasters are one record, `covariates`.
+    list of Fetched
+        One record for each source, in order. What a program cannot fetch comes back `by hand`, with what to do. From a
+        copy, all rasters are one record, `covariates`.
 
     Raises
     ------
-    InputError : an unknown name, a checksum that does not match, a download that failed (the other sources are brought
-        all the same), a copy that holds nothing of use.
+    InputError
+        An unknown name, a checksum that does not match, a download that failed (the other sources are brought all the
+        same), a copy that holds nothing of use.
     """
     to, console = Path(to), console or Console()
     chosen = _choose(sources, only)

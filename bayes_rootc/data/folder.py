@@ -33,11 +33,20 @@ class Inputs:
 
     Tables have one row a record and carry the covariates of their sites (a column each, `biome`, and `satellite_npp` in
     Mg C ha⁻¹ yr⁻¹).
-    layers : radiocarbon layers (`israd.read_layers`), with `zone`, `profile_index`, `stock_metre` (Mg C ha⁻¹), and
-        `has_covariates`: a layer needs none for its age,
-        only to train and predict with. npp, npp_records : NPP sites and their records (`npp.read_npp`).
-    roots : root profiles (`roots.read_root_profiles`). checks : what was used and dropped, a source each. files :
-        checksum of every file read.
+
+    Attributes
+    ----------
+    layers : DataFrame
+        Radiocarbon layers (`israd.read_layers`), with `zone`, `profile_index`, `stock_metre` (Mg C ha⁻¹), and
+        `has_covariates`: a layer needs none for its age, only to train and predict with.
+    npp, npp_records : DataFrame
+        NPP sites and their records (`npp.read_npp`).
+    roots : DataFrame
+        Root profiles (`roots.read_root_profiles`).
+    checks : list of SourceCheck
+        What was used and dropped, a source each.
+    files : dict of str to str
+        Checksum of every file read.
     """
 
     folder: Path
@@ -64,11 +73,15 @@ class Inputs:
 def read_inputs(folder: str | Path, *, nearest_km: float = 100.0, manifest: Path | None = None) -> Inputs:
     """Reads and checks a data folder.
 
-    manifest : of its covariates, if not the folder's own.
+    Parameters
+    ----------
+    manifest : Path, optional
+        Of its covariates, if not the folder's own.
 
     Raises
     ------
-    InputError : a source is missing or unusable, or nothing of it is left after the rules.
+    InputError
+        A source is missing or unusable, or nothing of it is left after the rules.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -202,7 +215,8 @@ def metre_stock(table: pd.DataFrame, covariates: CovariateStack) -> np.ndarray:
 
     Raises
     ------
-    InputError : a raster's unit is none of a stock.
+    InputError
+        A raster's unit is none of a stock.
     """
     return _in_mg_ha(table, covariates, stock_rasters(covariates), STOCK_UNIT)
 

@@ -30,7 +30,8 @@ def open_raster(path: Path) -> Iterator[rasterio.DatasetReader]:
 
     Raises
     ------
-    InputError : it cannot be opened, or not read where it is read.
+    InputError
+        It cannot be opened, or not read where it is read.
     """
     try:
         with rasterio.open(path) as source:
@@ -45,7 +46,8 @@ class MapGrid:
 
     Raises
     ------
-    InputError : a box off the globe or empty, a resolution below `MIN_CELL`.
+    InputError
+        A box off the globe or empty, a resolution below `MIN_CELL`.
 
     Examples
     --------
@@ -103,7 +105,8 @@ class MapGrid:
 
         Raises
         ------
-        InputError : not a raster, or not one of square cells in latitude and longitude, north up.
+        InputError
+            Not a raster, or not one of square cells in latitude and longitude, north up.
         """
         with open_raster(path) as source:
             crs, t, bounds = source.crs, source.transform, source.bounds

@@ -119,19 +119,23 @@ def read_layers(path: Path) -> tuple[pd.DataFrame, SourceCheck]:
 
     Parameters
     ----------
-    path : `ISRaD_extra_flat_layer_*.csv`, plain or compressed.
+    path : Path
+        `ISRaD_extra_flat_layer_*.csv`, plain or compressed.
 
     Returns
     -------
-    layers : `id`, `study`, `site`, `profile`, `lat`, `lon` (degrees), `top`, `bottom` (cm), `year` (decimal AD),
-        `delta14c`, `sigma` (‰), `stock_measured`, `stock_gridded` (Mg C ha⁻¹ in the layer, NaN where unknown),
-        `stock_measured_log_sd`,
-        `organic_carbon` (%), and, as reported, `horizon` (A, E, B, C), `land_cover`, `soil_order` (or `unknown`).
-    check : rows read, used, and dropped by rule.
+    layers
+        `id`, `study`, `site`, `profile`, `lat`, `lon` (degrees), `top`, `bottom` (cm), `year` (decimal AD), `delta14c`,
+        `sigma` (‰), `stock_measured`, `stock_gridded` (Mg C ha⁻¹ in the layer, NaN where unknown),
+        `stock_measured_log_sd`, `organic_carbon` (%), and, as reported, `horizon` (A, E, B, C), `land_cover`,
+        `soil_order` (or `unknown`).
+    check
+        Rows read, used, and dropped by rule.
 
     Raises
     ------
-    InputError : see `tables.read_csv`.
+    InputError
+        See `tables.read_csv`.
     """
     read = read_csv(path, schema(), optional=_OPTIONAL, judged=_MEASURED)
     screen = Screen("radiocarbon layers (ISRaD)", path, read)

@@ -199,7 +199,8 @@ def read_manifest(path: Path) -> Manifest:
 
     Raises
     ------
-    InputError : not TOML, or an entry with an unknown, missing or wrong key, or with the name of another.
+    InputError
+        Not TOML, or an entry with an unknown, missing or wrong key, or with the name of another.
     """
     tables = read_toml(path)
     covariates: list[Raster | Attribute | Terrain] = []

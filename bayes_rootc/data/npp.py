@@ -34,20 +34,25 @@ def read_npp(folder: Path, own: Screen | None = None) -> tuple[pd.DataFrame, pd.
 
     Parameters
     ----------
-    folder : holds `npp_peng2023.csv`, `srdb-data.csv`, or both.
-    own : records of a table of one's own, which come first.
+    folder : Path
+        Holds `npp_peng2023.csv`, `srdb-data.csv`, or both.
+    own : Screen, optional
+        Records of a table of one's own, which come first.
 
     Returns
     -------
-    sites : `id`, `lat`, `lon` (degrees), `bnpp` (Mg C ha⁻¹ yr⁻¹), `npp` (the same; NaN where unknown), `f_bnpp` (0–1;
-        NaN where
-        unknown), `records` (how many were averaged).
-    records : `id` of the site, `bnpp`, `npp`, `f_bnpp`, as of sites; one row a year or study.
-    checks : one for each file.
+    sites
+        `id`, `lat`, `lon` (degrees), `bnpp` (Mg C ha⁻¹ yr⁻¹), `npp` (the same; NaN where unknown), `f_bnpp` (0–1; NaN
+        where unknown), `records` (how many were averaged).
+    records
+        `id` of the site, `bnpp`, `npp`, `f_bnpp`, as of sites; one row a year or study.
+    checks
+        One for each file.
 
     Raises
     ------
-    InputError : see `tables.read_csv`.
+    InputError
+        See `tables.read_csv`.
     """
     readers = {"npp_peng2023.csv": _read_peng, "srdb-data.csv": _read_srdb}
     parts: list[pd.DataFrame] = []

@@ -56,9 +56,17 @@ MOST_BOMB = 1200.0
 class Quantity:
     """What a column may hold.
 
-    meaning : with its unit, for messages. low, high : range of a value, in `unit`; `open`: without its bounds.
-    usual, possible : range of medians of columns: outside the first a column is doubted, outside the second refused, if
-    one of the other units explains it. other_units : by name, what a number in them is multiplied by to be in `unit`.
+    Attributes
+    ----------
+    meaning : str
+        With its unit, for messages.
+    low, high : float
+        Range of a value, in `unit`; `open`: without its bounds.
+    usual, possible : tuple of float, optional
+        Range of medians of columns: outside the first a column is doubted, outside the second refused, if one of the
+        other units explains it.
+    other_units : mapping of str to float
+        By name, what a number in them is multiplied by to be in `unit`.
     """
 
     meaning: str
@@ -148,7 +156,13 @@ QUANTITIES: dict[str, Quantity] = {
 
 @dataclass(frozen=True)
 class Doubt:
-    """A column that looks like something else; `sure`: it cannot be what it claims to be. rows : how many values."""
+    """A column that looks like something else; `sure`: it cannot be what it claims to be.
+
+    Attributes
+    ----------
+    rows : int
+        How many values.
+    """
 
     text: str
     rows: int

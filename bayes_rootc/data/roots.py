@@ -19,13 +19,16 @@ def read_root_profiles(path: Path) -> tuple[pd.DataFrame, SourceCheck]:
 
     Returns
     -------
-    profiles : `id`, `lat`, `lon` (degrees), `d50`, `d95` (cm); `d50_sampled`, `d95_sampled`: of the sampled part alone,
-        NaN where missing or 0.
-    check : rows read, used, and dropped by rule.
+    profiles
+        `id`, `lat`, `lon` (degrees), `d50`, `d95` (cm); `d50_sampled`, `d95_sampled`: of the sampled part alone, NaN
+        where missing or 0.
+    check
+        Rows read, used, and dropped by rule.
 
     Raises
     ------
-    InputError : see `tables.read_csv`.
+    InputError
+        See `tables.read_csv`.
     """
     screen = Screen("root profiles (Schenk & Jackson)", path, read_csv(path, _schema()))
     t = screen.table

@@ -42,14 +42,22 @@ class Source:
 
     Parameters
     ----------
-    name : what `only` calls it; `soilgrids` also stands for every `soilgrids-*`.
-    publisher, licence : for people, and for the manifest.
-    files : path in the data folder → how it is made from the download.
-    url : where the publisher keeps it; empty where it is brought by hand.
-    sha256 : of the download, where the publisher fixes it.
-    by_hand : what to do where there is no address, or a login in front of it.
-    rasters : entries of `covariates/manifest.toml`.
-    stands_in : pattern of files of another version that serve as well.
+    name : str
+        What `only` calls it; `soilgrids` also stands for every `soilgrids-*`.
+    publisher, licence : str
+        For people, and for the manifest.
+    files : dict of str to Unpack
+        Path in the data folder → how it is made from the download.
+    url : str
+        Where the publisher keeps it; empty where it is brought by hand.
+    sha256 : str, optional
+        Of the download, where the publisher fixes it.
+    by_hand : str
+        What to do where there is no address, or a login in front of it.
+    rasters : tuple of Raster
+        Entries of `covariates/manifest.toml`.
+    stands_in : str
+        Pattern of files of another version that serve as well.
     """
 
     name: str

@@ -57,7 +57,8 @@ class SourceCheck:
 
         Raises
         ------
-        InputError : the column cannot be what it claims to be.
+        InputError
+            The column cannot be what it claims to be.
         """
         if doubt is not None and doubt.sure:
             raise InputError(doubt.text, file=self.file, column=column)
@@ -70,9 +71,12 @@ class Screen:
 
     Parameters
     ----------
-    source : what the table is, for people.
-    file : where it came from.
-    table : one row a record; what `read_csv` remarked of it goes into the check.
+    source : str
+        What the table is, for people.
+    file : str or Path
+        Where it came from.
+    table : DataFrame
+        One row a record; what `read_csv` remarked of it goes into the check.
     """
 
     def __init__(self, source: str, file: str | Path, table: pd.DataFrame):
@@ -115,13 +119,21 @@ def number_column(  # type: ignore[no-untyped-def]
 
     Parameters
     ----------
-    low, high, unit : range of a value, and the unit in words.
-    quantity : a name of `plausible.QUANTITIES`: by it the column is judged as a whole.
-    pint_unit : the unit as pint writes it, to which one in the header is converted.
-    scale : what numbers are multiplied by to be in the quantity's own unit.
-    forms : of radiocarbon: the schema's columns for its other forms (`units.Form`), into which the column goes if that
-        form stands behind its name, as in `lyr_14c [pMC]`.
-    of : of a σ: the column that it belongs to, whose form it shares if no unit stands behind its own name.
+    low, high : float
+        Range of a value, and the unit in words.
+    unit : str
+        Range of a value, and the unit in words.
+    quantity : str, optional
+        A name of `plausible.QUANTITIES`: by it the column is judged as a whole.
+    pint_unit : str, optional
+        The unit as pint writes it, to which one in the header is converted.
+    scale : float
+        What numbers are multiplied by to be in the quantity's own unit.
+    forms : mapping of str to str, optional
+        Of radiocarbon: the schema's columns for its other forms (`units.Form`), into which the column goes if that form
+        stands behind its name, as in `lyr_14c [pMC]`.
+    of : str, optional
+        Of a σ: the column that it belongs to, whose form it shares if no unit stands behind its own name.
     """
     import pandera.pandas as pa
 
@@ -150,18 +162,25 @@ def read_csv(
 
     Parameters
     ----------
-    path : CSV, plain or compressed.
-    schema : pandera schema; its checks' `error` texts say what was expected.
-    optional : columns that may be absent; they come back empty.
-    value : the column that a row is read for: a row without it is kept, to be counted, but its other values are neither
+    path : Path
+        CSV, plain or compressed.
+    schema : DataFrameSchema
+        Pandera schema; its checks' `error` texts say what was expected.
+    optional : tuple of str
+        Columns that may be absent; they come back empty.
+    value : str, optional
+        The column that a row is read for: a row without it is kept, to be counted, but its other values are neither
         checked nor judged.
-    judged : columns are judged by the rows with one of these; by default by those with `value`, or by all.
-    names : names in the file by the schema's, for those that differ.
+    judged : tuple of str
+        Columns are judged by the rows with one of these; by default by those with `value`, or by all.
+    names : mapping of str to str, optional
+        Names in the file by the schema's, for those that differ.
 
     Raises
     ------
-    InputError : not a CSV, no row, a column is missing or there twice, a unit does not fit, a column is surely in
-        another unit, a value has the wrong type or is out of range.
+    InputError
+        Not a CSV, no row, a column is missing or there twice, a unit does not fit, a column is surely in another unit,
+        a value has the wrong type or is out of range.
     """
     import pandera.errors
 
@@ -284,7 +303,8 @@ def numbers(values: pd.Series, path: Path, column: str) -> pd.Series:
 
     Raises
     ------
-    InputError : a cell holds something else.
+    InputError
+        A cell holds something else.
     """
     if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
         return values.astype(float)
@@ -314,7 +334,8 @@ def read_header(path: Path) -> list[str]:
 
     Raises
     ------
-    InputError : not a CSV.
+    InputError
+        Not a CSV.
     """
     with readable(path):
         return [str(name) for name in pd.read_csv(path, header=None, nrows=1, dtype=str).iloc[0].fillna("")]

@@ -17,7 +17,8 @@ def read_toml(path: Path) -> dict[str, Any]:
 
     Raises
     ------
-    InputError : not readable, or not TOML.
+    InputError
+        Not readable, or not TOML.
     """
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))

@@ -80,10 +80,14 @@ class SphereField:
 
     Parameters
     ----------
-    rng : source of the lattices.
-    frequency : lattice cells per Earth radius in the first octave; it doubles with each.
-    octaves : how many.
-    persistence : amplitude of an octave relative to the one before.
+    rng : Generator
+        Source of the lattices.
+    frequency : float
+        Lattice cells per Earth radius in the first octave; it doubles with each.
+    octaves : int
+        How many.
+    persistence : float
+        Amplitude of an octave relative to the one before.
     """
 
     def __init__(self, rng: np.random.Generator, frequency: float, octaves: int, persistence: float = 0.5):
@@ -340,8 +344,10 @@ def bioclim(temperature: Array, rain: Array, day_range: Array) -> dict[str, Arra
 
     Parameters
     ----------
-    temperature, rain : monthly means (°C) and sums (mm), shape (n, 12).
-    day_range : mean daily range of temperature (°C), shape (n,).
+    temperature, rain : Array
+        Monthly means (°C) and sums (mm), shape (n, 12).
+    day_range : Array
+        Mean daily range of temperature (°C), shape (n,).
     """
     highest, lowest = temperature + day_range[:, None] / 2, temperature - day_range[:, None] / 2
     quarter_t = np.mean([np.roll(temperature, -i, axis=1) for i in range(3)], axis=0)
@@ -444,7 +450,8 @@ def write_geography(
 
     Returns
     -------
-    land : of the finer grid. values : `Geography.at` for the cells of the asked grid that `touched_by_land` names.
+    land
+        Of the finer grid. values : `Geography.at` for the cells of the asked grid that `touched_by_land` names.
     """
     grid, fine = MapGrid(resolution), MapGrid(resolution / 2)
     lat, lon = cell_centres(fine)

@@ -48,16 +48,25 @@ class DemoWorld:
 
     Attributes
     ----------
-    folder, seed, parameters : where it is, and what it was made from.
-    layers : by measured layer, in the file's order: `id`, `profile`, `lat`, `lon`, `biome`, `top`, `bottom` (cm),
-        `year`, `zone`, `sigma` (the true laboratory σ, ‰), `sigma_reported`, `log_k_expected` (before profile and layer
-        noise), `k` (yr⁻¹), `age` (yr), `stock` (Mg ha⁻¹), `i_bulk` (Mg ha⁻¹ yr⁻¹).
-    profiles : by profile: `profile`, `lat`, `lon`, `biome`, I_bulk in the seven standard layers and `0-200`, the sum
-        over its measured layers.
-    npp_sites : `lat`, `lon`, `biome`, `bnpp` (Mg C ha⁻¹ yr⁻¹), `f_bnpp`; sorted by place.
-    root_profiles : `id`, `lat`, `lon`, `biome`, `d50`, `d95` (cm) and the shares in the seven layers.
-    planted : by file, how many rows of which flaw it holds; a flaw is named by the first words of the rule that drops
-        it.
+    folder : Path
+        Where it is, and what it was made from.
+    seed : int
+        Where it is, and what it was made from.
+    parameters : DemoParameters
+        Where it is, and what it was made from.
+    layers : DataFrame
+        By measured layer, in the file's order: `id`, `profile`, `lat`, `lon`, `biome`, `top`, `bottom` (cm), `year`,
+        `zone`, `sigma` (the true laboratory σ, ‰), `sigma_reported`, `log_k_expected` (before profile and layer noise),
+        `k` (yr⁻¹), `age` (yr), `stock` (Mg ha⁻¹), `i_bulk` (Mg ha⁻¹ yr⁻¹).
+    profiles : DataFrame
+        By profile: `profile`, `lat`, `lon`, `biome`, I_bulk in the seven standard layers and `0-200`, the sum over its
+        measured layers.
+    npp_sites : DataFrame
+        `lat`, `lon`, `biome`, `bnpp` (Mg C ha⁻¹ yr⁻¹), `f_bnpp`; sorted by place.
+    root_profiles : DataFrame
+        `id`, `lat`, `lon`, `biome`, `d50`, `d95` (cm) and the shares in the seven layers.
+    planted : dict of str to dict of str to int
+        By file, how many rows of which flaw it holds; a flaw is named by the first words of the rule that drops it.
     """
 
     folder: Path
@@ -127,16 +136,22 @@ def simulate_world(
 
     Parameters
     ----------
-    folder : is made; may hold an earlier simulation, which is overwritten.
-    seed : the same seed gives the same files; the continents and climates are also the same at every resolution.
-    resolution : cell of the rasters, degrees (the biome and soil texture rasters are twice as fine, satellite
-        production twice as coarse).
-    radiocarbon_profiles, npp_sites, root_profiles : how many.
-    model_sd : how far a layer is from the one-pool model, ‰.
+    folder : str or Path
+        Is made; may hold an earlier simulation, which is overwritten.
+    seed : int
+        The same seed gives the same files; the continents and climates are also the same at every resolution.
+    resolution : float
+        Cell of the rasters, degrees (the biome and soil texture rasters are twice as fine, satellite production twice
+        as coarse).
+    radiocarbon_profiles, npp_sites, root_profiles : int
+        How many.
+    model_sd : float
+        How far a layer is from the one-pool model, ‰.
 
     Raises
     ------
-    InputError : the folder holds files that are not a simulation's.
+    InputError
+        The folder holds files that are not a simulation's.
     """
     folder = Path(folder)
     if folder.exists() and any(folder.iterdir()) and not is_simulated(folder):
@@ -215,7 +230,10 @@ def _write_carbon_maps(
 
     Parameters
     ----------
-    land, here : as `write_geography` returns them, for `grid`.
+    land : ndarray
+        As `write_geography` returns them, for `grid`.
+    here : dict of str to Array
+        As `write_geography` returns them, for `grid`.
     """
     touched = touched_by_land(land, grid)
     lat, lon = (a[touched.ravel()] for a in cell_centres(grid))

@@ -26,11 +26,13 @@ def benchmark(
 
     Returns
     -------
-    The path of `scores.csv`, and remarks on what was done to the models' numbers.
+    tuple of Path, list of str
+        The path of `scores.csv`, and remarks on what was done to the models' numbers.
 
     Raises
     ------
-    InputError : as `compare`; or two models have one name.
+    InputError
+        As `compare`; or two models have one name.
     """
     results = Results.read(out, data=data)
     try:

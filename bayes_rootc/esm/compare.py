@@ -49,11 +49,29 @@ METRE_LAYERS = 5
 class Comparison:
     """A model beside the posterior on the same cells.
 
-    model : its name. variable, unit : what is compared. values : of the model, (layer, cell, member), or 1 in place of
-    members. reference : (layer, cell, member). layers : their names. grid, index : whose cells, and their places in it,
-    flattened, (cell,). weight : mapped land where both have values, ha, 0 elsewhere, (cell,). biome : 1–9, (cell,).
-    parts : what turnover is made of: `input`, `carbon` of the model, (cell, 1), `below`, its input times f_BNPP, and
-    `carbon_map`, `iroot`, `ibulk`, (cell, member).
+    Attributes
+    ----------
+    model : str
+        Its name.
+    variable, unit : str
+        What is compared.
+    values : ndarray
+        Of the model, (layer, cell, member), or 1 in place of members.
+    reference : ndarray
+        (layer, cell, member).
+    layers : tuple of str
+        Their names.
+    grid : ModelGrid
+        Whose cells, and their places in it, flattened, (cell,).
+    index : ndarray
+        Whose cells, and their places in it, flattened, (cell,).
+    weight : ndarray
+        Mapped land where both have values, ha, 0 elsewhere, (cell,).
+    biome : ndarray
+        1–9, (cell,).
+    parts : dict of str to ndarray
+        What turnover is made of: `input`, `carbon` of the model, (cell, 1), `below`, its input times f_BNPP, and
+        `carbon_map`, `iroot`, `ibulk`, (cell, member).
     """
 
     model: str
@@ -106,12 +124,19 @@ def compare(
 
     Parameters
     ----------
-    paths : a NetCDF file, or a folder of them, a model. variable : one of those that `bayes-rootc benchmark --help`
-        lists. years : first and last that are averaged. seed : of the errors of the gridded stock.
+    paths : sequence of Path
+        A NetCDF file, or a folder of them, a model.
+    variable : str
+        One of those that `bayes-rootc benchmark --help` lists.
+    years : tuple of int, optional
+        First and last that are averaged.
+    seed : int
+        Of the errors of the gridded stock.
 
     Raises
     ------
-    InputError : a file of the run or of a model is missing or unusable, or a model seems to lie upside down.
+    InputError
+        A file of the run or of a model is missing or unusable, or a model seems to lie upside down.
     """
     source, known = Source.of(results), dict[tuple[bytes, bool], Posterior]()
     out = []

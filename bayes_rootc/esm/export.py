@@ -41,8 +41,14 @@ FILL = np.float32(1e20)
 
 @dataclass(frozen=True)
 class Exported:
-    """A flux as it is called outside. variable_id : CMIP's where there is one. standard_name : of CF, or none. sites :
-    estimate of `sites.csv` whose sites were measured for it.
+    """A flux as it is called outside.
+
+    Attributes
+    ----------
+    variable_id : str
+        CMIP's where there is one.
+    standard_name : str
+        Of CF, or none. sites : estimate of `sites.csv` whose sites were measured for it.
     """
 
     flux: str
@@ -113,17 +119,27 @@ def export(
 
     Parameters
     ----------
-    kind : `ilamb`, a file a flux with its uncertainty in it; or `obs4mips`, a file a variable, the uncertainty and the
-        areas of cells too. out : output folder. to : folder to write into. resolution : cells, degrees: that of the
-        maps, or a multiple of it, over which members are averaged. who : made them.
+    kind : str
+        `ilamb`, a file a flux with its uncertainty in it; or `obs4mips`, a file a variable, the uncertainty and the
+        areas of cells too.
+    out : Path
+        Output folder.
+    to : Path
+        Folder to write into.
+    resolution : float, optional
+        Cells, degrees: that of the maps, or a multiple of it, over which members are averaged.
+    who : Maker
+        Made them.
 
     Returns
     -------
-    The files.
+    list of Path
+        The files.
 
     Raises
     ------
-    InputError : maps or models are missing, or the resolution is none that they can give.
+    InputError
+        Maps or models are missing, or the resolution is none that they can give.
     """
     results = Results.read(out, data=data)
     try:

@@ -25,9 +25,12 @@ HA_PER_RADIAN = EARTH_RADIUS_KM**2 * 100
 class ModelGrid:
     """Cells of a model, of `shape` (rows, columns), longitudes and latitudes in degrees.
 
-    lat, lon : centres, (rows,) and (columns,), or both (rows, columns) of a curvilinear grid. lat_edges, lon_edges :
-    of a regular grid, (rows + 1,) and (columns + 1,), in the order of the cells; of a curvilinear one the corners of
-    each cell, (rows, columns, 4).
+    Attributes
+    ----------
+    lat, lon : ndarray
+        Centres, (rows,) and (columns,), or both (rows, columns) of a curvilinear grid. lat_edges, lon_edges : of a
+        regular grid, (rows + 1,) and (columns + 1,), in the order of the cells; of a curvilinear one the corners of
+        each cell, (rows, columns, 4).
     """
 
     lat: NDArray[np.float64]

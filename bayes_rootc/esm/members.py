@@ -36,10 +36,19 @@ STRIP_CELLS = 200_000
 class Posterior:
     """Members of one run's maps on those cells of another grid that hold some of the mapped land.
 
-    index : places of the cells in that grid, flattened, (cell,). area_ha : mapped land in each, (cell,). biome : which
-    covers most of it, 1–9, (cell,). iroot,
-    ibulk : means over that land, Mg C ha⁻¹ yr⁻¹, (cell, layer, member): the seven layers, or the profile alone. f_bnpp
-    : (cell, member). stock : gridded carbon of the seven layers, Mg C ha⁻¹, NaN where there is none, (cell, 7).
+    Attributes
+    ----------
+    index : ndarray
+        Places of the cells in that grid, flattened, (cell,).
+    area_ha : ndarray
+        Mapped land in each, (cell,).
+    biome : ndarray
+        Which covers most of it, 1–9, (cell,). iroot.
+    ibulk : ndarray
+        Means over that land, Mg C ha⁻¹ yr⁻¹, (cell, layer, member): the seven layers, or the profile alone. f_bnpp :
+        (cell, member).
+    stock : ndarray
+        Gridded carbon of the seven layers, Mg C ha⁻¹, NaN where there is none, (cell, 7).
     """
 
     index: NDArray[np.int64]
@@ -60,7 +69,16 @@ class Posterior:
 class Source:
     """What the maps of a finished run were made from.
 
-    grid : of the maps. learners, models : fitted forests. stock : what its gridded metre of carbon is worth.
+    Attributes
+    ----------
+    grid : MapGrid
+        Of the maps.
+    learners : Learners
+        Fitted forests.
+    models : MapModels
+        Fitted forests.
+    stock : StockSource
+        What its gridded metre of carbon is worth.
     """
 
     grid: MapGrid
@@ -76,7 +94,8 @@ class Source:
 
         Raises
         ------
-        InputError : maps, models or the data folder are missing.
+        InputError
+            Maps, models or the data folder are missing.
         """
         maps = results.maps
         step = float(abs(maps["lat"][0] - maps["lat"][1])) if maps.sizes["lat"] > 1 else 180.0

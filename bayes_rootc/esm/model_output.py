@@ -45,8 +45,12 @@ ABSENT = 1e15
 class ModelField:
     """Mean over some years, in the units of `UNITS`.
 
-    values : (rows, columns), NaN where there is none; (7, rows, columns) of the standard layers where the model has
-    layers. remarks : what was done to the file's numbers.
+    Attributes
+    ----------
+    values : ndarray
+        (rows, columns), NaN where there is none; (7, rows, columns) of the standard layers where the model has layers.
+    remarks : list of str
+        What was done to the file's numbers.
     """
 
     model: str
@@ -61,12 +65,16 @@ def read_field(path: Path, variable: str, years: tuple[int, int] | None = None) 
 
     Parameters
     ----------
-    path : a NetCDF file, or a folder of them, one of which has the variable. years : first and last.
+    path : Path
+        A NetCDF file, or a folder of them, one of which has the variable.
+    years : tuple of int, optional
+        First and last.
 
     Raises
     ------
-    InputError : no such file or variable, no units or none that fit, coordinates that are not found, a time step
-        without any value, no such years.
+    InputError
+        No such file or variable, no units or none that fit, coordinates that are not found, a time step without any
+        value, no such years.
     """
     file = _file_of(path, variable)
     with _opened(file) as dataset:
@@ -118,7 +126,8 @@ def available(path: Path) -> set[str]:
 
     Raises
     ------
-    InputError : no such file or folder, or one that is not NetCDF.
+    InputError
+        No such file or folder, or one that is not NetCDF.
     """
     if not path.exists():
         raise InputError("no such file or folder", file=path)

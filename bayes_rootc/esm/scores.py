@@ -50,7 +50,12 @@ def ilamb_scores(difference: NDArray, reference: NDArray, weight: NDArray) -> di
 def pattern(model: NDArray, reference: NDArray, weight: NDArray) -> tuple[Draws, Draws]:
     """Correlation over the land, and standard deviation of the model over that of the map (Taylor 2001), by member.
 
-    model : (cell, member), or (cell, 1). reference : (cell, member).
+    Parameters
+    ----------
+    model : ndarray
+        (cell, member), or (cell, 1).
+    reference : ndarray
+        (cell, member).
     """
     w = (weight / weight.sum())[:, None]
     x, r = (a - (w * a).sum(axis=0) for a in (model, reference))

@@ -33,11 +33,13 @@ def leave_one_out(log_likelihood: NDArray[np.float64], chains: int) -> dict[str,
 
     Parameters
     ----------
-    log_likelihood : of all draws of the fit, chain after chain, (draw, unit).
+    log_likelihood : ndarray
+        Of all draws of the fit, chain after chain, (draw, unit).
 
     Returns
     -------
-    `elpd_loo`, `elpd_se`, `p_loo`, `pareto_k_bad` (share of units above 0.7).
+    dict of str to object
+        `elpd_loo`, `elpd_se`, `p_loo`, `pareto_k_bad` (share of units above 0.7).
     """
     values = log_likelihood.reshape(chains, -1, log_likelihood.shape[1])
     none = {"none": np.zeros(values.shape[:2])}  # ArviZ wants a posterior beside the likelihood
@@ -56,11 +58,15 @@ def predictive_scores(
 
     Parameters
     ----------
-    replicated : draws of a new measurement, (draw, n). mean : of what the model says without the measurement's error.
+    replicated : ndarray
+        Draws of a new measurement, (draw, n).
+    mean : ndarray
+        Of what the model says without the measurement's error.
 
     Returns
     -------
-    `observed`, `mean`, `p025`, `p975`, `pit` (share of the predictive below the observation), `crps`.
+    DataFrame
+        `observed`, `mean`, `p025`, `p975`, `pit` (share of the predictive below the observation), `crps`.
     """
     replicated = replicated.astype(float)
     lower, upper = np.quantile(replicated, INTERVAL, axis=0)
@@ -121,12 +127,14 @@ def cross_validate(
 
     Parameters
     ----------
-    predict : of a fold's number and its rows: fits the others, and gives replicates of these rows (draw, row), the mean
+    predict : callable
+        Of a fold's number and its rows: fits the others, and gives replicates of these rows (draw, row), the mean
         without measurement error (row,), and the row of `diagnose`.
 
     Returns
     -------
-    scores : `fold`, and `predictive_scores`, a row each. fits : the diagnostics of each fold's fit.
+    scores
+        `fold`, and `predictive_scores`, a row each. fits : the diagnostics of each fold's fit.
     """
     names = unit.unique()
     order = np.random.default_rng(seed).permutation(len(names)) % folds
@@ -163,13 +171,19 @@ def calibrate[Data](
 
     Parameters
     ----------
-    simulate : of a seed: true values, drawn from the prior, and data that follow from them. infer : fits the data;
-        gives `CALIBRATION_DRAWS` draws of each of these values, and the row of `diagnose`. done : the first of these
-        simulations, of an earlier call. keep : is given those done so far, after each.
+    simulate : callable
+        Of a seed: true values, drawn from the prior, and data that follow from them.
+    infer : callable
+        Fits the data; gives `CALIBRATION_DRAWS` draws of each of these values, and the row of `diagnose`.
+    done : Ranks, optional
+        The first of these simulations, of an earlier call.
+    keep : callable, optional
+        Is given those done so far, after each.
 
     Returns
     -------
-    ranks : one row a simulation: the rank, in 0 … 1, of each value. fits : the diagnostics of each fit.
+    ranks
+        One row a simulation: the rank, in 0 … 1, of each value. fits : the diagnostics of each fit.
     """
     rows, fits = ([dict(row) for _, row in table.iterrows()] for table in done or (pd.DataFrame(), pd.DataFrame()))
     for number in range(len(rows), simulations):

@@ -40,12 +40,17 @@ MAX_DRAWS = 1000
 def read_sites(path: Path, *, layers: bool = True, year: bool = True, total: bool = False) -> pd.DataFrame:
     """New sites, in the order of the file and with all its columns.
 
-    layers : a file without `top` and `bottom` gives the seven standard layers of each row, with `total` also 0-200 cm.
-    year : must be there.
+    Parameters
+    ----------
+    layers : bool
+        A file without `top` and `bottom` gives the seven standard layers of each row, with `total` also 0-200 cm.
+    year : bool
+        Must be there.
 
     Raises
     ------
-    InputError : a column is missing, a value is not a number, a column is surely in another unit.
+    InputError
+        A column is missing, a value is not a number, a column is surely in another unit.
     """
     units = {"delta14c": ("‰", "permil"), "sigma": ("‰", "permil"), "top": ("cm", "cm"), "bottom": ("cm", "cm")}
     units |= {"lat": ("degrees", "degree"), "lon": ("degrees", "degree"), "year": ("", "")}
@@ -97,8 +102,10 @@ def predict_turnover(
 
     Parameters
     ----------
-    sites : `lat`, `lon`, `year`, `top`, `bottom`; optionally `delta14c`, `sigma` (‰), `profile`.
-    seed : of the random draws.
+    sites : DataFrame
+        `lat`, `lon`, `year`, `top`, `bottom`; optionally `delta14c`, `sigma` (‰), `profile`.
+    seed : int
+        Of the random draws.
     """
     sites = sites.drop(columns=[c for c in COLUMNS if c in sites])  # of an earlier prediction
     reason = reasons(sites, min(curve.years[-1] for curve in atmosphere.curves.values()))
@@ -153,7 +160,14 @@ def predict_root_depth(
 
     Parameters
     ----------
-    draws, components : of the fit. sites : `lat`, `lon`. seed : of the random draws.
+    draws : dict of str to ndarray
+        Of the fit.
+    components : Components
+        Of the fit.
+    sites : DataFrame
+        `lat`, `lon`.
+    seed : int
+        Of the random draws.
     """
     sites = sites.drop(columns=[c for c in ROOT_COLUMNS if c in sites])
     reason = reasons(sites, layers=False)
@@ -200,8 +214,14 @@ def _predictive(replicated: NDArray, fitted: NDArray) -> pd.DataFrame:
 
 
 def reasons(sites: pd.DataFrame, last_year: float = np.inf, *, layers: bool = True) -> pd.Series:
-    """Why a row cannot be predicted; empty where it can. last_year : of the atmosphere; infinite: any year, or none.
-    layers : with `top` and `bottom`.
+    """Why a row cannot be predicted; empty where it can.
+
+    Parameters
+    ----------
+    last_year : float
+        Of the atmosphere; infinite: any year, or none.
+    layers : bool
+        With `top` and `bottom`.
     """
     delta = sites["delta14c"] if "delta14c" in sites else pd.Series(np.nan, sites.index)
     rules = {

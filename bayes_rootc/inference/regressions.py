@@ -36,8 +36,12 @@ STATS = ("diverging", "energy", "n_steps", "acceptance_rate", "lp")
 class Response(Protocol):
     """What is asked of a model and its data: `models.regression.Records`, `models.root_depth.RootRecords`.
 
-    observed : what is predicted, one or more numbers a record, (n, …). unit : of each record, from 0, in order. draws
-    are by name, (draw, …).
+    Attributes
+    ----------
+    observed : ndarray
+        What is predicted, one or more numbers a record, (n, …).
+    unit : ndarray
+        Of each record, from 0, in order. draws are by name, (draw, …).
     """
 
     sampled: ClassVar[tuple[str, ...]]
@@ -70,7 +74,13 @@ class Response(Protocol):
 
 @dataclass(frozen=True)
 class RegressionFit[R: Response]:
-    """A fitted regression. tree : ArviZ DataTree; its posterior has `records.sampled` and what is derived from it."""
+    """A fitted regression.
+
+    Attributes
+    ----------
+    tree : DataTree
+        ArviZ DataTree; its posterior has `records.sampled` and what is derived from it.
+    """
 
     name: str
     records: R
@@ -138,8 +148,10 @@ def ibulk_records(
 
     Parameters
     ----------
-    layers : `profile`, `top`, `bottom` (cm), `biome`, `has_covariates`, the covariates. density : (layer, draw), NaN
-        where no stock is known.
+    layers : DataFrame
+        `profile`, `top`, `bottom` (cm), `biome`, `has_covariates`, the covariates.
+    density : ndarray
+        (layer, draw), NaN where no stock is known.
     """
     known = np.isfinite(density[:, 0]) & layers["has_covariates"].to_numpy()
     layers, log_density = layers[known], np.log(density[known])

@@ -47,18 +47,22 @@ def sample(
 ) -> xr.DataTree:
     """NUTS draws of a model as an ArviZ DataTree, with the posterior predictive of what was observed.
 
-    max_tree_depth : of a trajectory, by NumPyro, whose chains wait for each other: while step sizes are not yet found,
-        one of a thousand steps would hold up all.
-
-    until_good : NumPyro's chains go on, by as many draws again and `MAX_ROUNDS` times at most, while R-hat or effective
-        sample sizes are not yet what we ask for.
-
     Numba compiles the model for PyMC and nutpie: no C compiler is needed. PyMC's chains run one after another, because
     forking a process that has started JAX may hang.
 
+    Parameters
+    ----------
+    max_tree_depth : int
+        Of a trajectory, by NumPyro, whose chains wait for each other: while step sizes are not yet found, one of a
+        thousand steps would hold up all.
+    until_good : bool
+        NumPyro's chains go on, by as many draws again and `MAX_ROUNDS` times at most, while R-hat or effective sample
+        sizes are not yet what we ask for.
+
     Raises
     ------
-    InputError : the sampler's package is not installed.
+    InputError
+        The sampler's package is not installed.
     """
     import pymc as pm
 

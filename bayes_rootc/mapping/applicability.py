@@ -28,9 +28,16 @@ LEAST_THRESHOLD = 1e-6
 class Applicability:
     """How unlike its training data a place is, in predictors that matter.
 
-    mean, sd, weight : of each predictor, (features,); a place is standardised and weighed by them. trained : the
-    training data so treated, (n, features). mean_distance : between two of them. threshold : dissimilarity up to which
-    a place is inside.
+    Attributes
+    ----------
+    mean, sd, weight : ndarray
+        Of each predictor, (features,); a place is standardised and weighed by them.
+    trained : ndarray
+        The training data so treated, (n, features).
+    mean_distance : float
+        Between two of them.
+    threshold : float
+        Dissimilarity up to which a place is inside.
     """
 
     mean: NDArray[np.float64]

@@ -54,7 +54,12 @@ class Variogram:
     """Half the mean squared difference of two places' residuals against their distance h, and the exponential model
     nugget + sill (1 - exp(-3 h / range)), which has 95 % of its sill at the range.
 
-    classes : `distance_km` (mean), `semivariance`, `pairs`. range_km : NaN where no class has MIN_PAIRS.
+    Attributes
+    ----------
+    classes : DataFrame
+        `distance_km` (mean), `semivariance`, `pairs`.
+    range_km : float
+        NaN where no class has MIN_PAIRS.
     """
 
     classes: pd.DataFrame
@@ -127,7 +132,14 @@ def residual_variogram(
 
     Parameters
     ----------
-    X : (n, features), finite. y : draws of the response, (n, draw). site : labels, (n,). lat, lon : (n,).
+    X : ndarray
+        (n, features), finite.
+    y : ndarray
+        Draws of the response, (n, draw).
+    site : ndarray
+        Labels, (n,).
+    lat, lon : array-like
+        (n,).
     """
     if len(np.unique(site)) < FOLDS or is_constant(y):
         return Variogram(pd.DataFrame(columns=CLASSES), np.nan, np.nan, np.nan)

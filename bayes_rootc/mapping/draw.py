@@ -56,7 +56,10 @@ class Basemap:
 
     Parameters
     ----------
-    cover : (row, column). lon, lat : centres of the cells, degrees.
+    cover : ndarray
+        (row, column).
+    lon, lat : ndarray
+        Centres of the cells, degrees.
     """
 
     cover: NDArray[np.float64]
@@ -74,7 +77,10 @@ class Basemap:
 
         Parameters
         ----------
-        land : (row, column). extent : west, east, south, north, degrees.
+        land : ndarray
+            (row, column).
+        extent : tuple of float
+            West, east, south, north, degrees.
         """
         west, east, south, north = extent
         cover = np.asarray(land, float)
@@ -166,9 +172,11 @@ class Scale:
 
         Parameters
         ----------
-        centred : the middle of the colour map is 0, and equal steps on its two sides have equal colour differences;
-            0 is always within the limits.
-        limits : fixed limits, where not None.
+        centred : bool
+            The middle of the colour map is 0, and equal steps on its two sides have equal colour differences; 0 is
+            always within the limits.
+        limits : tuple of float, optional
+            Fixed limits, where not None.
         """
         finite = np.asarray(values)[np.isfinite(values)]
         low, high = map(float, np.quantile(finite, QUANTILES)) if len(finite) else (0.0, 1.0)
@@ -228,7 +236,10 @@ def draw_map(
 
     Parameters
     ----------
-    values : (lat, lon), NaN where there is none. lat, lon : centres of the cells, degrees.
+    values : ndarray
+        (lat, lon), NaN where there is none.
+    lat, lon : ndarray
+        Centres of the cells, degrees.
     """
     rows, cols = cell_edges(lat, (WORLD[1], WORLD[3])), cell_edges(lon, (WORLD[0], WORLD[2]))
     factor = int(np.ceil(values.shape[1] / MAX_COLUMNS))
@@ -330,8 +341,12 @@ def draw_latitudes(
 
     Parameters
     ----------
-    values : (lat, lon). low, high : bounds of the cells' intervals, (lat, lon): their zonal means bound a band.
-    limits : of the value axis, where not None.
+    values : ndarray
+        (lat, lon).
+    low, high : ndarray, optional
+        Bounds of the cells' intervals, (lat, lon): their zonal means bound a band.
+    limits : tuple of float, optional
+        Of the value axis, where not None.
     """
     lat = np.asarray(lat, float)
     painted = np.isfinite(values).any(axis=1)
@@ -373,7 +388,8 @@ def colour_bar(
 
     Parameters
     ----------
-    bounds : left, bottom, width and height, as parts of the map's axes.
+    bounds : tuple of float
+        Left, bottom, width and height, as parts of the map's axes.
     """
     cax = ax.inset_axes(bounds)
     bar = ax.figure.colorbar(mesh, cax=cax, orientation="horizontal", extend=scale.extend)

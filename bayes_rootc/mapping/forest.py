@@ -36,13 +36,21 @@ NO_WEIGHTS, NO_GROUPS = np.empty((0, 0)), np.empty(0, np.int32)
 class Nodes:
     """Nodes of all trees, one after the other.
 
-    feature : column that a node tests, -1 for a leaf. number : threshold of the test (left where not above), or
-    prediction of the leaf. left, right : children, which come later. root : first node of each tree, (tree,). The
-    others: (node,).
+    Attributes
+    ----------
+    feature : ndarray
+        Column that a node tests, -1 for a leaf.
+    number : ndarray
+        Threshold of the test (left where not above), or prediction of the leaf.
+    left, right : ndarray
+        Children, which come later.
+    root : ndarray
+        First node of each tree, (tree,). The others: (node,).
 
     Raises
     ------
-    ValueError : these are not the nodes of trees.
+    ValueError
+        These are not the nodes of trees.
     """
 
     feature: NDArray[np.int16]
@@ -108,18 +116,23 @@ class CompiledForest:
 
     Parameters
     ----------
-    forest : a fitted scikit-learn forest of regression trees, or a list of such trees, or their `Nodes`.
-    layer_columns : columns of top and bottom among its predictors, and `layers` : those that every row is to be
-        evaluated for, from above. Rows may then come with these columns, which are not read, or without.
+    forest : object
+        A fitted scikit-learn forest of regression trees, or a list of such trees, or their `Nodes`.
+    layer_columns : tuple of int, optional
+        Columns of top and bottom among its predictors, and `layers` : those that every row is to be evaluated for, from
+        above. Rows may then come with these columns, which are not read, or without.
 
     Attributes
     ----------
-    tested : column that a node tests, of rows without depths. fork : layers of the upper stretch at a node that tests a
-    depth, else -1. Both (node,).
+    tested
+        Column that a node tests, of rows without depths.
+    fork
+        Layers of the upper stretch at a node that tests a depth, else -1. Both (node,).
 
     Raises
     ------
-    ValueError : layers without columns or columns without layers, or layers that do not get deeper.
+    ValueError
+        Layers without columns or columns without layers, or layers that do not get deeper.
 
     Examples
     --------
@@ -157,7 +170,8 @@ class CompiledForest:
 
         Parameters
         ----------
-        X : (n, features), finite; in single precision, as scikit-learn compares.
+        X : array-like
+            (n, features), finite; in single precision, as scikit-learn compares.
         """
         rows, depth, trees = self.rows(X), max(len(self.layers), 1), self.nodes.trees
         mean, sd = np.empty((2, len(rows), depth))
@@ -199,7 +213,10 @@ class CompiledForest:
 
         Parameters
         ----------
-        weight : (n,) or (n, layer). group : of each row, from 0, (n,).
+        weight : array-like
+            (n,) or (n, layer).
+        group : array-like
+            Of each row, from 0, (n,).
         """
         rows, depth = self.rows(X), max(len(self.layers), 1)
         weights = np.broadcast_to(np.asarray(weight, float).reshape(len(rows), -1), (len(rows), depth))
@@ -223,7 +240,8 @@ class CompiledForest:
 
         Raises
         ------
-        ValueError : too few columns.
+        ValueError
+            Too few columns.
         """
         rows = np.asarray(X, np.float32)
         if self.layer_columns and rows.shape[1] >= self._features:
@@ -289,10 +307,19 @@ def _descend_trees(
 ) -> None:
     """All rows of a tile down all trees.
 
-    stack : nodes that may wait while one is visited. fork : layers of the upper stretch at a node that tests a depth,
-    else -1. One of these is filled, the others are empty. sums : (layer, row, 2), where trees' values and their squares
-    are added, as differences between a layer and the one above. kept : (layer, tree, row), where the values go.
-    totals : (group, layer, tree), where values times weight (layer, row) are added.
+    Parameters
+    ----------
+    stack : object
+        Nodes that may wait while one is visited.
+    fork : object
+        Layers of the upper stretch at a node that tests a depth, else -1. One of these is filled, the others are empty.
+    sums : object
+        (layer, row, 2), where trees' values and their squares are added, as differences between a layer and the one
+        above.
+    kept : object
+        (layer, tree, row), where the values go.
+    totals : object
+        (group, layer, tree), where values times weight (layer, row) are added.
     """
     rows, keep, add_up = columns.shape[1], kept.size > 0, totals.size > 0
     depth = kept.shape[0] if keep else totals.shape[1] if add_up else sums.shape[0]

@@ -218,8 +218,12 @@ class Calibration:
     """How far the trees' spread is from the true error (paper, eq. 9–10), measured on sites that the forest had not
     seen.
 
-    tau95 : 95th percentile of |y - mean| / sd; the 95 % interval is mean ± tau95 · sd.
-    profile_correlation : correlation of the standardised errors of two layers of one profile.
+    Attributes
+    ----------
+    tau95 : float
+        95th percentile of |y - mean| / sd; the 95 % interval is mean ± tau95 · sd.
+    profile_correlation : float
+        Correlation of the standardised errors of two layers of one profile.
     """
 
     tau95: float
@@ -312,13 +316,20 @@ def validate(
 
     Parameters
     ----------
-    forest : an unfitted forest, whose settings are used. X : (n, features). y : (n, draws), log scale. site, block :
-        labels (n,).
+    forest : PosteriorForest
+        An unfitted forest, whose settings are used.
+    X : ndarray
+        (n, features).
+    y : ndarray
+        (n, draws), log scale.
+    site, block : ndarray
+        Labels (n,).
 
     Returns
     -------
-    calibration, scores (`split`, `r2`, `rmse`, `bias`, `crps`, `coverage95`, `tau95`, `n`), predictions (held-out
-    `split`, `row`, `observed`, `mean`, `sd`).
+    tuple of Calibration, DataFrame
+        Calibration, scores (`split`, `r2`, `rmse`, `bias`, `crps`, `coverage95`, `tau95`, `n`), predictions (held-out
+        `split`, `row`, `observed`, `mean`, `sd`).
     """
     if len(np.unique(site)) < MIN_GROUPS:
         raise InputError(f"{len(np.unique(site))} sites are too few to train and validate with, expected {MIN_GROUPS}")

@@ -44,7 +44,14 @@ def read_root_shares(path: Path) -> tuple[NDArray[np.float64], NDArray[np.float6
 class LandCells:
     """The cells that are mapped and their predictors; `lacking` more of land lack a covariate.
 
-    index : places in the flattened grid, (n,). biome : 1–9, (n,). X : (n, features).
+    Attributes
+    ----------
+    index : ndarray
+        Places in the flattened grid, (n,).
+    biome : ndarray
+        1–9, (n,).
+    X : ndarray
+        (n, features).
     """
 
     grid: MapGrid
@@ -112,13 +119,19 @@ def map_cells(
 
     Parameters
     ----------
-    members, seed : of independent members. coherent : members of a cell are trees instead. zone : label of each, (n,).
+    members, seed : int
+        Of independent members.
+    coherent : bool
+        Members of a cell are trees instead.
+    zone : ndarray
+        Label of each, (n,).
 
     Returns
     -------
-    Statistics as `independent_statistics` gives them, (n, 8); and `iroot_applicability`, `ibulk_applicability`: the
-    dissimilarity from the training data over its threshold, up to 1 inside the area of applicability, of the layer
-    that is farthest outside, (n,).
+    tuple of Statistics, Totals
+        Statistics as `independent_statistics` gives them, (n, 8); and `iroot_applicability`, `ibulk_applicability`: the
+        dissimilarity from the training data over its threshold, up to 1 inside the area of applicability, of the layer
+        that is farthest outside, (n,).
     """
     X, (root, bulk) = cells.X, models.forests
     root_stretch, bulk_stretch = models.iroot.calibration.stretch, models.ibulk.calibration.stretch

@@ -29,14 +29,22 @@ class MarsRegressor(RegressorMixin, BaseEstimator):
 
     Parameters
     ----------
-    max_terms : of the forward pass, the constant included. knots : candidates a column, at quantiles of its distinct
-    values. penalty : degrees of freedom that a knot costs (Friedman: 2 for additive models).
+    max_terms : int
+        Of the forward pass, the constant included.
+    knots : int
+        Candidates a column, at quantiles of its distinct values.
+    penalty : float
+        Degrees of freedom that a knot costs (Friedman: 2 for additive models).
 
     Attributes
     ----------
-    range_ : of each column, lowest and highest: beyond, the response is held at what it is there, where the slopes of
-    Friedman's splines would go on. terms_ : of each hinge its column, its knot and the side that is not 0 (1: above).
-    coef_ : the intercept, then of each hinge.
+    range_
+        Of each column, lowest and highest: beyond, the response is held at what it is there, where the slopes of
+        Friedman's splines would go on.
+    terms_
+        Of each hinge its column, its knot and the side that is not 0 (1: above).
+    coef_
+        The intercept, then of each hinge.
     """
 
     def __init__(self, max_terms: int = 41, *, knots: int = 30, penalty: float = 2.0):

@@ -34,7 +34,8 @@ def read_learners(path: Path) -> Learners:
 
     Raises
     ------
-    InputError : no such file, or not one of ours.
+    InputError
+        No such file, or not one of ours.
     """
     if not path.is_file():
         raise InputError("not found; run `bayes-rootc run` or `bayes-rootc train` first", file=path)
@@ -52,7 +53,8 @@ def read_model(path: Path) -> tuple[FluxModel, dict[str, Any]]:
 
     Raises
     ------
-    InputError : no such file, or not one of ours.
+    InputError
+        No such file, or not one of ours.
     """
     if not path.is_file():
         raise InputError("not found", file=path)

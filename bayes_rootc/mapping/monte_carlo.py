@@ -82,14 +82,24 @@ def independent_statistics(
 
     Parameters
     ----------
-    root_mean, root_sd : (n,). bulk_mean, bulk_sd : (n, 7), log Mg C ha⁻¹ yr⁻¹.
-    fractions : (draws, 9, 7). biome : (n,), 1–9. cell : (n,), the cell's number, for its random key.
+    root_mean, root_sd : array-like
+        (n,).
+    bulk_mean, bulk_sd : array-like
+        (n, 7), log Mg C ha⁻¹ yr⁻¹.
+    fractions : array-like
+        (draws, 9, 7).
+    biome : array-like
+        (n,), 1–9.
+    cell : array-like
+        (n,), the cell's number, for its random key.
 
     Returns
     -------
-    `iroot_mean` … `iloss_uncertainty` and so on, (n, 8) float32 in Mg C ha⁻¹ yr⁻¹, the profile last; `uncertainty` is
-    half the 95 % interval over |mean| (the paper's margin of deviation); `iloss_probability` is P(I_loss > 0);
-    `share_median`, `share_p025`, `share_p975` are of I_loss / I_root. Means and variances do not depend on `members`.
+    Statistics
+        `iroot_mean` … `iloss_uncertainty` and so on, (n, 8) float32 in Mg C ha⁻¹ yr⁻¹, the profile last; `uncertainty`
+        is half the 95 % interval over |mean| (the paper's margin of deviation); `iloss_probability` is P(I_loss > 0);
+        `share_median`, `share_p025`, `share_p975` are of I_loss / I_root. Means and variances do not depend on
+        `members`.
     """
     fields = [np.asarray(a, np.float32) for a in (root_mean, root_sd, bulk_mean, bulk_sd)]
     numbers = [np.asarray(a).astype(np.uint32) for a in (biome, cell)]
@@ -107,8 +117,12 @@ def coherent_statistics(root: ArrayLike, bulk: ArrayLike, fractions: ArrayLike, 
 
     Parameters
     ----------
-    root, bulk : members of log I_root and log I_bulk, (n, member) and (n, 7, member). fractions : root shares of each
-        member, (member, 9, 7). biome : (n,), 1–9.
+    root, bulk : array-like
+        Members of log I_root and log I_bulk, (n, member) and (n, 7, member).
+    fractions : array-like
+        Root shares of each member, (member, 9, 7).
+    biome : array-like
+        (n,), 1–9.
     """
     fields = np.asarray(root, np.float32), np.asarray(bulk, np.float32), np.asarray(biome).astype(np.uint32)
     make = partial(_coherent_members, np.asarray(fractions, np.float32))
@@ -131,7 +145,10 @@ def _log_normal(
 
     A layer's I_root is the product of two independent quantities; a profile's I_bulk is a sum of correlated ones.
 
-    share_mean, share_variance : of root shares, (biome, layer).
+    Parameters
+    ----------
+    share_mean, share_variance : ndarray
+        Of root shares, (biome, layer).
     """
 
     def joined(layers: NDArray, profile: NDArray) -> NDArray[np.float32]:
@@ -265,8 +282,11 @@ def _statistics(
     """Of layers and of profiles. NumPy sorts: on a CPU it is several times faster at it than XLA, and sorting is most
     of the work.
 
-    scratch : room for as many numbers as there are members of I_root; to ask the system for it anew each time would
-    take as long as to sort.
+    Parameters
+    ----------
+    scratch : ndarray
+        Room for as many numbers as there are members of I_root; to ask the system for it anew each time would take as
+        long as to sort.
     """
 
     def of_part(part: tuple[Array, Array], asked: tuple[str, ...]) -> Statistics:

@@ -36,8 +36,12 @@ def predict_flux(
 
     Parameters
     ----------
-    roots : draws and components of the root-depth fit; not needed for `ibulk`. sites : `lat`, `lon`, `top`, `bottom`
-        (cm). seed : of the random draws.
+    roots : tuple of dict of str to ndarray, Components, optional
+        Draws and components of the root-depth fit; not needed for `ibulk`.
+    sites : DataFrame
+        `lat`, `lon`, `top`, `bottom` (cm).
+    seed : int
+        Of the random draws.
     """
     sites = sites.drop(columns=[c for c in flux_columns(flux) if c in sites])  # of an earlier prediction
     reason = reasons(sites)

@@ -33,7 +33,8 @@ class CorrelationFilter(_Selector):
 
     Parameters
     ----------
-    cutoff : largest |r| that is let stand.
+    cutoff : float
+        Largest |r| that is let stand.
     """
 
     def __init__(self, cutoff: float = 0.9):

@@ -84,9 +84,16 @@ def pipeline(name: str, seed: int, trees: int) -> Pipeline:
 class Fitted:
     """A tuned learner.
 
-    model : has `predict`. held_out : its predictions of the rows it was fitted to, from fits without their site or
-    profile, (n,). errors : what these missed, sorted, (n,). settings : the chosen ones. seconds :
-    of tuning and fitting.
+    Attributes
+    ----------
+    model : object
+        Has `predict`.
+    held_out : ndarray
+        Its predictions of the rows it was fitted to, from fits without their site or profile, (n,).
+    errors : ndarray
+        What these missed, sorted, (n,).
+    settings : dict of str to object
+        The chosen ones. seconds : of tuning and fitting.
     """
 
     model: Any
@@ -119,7 +126,12 @@ def tune(name: str, X: NDArray, y: NDArray, groups: NDArray, *, seed: int, trees
 
     Parameters
     ----------
-    X : (n, features), finite. y : (n,). groups : labels of sites or profiles, which stay together, (n,).
+    X : ndarray
+        (n, features), finite.
+    y : ndarray
+        (n,).
+    groups : ndarray
+        Labels of sites or profiles, which stay together, (n,).
     """
     start = time.perf_counter()
     folds = inner_folds(groups, seed)
@@ -156,7 +168,11 @@ class QuantileForest:
 
     @classmethod
     def fit(cls, X: NDArray, y: NDArray, *, seed: int, trees: int, settings: dict[str, Any]) -> QuantileForest:
-        """y : (n,)."""
+        """Parameters
+        ----------
+        y : ndarray
+            (n,).
+        """
         forest = RandomForestQuantileRegressor(trees, max_features=1 / 3, random_state=seed, n_jobs=2, **settings)
         return cls(forest.fit(X, y))
 
@@ -181,7 +197,11 @@ class ScaledForest:
     def fit(
         cls, X: NDArray, draws: NDArray, groups: NDArray, *, seed: int, trees: int, settings: dict[str, Any]
     ) -> ScaledForest:
-        """draws : of the response, (n, draw)."""
+        """Parameters
+        ----------
+        draws : ndarray
+            Of the response, (n, draw).
+        """
         forest = PosteriorForest(trees, random_state=seed, **settings)
         rng, tau = np.random.default_rng(seed), np.empty(len(X))
         for known, held in inner_folds(groups, seed):
@@ -205,7 +225,12 @@ class ScaledForest:
 class Ensemble:
     """The paper's: a regression on principal components of the predictions of the best learners.
 
-    members : the best learners. combination : of their predictions, (n, members) → (n,).
+    Attributes
+    ----------
+    members : tuple of Fitted
+        The best learners.
+    combination : Fitted
+        Of their predictions, (n, members) → (n,).
     """
 
     members: tuple[Fitted, ...]
@@ -222,7 +247,13 @@ class Ensemble:
 
 @dataclass(frozen=True)
 class Stack:
-    """A mixture of the learners' predictive densities (Yao et al. 2018). weights : of the learners; they sum to 1."""
+    """A mixture of the learners' predictive densities (Yao et al. 2018).
+
+    Attributes
+    ----------
+    weights : ndarray
+        Of the learners; they sum to 1.
+    """
 
     members: tuple[Fitted, ...]
     weights: NDArray[np.float64]
@@ -246,8 +277,12 @@ def fit_all(
 
     Parameters
     ----------
-    X : (n, features), finite. draws : of the response, (n, draw), of which all but our own forest see the mean.
-    groups : labels of sites or profiles, which stay together, (n,).
+    X : ndarray
+        (n, features), finite.
+    draws : ndarray
+        Of the response, (n, draw), of which all but our own forest see the mean.
+    groups : ndarray
+        Labels of sites or profiles, which stay together, (n,).
     """
     y = draws.mean(axis=1)
     learners = {name: tune(name, X, y, groups, seed=seed, trees=trees) for name in LEARNERS}

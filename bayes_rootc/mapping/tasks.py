@@ -17,9 +17,20 @@ from .learners import design_matrix
 class Task:
     """What a learner is to learn: a row a site or layer.
 
-    table : the rows, with `biome`, `lat`, `lon` and, for layers, `top` and `bottom`. X : (n, features), called
-    `features`. y : draws of the response on its log or logit scale, (n, draw). site, block : what stays together, and
-    the region it lies in, (n,). block_km : side of a region. variogram : of residuals, from which it follows.
+    Attributes
+    ----------
+    table : DataFrame
+        The rows, with `biome`, `lat`, `lon` and, for layers, `top` and `bottom`.
+    X : ndarray
+        (n, features), called `features`.
+    y : ndarray
+        Draws of the response on its log or logit scale, (n, draw).
+    site, block : ndarray
+        What stays together, and the region it lies in, (n,).
+    block_km : float
+        Side of a region.
+    variogram : Variogram
+        Of residuals, from which it follows.
     """
 
     table: pd.DataFrame
@@ -39,8 +50,12 @@ def learner_tasks(
 
     Parameters
     ----------
-    stocks : of the layers (`stock`, NaN where unknown). density : draws of I_bulk per cm, (layer, draw). block_km :
-        side of the blocks of spatial validation; None: what the variogram of the residuals asks for.
+    stocks : DataFrame
+        Of the layers (`stock`, NaN where unknown).
+    density : ndarray
+        Draws of I_bulk per cm, (layer, draw).
+    block_km : float, optional
+        Side of the blocks of spatial validation; None: what the variogram of the residuals asks for.
     """
 
     def task(table: pd.DataFrame, y: NDArray, label: str, depth: NDArray | None = None) -> Task:

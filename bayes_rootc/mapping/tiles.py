@@ -46,9 +46,17 @@ type Place = tuple[int, int]
 class MapJob:
     """What is mapped, as files and numbers.
 
-    covariates : their folder. out : output folder, which holds the fitted models. tile : cells a side; a worker needs
-    some 2 kB a cell. coherent : intervals of cells from the trees of the forests, as totals, instead of independent
-    draws. Others : as in `RunSettings`.
+    Attributes
+    ----------
+    covariates : Path
+        Their folder.
+    out : Path
+        Output folder, which holds the fitted models.
+    tile : int
+        Cells a side; a worker needs some 2 kB a cell.
+    coherent : bool
+        Intervals of cells from the trees of the forests, as totals, instead of independent draws. Others : as in
+        `RunSettings`.
     """
 
     covariates: Path
@@ -116,7 +124,8 @@ def begin(job: MapJob, *, resume: bool) -> list[Place]:
 
     Raises
     ------
-    InputError : the models are missing, or the tiles that are there are of another plan.
+    InputError
+        The models are missing, or the tiles that are there are of another plan.
     """
     plan, path = job.plan(), job.work / "plan.json"
     known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
@@ -134,7 +143,13 @@ def begin(job: MapJob, *, resume: bool) -> list[Place]:
 
 @lru_cache(maxsize=1)
 def _opened(job: MapJob, begun: int) -> tuple[CovariateStack, MapModels, Store]:
-    """What all tiles of a job read, once a process; begun : when, so that models fitted since are read anew."""
+    """What all tiles of a job read, once a process;
+
+    Parameters
+    ----------
+    begun : int
+        When, so that models fitted since are read anew.
+    """
     models = MapModels.of(read_learners(job.learners), *read_root_shares(job.shares))
     return CovariateStack(job.covariates, job.manifest), models, open_store(job.work / "maps.zarr", write=True)
 
@@ -170,7 +185,10 @@ def make_tiles(
 
     Parameters
     ----------
-    workers : threads, or processes of a local cluster. dask : address of a scheduler, or `local`.
+    workers : int
+        Threads, or processes of a local cluster.
+    dask : str, optional
+        Address of a scheduler, or `local`.
     """
     everything = len(job.places())
     if progress and len(places) < everything:
@@ -218,7 +236,8 @@ def gather(job: MapJob) -> tuple[Totals, int, int]:
 
     Raises
     ------
-    InputError : there is no cell with every covariate.
+    InputError
+        There is no cell with every covariate.
     """
     totals, cells, lacking = [], 0, 0
     for place in job.places():

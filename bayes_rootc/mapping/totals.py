@@ -34,9 +34,16 @@ THICKNESS_CM = np.array([bottom - top for top, bottom in LAYERS], float)
 class Totals:
     """Sums over the cells of each class, Mg C yr⁻¹.
 
-    classes : biome (1–9), band of latitude (its southern edge, degrees) and zone (0: none), (class, 3). area_ha :
-    (class,). iroot : of the profile, by member, (class, member). ibulk : (class, 7, member). mean, variance : of
-    independent members, by flux and layer, the profile last, (class, 3, 8).
+    Attributes
+    ----------
+    classes : ndarray
+        Biome (1–9), band of latitude (its southern edge, degrees) and zone (0: none), (class, 3). area_ha : (class,).
+    iroot : ndarray
+        Of the profile, by member, (class, member).
+    ibulk : ndarray
+        (class, 7, member).
+    mean, variance : ndarray
+        Of independent members, by flux and layer, the profile last, (class, 3, 8).
     """
 
     classes: NDArray[np.int64]
@@ -87,9 +94,20 @@ def sum_cells(
 
     Parameters
     ----------
-    classes : as in `Totals`, of each cell, (n, 3). area_ha : (n,). X : predictors, (n, features). forests : of
-        log I_root of the profile, and of log I_bulk per cm in the seven layers. means : over their trees, (n,) and
-        (n, 7). stretch : of the trees' deviations from these. statistics : of independent members (n, 8).
+    classes : ndarray
+        As in `Totals`, of each cell, (n, 3).
+    area_ha : ndarray
+        (n,).
+    X : ndarray
+        Predictors, (n, features).
+    forests : tuple of CompiledForest
+        Of log I_root of the profile, and of log I_bulk per cm in the seven layers.
+    means : tuple of ndarray
+        Over their trees, (n,) and (n, 7).
+    stretch : tuple of float
+        Of the trees' deviations from these.
+    statistics : Statistics
+        Of independent members (n, 8).
     """
     unique, label = np.unique(classes, axis=0, return_inverse=True)
     sums = []
@@ -118,7 +136,10 @@ def totals_tables(totals: Totals, fractions: NDArray, zones: list[str]) -> dict[
 
     Parameters
     ----------
-    fractions : expected root shares, (draw, 9, 7). zones : their names.
+    fractions : ndarray
+        Expected root shares, (draw, 9, 7).
+    zones : list of str
+        Their names.
     """
     biome, band, zone = totals.classes.T
     everywhere = np.ones(len(biome), bool)

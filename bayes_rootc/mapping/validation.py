@@ -38,7 +38,12 @@ def folds_of(
 
     Parameters
     ----------
-    split : `site` (stratified on the response) or `spatial` (blocks). y : (n,). site, block : labels, (n,).
+    split : str
+        `site` (stratified on the response) or `spatial` (blocks).
+    y : ndarray
+        (n,).
+    site, block : ndarray
+        Labels, (n,).
     """
     if split == "spatial":
         return iter(GroupKFold(folds, shuffle=True, random_state=seed).split(y, y, block))
@@ -61,21 +66,31 @@ def compare_learners(
 
     Parameters
     ----------
-    X : (n, features), finite. draws : of the response on its log or logit scale, (n, draw); a row's observation is one
-        of them. site, block : labels, (n,). folds : 5 are the paper's 80/20.
+    X : ndarray
+        (n, features), finite.
+    draws : ndarray
+        Of the response on its log or logit scale, (n, draw); a row's observation is one of them.
+    site, block : ndarray
+        Labels, (n,).
+    folds : int
+        5 are the paper's 80/20.
 
     Returns
     -------
-    predictions : `split`, `learner`, `fold`, `row`, whether it is `inside` the area of applicability of what the fold
-    was fitted to, and `predictive_scores` (a learner's prediction is its `mean`); `spread` of the trees of the
-    posterior forest, before it is scaled (NaN of others).
-    costs : `split`, `learner`, `fold`, `seconds`, `mib` of the fitted learner.
-    importances : `split`, `fold`, `feature` (number of its column), `rmse_ratio`: by what the error of the posterior
-    forest on the held-out rows grows if the column is shuffled among them.
+    predictions
+        `split`, `learner`, `fold`, `row`, whether it is `inside` the area of applicability of what the fold was fitted
+        to, and `predictive_scores` (a learner's prediction is its `mean`); `spread` of the trees of the posterior
+        forest, before it is scaled (NaN of others).
+    costs
+        `split`, `learner`, `fold`, `seconds`, `mib` of the fitted learner.
+    importances
+        `split`, `fold`, `feature` (number of its column), `rmse_ratio`: by what the error of the posterior forest on
+        the held-out rows grows if the column is shuffled among them.
 
     Raises
     ------
-    InputError : too few sites, or a response that is the same in all rows.
+    InputError
+        Too few sites, or a response that is the same in all rows.
     """
     few = len(np.unique(site))
     if few < folds * INNER_FOLDS:
@@ -173,7 +188,10 @@ def classes_table(predictions: pd.DataFrame, table: pd.DataFrame) -> pd.DataFram
     """Scores of each learner in each split by biome, inside and outside the area of applicability and, for layers, by
     depth.
 
-    table : the rows that were predicted, with `biome` and, for layers, `top` and `bottom` (cm).
+    Parameters
+    ----------
+    table : DataFrame
+        The rows that were predicted, with `biome` and, for layers, `top` and `bottom` (cm).
     """
     rows = [
         {"learner": name, "split": split, "group": group, "class": label, "n": len(some)} | learner_scores(some)
@@ -192,7 +210,10 @@ def tau_table(
 
     Parameters
     ----------
-    predictions, table : as `classes_table`. site : labels of the rows that were predicted, (n,).
+    predictions, table : DataFrame
+        As `classes_table`.
+    site : ndarray
+        Labels of the rows that were predicted, (n,).
     """
     rng = np.random.default_rng(seed)
     forest = predictions[predictions["learner"] == POSTERIOR_FOREST]

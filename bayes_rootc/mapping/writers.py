@@ -138,8 +138,16 @@ def write_tile(
 
     Parameters
     ----------
-    place : row and column where the tile begins. grid : of the tile. index : places of its cells in it, flattened,
-        (n,). values : (n, 8) of `LAYERED`, (n,) of `FLAT`. biome : (n,).
+    place : tuple of int
+        Row and column where the tile begins.
+    grid : MapGrid
+        Of the tile.
+    index : ndarray
+        Places of its cells in it, flattened, (n,).
+    values : dict of str to ndarray
+        (n, 8) of `LAYERED`, (n,) of `FLAT`.
+    biome : ndarray
+        (n,).
     """
     rows, cols = (slice(start, start + n) for start, n in zip(place, grid.shape, strict=True))
     for name in (*LAYERED, *FLAT, "biome"):

@@ -57,12 +57,16 @@ class Zones:
 
     Parameters
     ----------
-    path : the file. name_field : column that names the polygons; by default the first one of text. Polygons of one name
-        are one zone; where zones overlap, the later one has the cell.
+    path : Path
+        The file.
+    name_field : str, optional
+        Column that names the polygons; by default the first one of text. Polygons of one name are one zone; where zones
+        overlap, the later one has the cell.
 
     Raises
     ------
-    InputError : not readable, in another coordinate system, no such column, no polygon.
+    InputError
+        Not readable, in another coordinate system, no such column, no polygon.
     """
 
     path: Path

@@ -62,15 +62,18 @@ def layer_stocks(
 
     Parameters
     ----------
-    layers : `stock_measured`, `stock_measured_log_sd`, `stock_gridded` (Mg C ha⁻¹), `stock_metre` (Mg C ha⁻¹ in 0–100
-        cm), `top`, `bottom`
-        (cm), `biome` (1–9).
-    known : what the gridded sources are worth, if that is known from other layers.
+    layers : DataFrame
+        `stock_measured`, `stock_measured_log_sd`, `stock_gridded` (Mg C ha⁻¹), `stock_metre` (Mg C ha⁻¹ in 0–100 cm),
+        `top`, `bottom` (cm), `biome` (1–9).
+    known : list of StockSource, optional
+        What the gridded sources are worth, if that is known from other layers.
 
     Returns
     -------
-    stocks : `stock` (Mg C ha⁻¹; NaN where no source has one), `stock_log_sd`, `stock_source`.
-    sources : what the gridded ones were found to be worth.
+    stocks
+        `stock` (Mg C ha⁻¹; NaN where no source has one), `stock_log_sd`, `stock_source`.
+    sources
+        What the gridded ones were found to be worth.
     """
     biome = layers["biome"].to_numpy(int)
     share = metre_share(layers["bottom"].to_numpy(float), biome) - metre_share(layers["top"].to_numpy(float), biome)
@@ -156,13 +159,19 @@ def harmonise(
 
     Parameters
     ----------
-    top, bottom : cm, (layer,). profile : index of the layer's profile, (layer,).
-    density : I_bulk per cm of depth, (layer, draw).
-    profiles : how many.
+    top, bottom : ndarray
+        Cm, (layer,).
+    profile : ndarray
+        Index of the layer's profile, (layer,).
+    density : ndarray
+        I_bulk per cm of depth, (layer, draw).
+    profiles : int
+        How many.
 
     Returns
     -------
-    (profile, 7, draw); NaN where a standard layer is not covered.
+    ndarray
+        (profile, 7, draw); NaN where a standard layer is not covered.
     """
     out = np.full((profiles, len(LAYERS), density.shape[1]), np.nan)
     for j, (upper, lower) in enumerate(LAYERS):

@@ -32,8 +32,16 @@ CLIP_SD = 4.0
 class Components:
     """Fitted components.
 
-    covariates : names, in order. centre, scale : of each covariate. names : of the components, `soil 1`, `soil 2`, …
-    loadings : (component, covariate), of the standardised covariates, such that scores have unit variance.
+    Attributes
+    ----------
+    covariates : tuple of str
+        Names, in order.
+    centre, scale : ndarray
+        Of each covariate.
+    names : tuple of str
+        Of the components, `soil 1`, `soil 2`, ….
+    loadings : ndarray
+        (component, covariate), of the standardised covariates, such that scores have unit variance.
     """
 
     covariates: tuple[str, ...]
@@ -46,7 +54,10 @@ class Components:
     def fit(cls, sites: pd.DataFrame, groups: dict[str, list[str]]) -> Self:
         """Components of the covariates at sites (one row a site, or rows repeated as they should weigh).
 
-        groups : covariates by group. Constant covariates, and rows that lack a value, are left out.
+        Parameters
+        ----------
+        groups : dict of str to list of str
+            Covariates by group. Constant covariates, and rows that lack a value, are left out.
         """
         covariates = [c for names in groups.values() for c in names]
         complete = sites[covariates].dropna()

@@ -53,11 +53,26 @@ SAMPLED = ("mean", "by_biome", "biome_sd", "unit_sd", "record_sd")
 class Records:
     """A response and its predictors, by biome and unit; what `inference.regressions` asks of a model.
 
-    y : response, (n,). sd : known standard deviation of each record's error, (n,). X : predictors, (n, p). predictors :
-    their names. groups : the group of each (soil, climate, topography, depth). biome : 1–9, in order, (n,). unit : 0 …,
-    in order, (n,). unit_sd : known standard deviation of the error that records of a unit share, (unit,). unit_ids :
-    their names. centre : of the response, about which the prior of the intercept lies. correlated : with a prior on the
-    correlations of biomes' effects (LKJ 2), of which nine biomes tell little.
+    Attributes
+    ----------
+    y : ndarray
+        Response, (n,).
+    sd : ndarray
+        Known standard deviation of each record's error, (n,).
+    X : ndarray
+        Predictors, (n, p). predictors : their names.
+    groups : tuple of str
+        The group of each (soil, climate, topography, depth).
+    biome : ndarray
+        1–9, in order, (n,).
+    unit : ndarray
+        0 …, in order, (n,).
+    unit_sd : ndarray
+        Known standard deviation of the error that records of a unit share, (unit,). unit_ids : their names.
+    centre : float
+        Of the response, about which the prior of the intercept lies.
+    correlated : bool
+        With a prior on the correlations of biomes' effects (LKJ 2), of which nine biomes tell little.
     """
 
     y: NDArray[np.float64]
@@ -168,7 +183,13 @@ class Records:
         return spreads | {"mean": mean, "by_biome": by_biome}
 
     def expected(self, draws: dict[str, NDArray]) -> NDArray[np.float64]:
-        """What the regression says of each record, (draw, n), less `centre`. draws : by name, (draw, …)."""
+        """What the regression says of each record, (draw, n), less `centre`.
+
+        Parameters
+        ----------
+        draws : dict of str to ndarray
+            By name, (draw, …).
+        """
         return _by_biome(draws["by_biome"], self.design, self.biome)
 
     def fitted(self, draws: dict[str, NDArray]) -> NDArray[np.float64]:
@@ -240,7 +261,15 @@ def make_records(
     sd: NDArray[np.float64] | float = 0.0,
     unit_sd: pd.Series | None = None,
 ) -> Records:
-    """Records in any order. unit : name of each record's unit, which lies in one biome. unit_sd : by that name."""
+    """Records in any order.
+
+    Parameters
+    ----------
+    unit : Series
+        Name of each record's unit, which lies in one biome.
+    unit_sd : Series, optional
+        By that name.
+    """
     name = unit.to_numpy(str)
     order = np.lexsort((name, biome))
     index = pd.factorize(name[order])[0]
@@ -264,7 +293,10 @@ def _moments(records: Records, unit_variance: Any, record_variance: Any, by_unit
     as its last column and V the covariance of records given the coefficients; and the log determinant of V. In NumPy or
     PyTensor.
 
-    by_unit : of rows (n, p), the unit of each and how many units there are, the sums by unit, (unit, p).
+    Parameters
+    ----------
+    by_unit : object
+        Of rows (n, p), the unit of each and how many units there are, the sums by unit, (unit, p).
     """
     Z = np.column_stack([records.design, records.y - records.centre])
     variance = record_variance + records.sd**2
@@ -339,7 +371,11 @@ def site_means(
     """Mean response over the units of each biome, by draw, and of all under 0: (draw,) by biome number.
 
     What varies between units beside the predictors is averaged over, as the mean of a curved response needs.
-    response : from the regression's scale to that of the flux or share, such as `exp`.
+
+    Parameters
+    ----------
+    response : callable
+        From the regression's scale to that of the flux or share, such as `exp`.
     """
     one = np.zeros(len(records.y), bool)
     one[records.first] = True

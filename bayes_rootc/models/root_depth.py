@@ -111,9 +111,22 @@ def to_depths(y: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.f
 class RootRecords:
     """Root profiles, sites side by side; what `inference.regressions` asks of a model.
 
-    y : `DEPTHS` of each profile, (n, 2). extrapolated : how far it was moved by extrapolation, (n, 2). X : predictors,
-    (n, p). predictors : their names. biome : 1–9, (n,). unit : number of the site, in order, (n,). unit_ids : names of
-    sites.
+    Attributes
+    ----------
+    y : ndarray
+        `DEPTHS` of each profile, (n, 2).
+    extrapolated : ndarray
+        How far it was moved by extrapolation, (n, 2).
+    X : ndarray
+        Predictors, (n, p).
+    predictors : tuple of str
+        Their names.
+    biome : ndarray
+        1–9, (n,).
+    unit : ndarray
+        Number of the site, in order, (n,).
+    unit_ids : tuple of str
+        Names of sites.
     """
 
     y: NDArray[np.float64]
@@ -217,7 +230,10 @@ class RootRecords:
     ) -> tuple[Any, tuple[Any, Any], tuple[Any, Any, Any]]:
         """Of each site: log density of what its profiles differ by; their mean, less `PRIOR_MEAN`, and its covariance.
 
-        covariances : of sites, and of profiles. Symmetric 2 x 2 matrices are (first, off-diagonal, last).
+        Parameters
+        ----------
+        covariances : tuple of tuple of object
+            Of sites, and of profiles. Symmetric 2 x 2 matrices are (first, off-diagonal, last).
         """
         site, profile = covariances
         first, last = self.extrapolated.T
@@ -342,8 +358,11 @@ def _correlated(draws: dict[str, NDArray], kind: str, white: NDArray) -> NDArray
 def make_root_records(profiles: pd.DataFrame, components: Components) -> RootRecords:
     """Records of profiles in any order; those of one place are a site.
 
-    profiles : `lat`, `lon`, `d50`, `d95`, and `d50_sampled`, `d95_sampled` of the sampled part alone (cm; NaN where
-        unknown: then the extrapolation is taken to be the median of all), `biome`, the covariates.
+    Parameters
+    ----------
+    profiles : DataFrame
+        `lat`, `lon`, `d50`, `d95`, and `d50_sampled`, `d95_sampled` of the sampled part alone (cm; NaN where unknown:
+        then the extrapolation is taken to be the median of all), `biome`, the covariates.
     """
     profiles = profiles.sort_values(["lat", "lon"], kind="stable")
     site = profiles.groupby(["lat", "lon"], sort=False).ngroup().to_numpy().astype(np.int64)
@@ -366,7 +385,13 @@ def make_root_records(profiles: pd.DataFrame, components: Components) -> RootRec
 def new_profiles(
     draws: dict[str, NDArray], components: Components, places: pd.DataFrame, rng: np.random.Generator
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """D50 and D95 (cm) of one new profile at each place, (draw, place). places : `lat`, `lon`, `biome`, covariates."""
+    """D50 and D95 (cm) of one new profile at each place, (draw, place).
+
+    Parameters
+    ----------
+    places : DataFrame
+        `lat`, `lon`, `biome`, covariates.
+    """
     unknown = places.assign(**dict.fromkeys(("d50", "d95", "d50_sampled", "d95_sampled"), np.nan))
     records = make_root_records(unknown, components)
     as_records = places.sort_values(["lat", "lon"], kind="stable")
@@ -382,8 +407,9 @@ def fractions_by_biome(
 
     Returns
     -------
-    Dataset over (draw, biome, layer): `expected`, the biome's mean share (its uncertainty is that of the biome), and
-    `predictive`, the share at one new site.
+    Dataset
+        Dataset over (draw, biome, layer): `expected`, the biome's mean share (its uncertainty is that of the biome),
+        and `predictive`, the share at one new site.
     """
     total = len(draws["mean"])
     pick = rng.choice(total, count, replace=count > total)

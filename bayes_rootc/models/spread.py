@@ -35,8 +35,13 @@ class UnknownSpread(dist.Distribution):
 
     Parameters
     ----------
-    location, scale : of log s. size : n. batch : shape of the sets of effects, each with a spread of its own. known :
-    1 for effects whose spread is known, at the median of its prior; 0 otherwise; may be traced.
+    location, scale : float
+        Of log s.
+    size : int
+        N.
+    batch : tuple of int
+        Shape of the sets of effects, each with a spread of its own. known : 1 for effects whose spread is known, at the
+        median of its prior; 0 otherwise; may be traced.
     """
 
     support = dist.constraints.real_vector
@@ -64,7 +69,13 @@ class UnknownSpread(dist.Distribution):
 def draw_spread(
     effects: NDArray[np.float64], prior: tuple[float, float], rng: np.random.Generator
 ) -> NDArray[np.float64]:
-    """Draws of the spread given effects, (…, n): one for each set, (…). prior : location and scale of log s."""
+    """Draws of the spread given effects, (…, n): one for each set, (…).
+
+    Parameters
+    ----------
+    prior : tuple of float
+        Location and scale of log s.
+    """
     z, step = np.linspace(-REACH, REACH, 2 * NODES, retstep=True)
     terms = _exponent(np, (effects**2).sum(axis=-1), effects.shape[-1], *prior, z)
     mass = np.cumsum(np.exp(terms - terms.max(axis=-1, keepdims=True)), axis=-1)
@@ -96,7 +107,8 @@ def half_normal(name: str, scale: Any, *, dims: str | None = None) -> Any:
 
     Returns
     -------
-    PyMC deterministic, >= 0
+    TensorVariable
+        PyMC deterministic, at least 0.
     """
     import pymc as pm
 

@@ -64,7 +64,8 @@ def caption(results: Results, name: str) -> str:
 
     Raises
     ------
-    InputError : a table that it quotes is missing.
+    InputError
+        A table that it quotes is missing.
     """
     return {
         "sites": _sites,

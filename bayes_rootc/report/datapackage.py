@@ -35,7 +35,8 @@ def tables_as_written(folder: Path) -> Iterator[None]:
 
     Raises
     ------
-    InputError : there is one.
+    InputError
+        There is one.
     """
     try:
         yield

@@ -57,7 +57,8 @@ def save_figures(results: Results) -> list[tuple[Path, str, str]]:
 
     Raises
     ------
-    InputError : a table, the maps, the turnover posterior or the data folder is missing.
+    InputError
+        A table, the maps, the turnover posterior or the data folder is missing.
     """
     saved = []
     for name, title, draw in catalogue(results):

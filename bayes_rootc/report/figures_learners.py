@@ -51,7 +51,10 @@ def figure_ed9(results: Results) -> AxesArray:
 def figure_learners(results: Results, target: str) -> Figure:
     """Observed against predicted of the paper's five learners and its ensemble: sites, then regions held out.
 
-    target : `iroot`, `ibulk` or `f_bnpp`.
+    Parameters
+    ----------
+    target : str
+        `iroot`, `ibulk` or `f_bnpp`.
     """
     held_out, scores = results.table("learners_held_out"), results.table("learners", "concordance")
     fig = new_figure(9.0)

@@ -180,7 +180,12 @@ def figure_one_map(maps: xr.Dataset, flux: str, layer: str) -> Figure:
 
     Parameters
     ----------
-    maps : `maps/maps.nc`. flux : `iroot`, `ibulk` or `iloss`. layer : such as `0-20`, or `0-200`.
+    maps : Dataset
+        `maps/maps.nc`.
+    flux : str
+        `iroot`, `ibulk` or `iloss`.
+    layer : str
+        Such as `0-20`, or `0-200`.
     """
     m, lat, lon = maps.sel(layer=layer), maps["lat"].values, maps["lon"].values
     mean, low, high = (m[f"{flux}_{name}"].values for name in ("mean", "p025", "p975"))

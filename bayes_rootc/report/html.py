@@ -79,11 +79,15 @@ def write_report(out: Path, data: Path | None = None) -> Path:
 
     Parameters
     ----------
-    out : folder of a finished run. data : data folder, of land and atmosphere, where it is not where the run had it.
+    out : Path
+        Folder of a finished run.
+    data : Path, optional
+        Data folder, of land and atmosphere, where it is not where the run had it.
 
     Raises
     ------
-    InputError : a file of the run, or its data folder, is missing or not readable.
+    InputError
+        A file of the run, or its data folder, is missing or not readable.
     """
     results = Results.read(out, data=data)
     try:

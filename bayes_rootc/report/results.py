@@ -46,7 +46,8 @@ class Results:
 
         Raises
         ------
-        InputError : there is no such folder, or no run has ended in it (it has no `run.json`).
+        InputError
+            There is no such folder, or no run has ended in it (it has no `run.json`).
         """
         out = Path(out)
         if not out.is_dir():
@@ -126,7 +127,8 @@ class Results:
 
         Raises
         ------
-        InputError : it is not there any more.
+        InputError
+            It is not there any more.
         """
         folder = self.data
         if folder is None:
@@ -184,7 +186,8 @@ class Results:
 
         Raises
         ------
-        InputError : it is not there.
+        InputError
+            It is not there.
         """
         path = self.out / relative
         if not path.is_file():

@@ -136,8 +136,12 @@ def harmonised_table(
 
     Parameters
     ----------
-    profiles : `profile`, `profile_index`, `lat`, `lon`, `biome`. measured, standard : (profile_index, 7, draw), NaN
-    where unknown. learner : (row of profiles, 7, draw), NaN where a covariate is missing.
+    profiles : DataFrame
+        `profile`, `profile_index`, `lat`, `lon`, `biome`.
+    measured, standard : ndarray
+        (profile_index, 7, draw), NaN where unknown.
+    learner : ndarray
+        (row of profiles, 7, draw), NaN where a covariate is missing.
     """
     index = profiles["profile_index"].to_numpy()
     flat = standard[index].reshape(-1, standard.shape[2])
@@ -156,7 +160,10 @@ def history_table(layers: pd.DataFrame, posteriors: dict[str, tuple[NDArray, NDA
     """`tables/turnover_prehistory.csv`: carbon age by depth (yr), and mean I_bulk of measured layers (kg C m⁻³ yr⁻¹),
     under each history.
 
-    posteriors : draws of log k and of I_bulk per cm (Mg C ha⁻¹ yr⁻¹), (layer, draw), by prehistory.
+    Parameters
+    ----------
+    posteriors : dict of str to tuple of ndarray
+        Draws of log k and of I_bulk per cm (Mg C ha⁻¹ yr⁻¹), (layer, draw), by prehistory.
     """
     middle = ((layers["top"] + layers["bottom"]) / 2).to_numpy()
     rows = []
