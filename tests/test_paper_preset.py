@@ -10,6 +10,7 @@ import pytest
 
 from bayes_rootc.mapping.model_file import read_learners
 from bayes_rootc.mapping.regressors import ENSEMBLE
+from bayes_rootc.methods import read_numbers
 from bayes_rootc.models.radiocarbon import delta14c
 from bayes_rootc.pipeline import STEPS
 from bayes_rootc.settings import RunSettings
@@ -88,6 +89,16 @@ def test_numbers_of_the_stored_run(out):
     for quantity, values in stored.items():  # learners of another version may differ a little
         np.testing.assert_allclose(whole[quantity], values, rtol=0.02, err_msg=quantity)
     assert table(out, "point_inversion")["age"].median() == pytest.approx(639.98, rel=1e-3)
+
+
+@pytest.mark.parametrize("number", [n for n in read_numbers() if n.table], ids=lambda n: f"{n.place}-{n.says[:40]}")
+def test_each_number_of_the_paper_has_one_row(out, number):
+    if not (out / "tables" / f"{number.table}.csv").is_file():
+        pytest.skip("written by a later step")
+    found = table(out, number.table)
+    here = np.logical_and.reduce([found[column] == value for column, value in number.row.items()])
+    assert here.sum() == 1
+    assert np.isfinite(number.ours(found)).all()
 
 
 def test_the_model_passes_through_what_was_measured(out, demo_world):

@@ -6,7 +6,8 @@ import base64
 import json
 import re
 import struct
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path, PurePath
@@ -18,6 +19,7 @@ from markupsafe import Markup, escape
 
 from ..constants import BIOMES
 from ..files import write_text
+from ..methods import Entry, Number, read_figures, read_numbers, read_statements
 from .captions import TARGETS, UNITS, interval, number, pick, posterior
 from .figures import save_figures
 from .results import Results
@@ -118,6 +120,7 @@ def render(results: Results, figures: Iterable[tuple[Path, str, str]]) -> str:
         factors=_factors(results),
         figures=[_embedded(path, title, text) for path, title, text in figures],
         paper=_paper(results),
+        statements=_statement_by_statement(results) if settings.get("preset") == "paper" else [],
         checks=_checks(results),
         verdicts=list(_verdicts(results)),
         diagnostics=_diagnostics(results.table("diagnostics")),
@@ -264,6 +267,48 @@ def _paper(results: Results) -> Table:
         kinds = [_text(r[c]) for c in ("paper_interval", "ours_interval")]
         rows.append(Row([quantity, Cell(theirs, kinds[0]), Cell(ours, kinds[1]), _text(r["note"])]))
     return Table([Head(text, wide=True) for text in ("quantity", "paper", "ours (mean)", "what differs")], rows)
+
+
+def _statement_by_statement(results: Results) -> list[tuple[str, Table]]:
+    """What became of the paper's statements, figures and numbers, each with a line that sums it up."""
+    statements, figures, numbers = read_statements(), read_figures(), read_numbers()
+    rows = [Row([Cell(s.says, s.section), Cell(s.status, s.why), ", ".join(s.where)]) for s in statements]
+    drawn = [
+        Row([Cell(f.name, f.shows), Cell(f.status, f.why), Cell(", ".join(f.where), ", ".join(f.tables))])
+        for f in figures
+    ]
+    compared = [
+        Row([
+            Cell(n.says, n.place),
+            f"{n.value} {n.unit}".strip(),
+            _ours(results, n),
+            Cell(n.status, n.why),
+            n.cell or ", ".join(n.where),
+        ])
+        for n in numbers
+    ]  # fmt: skip
+    here, where = Head("here", wide=True), Head("where", wide=True)
+    values = [Head(text, wide=True) for text in ("number", "paper", "this run")]
+    return [
+        (_counted("statements of the Methods", statements), Table([Head("statement", wide=True), here, where], rows)),
+        (_counted("figures", figures), Table([Head("figure", wide=True), here, where], drawn)),
+        (_counted("numbers of the text", numbers), Table([*values, here, where], compared)),
+    ]
+
+
+def _counted(what: str, entries: Sequence[Entry]) -> str:
+    """`42 statements of the Methods: 17 done, 23 otherwise, 2 not possible`."""
+    counts = Counter(entry.status for entry in entries)
+    found = ", ".join(f"{counts[s]} {s}" for s in ("done", "otherwise", "not possible") if counts[s])
+    return f"{len(entries)} {what}: {found}"
+
+
+def _ours(results: Results, wanted: Number) -> str:
+    """This run's value of a number of the paper; a dash where there is none."""
+    values = wanted.ours(results.table(wanted.table)) if wanted.table and results.has(wanted.table) else None
+    if values is None:
+        return "–"
+    return interval(*values) if len(values) > 1 else number(values[0], 9 if values[0].is_integer() else 3)  # a count
 
 
 def _as_printed(value: float) -> str:

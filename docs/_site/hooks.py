@@ -13,7 +13,7 @@ import inspect
 import math
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 from unittest.mock import patch
@@ -210,9 +210,39 @@ def methods() -> str:
         if statement.section != section:
             section = statement.section
             rows += ["", f"### {section}", "", "| the paper | here | where | why |", "|---|---|---|---|"]
-        where = ", ".join(f"`{name}`" for name in statement.where)
+        where = _codes(statement.where)
         rows.append(f"| {_cell(statement.says)} | {statement.status} | {where} | {_cell(statement.why)} |")
     return "\n".join(rows)
+
+
+def paper_figures() -> str:
+    """The paper's figures: what they show, what draws them, and which tables hold the same."""
+    from bayes_rootc.methods import read_figures
+
+    rows = ["| figure | it shows | here | where | why |", "|---|---|---|---|---|"]
+    for figure in read_figures():
+        where = _codes([*figure.where, *(f"{name}.csv" for name in figure.tables)])
+        cells = figure.name, _cell(figure.shows), figure.status, where, _cell(figure.why)
+        rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
+def paper_numbers() -> str:
+    """The numbers of the paper's text, and where a run has ours."""
+    from bayes_rootc.methods import read_numbers
+
+    rows = ["| place | the paper | value | here | where | why |", "|---|---|---|---|---|---|"]
+    for number in read_numbers():
+        where = _codes([*([number.cell] if number.cell else []), *number.where])
+        value = f"{number.value} {number.unit}".strip()
+        cells = number.place, _cell(number.says), value, number.status, where, _cell(number.why)
+        rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
+def _codes(names: Iterable[str]) -> str:
+    """Names as code, in a cell."""
+    return ", ".join(f"`{_cell(name)}`" for name in names)
 
 
 def _prior(numbers: Any, family: str) -> str:
@@ -346,6 +376,8 @@ PARTS: dict[str, Callable[..., str]] = {
     "tables": tables,
     "priors": priors,
     "methods": methods,
+    "paper figures": paper_figures,
+    "paper numbers": paper_numbers,
     "public names": public_names,
     "figures": figures,
 }

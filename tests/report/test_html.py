@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from bayes_rootc.errors import InputError
+from bayes_rootc.methods import read_figures, read_numbers, read_statements
 from bayes_rootc.report.html import printed, render, write_report
 from bayes_rootc.report.results import Results
 from bayes_rootc.report.style import new_figure
@@ -80,6 +81,25 @@ def test_headline_numbers_come_from_the_tables(finished):
     assert "77.9 (65.3 to 90.9)" in shown and "3,869" in shown  # the paper's, with the paper's digits
     assert "israd.csv" in shown and "/somewhere" not in shown
     assert "nan" not in shown.lower().split()
+
+
+def test_the_paper_is_gone_through_where_a_run_follows_it(finished):
+    path = finished / "tables" / "paper_comparison.csv"
+    (loss,) = (n for n in read_numbers() if n.says == "I_loss / I_root, mean and range of the six estimates")
+    pd.read_csv(path).replace("I_loss / I_root", loss.row["quantity"]).to_csv(path, index=False)
+    before = page_of(finished)
+    assert "The paper, statement by statement" in before and "--preset paper" in before
+    settings = json.loads((finished / "run.json").read_text(encoding="utf-8"))["settings"]
+    change_run(finished, settings=settings | {"preset": "paper"})
+    text = page_of(finished)
+    shown = re.sub(r"\s+", " ", Page(text).shown)
+    for entry in (*read_statements(), *read_figures(), *read_numbers()):
+        for said in filter(None, (entry.why, *entry.where)):
+            assert printed(said) in text and printed(said) not in before, said
+    assert f"{len(read_numbers())} numbers of the text: " in shown
+    row = next(part for part in text.split("<tr>") if loss.value in part and loss.cell.split(":")[0] in part)
+    assert "70 (60 to 80)" in row and "<i>I</i><sub>loss</sub>" in row
+    assert "<script>" not in text and "nan" not in shown.lower().split()
 
 
 def test_a_fit_that_failed_is_told(finished):
