@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.integrate import solve_ivp
 
 from bayes_rootc.constants import GAMMA
 from bayes_rootc.data.atmosphere import ATMOSPHERE_ZONES, Atmosphere, Curve
@@ -37,6 +38,42 @@ def test_eq_1_is_solved_from_the_steady_state():
     assert delta14c(k, 1990.0, ZONE, atmosphere=stepped) == pytest.approx(want, abs=0.01)
     found = invert_points([want], [1990.0], [ZONE], atmosphere=stepped)
     assert found["age"][0] == pytest.approx(50, rel=1e-3)
+
+
+def test_three_years_by_hand():
+    """A pool of 10 years under an air of 0, 100, 60 and 60 ‰ at the ends of 1950 to 1953.
+
+    Within a year the input is b + s t, and eq. 1 gives A(1) = A(0) e + k / λ (b (1 - e) + s (1 - (1 - e) / λ)), with
+    λ = k + γ = 0.1 + 1 / 8267 = 0.10012096 and e = exp(-λ) = 0.90472797; so (1 - e) / λ = 0.95156923.
+    """
+    moving = air([1950.0, 1951.0, 1952.0, 1953.0], [0.0, 100.0, 60.0, 60.0])
+    # 1950, eq. 2: 0.1 / 0.10012096
+    start = 0.99879183
+    # 1951: 0.99879183 e + 0.99879183 (0.09527203 + 0.1 x 0.04843077)
+    # 1952: 1.00362906 e + 0.99879183 (1.1 x 0.09527203 - 0.04 x 0.04843077)
+    # 1953: 1.01074901 e + 0.99879183 (1.06 x 0.09527203)
+    activity = np.array([1.00362906, 1.01074901, 1.01531924])
+    found = delta14c(0.1, [1950.0, 1951.0, 1952.0, 1953.0], ZONE, atmosphere=moving)
+    np.testing.assert_allclose(found, 1000 * (np.r_[start, activity] - 1), atol=2e-5)
+    # and back: k = 0.1 is among the rates that give the value of 1953
+    roots = invert_points(found[3:], [1953.0], [ZONE], atmosphere=moving).filter(like="k_").to_numpy()
+    assert np.nanmin(np.abs(roots - 0.1)) < 1e-6
+
+
+@pytest.mark.parametrize("standard", [1.0, 1.176e-12])
+def test_the_standard_cancels(standard):
+    """Eq. 1 in 14C/12C ratios, which eq. 5 makes of Δ14C and eq. 4 brings back, by a numerical solver."""
+    years, values, k = [1950.0, 1951.0, 1952.0, 1953.0], [-20.0, 300.0, 150.0, 100.0], 1 / 4
+    ratio = (np.array(values) / 1000 + 1) * standard
+
+    def change(t, soil):
+        return k * np.interp(t, years, ratio) - (k + GAMMA) * soil
+
+    soil = steady_activity(k, ratio[:1])
+    for year in years[:-1]:  # the input has a corner where a year begins
+        soil = solve_ivp(change, (year, year + 1), soil, rtol=1e-10, atol=1e-12 * standard).y[:, -1]
+    want = (soil.item() / standard - 1) * 1000
+    assert delta14c(k, 1953.0, ZONE, atmosphere=air(years, values)) == pytest.approx(want, abs=1e-5)
 
 
 def test_where_the_air_never_changed_the_answer_is_eq_3():

@@ -35,6 +35,46 @@ def records(n: int = 40, seed: int = 0) -> Records:
     )
 
 
+def three_records() -> Records:
+    """Two records in biome 3 and one in biome 8, of three sites, with one predictor."""
+    y, x, biome = np.array([2.0, 0.0, 1.0]), np.array([[1.0], [-2.0], [2.0]]), np.array([3, 3, 8])
+    return make_records(y, x, ("soil 1",), ("soil",), biome, pd.Series(["a", "b", "c"]))
+
+
+def test_intercept_and_slope_of_each_biome_by_hand():
+    """Eq. 7: X β with a column of ones, and β that of the record's biome."""
+    data = three_records()
+    assert data.design.tolist() == [[1, 1], [1, -2], [1, 2]]
+    assert full_design(data)[:, 6:8].tolist() == [[1, 1], [1, -2], [0, 0]]  # biome 3, after the mean and biomes 1, 2
+    assert full_design(data)[:, 16:18].tolist() == [[0, 0], [0, 0], [1, 2]]
+    by_biome = np.zeros((1, 9, 2))
+    by_biome[0, 2], by_biome[0, 7] = [0.5, 0.25], [-1.0, 0.75]
+    some = {"by_biome": by_biome, "mean": np.zeros((1, 2)), "record_sd": np.array([0.3]), "unit_sd": np.array([0.4])}
+    # 0.5 + 1 x 0.25, 0.5 - 2 x 0.25, -1 + 2 x 0.75, about the mean response of 1
+    assert data.expected(some)[0].tolist() == [0.75, 0.0, 0.5]
+    assert data.fitted(some).tolist() == [1.75, 1.0, 1.5]
+    # left over: 0.25, -1, -0.5, with the variance 0.3² + 0.4² = 0.25
+    want = -0.5 * (np.array([0.0625, 1.0, 0.25]) / 0.25 + np.log(2 * np.pi * 0.25))
+    np.testing.assert_allclose(data.log_likelihood(some)[0], want)
+
+
+def test_biomes_share_their_mean_coefficients_by_hand():
+    """Eq. 8: biomes vary about a mean, so records of one biome covary by both, those of two biomes by the mean alone.
+
+    With variances 1 and 0.25 of the mean intercept and slope, 0.25 and 0.04 of the biomes' about them, and 0.25 left:
+    var y1 = 1.25 + 0.29 + 0.25, var y2 = var y3 = 1.25 + 4 x 0.29 + 0.25; cov(y1, y2) = 1.25 - 2 x 0.29,
+    cov(y1, y3) = 1 + 2 x 0.25, cov(y2, y3) = 1 - 4 x 0.25.
+    """
+    assert (PRIORS["mean_intercept"][0], PRIORS["mean_slope"][0]) == (1.0, 0.5)
+    data = three_records()
+    model = data.build()
+    spreads = {"biome_sd_signed": np.array([0.5, 0.2]), "unit_sd_signed": 0.4, "record_sd_signed": 0.3}
+    point = model.initial_point() | spreads
+    value = model.compile_fn(model.replace_rvs_by_values(model.potentials), inputs=model.value_vars)(point)[0]
+    covariance = [[1.79, 0.67, 1.50], [0.67, 2.66, 0.00], [1.50, 0.00, 2.66]]
+    assert float(value) == pytest.approx(multivariate_normal(np.zeros(3), covariance).logpdf([1.0, -1.0, 0.0]))
+
+
 def draws(count: int, seed: int = 1) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(seed)
     mean = rng.standard_normal((count, 3))
