@@ -203,7 +203,7 @@ def invert(
 
     >>> modes = invert(mine, model_sd=10.0).sel(layer="litter")
     >>> (1 / modes["mode_k"]).values.round(), modes["mode_probability"].values.round(2)
-    (array([89.,  7., nan]), array([0.77, 0.23, 0.  ]))
+    (array([87.,  7., nan]), array([0.77, 0.23, 0.  ]))
     """
     import xarray as xr
 
