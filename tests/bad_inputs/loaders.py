@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from bayes_rootc.data.israd import read_layers
 from bayes_rootc.data.manifest import read_manifest
 from bayes_rootc.data.npp import read_npp
 from bayes_rootc.data.roots import read_root_profiles
-from bayes_rootc.errors import InputError
+from bayes_rootc.errors import InputError, InputWarning
 from bayes_rootc.inference.predict import read_sites
 from bayes_rootc.settings import RunSettings
 
@@ -95,7 +96,9 @@ class Loader:
         path = folder / self.file
         path.write_bytes(content)
         try:
-            self.read(path)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", InputWarning)  # it is taken, with a doubt
+                self.read(path)
         except InputError as error:
             assert str(error).isprintable(), repr(str(error))
             return error
