@@ -22,7 +22,7 @@ OTHER_FIGURES = "calibration held_out held_out_profiles histories predictive rel
 PUBLIC = {
     "bayes_rootc": {
         "Atmosphere": "curves before source",
-        "CovariateStack": "folder",
+        "CovariateStack": "folder manifest",
         "Drivers": "response covariates columns sampler chains tune draws seed",
         "FluxForest": "trees scale min_samples_leaf max_features splits seed n_jobs",
         "InputError": "message file row column",
@@ -37,7 +37,7 @@ PUBLIC = {
         "invert": "delta14c sigma year zone prior prehistory model_sd atmosphere grid_size",
         "layer_fractions": "d50 d95",
         "loss": "iroot ibulk dim",
-        "read_inputs": "folder nearest_km",
+        "read_inputs": "folder nearest_km manifest",
         "run": "settings quiet",
         "simulate_world": "folder seed resolution radiocarbon_profiles npp_sites root_profiles model_sd",
         "summary": "draws dim",

@@ -73,3 +73,9 @@ def test_every_column_has_a_meaning_and_every_number_a_unit_or_one_in_its_row():
 def test_no_shared_column_is_without_a_table():
     named = {column for schema in TABLES.values() for column in schema.columns}
     assert {c for c in COLUMNS if not named & {c, *(f"{c}_{s}" for s in STATISTICS)}} == {"of"}
+
+
+def test_columns_without_values_have_no_type_but_their_names():
+    require_schema("drivers_ibulk_loadings", pd.DataFrame({"component": pd.Series(dtype=float)}))
+    with pytest.raises(ValueError, match="lacks the column component of its schema"):
+        require_schema("drivers_ibulk_loadings", pd.DataFrame({"clay": pd.Series(dtype=float)}))
