@@ -12,6 +12,20 @@ import pytest
 from bayes_rootc.cli import main
 from bayes_rootc.settings import RunSettings
 
+
+class Anything:
+    """Stands for what is read; two of it are draws and components."""
+
+    covariates = features = ()
+
+    @property
+    def components(self):
+        return self
+
+    def __iter__(self):
+        return iter(({}, self))
+
+
 PREDICT = ["--at", "new.csv", "--from", "out", "--data", "data", "--to", "predicted.csv"]
 
 
@@ -58,8 +72,8 @@ def test_the_seed_of_predict_reaches_the_prediction(name, tmp_path, monkeypatch)
         return pd.DataFrame({"reason": [""]})
 
     read = [(predict, "read_sites"), (store, "read_fit"), (store, "read_root_depth"), (model_file, "read_learners")]
-    for module, function in [*read, (covariates, "CovariateStack"), (files, "write_csv"), (Atmosphere, "read")]:
-        monkeypatch.setattr(module, function, lambda *_, **__: ({}, None))
+    for module, function in [*read, (covariates, "covariates_for"), (files, "write_csv"), (Atmosphere, "read")]:
+        monkeypatch.setattr(module, function, lambda *_, **__: Anything())
     for module, function in ((predict, "predict_turnover"), (predict, "predict_root_depth"), (fluxes, "predict_flux")):
         monkeypatch.setattr(module, function, predicted)
     monkeypatch.chdir(tmp_path)

@@ -92,7 +92,7 @@ def invert_points(
     --------
     >>> found = invert_points([100.0, -300.0], [2000.0, 2000.0], ["NHZone1", "NHZone1"])
     >>> found["roots"].tolist(), found["age"].round(-1).tolist(), (1 / found["k_2"]).round().tolist()
-    ([2, 1], [80.0, 3310.0], [2.0, nan])
+    ([2, 1], [80.0, 3300.0], [2.0, nan])
     """
     atmosphere = atmosphere or Atmosphere.packaged()
     observed, years = np.atleast_1d(np.asarray(measured, float)), np.atleast_1d(np.asarray(year, float))
