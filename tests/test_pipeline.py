@@ -411,7 +411,7 @@ def test_a_regression_alone_writes_what_a_run_writes_and_its_checks(quick_run, q
 def test_learners_are_compared_in_the_folder_of_a_run(quick_run, quick_settings, tmp_path, capsys):
     shutil.copytree(quick_run, tmp_path, dirs_exist_ok=True)
     shutil.rmtree(tmp_path / "figures")
-    common = ["--data", str(quick_settings.data), "--out", str(tmp_path), "--quick", "--resolution", "4"]
+    common = ["--data", str(quick_settings.data), "--out", str(tmp_path), "--quick"]
     assert main(["train", *common, "--folds", "1"]) == 2
     assert main(["train", *common, "--folds", "2"]) == 0
     assert len(re.findall("kept from an earlier run", capsys.readouterr().err)) == 2  # turnover, and the forests
