@@ -62,7 +62,7 @@ class Number(Entry):
     table: str = ""
     """Table of a run; none where nothing in the tables stands for it."""
     columns: tuple[str, ...] = ()
-    """Of a value, or of a value and its lower and upper bound."""
+    """Column of the value, or columns of the value and its lower and upper bound."""
     row: dict[str, int | str] = {}
     """What the row has in other columns."""
 

@@ -92,7 +92,7 @@ def test_numbers_of_the_stored_run(out):
 
 
 def test_each_number_of_the_paper_has_one_row(out):
-    """Of the tables that are written up to the estimates."""
+    """Checks the numbers whose tables are written by the steps up to the estimates."""
     numbers = [n for n in read_numbers() if n.table and (out / "tables" / f"{n.table}.csv").is_file()]
     assert len(numbers) > 15
     for number in numbers:

@@ -289,7 +289,7 @@ def joined_to_observations(curve: Curve, zone: str) -> Curve:
 
 @lru_cache(maxsize=1)
 def _packaged_curves() -> dict[str, Curve]:
-    """Of the zones, to 2019.4."""
+    """Packaged curve of each zone, up to 2019.4, before observations are joined."""
     table = _packaged_table("bomb_curve_monthly.csv")
     columns = {zone: ("year", zone, f"{zone}_sd") for zone in ATMOSPHERE_ZONES}
     return {zone: Curve(*(table[name].to_numpy(float) for name in names)) for zone, names in columns.items()}
@@ -329,7 +329,7 @@ def _has(header: list[str], schema: Any) -> bool:
 
 
 def _hemisphere(path: Path) -> str:
-    """Of a curve before 1950, by its file's name: SHCal20, or anything with "south"; else the north's."""
+    """Hemisphere of a curve before 1950, from its file name: south for SHCal20 or a name with "south", else north."""
     return "south" if re.search(r"shcal|south|(^|[^a-z])sh([^a-z]|$)", path.name.lower()) else "north"
 
 
@@ -382,7 +382,7 @@ def _refuse(wrong: pd.Series, message: str, path: Path, column: str) -> None:
 
 @lru_cache(maxsize=1)
 def _schemas():  # type: ignore[no-untyped-def]
-    """Of Hua's form, of IntCal20's, and of the CMIP6 forcing."""
+    """Schemas of files in the form of Hua et al., of IntCal20, and of the CMIP6 forcing."""
     import pandera.pandas as pa
 
     def number(low: float, high: float, what: str = "") -> pa.Column:

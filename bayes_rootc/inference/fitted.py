@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
@@ -28,7 +29,7 @@ from .sampling import Sampler, diagnose
 from .store import COMPONENTS, read_tree
 
 
-class Fitted:
+class Fitted(ABC):
     """A model with its settings that may have been fitted."""
 
     _kind: ClassVar[str]
@@ -94,21 +95,21 @@ class Fitted:
         tree.attrs |= {"own_table": json.dumps(self._about())}
         self._write(Path(path), tree)
 
+    @abstractmethod
     def _diagnostics(self) -> dict[str, Any]:
         """Row of `diagnostics`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _held_out(self, folds: int, progress: Progress | None) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
         """Predictions without the own profile or site, their scores, and the diagnostics of the fits."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _ranks(self, simulations: int, progress: Progress | None) -> pd.DataFrame:
         """Ranks of known truths among the draws, a row a simulation."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _about(self) -> dict[str, Any]:
         """What the file says of the object, beyond its posterior."""
-        raise NotImplementedError
 
     def _write(self, path: Path, tree: xr.DataTree) -> None:
         with atomic_path(path) as temporary:

@@ -25,7 +25,7 @@ from .validation import folds_of
 
 PLACE = ["lat", "lon"]
 FOLDS = 5
-"""Of which one is held out: 20 %."""
+"""Parts of the sites, one of which is held out: 20 %."""
 
 HARMONISATION = "ibulk, all data"
 """The model that brings measured profiles to the seven layers."""

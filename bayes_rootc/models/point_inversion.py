@@ -25,8 +25,7 @@ from ..data.atmosphere import Atmosphere, Prehistory
 from .radiocarbon import LOG_K_RANGE, delta14c, predicted_table
 
 NODES = 2001
-"""Of the grid of log k on which solutions are looked for; two that lie closer than one of its steps are not told
-apart."""
+"""Number of grid points of log k between which solutions are sought; two solutions within one step count as none."""
 
 MAX_ROOTS = 3
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -79,17 +80,9 @@ def _checked(turnover: LayerTurnover) -> TurnoverFit:
     return turnover.fit
 
 
-def held_out_records(
-    name: str,
-    *,
-    inputs: Inputs,
-    settings: RunSettings,
-    bulk_input: BulkInput | None = None,
-    progress: Progress | None = None,
-    **_fit: None,
-) -> None:
+def held_out_records(name: str, *, settings: RunSettings, progress: Progress | None = None, **made: Any) -> None:
     """Cross-validation of a regression by site or profile."""
-    records, _ = regression_records(name, inputs, bulk_input)
+    records, _ = regression_records(name, made["inputs"], made.get("bulk_input"))
     seed, tables = step_seed(settings, name), settings.out / "tables"
     scores, fits = cross_validate_regression(
         records, seed=seed, folds=settings.folds, sampler=settings.sampler, progress=progress
@@ -99,17 +92,9 @@ def held_out_records(
     write_csv(tables / f"{name}_folds.csv", fits)
 
 
-def calibrate_records(
-    name: str,
-    *,
-    inputs: Inputs,
-    settings: RunSettings,
-    bulk_input: BulkInput | None = None,
-    progress: Progress | None = None,
-    **_fit: None,
-) -> None:
+def calibrate_records(name: str, *, settings: RunSettings, progress: Progress | None = None, **made: Any) -> None:
     """Simulation-based calibration of a regression, at the places of its records."""
-    records, _ = regression_records(name, inputs, bulk_input)
+    records, _ = regression_records(name, made["inputs"], made.get("bulk_input"))
     worlds = partial(calibrate_regression, records, seed=step_seed(settings, name), sampler=settings.sampler)
     write_calibration(worlds, name, settings, progress)
 

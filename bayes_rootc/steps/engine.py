@@ -34,7 +34,7 @@ class Step:
     Parameters
     ----------
     name : str
-        Its name; with blanks for underscores, it is what progress says.
+        Its name.
     make : callable
         Called with the product of each step that it needs, by the name of that step, with `settings` and `progress`.
         Returns its product, or writes the files from which `read` takes it.
@@ -53,6 +53,8 @@ class Step:
         Checksums of the files that a product was read from: they stand for the step in place of what it needs.
     checks : str
         Step whose fit it checks; its files are removed when that is made from something else.
+    title : str
+        What progress calls it; by default its name with blanks for underscores.
     """
 
     name: str
@@ -64,6 +66,7 @@ class Step:
     read: Callable[[RunSettings], Any] | None = None
     sources: Callable[[Any], dict[str, str]] | None = None
     checks: str = ""
+    title: str = ""
 
 
 class Run:
@@ -124,7 +127,7 @@ class Run:
         self._taken = {name for name, taken in wanted.items() if taken}
         self.stages = Stages(len(wanted) + more, quiet=self.quiet)
         for name, taken in wanted.items():
-            with self.stages.stage(name.replace("_", " ")) as progress:
+            with self.stages.stage(self.steps[name].title or name.replace("_", " ")) as progress:
                 self.stages.kept.append(taken or not self._make(self.steps[name], progress))
                 read = self.steps[name].read
                 if read:

@@ -150,6 +150,13 @@ def infer_regression[R: Response](
     return fit
 
 
+TITLES = {
+    "drivers_iroot": "drivers of I_root",
+    "drivers_ibulk": "drivers of I_bulk",
+    "allocation": "drivers of allocation",
+}
+"""What progress calls them."""
+
 BULK = {"drivers_ibulk": ("bulk_input",)}
 """What regressions need besides the inputs."""
 
@@ -159,7 +166,8 @@ def _step(name: str, make: Any, read: Any = None) -> Step:
     more = ("posterior/root_shares.nc", "tables/root_shares.csv") if name == "root_depth" else ()
     settings = ("chains", "tune", "sampler_draws", "sampler", "members")
     needs = ("inputs", *BULK.get(name, ()))
-    return Step(name, make, needs, settings, (*more, f"posterior/{name}.nc", *tables), read=read)
+    files = (*more, f"posterior/{name}.nc", *tables)
+    return Step(name, make, needs, settings, files, read=read, title=TITLES.get(name, ""))
 
 
 DRIVER_STEPS = tuple(_step(name, partial(infer_driver, name)) for name in DRIVER_FITS)

@@ -153,9 +153,9 @@ def test_killed_at_any_moment_nothing_is_lost(finished, settings, tmp_path):
 
 STAGES_BEFORE = {
     "inputs": "turnover",
-    "bulk input": "drivers iroot",
-    "drivers iroot": "drivers ibulk",
-    "allocation": "root depth",
+    "bulk input": "drivers of I_root",
+    "drivers of I_root": "drivers of I_bulk",
+    "drivers of allocation": "root depth",
     "root depth": "learners",
     "estimates": "maps",
     "summary": "report",
