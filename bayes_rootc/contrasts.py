@@ -10,10 +10,11 @@ from itertools import combinations
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 from numpy.typing import NDArray
 
 from .constants import BIOMES, LAYER_NAMES
-from .estimates import GLOBAL, Estimate, combine
+from .estimates import GLOBAL, combine
 from .inference.sampling import summarise
 
 CERTAIN = 0.975
@@ -23,11 +24,11 @@ FACTORS = (1.0, 2.0, 4.0)
 """By which turnover may be too fast; the last is the paper's."""
 
 
-def groups_of(estimates: list[Estimate]) -> dict[str, dict[str, NDArray[np.float64]]]:
+def groups_of(estimates: list[xr.Dataset]) -> dict[str, dict[str, NDArray[np.float64]]]:
     """Draws of mean I_loss that are compared among each other: of the six estimates, of biomes, and of layers."""
     biomes = {name: combine(estimates, "iloss", b) for b, name in BIOMES.items()}
     return {
-        "estimates": {str(e.number): combine([e], "iloss") for e in estimates},
+        "estimates": {str(e.attrs["estimate"]): combine([e], "iloss") for e in estimates},
         "biomes": {name: draws for name, draws in biomes.items() if len(draws)},
         "layers": {name: combine(estimates, "iloss", layer=i) for i, name in enumerate(LAYER_NAMES)},
     }
@@ -82,15 +83,15 @@ def compact_letters(names: list[str], different: set[frozenset[str]]) -> dict[st
     return {name: "".join(chr(ord("a") + i) for i, column in enumerate(columns) if name in column) for name in names}
 
 
-def correlation_table(estimates: list[Estimate]) -> pd.DataFrame:
+def correlation_table(estimates: list[xr.Dataset]) -> pd.DataFrame:
     """`tables/iloss_correlation.csv`: of the draws of mean I_loss of two estimates: they share data and models."""
-    draws = {f"estimate_{e.number}": combine([e], "iloss") for e in estimates}
+    draws = {f"estimate_{e.attrs['estimate']}": combine([e], "iloss") for e in estimates}
     return pd.DataFrame(np.corrcoef(list(draws.values())), index=list(draws), columns=list(draws)).reset_index(
         names="estimate"
     )
 
 
-def factor_table(estimates: list[Estimate]) -> pd.DataFrame:
+def factor_table(estimates: list[xr.Dataset]) -> pd.DataFrame:
     """`tables/turnover_factor.csv`: how many times too fast turnover is judged where all of I_root is taken to enter
     bulk soil, I_root / I_bulk (both the mean over sites and estimates): everywhere, by biome and by layer; and the
     probability that it is above 1, 2 and the paper's 4.

@@ -12,10 +12,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import pandas as pd
+import xarray as xr
 from numpy.typing import NDArray
 
 from .constants import BIOMES, LAYER_NAMES, PROFILE_NAME
@@ -23,33 +22,8 @@ from .inference.sampling import summarise
 
 GLOBAL = "global"
 
-
-@dataclass(frozen=True)
-class Estimate:
-    """I_root and I_bulk at the sites of one data set, Mg C ha⁻¹ yr⁻¹.
-
-    Attributes
-    ----------
-    number : int
-        1–6.
-    sites : str
-        Which data set.
-    table : DataFrame
-        `id`, `lat`, `lon`, `biome` of each site.
-    iroot, ibulk : ndarray
-        (site, 7, draw).
-    """
-
-    number: int
-    sites: str
-    table: pd.DataFrame
-    iroot: NDArray[np.float32]
-    ibulk: NDArray[np.float32]
-
-    @property
-    def biome(self) -> NDArray[np.int64]:
-        """Biome of each site, 1–9."""
-        return self.table["biome"].to_numpy(int)
+PLACE = ("id", "lat", "lon", "biome")
+"""What an estimate knows of each site."""
 
 
 def depth_shares(ibulk: NDArray) -> NDArray:
@@ -59,17 +33,48 @@ def depth_shares(ibulk: NDArray) -> NDArray:
 
 def make_estimate(
     number: int, sites: str, table: pd.DataFrame, total: NDArray, shares: NDArray, ibulk: NDArray
-) -> Estimate:
-    """One estimate from total I_root (site, draw) or (site, 1), its depth shares and I_bulk (site, 7, draw); sites
-    without a total are left out.
+) -> xr.Dataset:
+    """One estimate; sites without a total are left out.
+
+    Parameters
+    ----------
+    number : int
+        1-6.
+    sites : str
+        Which data set.
+    table : DataFrame
+        `id`, `lat`, `lon`, `biome` of each site.
+    total : ndarray, shape (site, draw) or (site, 1)
+        I_root of the profile, Mg C ha⁻¹ yr⁻¹; NaN where it is not known.
+    shares : ndarray, shape (site, 7, draw) or (site, 7, 1)
+        Shares of the layers in it.
+    ibulk : ndarray, shape (site, 7, draw)
+        I_bulk of the layers, Mg C ha⁻¹ yr⁻¹.
+
+    Returns
+    -------
+    Dataset
+        `iroot` and `ibulk` over `site`, `depth` (the seven layers) and `draw`; the columns of the table are coordinates
+        of the sites; `estimate` and `sites` are attributes.
     """
     known = np.isfinite(total).all(axis=1)
-    iroot = (total[:, None, :] * shares)[known]
-    where = table.loc[known, ["id", "lat", "lon", "biome"]].reset_index(drop=True)
-    return Estimate(number, sites, where, iroot.astype(np.float32), ibulk[known].astype(np.float32))
+    iroot = (total[:, None, :] * shares)[known].astype(np.float32)
+    bulk = ibulk[known].astype(np.float32)
+    dims = "site", "depth", "draw"
+    where = {name: ("site", table.loc[known, name].to_numpy()) for name in PLACE}
+    return xr.Dataset(
+        {"iroot": (dims, np.broadcast_to(iroot, bulk.shape)), "ibulk": (dims, bulk)},
+        coords=where | {"depth": list(LAYER_NAMES)},
+        attrs={"estimate": number, "sites": sites},
+    )
 
 
-def site_table(estimates: list[Estimate]) -> pd.DataFrame:
+def places(estimate: xr.Dataset) -> pd.DataFrame:
+    """`id`, `lat`, `lon`, `biome` of the sites of an estimate."""
+    return pd.DataFrame({name: estimate[name].values for name in PLACE})
+
+
+def site_table(estimates: list[xr.Dataset]) -> pd.DataFrame:
     """`tables/sites.csv`: the three fluxes (Mg C ha⁻¹ yr⁻¹) at every site, by estimate and layer (and the profile).
 
     `iroot`, `ibulk`, `iloss` are posterior means, `_p025`, `_p975` bounds of their 95 % intervals; `share` is the
@@ -77,8 +82,7 @@ def site_table(estimates: list[Estimate]) -> pd.DataFrame:
     """
     parts = []
     for e in estimates:
-        root, bulk = (_with_profile(a) for a in (e.iroot, e.ibulk))
-        root = np.broadcast_to(root, np.broadcast_shapes(root.shape, bulk.shape))
+        root, bulk = (_with_profile(e[name].values) for name in ("iroot", "ibulk"))
         for layer, name in enumerate([*LAYER_NAMES, PROFILE_NAME]):
             fluxes = {"iroot": root[:, layer], "ibulk": bulk[:, layer]}
             fluxes["iloss"] = fluxes["iroot"] - fluxes["ibulk"]
@@ -89,13 +93,13 @@ def site_table(estimates: list[Estimate]) -> pd.DataFrame:
             for quantity, found in summaries.items():
                 columns[quantity] = found["median" if quantity == "share" else "mean"]
                 columns |= {f"{quantity}_{end}": found[end] for end in ("p025", "p975")}
-            parts.append(e.table.assign(estimate=e.number, sites=e.sites, layer=name, **columns))
+            parts.append(places(e).assign(**e.attrs, layer=name, **columns))
     table = pd.concat(parts, ignore_index=True)
     first = ["estimate", "sites", "id", "lat", "lon", "biome", "layer"]
     return table[[*first, *table.columns.drop(first)]]
 
 
-def estimate_table(estimates: list[Estimate]) -> pd.DataFrame:
+def estimate_table(estimates: list[xr.Dataset]) -> pd.DataFrame:
     """`tables/iloss_estimates.csv`: estimate x biome x layer (and the profile), fluxes in Mg C ha⁻¹ yr⁻¹.
 
     For each quantity: mean over the sites, with its posterior (`_mean`, `_median`, `_p025`, `_p975`);
@@ -105,23 +109,27 @@ def estimate_table(estimates: list[Estimate]) -> pd.DataFrame:
     rows = []
     for e in estimates:
         for biome in [0, *BIOMES]:
-            here = np.ones(len(e.biome), bool) if biome == 0 else e.biome == biome
-            if here.any():
-                rows += _biome_rows(e, biome, here)
+            some = of_biome(e, biome)
+            if some.sizes["site"]:
+                rows += _biome_rows(some, biome)
     return pd.DataFrame(rows)
 
 
-def _biome_rows(e: Estimate, biome: int, here: NDArray[np.bool_]) -> list[dict[str, object]]:
+def of_biome(estimate: xr.Dataset, biome: int) -> xr.Dataset:
+    """The sites of a biome, 1-9; all for 0."""
+    return estimate.isel(site=estimate["biome"].values == biome) if biome else estimate
+
+
+def _biome_rows(e: xr.Dataset, biome: int) -> list[dict[str, object]]:
     rows = []
-    root, bulk = (_with_profile(a[here]) for a in (e.iroot, e.ibulk))
+    root, bulk = (_with_profile(e[name].values) for name in ("iroot", "ibulk"))
     for layer, name in enumerate([*LAYER_NAMES, PROFILE_NAME]):
         row: dict[str, object] = {
-            "estimate": e.number,
-            "sites": e.sites,
+            **e.attrs,
             "biome": biome,
             "biome_name": BIOMES.get(biome, GLOBAL),
             "layer": name,
-            "n": int(here.sum()),
+            "n": e.sizes["site"],
         }
         mean_root, mean_bulk = root[:, layer].mean(axis=0), bulk[:, layer].mean(axis=0)
         quantities = {
@@ -148,23 +156,22 @@ def _with_profile(values: NDArray) -> NDArray:
     return np.concatenate([values, values.sum(axis=1, keepdims=True)], axis=1)
 
 
-def numbered(estimates: list[Estimate], number: int) -> Estimate:
+def numbered(estimates: list[xr.Dataset], number: int) -> xr.Dataset:
     """The estimate of a number."""
-    return next(e for e in estimates if e.number == number)
+    return next(e for e in estimates if e.attrs["estimate"] == number)
 
 
-def combine(estimates: list[Estimate], quantity: str, biome: int = 0, layer: int = -1) -> NDArray[np.float64]:
+def combine(estimates: list[xr.Dataset], quantity: str, biome: int = 0, layer: int = -1) -> NDArray[np.float64]:
     """Draws of the average over the estimates of a site mean: `quantity` is iroot, ibulk, iloss or share; `layer` -1 is
     the profile.
     """
     per_estimate = []
     for e in estimates:
-        here = np.ones(len(e.biome), bool) if biome == 0 else e.biome == biome
-        if not here.any():
+        some = of_biome(e, biome)
+        if not some.sizes["site"]:
             continue
-        root, bulk = (
-            (a[here].sum(axis=1) if layer < 0 else a[here, layer]).mean(axis=0, dtype=float) for a in (e.iroot, e.ibulk)
-        )
+        fluxes = (some[name].values for name in ("iroot", "ibulk"))
+        root, bulk = ((a.sum(axis=1) if layer < 0 else a[:, layer]).mean(axis=0, dtype=float) for a in fluxes)
         values = {"iroot": root, "ibulk": bulk, "iloss": root - bulk, "share": 1 - bulk / root}
         per_estimate.append(values[quantity])
     return np.mean(per_estimate, axis=0) if per_estimate else np.empty(0)

@@ -12,12 +12,13 @@ from itertools import combinations
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 from numpy.typing import NDArray
 from scipy.stats import norm, ttest_ind
 
 from .constants import BIOMES, LAYER_NAMES
 from .contrasts import PAIR, STATISTICS, compact_letters
-from .estimates import Estimate, numbered
+from .estimates import numbered, places
 
 ALPHA = 0.05
 Z95 = norm.ppf(1 - ALPHA / 2)
@@ -86,7 +87,7 @@ def by_biome(values: NDArray[np.float64], biome: NDArray[np.int64]) -> Samples:
     return {name: values[biome == b] for b, name in BIOMES.items() if (biome == b).any()}
 
 
-def site_samples(estimates: list[Estimate], npp: pd.DataFrame) -> dict[str, Samples]:
+def site_samples(estimates: list[xr.Dataset], npp: pd.DataFrame) -> dict[str, Samples]:
     """What the letters of Figs. 1 and 3 compare: I_root, I_bulk, f_BNPP and I_loss by biome.
 
     I_root is that observed at production sites (estimate 1), I_bulk that of radiocarbon profiles (estimate 3), I_loss
@@ -96,14 +97,14 @@ def site_samples(estimates: list[Estimate], npp: pd.DataFrame) -> dict[str, Samp
     f_bnpp = npp[npp["f_bnpp"].notna()]
     loss = _loss_of_sites(estimates)
     return {
-        "iroot": by_biome(_profile(root.iroot), root.biome),
-        "ibulk": by_biome(_profile(bulk.ibulk), bulk.biome),
+        "iroot": by_biome(_profile(root["iroot"]), root["biome"].values),
+        "ibulk": by_biome(_profile(bulk["ibulk"]), bulk["biome"].values),
         "f_bnpp": by_biome(f_bnpp["f_bnpp"].to_numpy(float), f_bnpp["biome"].to_numpy(int)),
         "iloss": by_biome(loss["iloss"].to_numpy(float), loss["biome"].to_numpy(int)),
     }
 
 
-def biome_letters(estimates: list[Estimate], npp: pd.DataFrame) -> pd.DataFrame:
+def biome_letters(estimates: list[xr.Dataset], npp: pd.DataFrame) -> pd.DataFrame:
     """`tables/biome_letters.csv`: `quantity`, biome (`name`), `mean`, `median`, `n`, `letters`, capital as in the
     paper; of I_root and I_bulk also the `lowercase` letter by which they differ from each other in the biome.
     """
@@ -121,14 +122,14 @@ def biome_letters(estimates: list[Estimate], npp: pd.DataFrame) -> pd.DataFrame:
     return table[["quantity", *table.columns.drop("quantity")]]
 
 
-def iloss_tests(estimates: list[Estimate]) -> tuple[pd.DataFrame, pd.DataFrame]:
+def iloss_tests(estimates: list[xr.Dataset]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """`tables/iloss_pairs.csv` and `iloss_letters.csv` by tests over sites, for estimates without a posterior.
 
     The `probability` that a is above b is the test's counterpart, 1 - P/2 or P/2.
     """
     loss = _loss_of_sites(estimates)
     among = {
-        "estimates": {str(e.number): _profile(e.iroot) - _profile(e.ibulk) for e in estimates},
+        "estimates": {str(e.attrs["estimate"]): _profile(e["iroot"]) - _profile(e["ibulk"]) for e in estimates},
         "biomes": by_biome(loss["iloss"].to_numpy(float), loss["biome"].to_numpy(int)),
         "layers": {name: loss[name].to_numpy(float) for name in LAYER_NAMES},
     }
@@ -173,16 +174,16 @@ def _standard_error(values: NDArray[np.float64]) -> float:
     return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else np.nan
 
 
-def _profile(draws: NDArray[np.floating]) -> NDArray[np.float64]:
+def _profile(draws: xr.DataArray) -> NDArray[np.float64]:
     """Mean over draws of the sum over layers, (site,)."""
-    return draws.sum(axis=1).mean(axis=1).astype(float)
+    return draws.values.sum(axis=1).mean(axis=1).astype(float)
 
 
-def _loss_of_sites(estimates: list[Estimate]) -> pd.DataFrame:
+def _loss_of_sites(estimates: list[xr.Dataset]) -> pd.DataFrame:
     """I_loss of the profile (`iloss`) and of the layers, the mean of the estimates of each site."""
     parts = []
     for e in estimates:
-        loss = (e.iroot - e.ibulk).mean(axis=2).astype(float)
+        loss = (e["iroot"] - e["ibulk"]).values.mean(axis=2).astype(float)
         layers = pd.DataFrame(loss, columns=list(LAYER_NAMES))
-        parts.append(e.table[["id", "biome"]].assign(sites=e.sites, iloss=loss.sum(axis=1)).join(layers))
+        parts.append(places(e)[["id", "biome"]].assign(sites=e.attrs["sites"], iloss=loss.sum(axis=1)).join(layers))
     return pd.concat(parts).groupby(["sites", "id", "biome"], as_index=False).mean()

@@ -7,6 +7,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,18 +19,18 @@ from bayes_rootc.contrasts import (
     letters_table,
     pairs_table,
 )
-from bayes_rootc.estimates import Estimate
+from bayes_rootc.estimates import make_estimate
 
 
-def estimate(number: int, root: float, bulk: float, noise: np.ndarray) -> Estimate:
+def estimate(number: int, root: float, bulk: float, noise: np.ndarray) -> xr.Dataset:
     """Two sites, of biomes 1 and 3, whose draws are a mean times common noise."""
     table = pd.DataFrame({"id": ["a", "b"], "lat": 0.0, "lon": 0.0, "biome": [1, 3]})
     shape = np.ones((2, 7, 1)) * np.arange(7, 0, -1)[:, None] / 28
-    return Estimate(number, "NPP", table, root * shape * noise, bulk * shape * np.ones_like(noise))
+    return make_estimate(number, "NPP", table, root * np.tile(noise, (2, 1)), shape, bulk * shape * np.ones_like(noise))
 
 
 @pytest.fixture(scope="module")
-def estimates() -> list[Estimate]:
+def estimates() -> list[xr.Dataset]:
     noise = np.exp(0.2 * np.random.default_rng(0).standard_normal(4000))
     other = np.exp(0.2 * np.random.default_rng(1).standard_normal(4000))
     return [estimate(1, 4.0, 1.0, noise), estimate(2, 4.1, 1.0, noise), estimate(3, 4.0, 1.0, other)]

@@ -23,12 +23,12 @@ def estimate():
 
 
 def test_sites_without_a_total_are_left_out_and_layers_sum_to_it(estimate):
-    assert estimate.table["id"].tolist() == ["a", "b"]
-    np.testing.assert_allclose(estimate.iroot.sum(axis=1)[:, 0], [4.0, 2.0], rtol=1e-5)
+    assert estimate["id"].values.tolist() == ["a", "b"]
+    np.testing.assert_allclose(estimate["iroot"].values.sum(axis=1)[:, 0], [4.0, 2.0], rtol=1e-5)
 
 
 def test_shares_of_bulk_input_make_the_loss_the_same_share_in_every_layer(estimate):
-    share = 1 - estimate.ibulk / estimate.iroot
+    share = (1 - estimate["ibulk"] / estimate["iroot"]).values
     np.testing.assert_allclose(share, np.broadcast_to(share[:, :1], share.shape), rtol=1e-4)
 
 
@@ -36,7 +36,7 @@ def test_table_agrees_with_the_draws(estimate):
     table = estimate_table([estimate])
     assert set(table["biome"]) == {0, 1} and len(table) == 2 * (len(LAYER_NAMES) + 1)
     row = table[(table["biome"] == 0) & (table["layer"] == "0-200")].iloc[0]
-    root, bulk = (a.sum(axis=1).mean(axis=0) for a in (estimate.iroot, estimate.ibulk))
+    root, bulk = (estimate[name].values.sum(axis=1).mean(axis=0) for name in ("iroot", "ibulk"))
     assert row["iloss_mean"] == pytest.approx((root - bulk).mean(), rel=1e-5)
     assert row["share_p975"] == pytest.approx(np.quantile(1 - bulk / root, 0.975), rel=1e-5)
     layers = table[(table["biome"] == 0) & (table["layer"] != "0-200")]

@@ -507,7 +507,7 @@ def equal(demo_world):
 
 def test_regressions_of_what_does_not_vary_are_left_out(equal, quick_settings, tmp_path):
     layers = len(equal.layers)
-    bulk = BulkInput(pd.DataFrame(), np.full((layers, 20), np.nan), [], np.empty(0), np.empty(0))
+    bulk = BulkInput(xr.Dataset({"density": (("layer", "draw"), np.full((layers, 20), np.nan))}), pd.DataFrame(), [])
     earlier = [tmp_path / "tables" / "drivers_iroot.csv", tmp_path / "posterior" / "allocation.nc"]
     for path in earlier:
         path.parent.mkdir()

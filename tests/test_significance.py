@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import ttest_ind
 
 from bayes_rootc.constants import BIOMES
-from bayes_rootc.estimates import make_estimate
+from bayes_rootc.estimates import make_estimate, places
 from bayes_rootc.significance import biome_letters, compare_pairs, iloss_tests, lettered
 
 
@@ -61,7 +61,7 @@ def estimates():
 
 
 def test_biomes_have_letters_for_each_quantity(estimates):
-    npp = estimates[0].table.assign(f_bnpp=0.3 + 0.05 * np.random.default_rng(3).standard_normal(70))
+    npp = places(estimates[0]).assign(f_bnpp=0.3 + 0.05 * np.random.default_rng(3).standard_normal(70))
     table = biome_letters(estimates, npp).set_index(["quantity", "name"])
     forest, tundra = BIOMES[1], BIOMES[7]
     assert table.loc[("iroot", forest), "letters"] == "A" and table.loc[("iroot", tundra), "letters"] == "B"

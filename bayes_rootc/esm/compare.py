@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 from numpy.typing import NDArray
 
 from ..constants import BIOMES, LAYER_NAMES, PROFILE_NAME
@@ -32,7 +33,7 @@ from ..progress import Progress
 from ..report.results import Results
 from . import scores
 from .grids import ModelGrid
-from .members import Posterior, Source, posterior_on
+from .members import Source, posterior_on
 from .model_output import ModelField, available, read_field
 
 TURNOVER = "turnover"
@@ -138,7 +139,7 @@ def compare(
     InputError
         A file of the run or of a model is missing or unusable, or a model seems to lie upside down.
     """
-    source, known = Source.of(results), dict[tuple[bytes, bool], Posterior]()
+    source, known = Source.of(results), dict[tuple[bytes, bool], xr.Dataset]()
     out = []
     for path in paths:
         fields = _fields(path, variable, years)
@@ -194,7 +195,7 @@ def _comparison(
     fields: dict[str, ModelField],
     on_grid: dict[str, NDArray[np.float64]],
     grid: ModelGrid,
-    posterior: Posterior,
+    posterior: xr.Dataset,
     source: Source,
     seed: int,
 ) -> Comparison:
@@ -203,9 +204,11 @@ def _comparison(
     first = next(iter(fields.values()))
     remarks = [remark for field in fields.values() for remark in field.remarks]
     check_orientation(path, next(iter(on_grid.values())), posterior)
-    model = {name: v.reshape(-1, cells)[:, posterior.index, None] for name, v in on_grid.items()}  # (layer, cell, 1)
-    iroot, ibulk = (a.transpose(1, 0, 2) for a in (posterior.iroot, posterior.ibulk))
-    carbon = posterior.stock.T[:, :, None] * _stock_errors(len(posterior.index), posterior.members, source, seed)
+    iroot, ibulk = (posterior[name].transpose("layer", "cell", "draw").values for name in ("iroot", "ibulk"))
+    index, area, f_bnpp = (posterior[name].values for name in ("cell", "area_ha", "f_bnpp"))
+    stock_error = _stock_errors(posterior.sizes["cell"], posterior.sizes["draw"], source, seed)
+    carbon = posterior["stock"].values.T[:, :, None] * stock_error
+    model = {name: v.reshape(-1, cells)[:, index, None] for name, v in on_grid.items()}  # (layer, cell, 1)
     layers: tuple[str, ...] = (PROFILE_NAME,)
     parts: dict[str, NDArray[np.floating]] = {}
     values: NDArray[np.floating]
@@ -215,7 +218,7 @@ def _comparison(
         case "nppRoot":
             values, reference = model[variable], iroot
         case "npp" | "rh":
-            values, reference = model[variable] * posterior.f_bnpp, iroot
+            values, reference = model[variable] * f_bnpp, iroot
         case "cSoil" | "cSoilLevels":
             values, reference, unit = model[variable], carbon, "Mg C ha-1"
             reference = carbon if len(values) > 1 else carbon.sum(axis=0, keepdims=True)
@@ -230,7 +233,7 @@ def _comparison(
             else:
                 flux = next(name for name in model if name != "cSoil")
                 parts |= {"carbon": model["cSoil"][0], "input": model[flux][0]}
-                parts["below"] = parts["input"] * posterior.f_bnpp
+                parts["below"] = parts["input"] * f_bnpp
                 with np.errstate(invalid="ignore", divide="ignore"):
                     age = parts["carbon"] / parts["input"]
             with np.errstate(invalid="ignore", divide="ignore"):
@@ -239,20 +242,21 @@ def _comparison(
     if len(values) > 1:
         layers = LAYER_NAMES
     usable = (np.isfinite(values).any(axis=0) & np.isfinite(reference).any(axis=0)).all(axis=1)
-    weight = np.where(usable, posterior.area_ha, 0.0)
+    weight = np.where(usable, area, 0.0)
     if not weight.any():
         raise InputError(f"has no value of `{variable}` where our maps have land", file=path)
-    where = grid, posterior.index, weight, posterior.biome
+    where = grid, index, weight, posterior["biome"].values
     return Comparison(first.model, variable, unit, values, reference, layers, *where, parts, remarks)
 
 
-def check_orientation(path: Path, values: NDArray[np.float64], posterior: Posterior) -> None:
+def check_orientation(path: Path, values: NDArray[np.float64], posterior: xr.Dataset) -> None:
     """A model that has no values where our land is, but would have if it were turned, lies the wrong way."""
     field = values[0] if values.ndim == 3 else values
+    index, area = posterior["cell"].values, posterior["area_ha"].values
 
     def cover(turned: NDArray[Any]) -> float:
-        there = turned.ravel()[posterior.index]
-        return float(posterior.area_ha[np.isfinite(there) & (there != 0)].sum() / posterior.area_ha.sum())
+        there = turned.ravel()[index]
+        return float(area[np.isfinite(there) & (there != 0)].sum() / area.sum())
 
     here = cover(field)
     if here >= LEAST_COVER or field.shape[1] < 4:

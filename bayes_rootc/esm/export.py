@@ -178,12 +178,12 @@ def _aggregated(source: Source, grid: MapGrid, times: int, progress: Progress | 
         band = grid.rows(row, rows)
         part = replace(source, grid=source.grid.rows(row * times, band.shape[0] * times))
         posterior = posterior_on(ModelGrid.like(band), part)
-        root, bulk = posterior.iroot[:, 0], posterior.ibulk[:, 0]
+        root, bulk = (posterior[name].values[:, 0] for name in ("iroot", "ibulk"))
         for flux, draws in {"iroot": root, "ibulk": bulk, "iloss": root - bulk}.items():
             field = np.full((len(STATISTICS), band.shape[0] * band.shape[1]), np.nan)
             if len(draws):
                 bounds = np.quantile(draws, INTERVAL, axis=1)
-                field[:, posterior.index] = draws.mean(axis=1), draws.std(axis=1), *bounds
+                field[:, posterior["cell"].values] = draws.mean(axis=1), draws.std(axis=1), *bounds
             bands[flux].append(field.reshape(-1, *band.shape))
         if progress:
             progress(row + band.shape[0], grid.shape[0])

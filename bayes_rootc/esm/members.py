@@ -12,10 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from ..constants import BIOMES, LAYERS
+from ..constants import BIOMES, LAYER_NAMES, LAYERS, PROFILE_NAME
 from ..data.covariates import CovariateStack, covariates_for
 from ..data.folder import metre_stock, stock_rasters
 from ..data.grid import MapGrid
@@ -30,39 +31,6 @@ from .grids import ModelGrid
 
 STRIP_CELLS = 200_000
 """Cells of the map grid, sea included, whose covariates are read at once."""
-
-
-@dataclass(frozen=True)
-class Posterior:
-    """Members of one run's maps on those cells of another grid that hold some of the mapped land.
-
-    Attributes
-    ----------
-    index : ndarray
-        Places of the cells in that grid, flattened, (cell,).
-    area_ha : ndarray
-        Mapped land in each, (cell,).
-    biome : ndarray
-        Which covers most of it, 1–9, (cell,). iroot.
-    ibulk : ndarray
-        Means over that land, Mg C ha⁻¹ yr⁻¹, (cell, layer, member): the seven layers, or the profile alone. f_bnpp :
-        (cell, member).
-    stock : ndarray
-        Gridded carbon of the seven layers, Mg C ha⁻¹, NaN where there is none, (cell, 7).
-    """
-
-    index: NDArray[np.int64]
-    area_ha: NDArray[np.float64]
-    biome: NDArray[np.int64]
-    iroot: NDArray[np.float32]
-    ibulk: NDArray[np.float32]
-    f_bnpp: NDArray[np.float32]
-    stock: NDArray[np.float64]
-
-    @property
-    def members(self) -> int:
-        """How many."""
-        return self.iroot.shape[2]
 
 
 @dataclass(frozen=True)
@@ -126,8 +94,28 @@ class Source:
 
 def posterior_on(
     grid: ModelGrid, source: Source, *, layered: bool = False, progress: Progress | None = None
-) -> Posterior:
-    """Members of the maps on a model's cells; `layered`: of the seven layers, else of the profile."""
+) -> xr.Dataset:
+    """Members of one run's maps on those cells of a model's grid that hold some of the mapped land.
+
+    Parameters
+    ----------
+    grid : ModelGrid
+        The model's.
+    source : Source
+        The run.
+    layered : bool
+        Of the seven layers, else of the profile.
+    progress : callable, optional
+        Called with the rows done and wanted.
+
+    Returns
+    -------
+    Dataset
+        Over `cell`, whose coordinate is its place in the grid, flattened: `area_ha` of mapped land, the `biome` (1-9)
+        that covers most of it, and gridded carbon (`stock`) of the seven layers, over `depth` as well, Mg C ha⁻¹, NaN
+        where there is none. Means over that land of `iroot` and `ibulk`, Mg C ha⁻¹ yr⁻¹, over `cell`, `layer` (the
+        seven, or the profile alone) and `draw`, a member; `f_bnpp` over `cell` and `draw`.
+    """
     index = _land_of(grid, source)
     n, members = len(index), len(source.learners.iroot.forest.trees_.root)
     layers = len(LAYERS) if layered else 1
@@ -157,8 +145,19 @@ def posterior_on(
     stock = np.divide(stock, with_stock[:, None], out=np.full_like(stock, np.nan), where=with_stock[:, None] > 0)
     for values in (iroot, ibulk, f_bnpp):
         values /= np.where(land, area, 1).astype(np.float32).reshape(-1, *[1] * (values.ndim - 1))
-    kept = (index, area, biomes.argmax(axis=1), iroot, ibulk, f_bnpp, stock)
-    return Posterior(*(kept if land.all() else (a[land] for a in kept)))
+    layer = list(LAYER_NAMES) if layered else [PROFILE_NAME]
+    whole = xr.Dataset(
+        {
+            "area_ha": ("cell", area),
+            "biome": ("cell", biomes.argmax(axis=1)),
+            "stock": (("cell", "depth"), stock),
+            "iroot": (("cell", "layer", "draw"), iroot),
+            "ibulk": (("cell", "layer", "draw"), ibulk),
+            "f_bnpp": (("cell", "draw"), f_bnpp),
+        },
+        coords={"cell": index, "layer": layer, "depth": list(LAYER_NAMES)},
+    )
+    return whole if land.all() else whole.isel(cell=land)
 
 
 def _land_of(grid: ModelGrid, source: Source) -> NDArray[np.int64]:

@@ -126,10 +126,11 @@ def predict_turnover(
         )
         count = min(fit.samples["tau_layer"].size, MAX_DRAWS)
         drawn = draw_layers(fit, layers, atmosphere, seed=seed, count=count)
+        log_k = drawn["log_k"].values.astype(float)
         summaries = {
-            "delta14c": _predictive(drawn.replicated, drawn.fitted),
-            "k": summary_columns("k", np.exp(drawn.log_k.astype(float)), axis=0),
-            "age": summary_columns("age", np.exp(-drawn.log_k.astype(float)), axis=0),
+            "delta14c": _predictive(drawn["replicated"].values, drawn["fitted"].values),
+            "k": summary_columns("k", np.exp(log_k), axis=0),
+            "age": summary_columns("age", np.exp(-log_k), axis=0),
         }
         for table in summaries.values():
             table.index = layers[ROW]

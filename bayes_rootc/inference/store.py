@@ -22,7 +22,7 @@ from ..models.root_depth import RootRecords
 from ..models.turnover import DEPTH_FORMS, PERIOD_NAMES, TurnoverModel
 from .regressions import flat_draws
 from .sampling import split_chains
-from .turnover_fit import LayerDraws, TurnoverFit
+from .turnover_fit import TurnoverFit
 
 CONSTANTS = ("lat", "lon", "top", "bottom", "year", "sigma", "biome")
 DIMS = {
@@ -50,10 +50,10 @@ COMPONENTS = ("component", "covariate", "centre", "scale", "loadings")
 
 def turnover_tree(
     layers: pd.DataFrame,
-    draws: LayerDraws,
+    draws: xr.Dataset,
     fit: TurnoverFit | None = None,
     *,
-    prior: tuple[dict[str, NDArray], LayerDraws] | None = None,
+    prior: tuple[dict[str, NDArray], xr.Dataset] | None = None,
 ) -> xr.DataTree:
     """Everything a fit has found, by name.
 
@@ -71,20 +71,20 @@ def turnover_tree(
 
     chains = len(fit.samples["tau_layer"]) if fit else 1
 
-    def shaped(a: NDArray) -> NDArray:
-        return split_chains(a, chains)
+    def shaped(name: str) -> NDArray:
+        return split_chains(draws[name].values, chains)
 
     sampled = {k: v for k, v in fit.samples.items() if v.size and np.isfinite(v).all()} if fit else {}
     groups: dict[str, dict[str, Any]] = {
-        "posterior": sampled | {"log_k": shaped(draws.log_k)},
-        "posterior_predictive": {"delta14c": shaped(draws.replicated)[:, :: _thin(draws.replicated)]},
+        "posterior": sampled | {"log_k": shaped("log_k")},
+        "posterior_predictive": {"delta14c": shaped("replicated")[:, :: _thin(draws)]},
         "observed_data": {"delta14c": layers["delta14c"].to_numpy()},
         "constant_data": {name: layers[name].to_numpy() for name in CONSTANTS},
     }
     coords: dict[str, Any] = {"layer": layers["id"].to_numpy(str)}
     if fit:
         groups["sample_stats"] = fit.stats
-        groups["log_likelihood"] = {"profiles": shaped(draws.log_likelihood)}
+        groups["log_likelihood"] = {"profiles": shaped("log_likelihood")}
         coords |= {
             "biome": list(BIOMES.values()),
             "depth_form": list(DEPTH_FORMS),
@@ -94,9 +94,9 @@ def turnover_tree(
         }
     if prior is not None:
         groups["prior"] = {k: v[None] for k, v in prior[0].items() if k in sampled}
-        groups["prior_predictive"] = {"delta14c": prior[1].replicated[None]}
+        groups["prior_predictive"] = {"delta14c": prior[1]["replicated"].values[None]}
     tree = az.from_dict(groups, coords=coords, dims=DIMS)
-    kept = tree["posterior"]["draw"].values[:: _thin(draws.replicated)]
+    kept = tree["posterior"]["draw"].values[:: _thin(draws)]
     tree["posterior_predictive"] = xr.DataTree(tree["posterior_predictive"].to_dataset().assign_coords(draw=kept))
     if fit:
         tree["components"] = xr.DataTree(fit.components.to_dataset())
@@ -106,9 +106,9 @@ def turnover_tree(
     return tree
 
 
-def _thin(draws: NDArray) -> int:
+def _thin(draws: xr.Dataset) -> int:
     """Every how many draws a replicate is kept: they are for looking at, and the largest thing in the file."""
-    return max(1, len(draws) // MAX_REPLICATES)
+    return max(1, draws.sizes["draw"] // MAX_REPLICATES)
 
 
 def save_turnover(path: Path, tree: xr.DataTree) -> None:

@@ -20,7 +20,7 @@ from ..seeds import child_seed
 from . import turnover_checks
 from .fitted import Fitted
 from .store import read_fit, read_tree, save_turnover, turnover_tree
-from .turnover_fit import LayerDraws, TurnoverFit, diagnose_fit, draw_layers, fit_turnover
+from .turnover_fit import TurnoverFit, diagnose_fit, draw_layers, fit_turnover
 
 ALL_LAYERS = "all layers"
 """Name of the one biome of a table without biomes."""
@@ -94,7 +94,7 @@ class Turnover(Fitted):
         self.sampling = {"chains": chains, "tune": tune, "draws": draws}
         self.atmosphere = atmosphere or Atmosphere.packaged()
         self.layers: pd.DataFrame | None = None
-        self.drawn: LayerDraws | None = None
+        self.drawn: xr.Dataset | None = None
         self._fit: TurnoverFit | None = None
 
     @property
@@ -189,14 +189,18 @@ class Turnover(Fitted):
         count = min(draws, fit.samples["tau_layer"].size)
         stream = child_seed(self.seed, "predict") if seed is None else seed
         drawn = draw_layers(fit, own, self.atmosphere, seed=stream, count=count)
-        log_k = drawn.log_k.astype(float)
+        log_k = drawn["log_k"].values.astype(float)
         dims = ("draw", "layer")
         return xr.Dataset(
             {
                 "log_k": (dims, log_k, {"long_name": "log of the decay rate", "units": "log(yr-1)"}),
                 "k": (dims, np.exp(log_k) * fit.model.rate_over_median, {"units": "yr-1"}),
                 "age": (dims, np.exp(-log_k), {"units": "yr"}),
-                "delta14c": (dims, drawn.replicated, {"long_name": "a new measurement", "units": "per mille"}),
+                "delta14c": (
+                    dims,
+                    drawn["replicated"].values,
+                    {"long_name": "a new measurement", "units": "per mille"},
+                ),
             },
             coords=row_coordinates(layers.index, "layer", taken=("draw",)),
         )

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 from numpy.typing import NDArray
 
 from ..constants import BIOMES
@@ -29,7 +30,7 @@ from ..models.turnover import (
 from ..progress import Progress, part_of
 from ..seeds import child_seed
 from . import checks
-from .turnover_fit import LAYER_GRID, LayerDraws, TurnoverFit, complete, diagnose_fit, draw_layers, fit_turnover
+from .turnover_fit import LAYER_GRID, TurnoverFit, complete, diagnose_fit, draw_layers, fit_turnover
 
 DEPTH_CLASSES = ((0, 10), (10, 30), (30, 60), (60, 100), (100, 200))
 """Depths (cm, by the middle of a layer) in which predictions are scored."""
@@ -44,7 +45,7 @@ def sample_prior(model: TurnoverModel, n_components: int, count: int, seed: int)
 
 def draw_prior(
     fit: TurnoverFit, layers: pd.DataFrame, atmosphere: Atmosphere, *, seed: int, count: int = 200
-) -> tuple[dict[str, NDArray], LayerDraws]:
+) -> tuple[dict[str, NDArray], xr.Dataset]:
     """Prior hyperparameters, and what radiocarbon they would make of the layers: the prior predictive."""
     samples = sample_prior(fit.model, len(fit.components.names), count, child_seed(seed, "hyperparameters"))
     prior = replace(fit, samples={k: v[None] for k, v in samples.items()})
@@ -84,16 +85,17 @@ def cross_validate(
             progress=part_of(progress, number, folds),
         )
         drawn = draw_layers(fit, blank[held], atmosphere, seed=child_seed(seed, "layers", number))
-        return drawn.replicated, drawn.fitted.mean(axis=0), diagnose_fit(str(number), fit)
+        return drawn["replicated"].values, drawn["fitted"].values.mean(axis=0), diagnose_fit(str(number), fit)
 
     return checks.cross_validate(
         observed, layers["profile_index"], predict, folds=folds, seed=child_seed(seed, "folds")
     )
 
 
-def ppc_scores(layers: pd.DataFrame, drawn: LayerDraws) -> pd.DataFrame:
+def ppc_scores(layers: pd.DataFrame, drawn: xr.Dataset) -> pd.DataFrame:
     """Scores of the layers that were fitted, in their own replicates: a posterior predictive check."""
-    return checks.predictive_scores(layers["delta14c"].to_numpy(), drawn.replicated, drawn.fitted.mean(axis=0))
+    replicated, fitted = (drawn[name].values for name in ("replicated", "fitted"))
+    return checks.predictive_scores(layers["delta14c"].to_numpy(), replicated, fitted.mean(axis=0))
 
 
 def score_table(scores: pd.DataFrame, layers: pd.DataFrame) -> pd.DataFrame:
@@ -189,7 +191,7 @@ def calibrate(
         fit = fit_turnover(data, {}, atmosphere, model, seed=child_seed(seed, "fit"), chains=2, tune=200, draws=200)
         posterior = fit.draws(checks.CALIBRATION_DRAWS)
         drawn = draw_layers(fit, data, atmosphere, seed=child_seed(seed, "layers"), count=checks.CALIBRATION_DRAWS)
-        draws = {name: posterior[name] for name in names} | {"log_k": drawn.log_k[:, 0].astype(float)}
+        draws = {name: posterior[name] for name in names} | {"log_k": drawn["log_k"].values[:, 0].astype(float)}
         return draws, diagnose_fit(str(seed), fit)
 
     how: Any = {"done": done, "keep": keep, "progress": progress}

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
+import xarray as xr
 from jax import Array
 from numpy.typing import NDArray
 
@@ -95,25 +96,6 @@ class TurnoverFit:
         """Posterior mean of each layer's misfit σ_model, ‰."""
         M = misfit_design(layers)
         return np.mean([np.asarray(misfit_sd(M, sample), float) for sample in _each(self.draws(MISFIT_DRAWS))], axis=0)
-
-
-@dataclass(frozen=True)
-class LayerDraws:
-    """Exact draws of layers given hyperparameters and, where it was measured, Δ14C; (draw, layer), and on a grid.
-
-    fitted : Δ14C of the model, ‰. replicated : a new measurement of it, ‰. effect : of each profile, in the order of
-    `profile_index`, (draw, profile). log_likelihood : of each profile, effect and log k summed out, (draw, profile).
-    density : of log k on `nodes`, averaged over the draws, (layer, G). predicted : Δ14C at the nodes, (layer, G), ‰.
-    """
-
-    log_k: NDArray[np.float32]
-    fitted: NDArray[np.float32]
-    replicated: NDArray[np.float32]
-    effect: NDArray[np.float64]
-    log_likelihood: NDArray[np.float64]
-    nodes: NDArray[np.float64]
-    density: NDArray[np.float64]
-    predicted: NDArray[np.float64]
 
 
 def fit_turnover(
@@ -291,11 +273,34 @@ def draw_layers(
     seed: int,
     count: int | None = None,
     progress: Progress | None = None,
-) -> LayerDraws:
+) -> xr.Dataset:
     """Draws log k of layers from its exact conditional: first the effect of each profile, then its layers given that.
 
     Layers without a Δ14C (NaN) are predicted: from the other layers of their profile where those have one, else from
-    the population. Columns as `fit_turnover`; `count` thins the hyperparameters' draws.
+    the population.
+
+    Parameters
+    ----------
+    fit : TurnoverFit
+        What the hyperparameters are drawn from.
+    layers : DataFrame
+        Columns as in `fit_turnover`.
+    atmosphere : Atmosphere
+        Its curves.
+    seed : int
+        Of all draws.
+    count : int, optional
+        Number of draws of the hyperparameters, spread evenly; by default all.
+    progress : callable, optional
+        Called with the draws done and wanted.
+
+    Returns
+    -------
+    Dataset
+        `log_k`, `fitted` (Δ14C of the model, ‰) and `replicated` (a new measurement of it, ‰) over `draw` and `layer`;
+        `effect` of each profile and its `log_likelihood`, effect and log k summed out, over `draw` and `profile`, in
+        the order of `profile_index`; `density` of log k, averaged over the draws, and the Δ14C that is `predicted` (‰),
+        over `layer` and `node`, a value of log k.
     """
     fine = replace(fit.model, grid=LAYER_GRID)
     nodes, step = fine.log_k, fine.log_k[1] - fine.log_k[0]
@@ -333,7 +338,19 @@ def draw_layers(
     for (rows, _, _), *sums in zip(samplers, *by_part, strict=True):
         density[rows] = np.sum(sums, axis=0, dtype=float)
     density /= density.sum(axis=1, keepdims=True) * step
-    return LayerDraws(log_k, fitted, replicated, effect, log_likelihood, nodes, density, predicted)
+    by_layer, by_profile, by_node = ("draw", "layer"), ("draw", "profile"), ("layer", "node")
+    return xr.Dataset(
+        {
+            "log_k": (by_layer, log_k),
+            "fitted": (by_layer, fitted),
+            "replicated": (by_layer, replicated),
+            "effect": (by_profile, effect),
+            "log_likelihood": (by_profile, log_likelihood),
+            "density": (by_node, density),
+            "predicted": (by_node, predicted),
+        },
+        coords={"node": nodes},
+    )
 
 
 def _draw_positions(
@@ -369,7 +386,7 @@ def extend_profiles(
 ) -> NDArray[np.float32]:
     """log k of unmeasured layers of profiles whose effects were drawn: (draw, layer).
 
-    effect : `LayerDraws.effect` of as many draws. layers : `profile_index` as there, `top`, `bottom`, `biome`, and the
+    effect : of `draw_layers`, as many draws. layers : `profile_index` as there, `top`, `bottom`, `biome`, and the
     covariates.
     """
     X, draws = design(layers, fit.components), fit.draws(len(effect))

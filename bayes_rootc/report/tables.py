@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..constants import BIOMES, INTERVAL, LAYER_NAMES, PROFILE_NAME
 from ..data.folder import Inputs
 from ..data.tables import SourceCheck
-from ..estimates import Estimate, combine, numbered
+from ..estimates import combine, numbered
 from ..inference.sampling import summarise, summary_columns
 
 FLUX = "Mg C ha-1 yr-1"
@@ -85,7 +85,7 @@ def root_shares_table(fractions: xr.Dataset) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def summary_global(inputs: Inputs, log_k: NDArray, estimates: list[Estimate], totals: pd.DataFrame) -> pd.DataFrame:
+def summary_global(inputs: Inputs, log_k: NDArray, estimates: list[xr.Dataset], totals: pd.DataFrame) -> pd.DataFrame:
     """`tables/summary_global.csv`: quantity, where, unit, n, mean, median, 95 % interval, and what it is of."""
     rows = [
         _of_sites("iroot", "NPP sites, observed", FLUX, inputs.npp["bnpp"]),
@@ -94,13 +94,9 @@ def summary_global(inputs: Inputs, log_k: NDArray, estimates: list[Estimate], to
     for name, (top, bottom) in {"age 0-30 cm": (0, 30), "age 30-100 cm": (30, 100), "age 0-200 cm": (0, 200)}.items():
         draws, n = profile_mean_age(inputs.layers, log_k, top, bottom)
         rows.append(_of_draws(name, "Δ14C profiles", "yr", n, draws))
-    profiles = numbered(estimates, 3)
-    rows.append(
-        _of_draws(
-            "ibulk", "Δ14C profiles, observed first", FLUX, len(profiles.biome), profiles.ibulk.sum(axis=1).mean(axis=0)
-        )
-    )
-    rows.append(_of_sites("ibulk", "Δ14C profiles, observed first", FLUX, profiles.ibulk.sum(axis=1).mean(axis=1)))
+    bulk = numbered(estimates, 3)["ibulk"].values.sum(axis=1)
+    rows.append(_of_draws("ibulk", "Δ14C profiles, observed first", FLUX, len(bulk), bulk.mean(axis=0)))
+    rows.append(_of_sites("ibulk", "Δ14C profiles, observed first", FLUX, bulk.mean(axis=1)))
     rows += [
         _of_draws(q, _mean_of(estimates), unit, len(estimates), combine(estimates, q)) for q, unit in BY_BIOME.items()
     ]
@@ -112,7 +108,7 @@ def summary_global(inputs: Inputs, log_k: NDArray, estimates: list[Estimate], to
     return pd.DataFrame(rows)
 
 
-def summary_by_biome(inputs: Inputs, estimates: list[Estimate], totals: pd.DataFrame) -> pd.DataFrame:
+def summary_by_biome(inputs: Inputs, estimates: list[xr.Dataset], totals: pd.DataFrame) -> pd.DataFrame:
     """`tables/summary_biome.csv`: the three fluxes and the share lost, by biome: sites (mean of the estimates that have
     any) and map.
     """
@@ -122,7 +118,7 @@ def summary_by_biome(inputs: Inputs, estimates: list[Estimate], totals: pd.DataF
         observed = inputs.npp.loc[inputs.npp["biome"] == biome, "bnpp"]
         if len(observed):
             rows.append(at | _of_sites("iroot", "NPP sites, observed", FLUX, observed))
-        n = sum(int((e.biome == biome).any()) for e in estimates)
+        n = sum(int((e["biome"] == biome).any()) for e in estimates)
         for quantity, unit in BY_BIOME.items():
             draws = combine(estimates, quantity, biome)
             if len(draws):
@@ -137,7 +133,7 @@ def summary_by_biome(inputs: Inputs, estimates: list[Estimate], totals: pd.DataF
     return pd.DataFrame(rows)
 
 
-def summary_by_depth(estimates: list[Estimate], totals: pd.DataFrame) -> pd.DataFrame:
+def summary_by_depth(estimates: list[xr.Dataset], totals: pd.DataFrame) -> pd.DataFrame:
     """`tables/summary_depth.csv`: the three fluxes by layer, the share lost in it, and `*_of_profile`, the layer's part
     of the profile.
     """
@@ -194,12 +190,12 @@ PAPER = {
 
 
 def paper_comparison(
-    inputs: Inputs, log_k: NDArray, estimates: list[Estimate], scores: pd.DataFrame, fractions: xr.Dataset
+    inputs: Inputs, log_k: NDArray, estimates: list[xr.Dataset], scores: pd.DataFrame, fractions: xr.Dataset
 ) -> pd.DataFrame:
     """`tables/paper_comparison.csv`: quantity, unit, the paper's value and range, ours, what each interval is of, and a
     note of what differs.
     """
-    profiles = numbered(estimates, 3)
+    ibulk = numbered(estimates, 3)["ibulk"].values
     ours: dict[str, tuple[float, float, float, str, str]] = {}
 
     def sites(key: str, values: pd.Series | NDArray, note: str) -> None:
@@ -224,9 +220,9 @@ def paper_comparison(
     for key, (top, bottom) in {"age_top": (0, 30), "age_deep": (30, 100), "age_profile": (0, 200)}.items():
         values, n = profile_mean_age(inputs.layers, log_k, top, bottom)
         draws(key, values, f"{n} profiles against 750; mean of a skewed posterior, not of point estimates")
-    n_profiles = f"{len(profiles.biome)} profiles against 750; stocks of other origin"
-    sites("ibulk", profiles.ibulk.sum(axis=1).mean(axis=1), n_profiles)
-    bulk = profiles.ibulk.mean(axis=0, dtype=float)
+    n_profiles = f"{len(ibulk)} profiles against 750; stocks of other origin"
+    sites("ibulk", ibulk.sum(axis=1).mean(axis=1), n_profiles)
+    bulk = ibulk.mean(axis=0, dtype=float)
     draws("bulk_top", bulk[0] / bulk.sum(axis=0), n_profiles)
     for key, quantity in {"iloss": "iloss", "share": "share"}.items():
         each = [combine([e], quantity).mean() for e in estimates]
@@ -280,7 +276,7 @@ def profile_mean_age(
     return (summed / np.bincount(profile, overlap[use], n)[:, None]).mean(axis=0), n
 
 
-def _mean_of(estimates: list[Estimate]) -> str:
+def _mean_of(estimates: list[xr.Dataset]) -> str:
     return f"mean of {len(estimates)} estimates"
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ..constants import BIOMES, LAYER_NAMES
 from ..inference.sampling import summarise, summary_columns
 from ..inference.turnover_checks import DEPTH_CLASSES
-from ..inference.turnover_fit import LayerDraws, TurnoverFit
+from ..inference.turnover_fit import TurnoverFit
 from ..mapping.learners import r_squared
 from ..models.turnover import PERIOD_NAMES, depth_functions, period_of, profile_quantile
 from .tables import profile_mean_age
@@ -89,13 +89,13 @@ def median_ages(fit: TurnoverFit) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def misfit_table(layers: pd.DataFrame, drawn: LayerDraws) -> pd.DataFrame:
+def misfit_table(layers: pd.DataFrame, drawn: xr.Dataset) -> pd.DataFrame:
     """`tables/turnover_misfit.csv`: what the one pool leaves over, by what may explain it.
 
     Of each class: `misfit_median` (‰), the median of |observed - fitted|; `bias_median` (‰), of the difference with its
     sign, positive where soils hold more radiocarbon than the model; and the share of layers off by more than 50 ‰.
     """
-    fitted = drawn.fitted.mean(axis=0, dtype=float)
+    fitted = drawn["fitted"].values.mean(axis=0, dtype=float)
     middle = (layers["top"] + layers["bottom"]) / 2
     depth = pd.cut(middle, [a for a, _ in DEPTH_CLASSES] + [DEPTH_CLASSES[-1][1]], right=False)
     period = pd.Series(np.array(PERIOD_NAMES, object)[period_of(layers["year"])], layers.index)
@@ -126,9 +126,7 @@ def misfit_table(layers: pd.DataFrame, drawn: LayerDraws) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def harmonised_table(
-    profiles: pd.DataFrame, measured: NDArray[np.float64], standard: NDArray[np.float64], learner: NDArray
-) -> pd.DataFrame:
+def harmonised_table(profiles: pd.DataFrame, draws: xr.Dataset, learner: NDArray) -> pd.DataFrame:
     """`tables/ibulk_profiles.csv`: I_bulk (Mg C ha⁻¹ yr⁻¹) of the seven layers of every radiocarbon profile.
 
     `source` says whether measured layers cover the layer or the profile's posterior gives it; `learner_*` is what the
@@ -138,12 +136,13 @@ def harmonised_table(
     ----------
     profiles : DataFrame
         `profile`, `profile_index`, `lat`, `lon`, `biome`.
-    measured, standard : ndarray
-        (profile_index, 7, draw), NaN where unknown.
+    draws : Dataset
+        `measured` and `standard` over `profile` (by `profile_index`), `depth` and `draw`; NaN where unknown.
     learner : ndarray
         (row of profiles, 7, draw), NaN where a covariate is missing.
     """
     index = profiles["profile_index"].to_numpy()
+    measured, standard = (draws[name].values for name in ("measured", "standard"))
     flat = standard[index].reshape(-1, standard.shape[2])
     covered = np.isfinite(measured[index, :, 0]).ravel()
     known = np.isfinite(flat[:, 0])

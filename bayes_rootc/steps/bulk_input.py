@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 from numpy.typing import NDArray
 
-from ..constants import LAYERS
+from ..constants import LAYER_NAMES, LAYERS
 from ..data.folder import Inputs
 from ..files import write_csv
 from ..inference.turnover_fit import extend_profiles
@@ -23,16 +24,28 @@ from .turnover import LayerTurnover
 
 @dataclass(frozen=True)
 class BulkInput:
-    """I_bulk of the measured layers: `stocks` and `density` (layer, draw), Mg C ha⁻¹ yr⁻¹ per cm; `sources`: what the
-    gridded stocks were worth; `measured`: I_bulk of the seven layers of every profile, (profile, 7, draw), NaN where
-    measured layers do not cover one; `standard`: there from the profile's posterior, if the fit was hierarchical.
+    """I_bulk of the measured layers and of their profiles.
+
+    Attributes
+    ----------
+    draws : Dataset
+        `density` over `layer` and `draw`, Mg C ha⁻¹ yr⁻¹ per cm; over `profile`, `depth` (the seven layers) and `draw`,
+        Mg C ha⁻¹ yr⁻¹, `measured`, empty where measured layers do not cover one, and `standard`, which is there from
+        the profile's posterior, if the fit was hierarchical.
+    stocks : DataFrame
+        As `layer_stocks` gives them.
+    sources : list of StockSource
+        What the gridded stocks were worth.
     """
 
+    draws: xr.Dataset
     stocks: pd.DataFrame
-    density: NDArray[np.float64]
     sources: list[StockSource]
-    measured: NDArray[np.float64]
-    standard: NDArray[np.float64]
+
+    @property
+    def density(self) -> NDArray[np.float64]:
+        """I_bulk of the measured layers, Mg C ha⁻¹ yr⁻¹ per cm: (layer, draw)."""
+        return self.draws["density"].values
 
 
 def infer_bulk_input(
@@ -44,13 +57,19 @@ def infer_bulk_input(
     stock = measured_stock_draws(inputs, stocks, settings)
     thickness = (layers["bottom"] - layers["top"]).to_numpy()
     ibulk = stock * np.exp(turnover.log_k) * (turnover.fit.model.rate_over_median if turnover.fit else 1.0)
-    write_csv(settings.out / "tables" / "layers.csv", layers_table(layers, turnover.summary, stocks, stock, ibulk))
+    write_csv(settings.out / "tables" / "layers.csv", layers_table(layers, turnover.layers, stocks, stock, ibulk))
     density = ibulk / thickness[:, None]
     measured = harmonise_measured(inputs, stocks, density)
     standard = measured
-    if turnover.fit is not None and turnover.effect is not None:
+    if turnover.fit is not None:
         standard = np.where(np.isfinite(measured), measured, extrapolate(inputs, turnover, sources, settings))
-    return BulkInput(stocks, density, sources, measured, standard)
+    by_profile = "profile", "depth", "draw"
+    draws = {
+        "density": (("layer", "draw"), density),
+        "measured": (by_profile, measured),
+        "standard": (by_profile, standard),
+    }
+    return BulkInput(xr.Dataset(draws, coords={"depth": list(LAYER_NAMES)}), stocks, sources)
 
 
 def harmonise_measured(inputs: Inputs, stocks: pd.DataFrame, density: NDArray[Any]) -> NDArray[np.float64]:
@@ -83,9 +102,11 @@ def extrapolate(
     """I_bulk of the seven layers of every profile, (profile, 7, draw), from the turnover posterior of the profile and
     the stock of the layer.
     """
-    assert turnover.fit is not None and turnover.effect is not None
+    assert turnover.fit is not None
     layers = standard_layers(inputs.layers)
-    log_k = extend_profiles(turnover.fit, turnover.effect, layers, seed=step_seed(settings, "standard layers")).T
+    log_k = extend_profiles(
+        turnover.fit, turnover.layers["effect"].values, layers, seed=step_seed(settings, "standard layers")
+    ).T
     stocks, _ = layer_stocks(layers, sources)
     profile, rng = layers["profile_index"].to_numpy(), step_rng(settings, "standard stocks")
     stock = stock_draws(stocks, profile, gridded_errors(inputs, settings), rng)

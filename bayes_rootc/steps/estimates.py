@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 
 from ..contrasts import correlation_table, factor_table, groups_of, letters_table, pairs_table
 from ..data.folder import Inputs
-from ..estimates import Estimate, depth_shares, estimate_table, make_estimate, site_table
+from ..estimates import depth_shares, estimate_table, make_estimate, site_table
 from ..files import write_csv
 from ..mapping.learners import Learners
 from ..mapping.site_ensemble import SitePredictions
@@ -27,7 +28,7 @@ def estimate(
     site_ensemble: SitePredictions | None,
     settings: RunSettings,
     progress: Progress | None = None,
-) -> list[Estimate]:
+) -> list[xr.Dataset]:
     """The six estimates of I_loss: observed first, predicted where missing (paper, Extended Data Table 1).
 
     `tables/ibulk_profiles.csv` has I_bulk of every profile, as measured and as the learner predicts it. Where the
@@ -35,7 +36,7 @@ def estimate(
     told by tests over sites, also of I_root, I_bulk and f_BNPP by biome (`tables/biome_letters.csv`).
     """
     every = profiles_of(inputs)
-    measured = bulk_input.measured if site_ensemble is None else site_ensemble.harmonised(every)
+    measured = bulk_input.draws["measured"].values if site_ensemble is None else site_ensemble.harmonised(every)
     models = learners if site_ensemble is None else site_ensemble
     known = every["has_covariates"].to_numpy()
     profiles = every[known]
@@ -61,7 +62,7 @@ def estimate(
         make_estimate(5, "roots", roots, bnpp_roots, shares_roots, ibulk_roots),
         make_estimate(6, "roots", roots, satellite_roots * f_roots, shares_roots, ibulk_roots),
     ]
-    estimates = [e for e in estimates if len(e.table)]  # without a raster of role npp, 2, 4 and 6 have no site
+    estimates = [e for e in estimates if e.sizes["site"]]  # without a raster of role npp, 2, 4 and 6 have no site
     write_csv(settings.out / "tables" / "npp_sites.csv", npp[["id", "lat", "lon", "biome", "npp", "satellite_npp"]])
     tables = {
         "sites": site_table(estimates),
@@ -80,7 +81,7 @@ def estimate(
         (settings.out / "tables" / "iloss_correlation.csv").unlink(missing_ok=True)
     for name, table in tables.items():
         write_csv(settings.out / "tables" / f"{name}.csv", table)
-    harmonised = harmonised_table(every, bulk_input.measured, bulk_input.standard, learned)
+    harmonised = harmonised_table(every, bulk_input.draws, learned)
     write_csv(settings.out / "tables" / "ibulk_profiles.csv", harmonised)
     return estimates
 

@@ -6,7 +6,6 @@ import pandas as pd
 import xarray as xr
 
 from ..data.folder import Inputs
-from ..estimates import Estimate
 from ..files import write_csv
 from ..progress import Progress
 from ..report.regression_tables import explained_comparison
@@ -23,7 +22,7 @@ def summarise_run(
     turnover: LayerTurnover,
     bulk_input: BulkInput,
     root_depth: xr.Dataset,
-    estimates: list[Estimate],
+    estimates: list[xr.Dataset],
     maps: pd.DataFrame,
     settings: RunSettings,
     progress: Progress | None = None,

@@ -16,7 +16,7 @@ from ..files import atomic_path, write_csv
 from ..inference.store import kept_log_k, read_fit, save_turnover, turnover_tree
 from ..inference.turnover import Turnover
 from ..inference.turnover_checks import ppc_scores, score_table
-from ..inference.turnover_fit import LayerDraws, TurnoverFit
+from ..inference.turnover_fit import TurnoverFit
 from ..models.point_inversion import invert_points
 from ..models.radiocarbon import UNEXPLAINED_SD, LogNormalPrior, grid_quantile, invert, summarise_density
 from ..models.turnover import TurnoverModel
@@ -29,14 +29,24 @@ from .record import write_diagnostics
 
 @dataclass(frozen=True)
 class LayerTurnover:
-    """Posterior of each radiocarbon layer: `summary` as `invert` gives it (without its grid), draws of log k, (layer,
-    draw); of the hierarchical fit also its hyperparameters and the effects of profiles, (draw, profile).
+    """Posterior of the radiocarbon layers.
+
+    Attributes
+    ----------
+    layers : Dataset
+        Over `layer`, the summary that `invert` gives (without its grid); draws of `log_k` over `layer` and `draw`; of a
+        hierarchical fit also the `effect` of each profile, over `draw` and `profile`.
+    fit : TurnoverFit, optional
+        The hyperparameters of a hierarchical fit.
     """
 
-    summary: xr.Dataset
-    log_k: NDArray[np.float64]
+    layers: xr.Dataset
     fit: TurnoverFit | None = None
-    effect: NDArray[np.float64] | None = None
+
+    @property
+    def log_k(self) -> NDArray[np.float64]:
+        """Draws of log k: (layer, draw)."""
+        return self.layers["log_k"].values
 
 
 def infer_turnover(inputs: Inputs, settings: RunSettings, progress: Progress | None = None) -> None:
@@ -69,13 +79,13 @@ def infer_turnover(inputs: Inputs, settings: RunSettings, progress: Progress | N
     write_csv(tables / "turnover_misfit.csv", misfit_table(layers, drawn))
     (row,) = turnover.check()["diagnostics"].to_dict("records")
     write_diagnostics(settings, {str(name): value for name, value in row.items()})
-    summary = summarise_density(drawn.density, drawn.nodes)
-    residual = np.abs(observed[:, None] - drawn.predicted).min(axis=1)
+    summary = summarise_density(drawn["density"].values, drawn["node"].values)
+    residual = np.abs(observed[:, None] - drawn["predicted"].values).min(axis=1)
     summary["model_sd"] = "layer", fit.misfit(layers)
     sd = np.hypot(layers["sigma"].to_numpy(), summary["model_sd"].values)
     summary["unexplained"] = "layer", residual > UNEXPLAINED_SD * sd
-    few = np.arange(settings.members) * len(drawn.log_k) // settings.members
-    save_layers(settings.out, summary.assign(effect=(("member", "profile"), drawn.effect[few])))
+    few = np.arange(settings.members) * drawn.sizes["draw"] // settings.members
+    save_layers(settings.out, summary.assign(effect=(("member", "profile"), drawn["effect"].values[few])))
 
 
 def save_layers(out: Path, layers: xr.Dataset) -> None:
@@ -90,9 +100,9 @@ def read_turnover(settings: RunSettings) -> LayerTurnover:
     with open_dataset(folder / "layers.nc", ("unexplained",), command="fit turnover") as layers:
         summary = layers.load()
     log_k = kept_log_k(folder / "turnover.nc", settings.members)
-    if "effect" not in summary:
-        return LayerTurnover(summary, log_k)
-    return LayerTurnover(summary, log_k, read_fit(folder / "turnover.nc"), summary["effect"].values)
+    found = summary.rename(member="draw") if "effect" in summary else summary
+    fit = read_fit(folder / "turnover.nc") if "effect" in summary else None
+    return LayerTurnover(found.assign(log_k=(("layer", "draw"), log_k)), fit)
 
 
 def turnover_model_of(settings: RunSettings) -> TurnoverModel:
@@ -124,10 +134,8 @@ def invert_alone(inputs: Inputs, settings: RunSettings) -> None:
         log_k = np.repeat(np.log(table["k"].to_numpy())[None], settings.members, axis=0)
     fitted = np.array([np.interp(k, nodes, row) for k, row in zip(log_k.T, predicted, strict=True)]).T
     replicated = fitted + np.hypot(layers["sigma"].to_numpy(), settings.model_sd) * rng.standard_normal(fitted.shape)
-    none = np.empty((0, 0))
-    drawn = LayerDraws(
-        log_k.astype(np.float32), fitted, replicated, none, none, nodes, posterior["density"].values, predicted
-    )
+    by_layer = "draw", "layer"
+    drawn = xr.Dataset({"log_k": (by_layer, log_k.astype(np.float32)), "replicated": (by_layer, replicated)})
     save_turnover(settings.out / "posterior" / "turnover.nc", turnover_tree(layers, drawn))
     misfit = "layer", np.full(len(layers), settings.model_sd)
     save_layers(settings.out, posterior.drop_dims("log_k").assign(model_sd=misfit))

@@ -18,7 +18,7 @@ from bayes_rootc.errors import InputError
 from bayes_rootc.esm.compare import check_orientation, compare, factor_table, score_table
 from bayes_rootc.esm.export import FACTOR, export
 from bayes_rootc.esm.grids import ModelGrid
-from bayes_rootc.esm.members import Posterior, Source, posterior_on
+from bayes_rootc.esm.members import Source, posterior_on
 from bayes_rootc.report.results import Results
 
 ROWS, COLS = 24, 36
@@ -36,13 +36,13 @@ def results(quick_run) -> Results:
 
 
 @pytest.fixture(scope="module")
-def posterior(results) -> Posterior:
+def posterior(results) -> xr.Dataset:
     return posterior_on(cells(), Source.of(results))
 
 
-def field(posterior: Posterior, values: np.ndarray) -> np.ndarray:
+def field(posterior: xr.Dataset, values: np.ndarray) -> np.ndarray:
     out = np.full(ROWS * COLS, np.nan)
-    out[posterior.index] = values
+    out[posterior["cell"].values] = values
     return out.reshape(ROWS, COLS)
 
 
@@ -79,39 +79,41 @@ def test_members_on_the_map_grid_are_those_of_the_totals(results):
     posterior = posterior_on(ModelGrid.like(source.grid), source)
     row = results.table("map_totals").iloc[7]  # global, profile
     assert (row["biome"], row["layer"]) == (0, "0-200")
-    for flux, members in (("iroot", posterior.iroot), ("ibulk", posterior.ibulk)):
-        total = posterior.area_ha @ members[:, 0] / 1e9
+    for flux, members in (("iroot", posterior["iroot"].values), ("ibulk", posterior["ibulk"].values)):
+        total = posterior["area_ha"].values @ members[:, 0] / 1e9
         for key, level in (("p025", 0.025), ("median", 0.5), ("p975", 0.975)):
             assert np.quantile(total, level) == pytest.approx(row[f"{flux}_pg_{key}"], rel=1e-3)
-    assert posterior.area_ha.sum() / 1e6 == pytest.approx(row["area_mha"], rel=1e-5)
+    assert posterior["area_ha"].values.sum() / 1e6 == pytest.approx(row["area_mha"], rel=1e-5)
 
 
 def test_larger_cells_are_surer_than_small_ones_but_not_as_if_they_were_independent(results, posterior):
     source = Source.of(results)
     fine = posterior_on(ModelGrid.like(source.grid), source)
-    relative = [(p.iroot[:, 0].std(axis=1) / p.iroot[:, 0].mean(axis=1)) for p in (fine, posterior)]
-    small, large = (np.average(r, weights=p.area_ha) for r, p in zip(relative, (fine, posterior), strict=True))
-    cells_in_one = posterior.area_ha.mean() / fine.area_ha.mean()
+    relative = [(p["iroot"].values[:, 0].std(axis=1) / p["iroot"].values[:, 0].mean(axis=1)) for p in (fine, posterior)]
+    small, large = (
+        np.average(r, weights=p["area_ha"].values) for r, p in zip(relative, (fine, posterior), strict=True)
+    )
+    cells_in_one = posterior["area_ha"].values.mean() / fine["area_ha"].values.mean()
     assert small / np.sqrt(cells_in_one) < large < small
 
 
 def test_layers_add_up_to_the_profile(results, posterior):
     layered = posterior_on(cells(), Source.of(results), layered=True)
-    np.testing.assert_allclose(layered.ibulk.sum(axis=1), posterior.ibulk[:, 0], rtol=1e-4)
-    np.testing.assert_allclose(layered.iroot.sum(axis=1), posterior.iroot[:, 0], rtol=1e-4)
+    np.testing.assert_allclose(layered["ibulk"].values.sum(axis=1), posterior["ibulk"].values[:, 0], rtol=1e-4)
+    np.testing.assert_allclose(layered["iroot"].values.sum(axis=1), posterior["iroot"].values[:, 0], rtol=1e-4)
 
 
 def test_a_known_bias_is_recovered(results, posterior, tmp_path):
     """A model of 1.3 times the posterior mean, in CMIP's units."""
-    mean = posterior.iroot[:, 0].mean(axis=1)
+    mean = posterior["iroot"].values[:, 0].mean(axis=1)
     path = file(tmp_path, "HIGH", nppRoot=(field(posterior, 1.3 * FACTOR * mean), "kg m-2 s-1"))
     compared = compare([path], "nppRoot", results)
     row = everywhere(score_table(compared))
-    level = np.average(mean, weights=posterior.area_ha)
+    level = np.average(mean, weights=posterior["area_ha"].values)
     assert row["bias_mean"] == pytest.approx(0.3 * level, rel=1e-4)
     assert row["map_mean"] == pytest.approx(level, rel=1e-4)
     assert row["bias_p025"] < row["bias_median"] < row["bias_p975"]
-    assert row["area_mha"] == pytest.approx(posterior.area_ha.sum() / 1e6)
+    assert row["area_mha"] == pytest.approx(posterior["area_ha"].values.sum() / 1e6)
     by_biome = score_table(compared).query("group == 'biome'")
     assert by_biome["area_mha"].sum() == pytest.approx(row["area_mha"])
 
@@ -119,15 +121,15 @@ def test_a_known_bias_is_recovered(results, posterior, tmp_path):
 def test_a_member_of_the_posterior_is_covered_as_often_as_the_interval_says(results, posterior, tmp_path):
     """Each member in turn as the model: on average 95 % of the land lies inside, as far as 60 members can tell."""
     inside = []
-    for member in range(0, posterior.members, 6):
-        draw = posterior.iroot[:, 0, member]
+    for member in range(0, posterior.sizes["draw"], 6):
+        draw = posterior["iroot"].values[:, 0, member]
         path = file(tmp_path, f"M{member}", nppRoot=(field(posterior, draw), "Mg ha-1 yr-1"))
         inside.append(everywhere(score_table(compare([path], "nppRoot", results)))["coverage95"])
     assert np.mean(inside) == pytest.approx(0.95, abs=0.05)
 
 
 def test_production_and_respiration_are_compared_below_ground(results, posterior, tmp_path):
-    whole = (posterior.iroot[:, 0] / posterior.f_bnpp).mean(axis=1)
+    whole = (posterior["iroot"].values[:, 0] / posterior["f_bnpp"].values).mean(axis=1)
     for name in ("npp", "rh"):
         path = file(tmp_path, name.upper(), **{name: (field(posterior, whole), "Mg ha-1 yr-1")})
         row = everywhere(score_table(compare([path], name, results)))
@@ -137,8 +139,8 @@ def test_production_and_respiration_are_compared_below_ground(results, posterior
 
 def test_the_factor_of_turnover_is_the_product_of_its_parts(results, posterior, tmp_path):
     """A model with our stock that turns it over with all of I_root: all of its error is what is lost on the way."""
-    stock = posterior.stock.sum(axis=1)
-    root = posterior.iroot[:, 0].mean(axis=1)
+    stock = posterior["stock"].values.sum(axis=1)
+    root = posterior["iroot"].values[:, 0].mean(axis=1)
     path = file(
         tmp_path, "NAIVE", cSoil=(field(posterior, stock), "Mg ha-1"), rh=(field(posterior, root), "Mg ha-1 yr-1")
     )
@@ -156,7 +158,7 @@ def test_the_factor_of_turnover_is_the_product_of_its_parts(results, posterior, 
 
 
 def test_a_turnover_time_alone_is_enough(results, posterior, tmp_path):
-    stock, bulk = posterior.stock.sum(axis=1), posterior.ibulk[:, 0].mean(axis=1)
+    stock, bulk = posterior["stock"].values.sum(axis=1), posterior["ibulk"].values[:, 0].mean(axis=1)
     path = file(tmp_path, "HALF", tau=(field(posterior, stock / bulk / 2), "yr"))
     row = everywhere(factor_table(compare([path], "turnover", results)))
     assert row["factor_p025"] < 2 < row["factor_p975"]
@@ -183,9 +185,7 @@ def test_a_model_that_lies_the_wrong_way_is_told(words, turn):
     land = np.zeros((ROWS, COLS), bool)
     land[ROWS // 2 + 2 :, 2 : COLS // 2 - 2] = True
     index = np.flatnonzero(land)
-    few = np.ones((len(index), 1, 3), np.float32)
-    ones = np.ones(len(index))
-    posterior = Posterior(index, ones, ones.astype(int), few, few, few[:, 0], np.ones((len(index), 7)))
+    posterior = xr.Dataset({"area_ha": ("cell", np.ones(len(index)))}, coords={"cell": index})
     right = np.where(land, 2.0, np.nan)
     check_orientation(Path("m.nc"), right, posterior)
     check_orientation(Path("m.nc"), np.full((ROWS, COLS), 2.0), posterior)
@@ -194,7 +194,7 @@ def test_a_model_that_lies_the_wrong_way_is_told(words, turn):
 
 
 def test_from_the_command_line(quick_run, results, posterior, tmp_path, capsys):
-    mean = posterior.iroot[:, 0].mean(axis=1)
+    mean = posterior["iroot"].values[:, 0].mean(axis=1)
     paths = [
         str(file(tmp_path, name, nppRoot=(field(posterior, k * mean), "Mg ha-1 yr-1")))
         for name, k in (("A", 0.5), ("B", 1.5))
@@ -212,7 +212,7 @@ def test_from_the_command_line(quick_run, results, posterior, tmp_path, capsys):
 
 def test_turnover_from_the_command_line(quick_run, posterior, tmp_path):
     """Two models, one half as fast as the map: table and figures of each and of both."""
-    stock, bulk = posterior.stock.sum(axis=1), posterior.ibulk[:, 0].mean(axis=1)
+    stock, bulk = posterior["stock"].values.sum(axis=1), posterior["ibulk"].values[:, 0].mean(axis=1)
     paths = [
         str(file(tmp_path, name, tau=(field(posterior, k * stock / bulk), "yr")))
         for name, k in (("AS", 1), ("SLOW", 2))
@@ -228,7 +228,7 @@ def test_turnover_from_the_command_line(quick_run, posterior, tmp_path):
 
 def test_a_curvilinear_model_is_compared_and_drawn(quick_run, posterior, results, tmp_path):
     """Rows that go askew; all land of the map has half as much again as the mean."""
-    grid, mean = cells(), posterior.iroot[:, 0].mean(axis=1)
+    grid, mean = cells(), posterior["iroot"].values[:, 0].mean(axis=1)
     lon = grid.lon + 0.1 * np.arange(ROWS)[:, None]
     dataset = xr.Dataset(
         {"nppRoot": (("y", "x"), field(posterior, 1.5 * mean), {"units": "Mg ha-1 yr-1", "coordinates": "lat lon"})},
@@ -287,8 +287,8 @@ def test_files_of_a_flux_say_what_the_posterior_says(exported, results):
     assert float(areas.sum()) == pytest.approx(510.1e12, rel=1e-3)
     coarse = posterior_on(ModelGrid.like(MapGrid(12.0)), Source.of(results))
     turned = obs.assign_coords(lon=(obs["lon"] + 180) % 360 - 180).sortby("lon").sortby("lat", ascending=False)
-    written = turned["nppRoot"].values.ravel()[coarse.index] / FACTOR
-    np.testing.assert_allclose(written, coarse.iroot[:, 0].mean(axis=1), rtol=1e-4)
+    written = turned["nppRoot"].values.ravel()[coarse["cell"].values] / FACTOR
+    np.testing.assert_allclose(written, coarse["iroot"].values[:, 0].mean(axis=1), rtol=1e-4)
 
 
 def test_ilamb3_reads_the_file_and_finds_a_known_bias(exported):

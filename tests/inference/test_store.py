@@ -18,7 +18,7 @@ from bayes_rootc.inference.store import (
     save_turnover,
     turnover_tree,
 )
-from bayes_rootc.inference.turnover_fit import LayerDraws, TurnoverFit
+from bayes_rootc.inference.turnover_fit import TurnoverFit
 from bayes_rootc.models.components import Components
 from bayes_rootc.models.radiocarbon import LOG_K_RANGE
 from bayes_rootc.models.root_depth import RootRecords
@@ -37,20 +37,18 @@ def layers() -> pd.DataFrame:
     return pd.DataFrame(columns | named | {"profile_index": profile, "delta14c": [-20.0, -50, 3, -400, 110]})
 
 
-def drawn(seed: int = 0) -> LayerDraws:
+def drawn(seed: int = 0) -> xr.Dataset:
     """Draws of the layers; log k comes up to both ends of its range."""
     rng, total = np.random.default_rng(seed), CHAINS * DRAWS
     log_k = rng.uniform(*LOG_K_RANGE, (total, 5))
     log_k[0, :2] = LOG_K_RANGE
-    return LayerDraws(
-        log_k=log_k.astype(np.float32),
-        fitted=np.zeros((total, 5), np.float32),
-        replicated=rng.normal(-100, 50, (total, 5)).astype(np.float32),
-        effect=rng.standard_normal((total, PROFILES)),
-        log_likelihood=rng.standard_normal((total, PROFILES)),
-        nodes=np.linspace(*LOG_K_RANGE, 4),
-        density=np.ones((5, 4)),
-        predicted=np.zeros((5, 4)),
+    by_layer, by_profile = ("draw", "layer"), ("draw", "profile")
+    return xr.Dataset(
+        {
+            "log_k": (by_layer, log_k.astype(np.float32)),
+            "replicated": (by_layer, rng.normal(-100, 50, (total, 5)).astype(np.float32)),
+            "log_likelihood": (by_profile, rng.standard_normal((total, PROFILES))),
+        }
     )
 
 
@@ -75,7 +73,7 @@ def fit_of(components: int = 2, **model) -> TurnoverFit:
 def test_everything_is_found_by_the_name_of_its_layer_biome_or_profile(layers):
     fit, draws = fit_of(), drawn()
     tree = turnover_tree(layers, draws, fit)
-    by_chain = draws.log_k.reshape(CHAINS, DRAWS, 5)
+    by_chain = draws["log_k"].values.reshape(CHAINS, DRAWS, 5)
     posterior = tree["posterior"].to_dataset()
     np.testing.assert_array_equal(posterior["log_k"].sel(layer="layer d", chain=1), by_chain[1, :, 3])
     np.testing.assert_array_equal(
@@ -89,7 +87,7 @@ def test_everything_is_found_by_the_name_of_its_layer_biome_or_profile(layers):
     )
     likelihood = tree["log_likelihood"].to_dataset()["profiles"]  # in the order of the profiles' numbers
     assert likelihood["profile"].values.tolist() == [f"profile {i}" for i in range(PROFILES)]
-    np.testing.assert_array_equal(likelihood[0, :, 2], draws.log_likelihood[:DRAWS, 2])
+    np.testing.assert_array_equal(likelihood[0, :, 2], draws["log_likelihood"].values[:DRAWS, 2])
     constants = tree["constant_data"].to_dataset()
     assert all(constants[name].sel(layer="layer b") == layers[name][1] for name in CONSTANTS)
     assert tree["observed_data"].to_dataset()["delta14c"].sel(layer="layer e") == 110
@@ -99,11 +97,10 @@ def test_everything_is_found_by_the_name_of_its_layer_biome_or_profile(layers):
 def test_replicates_are_thinned_and_know_their_draw(layers):
     """800 draws: every one is kept, up to twice 500."""
     assert turnover_tree(layers, drawn())["posterior_predictive"].sizes["draw"] == CHAINS * DRAWS  # one chain, no fit
-    draws = drawn()
-    many = LayerDraws(**vars(draws) | {n: np.tile(getattr(draws, n), (2, 1)) for n in ("log_k", "replicated")})
+    many = xr.concat([drawn(), drawn(1)], "draw")
     kept = turnover_tree(layers, many)["posterior_predictive"].to_dataset()
     assert kept["draw"].values.tolist() == list(range(0, 2 * CHAINS * DRAWS, 3))
-    np.testing.assert_array_equal(kept["delta14c"].sel(chain=0, draw=300), many.replicated[300])
+    np.testing.assert_array_equal(kept["delta14c"].sel(chain=0, draw=300), many["replicated"].values[300])
 
 
 def test_log_k_is_kept_to_its_stated_rounding_over_its_whole_range(layers, tmp_path):
@@ -114,7 +111,9 @@ def test_log_k_is_kept_to_its_stated_rounding_over_its_whole_range(layers, tmp_p
         found = tree["posterior"].to_dataset()["log_k"].values.reshape(CHAINS * DRAWS, 5)
         np.testing.assert_array_equal(tree["posterior"].to_dataset()["chain"], range(CHAINS))
     assert STEP == 2.5e-4
-    assert abs(found - draws.log_k).max() <= STEP / 2 + np.spacing(np.float32(14))  # packed in single precision
+    assert abs(found - draws["log_k"].values).max() <= STEP / 2 + np.spacing(
+        np.float32(14)
+    )  # packed in single precision
     kept = kept_log_k(tmp_path / "turnover.nc", 8)
     np.testing.assert_array_equal(kept, found[::100].T)  # of 800
 

@@ -139,15 +139,15 @@ def test_the_truth_is_among_the_draws(fitted):
 def test_intervals_of_log_k_cover_the_truth(fitted, world):
     layers, log_k = world
     drawn = draw_layers(fitted, layers, AIR, seed=1, count=400)
-    low, high = np.quantile(drawn.log_k, [0.025, 0.975], axis=0)
+    low, high = np.quantile(drawn["log_k"].values, [0.025, 0.975], axis=0)
     inside = (low <= log_k) & (log_k <= high)
     by_profile = inside.reshape(-1, 4).mean(axis=1)  # layers of a profile go together
     assert inside.mean() == pytest.approx(0.95, abs=4 * by_profile.std() / np.sqrt(len(by_profile)))
-    step = drawn.nodes[1] - drawn.nodes[0]
-    np.testing.assert_allclose(drawn.density.sum(axis=1) * step, 1, rtol=1e-9)
-    mean = (drawn.density * drawn.nodes).sum(axis=1) * step
-    error = drawn.log_k.std(axis=0) / np.sqrt(400)
-    assert (np.abs(mean - drawn.log_k.mean(axis=0)) < 5 * error + step / 2).all()
+    step = drawn["node"].values[1] - drawn["node"].values[0]
+    np.testing.assert_allclose(drawn["density"].values.sum(axis=1) * step, 1, rtol=1e-9)
+    mean = (drawn["density"].values * drawn["node"].values).sum(axis=1) * step
+    error = drawn["log_k"].values.std(axis=0) / np.sqrt(400)
+    assert (np.abs(mean - drawn["log_k"].values.mean(axis=0)) < 5 * error + step / 2).all()
 
 
 def test_single_layers_under_known_hyperparameters_are_those_of_invert():
@@ -179,7 +179,7 @@ def test_single_layers_under_known_hyperparameters_are_those_of_invert():
     alone = invert(*data, prior, model_sd=TRUTH["model_sd"])
     for level, name in ((0.025, "p025"), (0.5, "median"), (0.975, "p975")):
         exact = np.log(alone[f"k_{name}"].values)
-        below = (drawn.log_k < exact).mean(axis=0)
+        below = (drawn["log_k"].values < exact).mean(axis=0)
         # 40 binomial shares at 5 standard errors, and half a grid cell
         assert np.abs(below - level).max() < 5 * np.sqrt(level * (1 - level) / draws) + 0.02, name
 
@@ -205,9 +205,9 @@ def test_the_misfit_of_a_layer_is_that_of_its_biome_year_and_depth():
 def test_profiles_are_extended_with_their_own_effect(fitted, world):
     layers, _ = world
     drawn = draw_layers(fitted, layers, AIR, seed=1, count=200)
-    again = extend_profiles(fitted, drawn.effect, layers, seed=9)
-    assert again.shape == drawn.log_k.shape
-    apart = again.mean(axis=0) - drawn.log_k.mean(axis=0)  # what the layer's own measurement adds
+    again = extend_profiles(fitted, drawn["effect"].values, layers, seed=9)
+    assert again.shape == drawn["log_k"].values.shape
+    apart = again.mean(axis=0) - drawn["log_k"].values.mean(axis=0)  # what the layer's own measurement adds
     assert np.abs(apart).mean() < TRUTH["tau_layer"]
     blank = draw_layers(fitted, layers.assign(delta14c=np.nan), AIR, seed=1, count=200)
     assert again.std(axis=0).mean() < 0.8 * blank.log_k.std(axis=0).mean()  # the effect is known
@@ -222,7 +222,7 @@ def test_the_file_gives_the_fit_back(fitted, world, tmp_path):
     again = read_fit(tmp_path / "turnover.nc")
     assert again.model == fit.model and again.components.names == fit.components.names
     np.testing.assert_array_equal(again.samples["tau_layer"], fit.samples["tau_layer"])
-    np.testing.assert_array_equal(draw_layers(again, layers, AIR, seed=1).log_k, drawn.log_k)
+    np.testing.assert_array_equal(draw_layers(again, layers, AIR, seed=1)["log_k"].values, drawn["log_k"].values)
     with pytest.raises(InputError, match="fit turnover"):
         read_fit(tmp_path / "none.nc")
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 
 from bayes_rootc.constants import LAYER_NAMES
 from bayes_rootc.report.turnover_tables import harmonisation_score, harmonised_table, history_table, misfit_table
@@ -21,7 +20,9 @@ def harmonised() -> pd.DataFrame:
     measured = standard.copy()
     measured[0, 5:] = np.nan
     learner = np.where(np.arange(2)[:, None, None] == 0, standard, np.nan)
-    return harmonised_table(profiles, measured, standard, learner)
+    dims = "profile", "depth", "draw"
+    draws = xr.Dataset({"measured": (dims, measured), "standard": (dims, standard)})
+    return harmonised_table(profiles, draws, learner)
 
 
 def test_every_profile_has_its_seven_layers_and_their_source(harmonised):
@@ -52,6 +53,6 @@ def test_histories_are_compared_in_years_and_per_volume():
 def test_every_layer_is_in_one_period_whenever_it_was_sampled():
     year = [1895.0, 1969.9, 1970.0, 2004.5, 2015.0]
     layers = pd.DataFrame({"top": 0.0, "bottom": 5.0, "year": year, "biome": 3, "delta14c": [0.0, 10, 20, 30, 40]})
-    table = misfit_table(layers, SimpleNamespace(fitted=np.zeros((4, 5))))
+    table = misfit_table(layers, xr.Dataset({"fitted": (("draw", "layer"), np.zeros((4, 5)))}))
     sampled = table[table["structure"] == "sampled"].set_index("class")["layers"]
     assert sampled.to_dict() == {"before 1970": 2, "1970-1989": 1, "1990-2004": 1, "since 2005": 1}

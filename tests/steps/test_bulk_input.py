@@ -33,12 +33,14 @@ def test_i_bulk_is_the_stock_over_the_age(tmp_path):
     layers = made_up_layers()
     posterior = invert(layers["delta14c"], layers["sigma"], layers["year"], layers["zone"].to_numpy(str), model_sd=20.0)
     summary = posterior.drop_dims("log_k").assign(model_sd=("layer", np.full(3, 20.0)))
-    found = infer_bulk_input(SimpleNamespace(layers=layers), LayerTurnover(summary, log_k), settings)
+    found = infer_bulk_input(
+        SimpleNamespace(layers=layers), LayerTurnover(summary.assign(log_k=(("layer", "draw"), log_k))), settings
+    )
     written = pd.read_csv(tmp_path / "tables" / "layers.csv")
     assert written["stock_source"].tolist() == ["measured", "measured", "gridded profile"]
     for column in ("ibulk_mean", "ibulk_median", "ibulk_p025", "ibulk_p975"):  # one k and one stock: no error
         assert written[column].tolist() == pytest.approx([0.1, 0.02, 0.015])
     np.testing.assert_allclose(found.density[:, 0], [0.01, 0.002, 0.00075])
-    np.testing.assert_allclose(found.measured[0, :2, 0], [0.12, 0.015])
+    np.testing.assert_allclose(found.draws["measured"].values[0, :2, 0], [0.12, 0.015])
     assert (np.ptp(found.density, axis=1) == 0).all()
-    assert np.isnan(found.measured[0, 2:]).all()
+    assert np.isnan(found.draws["measured"].values[0, 2:]).all()
