@@ -450,8 +450,10 @@ def write_geography(
 
     Returns
     -------
-    land
-        Of the finer grid. values : `Geography.at` for the cells of the asked grid that `touched_by_land` names.
+    land : ndarray of bool
+        Cells of the finer grid that are land.
+    values : dict of str to ndarray
+        `Geography.at` for the cells of the asked grid that `touched_by_land` names.
     """
     grid, fine = MapGrid(resolution), MapGrid(resolution / 2)
     lat, lon = cell_centres(fine)

@@ -48,7 +48,9 @@ class Exported:
     variable_id : str
         CMIP's where there is one.
     standard_name : str
-        Of CF, or none. sites : estimate of `sites.csv` whose sites were measured for it.
+        Its name in CF, or none.
+    sites : tuple of int
+        Estimates of `sites.csv` whose sites were measured for it.
     """
 
     flux: str

@@ -63,9 +63,18 @@ def turnover_tree(
 
     Parameters
     ----------
-    layers : `id`, `profile`, `delta14c` and `CONSTANTS`. draws : of these layers. fit : none: independent draws, one
-        chain.
-    prior : hyperparameters (draw, …), and the layers that follow from them.
+    layers : DataFrame
+        `id`, `profile`, `delta14c` and `CONSTANTS`.
+    draws : Dataset
+        Draws of these layers, as `draw_layers` gives them.
+    fit : TurnoverFit, optional
+        The hyperparameters; without them draws are independent, in one chain.
+    prior : tuple of dict and Dataset, optional
+        Hyperparameters from the prior, (draw, …), and the layers that follow from them.
+
+    Returns
+    -------
+    DataTree
     """
     import arviz as az
 
@@ -140,7 +149,9 @@ def read_fit(path: Path) -> TurnoverFit:
 
     Raises
     ------
-    InputError : no such file, not one of ours, or made with the weak prior, which says nothing of new layers.
+    InputError
+        There is no such file, it is not one of ours, or it was made with the weak prior, which says nothing of new
+        layers.
     """
     tree = read_tree(path, "turnover")
     if "model" not in tree.attrs:
@@ -169,7 +180,8 @@ def read_root_depth(path: Path, count: int) -> tuple[dict[str, NDArray[np.float6
 
     Raises
     ------
-    InputError : no such file, or not one of ours.
+    InputError
+        There is no such file, or it is not one of ours.
     """
     tree = read_tree(path, "root-depth")
     lacking = sorted(set(RootRecords.sampled) - set(map(str, tree["posterior"].data_vars)))
@@ -187,7 +199,8 @@ def read_tree(path: Path, name: str) -> xr.DataTree:
 
     Raises
     ------
-    InputError : no such file, or not one of ours.
+    InputError
+        There is no such file, or it is not one of ours.
     """
     if not path.is_file():
         raise InputError(f"not found; run `bayes-rootc fit {name}` or `bayes-rootc run` first", file=path)

@@ -74,8 +74,19 @@ MIN_DELTA = -1000.0
 class TurnoverFit:
     """A fitted turnover model.
 
-    samples : hyperparameters by name, (chain, draw, …). stats : of the sampler, (chain, draw). quadrature : variation
-    of the log likelihood's error over draws, from the nodes of log k and of the profile effect.
+    Attributes
+    ----------
+    model : TurnoverModel
+        The variant that was fitted.
+    components : Components
+        How covariates become components.
+    samples : dict of str to ndarray
+        Hyperparameters by name, (chain, draw, …).
+    stats : dict of str to ndarray
+        What the sampler says of each draw, (chain, draw).
+    quadrature : tuple of float
+        Standard deviation over draws of the log likelihood's error, from the nodes of log k and from those of the
+        profile effect.
     """
 
     model: TurnoverModel
@@ -115,14 +126,32 @@ def fit_turnover(
 
     Parameters
     ----------
-    layers : `delta14c` (‰; NaN: left out, as in cross-validation), `sigma` (‰), `year`, `zone`, `biome` (1–9), `top`,
+    layers : DataFrame
+        `delta14c` (‰; NaN: left out, as in cross-validation), `sigma` (‰), `year`, `zone`, `biome` (1–9), `top`,
         `bottom` (cm), `profile_index`, and the covariates (NaN where unknown).
-    groups : names of the covariates, by group.
-    draws : kept of each chain; `until_good`: or as many more as R-hat and effective sample sizes ask for.
+    groups : dict of str to list of str
+        Names of the covariates, by group.
+    atmosphere : Atmosphere
+        Its curves.
+    model : TurnoverModel, optional
+        Which variant.
+    seed, chains, tune : int
+        Seed; number of chains; warm-up steps of each.
+    draws : int
+        Draws that are kept of each chain.
+    until_good : bool
+        Or as many more as R-hat and effective sample sizes ask for.
+    progress : callable, optional
+        Called with the draws done and wanted.
+
+    Returns
+    -------
+    TurnoverFit
 
     Raises
     ------
-    InputError : too few layers.
+    InputError
+        There are too few layers.
     """
     measured = int(layers["delta14c"].notna().sum())
     if measured < MIN_LAYERS:
@@ -384,10 +413,22 @@ def _draw_index(weight: NDArray, u: NDArray) -> tuple[NDArray[np.int64], NDArray
 def extend_profiles(
     fit: TurnoverFit, effect: NDArray[np.float64], layers: pd.DataFrame, *, seed: int
 ) -> NDArray[np.float32]:
-    """log k of unmeasured layers of profiles whose effects were drawn: (draw, layer).
+    """log k of unmeasured layers of profiles whose effects were drawn.
 
-    effect : of `draw_layers`, as many draws. layers : `profile_index` as there, `top`, `bottom`, `biome`, and the
-    covariates.
+    Parameters
+    ----------
+    fit : TurnoverFit
+        What the hyperparameters are drawn from.
+    effect : ndarray, shape (draw, profile)
+        What `draw_layers` gives.
+    layers : DataFrame
+        `profile_index` as there, `top`, `bottom`, `biome`, and the covariates.
+    seed : int
+        Seed of the layers' own scatter.
+
+    Returns
+    -------
+    ndarray, shape (draw, layer)
     """
     X, draws = design(layers, fit.components), fit.draws(len(effect))
     rng = np.random.default_rng(seed)

@@ -93,7 +93,9 @@ class Fitted:
     errors : ndarray
         What these missed, sorted, (n,).
     settings : dict of str to object
-        The chosen ones. seconds : of tuning and fitting.
+        The chosen ones.
+    seconds : float
+        What tuning and fitting took.
     """
 
     model: Any

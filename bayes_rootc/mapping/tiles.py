@@ -55,8 +55,11 @@ class MapJob:
     tile : int
         Cells a side; a worker needs some 2 kB a cell.
     coherent : bool
-        Intervals of cells from the trees of the forests, as totals, instead of independent draws. Others : as in
-        `RunSettings`.
+        Intervals of cells from the trees of the forests, as totals, instead of independent draws.
+
+    Notes
+    -----
+    The other attributes are as in `RunSettings`.
     """
 
     covariates: Path

@@ -37,7 +37,9 @@ class Totals:
     Attributes
     ----------
     classes : ndarray
-        Biome (1–9), band of latitude (its southern edge, degrees) and zone (0: none), (class, 3). area_ha : (class,).
+        Biome (1–9), band of latitude (its southern edge, degrees) and zone (0: none), (class, 3).
+    area_ha : ndarray
+        Land of the class, (class,).
     iroot : ndarray
         Of the profile, by member, (class, member).
     ibulk : ndarray

@@ -73,12 +73,28 @@ product = partial(jnp.matmul, precision=lax.Precision.HIGHEST)
 class Block(NamedTuple):
     """Layers of profiles of similar size; all arrays, so that it passes through JAX.
 
-    squared : of observed minus predicted Δ14C, ‰², (layer, G). least : of them, in double precision, (layer,).
-    measured : 1, or 0 where they have no meaning, (layer,). known_variance : laboratory ⊕ atmosphere, ‰², (layer,).
-    design, misfit_design : of the regression and of the misfit, (layer, p) and (layer, q). profile : number of the
-    layer's profile in the block, (layer,). order : places of layers and profiles in the tables that they came from.
-    group : of each profile, (P,). effect : nodes of the profile effect, (Q,). lattice : nodes of log k with the same
-    spacing, (T,).
+    Attributes
+    ----------
+    squared : array, shape (layer, G)
+        Squares of observed minus predicted Δ14C at the nodes of log k, ‰².
+    least : array, shape (layer,)
+        The least of them, in double precision.
+    measured : array, shape (layer,)
+        1, or 0 where the squares have no meaning.
+    known_variance : array, shape (layer,)
+        Variance by the laboratory and the atmosphere, ‰².
+    design, misfit_design : array, shape (layer, p) and (layer, q)
+        Design matrices of the regression and of the misfit.
+    profile : array, shape (layer,)
+        Number of the layer's profile in the block.
+    layer_order, profile_order : array
+        Places of layers and profiles in the tables that they came from.
+    group : array, shape (profile,)
+        Group of each profile, such as its biome.
+    effect : array, shape (Q,)
+        Nodes of the profile effect.
+    lattice : array, shape (T,)
+        Nodes of log k with the same spacing.
     """
 
     squared: Any
@@ -96,9 +112,26 @@ class Block(NamedTuple):
 
 
 class Scales(NamedTuple):
-    """Spread of layers in log k; misfit of each layer (‰, (layer,)), degrees of freedom (inf: Normal), and log of the
-    density at 0 of an error of unit scale. Of the effects of profiles, which are two halves of Student's t: scale by
-    group, degrees of freedom, and skew: the log by which the scale is greater above 0, and less below.
+    """Spreads, and shapes of distributions, under one draw of the hyperparameters.
+
+    Effects of profiles follow two halves of Student's t.
+
+    Attributes
+    ----------
+    tau_layer : Array
+        Standard deviation of log k among layers of a profile.
+    model_sd : Array, shape (layer,)
+        Misfit of each layer, ‰.
+    nu : Array
+        Degrees of freedom of errors; infinite if they are Normal.
+    log_density : Array
+        Log of the density at 0 of an error of unit scale.
+    profile : Array, shape (group,)
+        Scale of the effects of profiles.
+    nu_profile : Array
+        Their degrees of freedom.
+    skew : Array
+        Log of the factor by which their scale is greater above 0, and less below.
     """
 
     tau_layer: Array
@@ -121,8 +154,25 @@ def make_blocks(
     *,
     refine: float = 1.0,
 ) -> tuple[Block, ...]:
-    """Blocks of layers. profile : of each, from 0. group : of each profile, such as its biome; by default 0. refine :
-    multiplies the nodes of the profile effect.
+    """Blocks of layers.
+
+    Parameters
+    ----------
+    residual : ndarray, shape (layer, G)
+        Observed minus predicted Δ14C at the nodes of log k, ‰.
+    measured, known_variance, design, misfit_design : ndarray
+        As in `Block`.
+    profile : ndarray, shape (layer,)
+        Number of each layer's profile, from 0.
+    group : ndarray, shape (profile,), optional
+        Group of each profile, such as its biome; by default 0.
+    refine : float
+        Factor on the number of nodes of the profile effect.
+
+    Returns
+    -------
+    tuple of Block
+        One for each class of profiles by their number of layers.
     """
     size = np.bincount(profile)
     group = np.zeros(len(size), int) if group is None else group
@@ -198,16 +248,31 @@ def _constant_and_slope(variance: Array, scales: Scales, *, student: bool) -> tu
 
 
 def _penalty(squared: Array, variance: Array, scales: Scales, student: bool) -> Array:
-    """Of squared residuals, (layer,) or (layer, G)."""
+    """What squared residuals, (layer,) or (layer, G), cost in log likelihood, but for a factor."""
     factor = 1 / (scales.nu * variance) if student else 0.5 / variance
     ratio = squared * factor.reshape(-1, *(1,) * (squared.ndim - 1)).astype(squared.dtype)
     return jnp.log1p(ratio) if student else ratio
 
 
 def effect_log_posterior(block: Block, log_k: Array, centre: Array, scales: Scales, *, student: bool) -> Array:
-    """Log of (likelihood x prior) of each profile's effect at each node, not normalised: shape (profile, Q).
+    """Log of (likelihood x prior) of each profile's effect at each node, not normalised.
 
-    centre : what the regression says of log k, (layer,).
+    Parameters
+    ----------
+    block : Block
+        Layers.
+    log_k : Array, shape (G,)
+        Nodes of log k.
+    centre : Array, shape (layer,)
+        What the regression says of log k.
+    scales : Scales
+        Spreads.
+    student : bool
+        Whether errors are Student's t.
+
+    Returns
+    -------
+    Array, shape (profile, Q)
     """
     return _sum_out(block, log_k, centre, scales, student=student).log_posterior
 

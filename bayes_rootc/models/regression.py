@@ -60,7 +60,9 @@ class Records:
     sd : ndarray
         Known standard deviation of each record's error, (n,).
     X : ndarray
-        Predictors, (n, p). predictors : their names.
+        Predictors, (n, p).
+    predictors : tuple of str
+        Their names.
     groups : tuple of str
         The group of each (soil, climate, topography, depth).
     biome : ndarray
@@ -68,7 +70,9 @@ class Records:
     unit : ndarray
         0 …, in order, (n,).
     unit_sd : ndarray
-        Known standard deviation of the error that records of a unit share, (unit,). unit_ids : their names.
+        Known standard deviation of the error that records of a unit share, (unit,).
+    unit_ids : ndarray of str
+        Their names.
     centre : float
         Of the response, about which the prior of the intercept lies.
     correlated : bool

@@ -31,17 +31,18 @@ SIGNED = "_signed"
 
 
 class UnknownSpread(dist.Distribution):
-    """Of n effects, Normal(0, s), log s ~ Normal(location, scale); value (…, n).
+    """n effects, Normal(0, s), whose spread has log s ~ Normal(location, scale); a value is (…, n).
 
     Parameters
     ----------
     location, scale : float
-        Of log s.
+        Mean and standard deviation of log s.
     size : int
-        N.
+        Number of effects, n.
     batch : tuple of int
-        Shape of the sets of effects, each with a spread of its own. known : 1 for effects whose spread is known, at the
-        median of its prior; 0 otherwise; may be traced.
+        Shape of the sets of effects, each with a spread of its own.
+    known : float or Array
+        1 for effects whose spread is known, at the median of its prior; 0 otherwise; may be traced.
     """
 
     support = dist.constraints.real_vector

@@ -77,10 +77,19 @@ PRIORS: dict[str, tuple[tuple[float, float], str, str]] = {
 class TurnoverModel:
     """What may be chosen of the model.
 
-    prehistory : state in 1950. error : of a measurement about the model, robust `student` or `normal`.
-    pool_spread : standard deviation of log k *within* a layer; 0 is the paper's one homogeneous pool, larger values mix
-    pools log-normally about it, and log k, k and age are then of the median pool. grid : nodes of log k. refine :
-    factor on the nodes of the profile effect.
+    Attributes
+    ----------
+    prehistory : {"steady", "intcal20"}
+        State of the carbon in 1950.
+    error : {"student", "normal"}
+        Distribution of a measurement about the model, robust or not.
+    pool_spread : float
+        Standard deviation of log k *within* a layer; 0 is the paper's one homogeneous pool, larger values mix pools
+        log-normally about it, and log k, k and age are then of the median pool.
+    grid : int
+        Nodes of log k.
+    refine : float
+        Factor on the nodes of the profile effect.
     """
 
     prehistory: Prehistory = "steady"
@@ -124,8 +133,19 @@ class TurnoverModel:
     def blocks(self, layers: pd.DataFrame, components: Components, atmosphere: Atmosphere) -> tuple[Block, ...]:
         """Layers as the likelihood takes them.
 
-        layers : `year`, `zone`, `top`, `bottom` (cm), `biome` (1–9), `profile_index`, the covariates; `delta14c` and
-            `sigma` (‰), NaN where nothing was measured.
+        Parameters
+        ----------
+        layers : DataFrame
+            `year`, `zone`, `top`, `bottom` (cm), `biome` (1–9), `profile_index`, the covariates; `delta14c` and `sigma`
+            (‰), NaN where nothing was measured.
+        components : Components
+            How covariates become components.
+        atmosphere : Atmosphere
+            Its curves.
+
+        Returns
+        -------
+        tuple of Block
         """
         observed = layers["delta14c"].to_numpy(float)
         measured = np.isfinite(observed)
@@ -224,7 +244,17 @@ def turnover_model(
     student: bool,
     known_spread: Any = 0.0,
 ) -> None:
-    """The NumPyro model of the hyperparameters; without blocks, their prior. Other arguments : of `hyperparameters`."""
+    """The NumPyro model of the hyperparameters.
+
+    Parameters
+    ----------
+    blocks : tuple of Block, or None
+        Layers; without them, the model is the prior.
+    log_k : Array, shape (G,)
+        Nodes of log k.
+    n_components, biomes, student, known_spread
+        As in `hyperparameters`.
+    """
     sample = hyperparameters(n_components, biomes, student=student, known_spread=known_spread)
     if blocks is not None:
         numpyro.factor("layers", sum(p.sum() for p in log_likelihood(sample, blocks, log_k, student=student)))
@@ -281,8 +311,21 @@ def hyperparameters(
 ) -> dict[str, Any]:
     """Draws the hyperparameters from their priors, but for the spreads of effects, which are summed out.
 
-    Only `biomes` (1–9, those with layers) are sampled; the effects of the others stand at 0, to be drawn afterwards, as
-    are the spreads (`complete`). known_spread : 1 puts them at the median of their prior; the effects are then Normal.
+    Parameters
+    ----------
+    n_components : int
+        Number of components of the covariates.
+    biomes : tuple of int
+        Those with layers, 1–9, which are sampled; the effects of the others stand at 0, to be drawn afterwards, as are
+        the spreads (`complete`).
+    student : bool
+        Whether errors are Student's t.
+    known_spread : float or Array
+        1 puts spreads at the median of their prior; the effects are then Normal.
+
+    Returns
+    -------
+    dict of str to Array
     """
     have = np.array(biomes) - 1
 
