@@ -73,7 +73,9 @@ def test_data_without_a_signal_go_through_with_a_flat_forest(folder, tmp_path, c
 
 def test_a_dozen_sites_go_through_without_a_change(folder, tmp_path, capsys):
     assert main(["check", "--data", str(folder)]) == 0
-    assert main(["run", "--data", str(folder), "--out", str(tmp_path), "--quick"]) == 0, capsys.readouterr().err
+    (tmp_path / "few.toml").write_text("chains = 2\nresolution = 5.0\n")
+    command = ["run", str(tmp_path / "few.toml"), "--data", str(folder), "--out", str(tmp_path), "--quick"]
+    assert main(command) == 0, capsys.readouterr().err
     estimates = pd.read_csv(tmp_path / "tables" / "iloss_estimates.csv")
     assert set(estimates["estimate"]) == {1, 3, 5}  # no satellite production: 2, 4 and 6 have no site
     assert np.isfinite(estimates[["iroot_mean", "ibulk_mean", "iloss_p025", "iloss_p975"]]).all(axis=None)

@@ -27,7 +27,7 @@ MAX_R_HAT = 1.01
 MIN_ESS = 400
 MIN_E_BFMI = 0.3
 MAX_ROUNDS = 4
-DO_NOT_TRUST = "do not trust"
+GOOD, DO_NOT_TRUST = "good", "do not trust"
 
 type Sampler = Literal["pymc", "nutpie", "numpyro", "blackjax"]
 JAX_SAMPLERS = ("numpyro", "blackjax")
@@ -264,7 +264,7 @@ def diagnose(name: str, tree: xr.DataTree) -> dict[str, object]:
     found = convergence(posterior.drop_vars([v for v in posterior if str(v).endswith("_corr") or v == "log_k"]))
     e_bfmi = _extreme(az.bfmi(tree), np.nanmin)
     divergences = int(tree["sample_stats"]["diverging"].sum())
-    verdict = "good" if converged(found) and divergences == 0 and e_bfmi > MIN_E_BFMI else DO_NOT_TRUST
+    verdict = GOOD if converged(found) and divergences == 0 and e_bfmi > MIN_E_BFMI else DO_NOT_TRUST
     return {"fit": name, **found, "divergences": divergences, "e_bfmi_min": e_bfmi, "verdict": verdict}
 
 

@@ -39,7 +39,7 @@ from ..models.turnover import (
 from ..progress import Progress
 from ..seeds import child_seed
 from .nuts import Nuts
-from .sampling import DO_NOT_TRUST, converged, convergence, diagnose, split_chains
+from .sampling import DO_NOT_TRUST, GOOD, converged, convergence, diagnose, split_chains
 
 MIN_LAYERS = 20
 """Layers below which a population says nothing."""
@@ -183,16 +183,17 @@ def fit_turnover(
         samples = complete(samples, biomes, child_seed(seed, "complete", repetition))
         fit = TurnoverFit(model, components, samples, stats, (np.nan, np.nan))
         fit = replace(fit, quadrature=quadrature_error(fit, layers, atmosphere))
-        if max(fit.quadrature) <= MAX_WEIGHTED_ERROR:
-            break
-        model = model.refined(fit.quadrature, MAX_QUADRATURE_ERROR)
-    # Weights need the likelihood of each draw but once: the grid may be finer than it must be.
-    model = fit.model.refined(fit.quadrature, MAX_QUADRATURE_ERROR / 2)
-    return (
-        fit
-        if max(fit.quadrature) <= MAX_QUADRATURE_ERROR
-        else weighted(fit, model, layers, atmosphere, child_seed(seed, "weights"))
-    )
+        if max(fit.quadrature) <= MAX_QUADRATURE_ERROR:
+            return fit
+        if max(fit.quadrature) > MAX_WEIGHTED_ERROR:
+            model = model.refined(fit.quadrature, MAX_QUADRATURE_ERROR)
+            continue
+        # Weights need the likelihood of each draw but once: the grid may be finer than it must be.
+        model = model.refined(fit.quadrature, MAX_QUADRATURE_ERROR / 2)
+        fit = weighted(fit, model, layers, atmosphere, child_seed(seed, "weights"))
+        if not until_good or diagnose_fit("turnover", fit)["verdict"] == GOOD:
+            return fit  # else weights have cost too many draws, and the chains resume on the finer grid
+    return fit
 
 
 def weighted(
