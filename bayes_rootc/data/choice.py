@@ -31,8 +31,7 @@ def the_table(folder: Path, start: str, expected: str) -> Path:
     InputError
         There is none, or there are several that could be meant.
     """
-    form = re.compile(re.escape(start) + r"(?P<rest>.*)" + TABLE, re.IGNORECASE)
-    found = {path: match for path in sorted(folder.glob("*")) if (match := form.fullmatch(path.name))}
+    found = the_files(folder, start)
     if not found:
         near = [path.name for path in sorted(folder.glob(f"{start}*"))]
         there = f"; found {', '.join(near)}" if near else ""
@@ -44,6 +43,12 @@ def the_table(folder: Path, start: str, expected: str) -> Path:
         names = ", ".join(path.name for path in found)
         raise InputError(f"several files could be meant: {names}; leave one of them in it", file=folder)
     return newest
+
+
+def the_files(folder: Path, start: str) -> dict[Path, re.Match[str]]:
+    """Tables of a folder whose name begins like this, each with the `rest` of its name."""
+    form = re.compile(re.escape(start) + r"(?P<rest>.*)" + TABLE, re.IGNORECASE)
+    return {path: match for path in sorted(folder.glob("*")) if (match := form.fullmatch(path.name))}
 
 
 def _numbers(version: re.Match[str] | None) -> tuple[int, ...]:

@@ -13,9 +13,10 @@ from ..errors import InputError
 from ..files import sha256
 from . import own_files
 from .atmosphere import Atmosphere, zone_of
-from .choice import not_read, the_table
+from .choice import not_read, the_files, the_table
 from .covariates import CovariateStack
 from .israd import read_layers
+from .israd_template import read_templates, templates
 from .npp import read_npp
 from .own_files import column_names
 from .plausible import Doubt, judge
@@ -24,6 +25,7 @@ from .tables import Screen, SourceCheck
 from .units import factor
 
 SITE = ["lat", "lon"]
+ISRAD_LAYERS = "ISRaD_extra_flat_layer_"
 STOCK_UNIT, FLUX_UNIT = "Mg ha-1", "Mg ha-1 yr-1"
 
 
@@ -90,7 +92,8 @@ def read_inputs(folder: str | Path, *, nearest_km: float = 100.0, manifest: Path
     if not covariates.features:
         raise InputError("no entry is a numeric covariate (role covariate, no categories)", file=covariates.manifest)
     atmosphere = Atmosphere.read(folder / "atmosphere")
-    layers, layer_checks = _layers(folder)
+    workbooks = templates(folder / "israd", folder)
+    layers, layer_checks = _layers(folder, workbooks)
     npp_folder, names = folder / "npp", column_names(folder)
     production = folder / own_files.PRODUCTION
     own = own_files.read_own_production(production, names.get("production", {})) if production.exists() else None
@@ -123,7 +126,8 @@ def read_inputs(folder: str | Path, *, nearest_km: float = 100.0, manifest: Path
         rasters = ", ".join(stock_rasters(covariates) if role == "stock" else covariates.role(role))
         at.judge(f"{rasters} of the manifest", judge(values, quantity, scale=scale, unit="Mg ha⁻¹"))
     read = [layer_checks, npp_checks, roots_checks]
-    tables = [Path(check.file) for checks in read for check in checks]
+    tables = [Path(check.file) for checks in read for check in checks if Path(check.file).is_file()]
+    tables += [path for path in workbooks if path not in tables]
     for checks, name in zip(read, ("israd", "npp", "roots"), strict=True):
         if others := not_read(folder / name, tables):
             checks[0].remarks[f"files that are not read: {', '.join(others)}"] = len(others)
@@ -146,15 +150,21 @@ def read_inputs(folder: str | Path, *, nearest_km: float = 100.0, manifest: Path
     )
 
 
-def _layers(folder: Path) -> tuple[pd.DataFrame, list[SourceCheck]]:
-    """Layers of the own table, and of ISRaD's where there is one."""
-    own = folder / own_files.LAYERS
+def _layers(folder: Path, workbooks: list[Path]) -> tuple[pd.DataFrame, list[SourceCheck]]:
+    """Layers of the own table, of ISRaD's where there is one, and of workbooks in its template."""
+    own, israd = folder / own_files.LAYERS, folder / "israd"
     parts = []
     if own.exists():
         parts.append(own_files.read_own_layers(own, column_names(folder).get("layers", {})))
-    if not own.exists() or (folder / "israd").is_dir():
-        israd = the_table(folder / "israd", "ISRaD_extra_flat_layer_", "ISRaD_extra_flat_layer_*.csv")
-        parts.append(read_layers(israd))
+    if not (own.exists() or workbooks) or the_files(israd, ISRAD_LAYERS):
+        parts.append(read_layers(the_table(israd, ISRAD_LAYERS, f"{ISRAD_LAYERS}*.csv")))
+    if workbooks:
+        table, check = read_templates(workbooks)
+        published = table["study"].isin([study for earlier, _ in parts for study in earlier["study"]])
+        if published.any():  # entries of ISRaD's that its table has already
+            check.dropped["of a study that another table has"] = int(published.sum())
+            check.used -= int(published.sum())
+        parts.append((table[~published], check))
     return pd.concat([table for table, _ in parts], ignore_index=True), [check for _, check in parts]
 
 

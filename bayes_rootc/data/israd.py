@@ -99,7 +99,7 @@ FORMS: dict[str, str] = {
 
 SIGMA_FORMS = {form: f"{name}_sigma" for form, name in FORMS.items()}
 
-_OPTIONAL = (
+OPTIONAL = (
     *SOIL_OPTIONAL,
     "lyr_14c",
     "lyr_14c_sigma",
@@ -112,6 +112,7 @@ _OPTIONAL = (
     "lyr_coarse_tot_filled",
     *_GRIDDED,
 )
+"""Columns of `schema` that may be absent."""
 
 
 def read_layers(path: Path) -> tuple[pd.DataFrame, SourceCheck]:
@@ -137,9 +138,9 @@ def read_layers(path: Path) -> tuple[pd.DataFrame, SourceCheck]:
     InputError
         See `tables.read_csv`.
     """
-    read = read_csv(path, schema(), optional=_OPTIONAL, judged=_MEASURED)
+    read = read_csv(path, schema(), optional=OPTIONAL, judged=RADIOCARBON)
     screen = Screen("radiocarbon layers (ISRaD)", path, read)
-    if not read[list(_MEASURED)].notna().any(axis=None):
+    if not read[list(RADIOCARBON)].notna().any(axis=None):
         _refuse_without_radiocarbon(path)
     return layers_of(screen)
 
@@ -223,7 +224,8 @@ def _refuse_unknown(screen: Screen, column: str, known: tuple[str, ...], expecte
         at = int(np.argmax(unknown))
         raise InputError(
             f"expected {expected}, found `{shown(screen.table[column].iloc[at])}`",
-            file=screen.check.file,
+            # Of several workbooks that are joined, each row says which it is from.
+            file=screen.table["file"].iloc[at] if "file" in screen.table else screen.check.file,
             row=int(screen.table["file_row"].iloc[at]),
             column=column,
         )
@@ -248,7 +250,7 @@ def _refuse_without_radiocarbon(path: Path) -> None:
 
 def _judge_together(screen: Screen) -> None:
     """Compares columns of the layers with Δ14C that tell of each other's units."""
-    t = screen.table[screen.table[list(_MEASURED)].notna().any(axis=1) & ~_organic_name(screen.table)]
+    t = screen.table[screen.table[list(RADIOCARBON)].notna().any(axis=1) & ~_organic_name(screen.table)]
     carbon = t["lyr_c_org_filled"][(t["lyr_top"] >= SUBSOIL_CM) & ~_peat(t) & (t["lyr_c_org_filled"] > 0)]
     if len(carbon) >= 5 and carbon.median() > MAX_SUBSOIL_CARBON:
         text = (
@@ -288,7 +290,7 @@ def _below_organic_horizons(screen: Screen) -> None:
     highest = t["lyr_top"].where(~organic).groupby(profile).transform("min")
     shifted = at_surface & ~organic & (highest >= thick)
     t.loc[shifted, ["lyr_top", "lyr_bot"]] = t.loc[shifted, ["lyr_top", "lyr_bot"]].sub(thick[shifted], axis=0)
-    measured = t[list(_MEASURED)].notna().any(axis=1)
+    measured = t[list(RADIOCARBON)].notna().any(axis=1)
     screen.remark("depth counted from the organic horizon's surface: its thickness is taken off", shifted & measured)
 
 
@@ -424,7 +426,7 @@ def soil_schema():  # type: ignore[no-untyped-def]
     }
 
 
-_MEASURED = ("lyr_14c", "lyr_14c_fill_extra", *FORMS.values())
+RADIOCARBON = ("lyr_14c", "lyr_14c_fill_extra", *FORMS.values())
 """Columns of radiocarbon."""
 
 

@@ -182,8 +182,6 @@ def read_csv(
         Not a CSV, no row, a column is missing or there twice, a unit does not fit, a column is surely in another unit,
         a value has the wrong type or is out of range.
     """
-    import pandera.errors
-
     header = read_header(path)
     at, units = located(header, schema, path, optional, names or {})
     text = {i: str for name, i in at.items() if str(schema.columns[name].dtype) != "float64"}
@@ -195,6 +193,34 @@ def read_csv(
     if table.empty:
         raise InputError("expected at least one row", file=path)
     table.columns = pd.Index(list(at))
+    return conformed(table, schema, path, units=units, value=value, judged=judged)
+
+
+def conformed(
+    table: pd.DataFrame,
+    schema: pa.DataFrameSchema,
+    path: Path,
+    *,
+    units: Mapping[str, float],
+    value: str | None = None,
+    judged: tuple[str, ...] = (),
+) -> pd.DataFrame:
+    """A table that keeps a schema, of cells as they were read; see `read_csv`.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Under the schema's names; its index is the row of the file, counted from 0 below the header.
+    units : mapping of str to float
+        What numbers are multiplied by, from the units in the header.
+
+    Raises
+    ------
+    InputError
+        See `read_csv`.
+    """
+    import pandera.errors
+
     table = table.reindex(columns=list(schema.columns))
     for name, column in schema.columns.items():
         if str(column.dtype) == "float64":
@@ -362,7 +388,7 @@ def reason_of(error: BaseException) -> str:
 
 
 @contextmanager
-def readable(path: Path) -> Iterator[None]:
+def readable(path: Path, expected: str = "CSV table") -> Iterator[None]:
     """What pandas says of a file that it cannot read, as an `InputError`."""
     try:
         with warnings.catch_warnings():
@@ -375,6 +401,6 @@ def readable(path: Path) -> Iterator[None]:
         raise InputError(f"expected text in UTF-8, found the byte 0x{found:02x}", file=path) from None
     except pd.errors.ParserWarning:
         raise InputError("rows have more fields than the header has names", file=path) from None
-    except (ValueError, OSError, EOFError, ImportError, *BAD_ARCHIVES) as error:
+    except (ValueError, KeyError, OSError, EOFError, ImportError, *BAD_ARCHIVES) as error:
         reason = reason_of(error).removeprefix("Error tokenizing data. C error: ")
-        raise InputError(f"not a readable CSV table ({reason})", file=path) from None
+        raise InputError(f"not a readable {expected} ({reason})", file=path) from None
