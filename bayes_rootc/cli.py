@@ -221,7 +221,11 @@ def _parser() -> argparse.ArgumentParser:
     where = maps.add_argument_group("which maps (what is not given is as in SETTINGS.toml)")
     where.add_argument("--resolution", type=float, metavar="DEG", help="cell, degrees (default: 0.5)")
     where.add_argument(
-        "--bbox", type=float, nargs=4, metavar=("W", "S", "E", "N"), help="part that is mapped (default: the globe)"
+        "--bbox",
+        type=float,
+        nargs=4,
+        metavar=("W", "S", "E", "N"),
+        help="part that is mapped (default: the globe); across 180° if W > E",
     )
     where.add_argument("--like", type=Path, metavar="RASTER.tif", dest="map_like", help="take the grid of this raster")
     where.add_argument(

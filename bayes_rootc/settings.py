@@ -135,7 +135,7 @@ class RunSettings(pydantic.BaseModel):
     resolution: float = pydantic.Field(0.5, ge=MIN_CELL, le=30)
     """Cell of the maps, degrees."""
     bbox: tuple[float, float, float, float] = WORLD
-    """Part that is mapped: west, south, east, north."""
+    """Part that is mapped: west, south, east, north; across 180° if west is greater than east."""
     map_like: Place | None = None
     """A raster whose grid the maps take, instead of resolution and bbox."""
     map_mode: Literal["independent", "coherent"] = "independent"
@@ -145,7 +145,7 @@ class RunSettings(pydantic.BaseModel):
     zones: Place | None = None
     zone_field: str | None = None
     """Polygons (GeoJSON, Shapefile, GeoPackage) or a raster of classes that totals are wanted of, and the column that
-    names them."""
+    names them, whatever its type. A cell counts by its share in each."""
     tile: int = pydantic.Field(512, ge=16, le=4096)
     """Maps are made in tiles of so many cells a side; memory is 0.5 GB and, for each worker, 2 kB a cell of a tile."""
     workers: int = pydantic.Field(2, ge=1)

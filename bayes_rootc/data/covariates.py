@@ -23,6 +23,7 @@ import numpy as np
 import pandas as pd
 import rasterio
 import xarray as xr
+from affine import Affine
 from numpy.typing import ArrayLike, NDArray
 from rasterio.enums import Resampling
 from rasterio.warp import reproject
@@ -350,22 +351,28 @@ class CovariateStack:
 
     def _read_onto(self, raster: Entry, grid: MapGrid, finer: Resampling, cells: Cells) -> NDArray[np.float64]:
         out = np.full(grid.shape, np.nan)
+        west, south, east, north = grid.bbox
         with self._opened(raster) as source:
-            window = _window(source, grid.bbox)
-            if window is None:
-                return out
             coarser = source.res[0] >= grid.resolution
-            reproject(
-                self._read(raster, source, window, cells),
-                out,
-                src_transform=source.window_transform(window),
-                src_crs="EPSG:4326",
-                src_nodata=np.nan,
-                dst_transform=grid.transform,
-                dst_crs="EPSG:4326",
-                dst_nodata=np.nan,
-                resampling=Resampling.nearest if coarser or isinstance(raster, Attribute) else finer,
-            )
+            for turn in (0, 360) if east > 180 else (0,):
+                window = _window(source, (west - turn, south, east - turn, north))
+                if window is None:
+                    continue
+                side = np.full(grid.shape, np.nan)
+                reproject(
+                    self._read(raster, source, window, cells),
+                    side,
+                    src_transform=source.window_transform(window),
+                    src_crs="EPSG:4326",
+                    src_nodata=np.nan,
+                    dst_transform=Affine.translation(-turn, 0) @ grid.transform,
+                    dst_crs="EPSG:4326",
+                    dst_nodata=np.nan,
+                    resampling=Resampling.nearest if coarser or isinstance(raster, Attribute) else finer,
+                )
+                # What lies beyond 180° is at the raster's other end; a cell is of the side of its centre.
+                here = (grid.lon >= 180) == bool(turn) if east > 180 else slice(None)
+                out[:, here] = side[:, here]
         return out
 
     def _fill(

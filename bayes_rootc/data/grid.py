@@ -23,6 +23,9 @@ WORLD = (-180.0, -90.0, 180.0, 90.0)
 MIN_CELL = 0.0008
 """Smallest cell of a raster or map, degrees (3″, 90 m): of smaller ones no computer could hold what is near a place."""
 
+ROUNDING = 1e-6
+"""Degrees that edges of cells may be off by."""
+
 
 @contextmanager
 def open_raster(path: Path) -> Iterator[rasterio.DatasetReader]:
@@ -44,6 +47,9 @@ def open_raster(path: Path) -> Iterator[rasterio.DatasetReader]:
 class MapGrid:
     """Cells of `resolution` degrees within `bbox` (west, south, east, north), counted from the north-west corner.
 
+    A box whose west is greater than its east lies across 180°; it is kept with an east above 180, and so are the
+    longitudes of its cells. Boxes of 0 to 360 degrees are understood.
+
     Raises
     ------
     InputError
@@ -54,6 +60,12 @@ class MapGrid:
     >>> grid = MapGrid(30.0)
     >>> grid.shape, float(grid.lat[0]), round(float(grid.area_ha.sum() / 1e8))
     ((6, 12), 75.0, 510)
+
+    New Zealand and what lies east of it:
+
+    >>> grid = MapGrid(5.0, (165, -50, -170, -30))
+    >>> grid.bbox, grid.lon.tolist()
+    ((165, -50, 190, -30), [167.5, 172.5, 177.5, 182.5, 187.5])
     """
 
     resolution: float
@@ -63,10 +75,20 @@ class MapGrid:
         west, south, east, north = self.bbox
         if not self.resolution >= MIN_CELL:
             raise InputError(f"map resolution must be at least {MIN_CELL:g} degrees, is {self.resolution:g}")
-        if not (-180 <= west < east <= 180 and -90 <= south < north <= 90):
+        if not (-180 <= west <= 360 and -180 <= east <= 540 and west != east and -90 <= south < north <= 90):
             raise InputError(
-                f"bounding box must be west < east in [-180, 180] and south < north in [-90, 90], is {self.bbox}"
+                "bounding box must have its west and east in [-180, 180] (west > east: across 180°) or [0, 360], and "
+                f"south < north in [-90, 90], is {self.bbox}"
             )
+        if east < west:
+            east += 360
+        if east - west > 360 + ROUNDING:
+            raise InputError(f"bounding box must go round the globe once at most, is {self.bbox}")
+        if east - west > 360 - ROUNDING:
+            west, east = -180.0, 180.0  # the same cells, counted from elsewhere
+        elif west >= 180:
+            west, east = west - 360, east - 360
+        object.__setattr__(self, "bbox", (west, south, east, north))
 
     @cached_property
     def shape(self) -> tuple[int, int]:
@@ -117,13 +139,11 @@ class MapGrid:
                 f"expected square cells of at least {MIN_CELL:g} degrees, north up, without rotation", file=path
             )
         west, south, east, north = (round(float(v), 9) for v in bounds)
-        if east > 180 + t.a and abs(east - west - 360) < t.a / 2:
+        if abs(east - west - 360) < t.a / 2:
             west, east = -180.0, 180.0  # the same cells, counted from elsewhere
-        elif west >= 180:
-            west, east = west - 360, east - 360
-        if east > 180 + t.a:
-            raise InputError(f"expected longitudes of -180 to 180, found {west:g} to {east:g}", file=path)
-        return cls(t.a, (max(west, -180.0), max(south, -90.0), min(east, 180.0), min(north, 90.0)))
+        if west < -180 - t.a or east - west > 360 or west > 360:
+            raise InputError(f"expected longitudes of -180 to 180 or 0 to 360, found {west:g} to {east:g}", file=path)
+        return cls(t.a, (max(west, -180.0), max(south, -90.0), east, min(north, 90.0)))
 
     def part(self, row: int, col: int, size: int) -> MapGrid:
         """Cells from a row and column on, `size` a side or up to the edge."""
@@ -136,4 +156,4 @@ class MapGrid:
     def _box(self, row: int, col: int, rows: int, cols: int) -> MapGrid:
         west, north = self.bbox[0] + col * self.resolution, self.bbox[3] - row * self.resolution
         east, south = west + cols * self.resolution, north - rows * self.resolution
-        return MapGrid(self.resolution, (max(west, -180.0), max(south, -90.0), min(east, 180.0), min(north, 90.0)))
+        return MapGrid(self.resolution, (max(west, -180.0), max(south, -90.0), east, min(north, 90.0)))

@@ -246,7 +246,7 @@ def _sites(exported: Exported, grid: MapGrid, results: Results) -> NDArray[np.fl
     table = results.table("sites")
     used = table[table["estimate"].isin(exported.sites) & (table["layer"] == PROFILE_NAME)]
     rows = np.floor((grid.bbox[3] - used["lat"].to_numpy()) / grid.resolution).astype(int)
-    cols = np.floor((used["lon"].to_numpy() - grid.bbox[0]) / grid.resolution).astype(int)
+    cols = np.floor((used["lon"].to_numpy() - grid.bbox[0]) % 360 / grid.resolution).astype(int)
     inside = (rows >= 0) & (rows < grid.shape[0]) & (cols >= 0) & (cols < grid.shape[1])
     counts = np.zeros(grid.shape)
     np.add.at(counts, (rows[inside], cols[inside]), 1)

@@ -12,6 +12,7 @@ from functools import cached_property, lru_cache
 from typing import Any, Literal, cast
 
 import numpy as np
+import xarray as xr
 from contourpy import FillType, LineType, contour_generator
 from matplotlib import colormaps
 from matplotlib.axes import Axes
@@ -263,6 +264,20 @@ def draw_map(
         basemap.draw_coastline(ax)
     frame_map(ax, *painted_extent(values, lat, lon))
     return mesh
+
+
+def on_the_globe(maps: xr.Dataset) -> xr.Dataset:
+    """Maps with longitudes of -180 to 180; of those across 180°, the columns of the globe that lie between their ends
+    are empty.
+    """
+    lon = maps["lon"].values
+    if lon.max() <= 180:
+        return maps
+    step = float(lon[1] - lon[0]) if len(lon) > 1 else 1.0
+    turned = maps.assign_coords(lon=(lon + 180) % 360 - 180).sortby("lon")
+    globe = np.arange(-180 + step / 2, 180, step)
+    empty = {name: 0 if values.dtype.kind in "iu" else np.nan for name, values in maps.data_vars.items()}
+    return turned.reindex(lon=globe, method="nearest", tolerance=0.51 * step, fill_value=empty)
 
 
 def frame_map(ax: Axes, west: float, east: float, south: float, north: float) -> None:

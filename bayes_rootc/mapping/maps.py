@@ -20,6 +20,7 @@ from .forest import CompiledForest
 from .learners import FluxModel, Learners, design_matrix
 from .monte_carlo import Statistics, coherent_statistics, independent_statistics
 from .totals import BAND_DEGREES, THICKNESS_CM, Totals, sum_cells
+from .zones import Shares
 
 MAP_LAYERS = (*LAYER_NAMES, PROFILE_NAME)
 
@@ -74,7 +75,7 @@ class LandCells:
     def number(self) -> NDArray[np.int64]:
         """Number of each cell on the whole globe at this resolution: the same whatever part is mapped."""
         lon = np.tile(self.grid.lon, self.grid.shape[0])[self.index]
-        row, col = np.floor((90 - self.lat) / self.grid.resolution), np.floor((lon + 180) / self.grid.resolution)
+        row, col = np.floor((90 - self.lat) / self.grid.resolution), np.floor((lon + 180) % 360 / self.grid.resolution)
         return (row * np.ceil(360 / self.grid.resolution) + col).astype(np.int64)
 
 
@@ -113,7 +114,7 @@ class MapModels:
 
 
 def map_cells(
-    cells: LandCells, models: MapModels, *, members: int, seed: int, coherent: bool, zone: NDArray[np.int64]
+    cells: LandCells, models: MapModels, *, members: int, seed: int, coherent: bool, zones: Shares | None = None
 ) -> tuple[Statistics, Totals]:
     """Statistics of every cell, and totals.
 
@@ -123,8 +124,8 @@ def map_cells(
         Of independent members.
     coherent : bool
         Members of a cell are trees instead.
-    zone : ndarray
-        Label of each, (n,).
+    zones : Shares, optional
+        Of the cells, counted from 0, with what is in no zone (`Shares.of`).
 
     Returns
     -------
@@ -149,15 +150,17 @@ def map_cells(
         profile_correlation=models.ibulk.calibration.profile_correlation,
     )
     band = np.floor(cells.lat / BAND_DEGREES) * BAND_DEGREES
-    classes = np.stack([cells.biome, band.astype(np.int64), zone], axis=1)
+    parts = zones or Shares(np.arange(len(X)), np.zeros(len(X), np.int64), np.ones(len(X)))
+    at = parts.cell if zones else slice(None)
     totals = sum_cells(
-        classes,
-        cells.area_ha,
-        X,
+        np.stack([cells.biome[at], band.astype(np.int64)[at], parts.zone], axis=1),
+        cells.area_ha[at],
+        X[at],
         (root, bulk),
-        (root_mean, bulk_mean),
+        (root_mean[at], bulk_mean[at]),
         (root_stretch, bulk_stretch),
-        statistics,
+        {name: statistics[name][at] for name in statistics},
+        share=parts.share,
     )
     if coherent:
         statistics = _coherent(cells, models)

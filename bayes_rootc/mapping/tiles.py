@@ -166,9 +166,9 @@ def make_tile(job: MapJob, place: Place) -> None:
     cells = land_cells(covariates, grid, nearest_km=job.nearest_km)
     found: dict[str, Any] = {"lacking": cells.lacking, "cells": len(cells.index)}
     if len(cells.index):
-        zone = job.zones.on_grid(grid).ravel()[cells.index] if job.zones else np.zeros(len(cells.index), np.int32)
+        shares = job.zones.shares(grid).of(cells.index) if job.zones else None
         values, totals = map_cells(
-            cells, models, members=job.members, seed=job.seed, coherent=job.coherent, zone=zone.astype(np.int64)
+            cells, models, members=job.members, seed=job.seed, coherent=job.coherent, zones=shares
         )
         write_tile(store, place, grid, cells.index, values, cells.biome)
         found |= vars(totals)

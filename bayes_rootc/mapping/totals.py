@@ -5,7 +5,8 @@ regions at once, as the forest does. Member m is the map of tree m of both fores
 trees' deviations are stretched by the same calibration as the cells' intervals. What independent draws would have
 claimed stands beside it.
 
-Cells are gathered in classes, each of one biome, band of latitude and zone; every total is a sum of classes.
+Cells, or the shares of them that lie in a zone, are gathered in classes, each of one biome, band of latitude and zone;
+every total is a sum of classes.
 """
 
 from __future__ import annotations
@@ -91,15 +92,16 @@ def sum_cells(
     means: tuple[NDArray, NDArray],
     stretch: tuple[float, float],
     statistics: Statistics,
+    share: NDArray[np.float64],
 ) -> Totals:
-    """Totals of some cells.
+    """Totals of some cells, or parts of cells.
 
     Parameters
     ----------
     classes : ndarray
         As in `Totals`, of each cell, (n, 3).
     area_ha : ndarray
-        (n,).
+        Of whole cells, (n,).
     X : ndarray
         Predictors, (n, features).
     forests : tuple of CompiledForest
@@ -110,8 +112,11 @@ def sum_cells(
         Of the trees' deviations from these.
     statistics : Statistics
         Of independent members (n, 8).
+    share : ndarray
+        Of each cell that counts, (n,).
     """
     unique, label = np.unique(classes, axis=0, return_inverse=True)
+    whole_ha, area_ha = area_ha, area_ha * share
     sums = []
     for forest, mean, s, unit in zip(forests, means, stretch, (np.ones(1), THICKNESS_CM), strict=True):
         # exp(mean + s (tree - mean)) = exp((1 - s) mean) exp(s tree)
@@ -126,8 +131,9 @@ def sum_cells(
     mean, variance = (
         np.stack([statistics[f"{flux}_{name}"] for flux in FLUXES], axis=1) for name in ("mean", "variance")
     )
+    # Parts of a cell vary together: by its share in the cell's variance they add up to it.
     area = area_ha[:, None, None]
-    independent = by_class(mean * area), by_class(variance * area**2)
+    independent = by_class(mean * area), by_class(variance * area * whole_ha[:, None, None])
     return Totals(unique, by_class(area_ha), sums[0][:, 0], sums[1], *independent)
 
 
@@ -153,9 +159,9 @@ def totals_tables(totals: Totals, fractions: NDArray, zones: list[str]) -> dict[
     lost = [name for i, name in enumerate(zones, 1) if not (zone == i).any()]
     if lost:
         warnings.warn(
-            f"zones without the centre of a mapped cell, and so without totals: {', '.join(lost[:10])}"
+            f"zones without a mapped cell, and so without totals: {', '.join(lost[:10])}"
             + (f" and {len(lost) - 10} more" if len(lost) > 10 else "")
-            + "; a finer resolution finds small ones",
+            + "; they lie off the map, or where it has no land",
             InputWarning,
             stacklevel=2,
         )

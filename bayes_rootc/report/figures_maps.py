@@ -24,6 +24,7 @@ from ..mapping.draw import (
     draw_map,
     frame_map,
     map_aspect,
+    on_the_globe,
     painted_extent,
     project,
 )
@@ -116,7 +117,8 @@ def figure_4(results: Results) -> Figure:
     """Where root carbon is lost, how sure that is, which part of the input it is, and where its sign is known (paper,
     Fig. 4).
     """
-    m = results.maps.sel(layer=PROFILE_NAME)
+    maps = on_the_globe(results.maps)
+    m = maps.sel(layer=PROFILE_NAME)
     lat, lon = m["lat"].values, m["lon"].values
     loss, probability = m["iloss_mean"].values, m["iloss_probability"].values
     low, high = m["iloss_p025"].values, m["iloss_p975"].values
@@ -138,7 +140,7 @@ def figure_4(results: Results) -> Figure:
     mesh = draw_map(ax, loss, lat, lon, scale, results.land)
     colour_bar(mesh, ax, scale, flux_axis("iloss"), bounds=bar_bounds(tall, 0.2))
     draw_dots(ax, known, lat, lon)
-    draw_hatch(ax, outside_area(results.maps, "iloss"), lat, lon)
+    draw_hatch(ax, outside_area(maps, "iloss"), lat, lon)
     profiles = (
         (loss, low, high, FLUX_UNIT),
         (share, None, None, share_name),
@@ -187,6 +189,7 @@ def figure_one_map(maps: xr.Dataset, flux: str, layer: str) -> Figure:
     layer : str
         Such as `0-20`, or `0-200`.
     """
+    maps = on_the_globe(maps)
     m, lat, lon = maps.sel(layer=layer), maps["lat"].values, maps["lon"].values
     mean, low, high = (m[f"{flux}_{name}"].values for name in ("mean", "p025", "p975"))
     land = Basemap.trace(maps["biome"].values > 0, map_box(lat, lon))
@@ -246,7 +249,7 @@ def figure_ed7(results: Results) -> AxesArray:
 @styled
 def figure_layer_maps(results: Results, flux: str, statistic: str = "mean") -> Figure:
     """One flux in the seven layers and the whole profile; its `uncertainty` is half the 95 % interval over |mean|."""
-    maps = results.maps[f"{flux}_{statistic}"]
+    maps = on_the_globe(results.maps[[f"{flux}_{statistic}"]])[f"{flux}_{statistic}"]
     relative = statistic == "uncertainty"
     lat, lon = maps["lat"].values, maps["lon"].values
     aspect = map_aspect(*painted_extent(maps.sel(layer=PROFILE_NAME).values, lat, lon))

@@ -165,7 +165,7 @@ def test_grid_cells_add_up_to_the_sphere_and_to_any_part():
 
 
 @pytest.mark.parametrize(
-    ("resolution", "bbox"), [(0.0, (-180, -90, 180, 90)), (1.0, (10, 0, 5, 5)), (1.0, (0, 0, 5, 91))]
+    ("resolution", "bbox"), [(0.0, (-180, -90, 180, 90)), (1.0, (10, 0, 10, 5)), (1.0, (0, 0, 5, 91))]
 )
 def test_bad_grids_are_refused(resolution, bbox):
     with pytest.raises(InputError):
@@ -177,3 +177,17 @@ def test_great_circle_distance_of_a_degree():
     assert great_circle_km(0, 179.5, np.array([0.0]), np.array([-179.5]))[0] == pytest.approx(
         np.pi * EARTH_RADIUS_KM / 180
     )
+
+
+def test_a_grid_across_180_degrees_has_the_cells_of_both_sides(demo_world):
+    """Of the same cells as the whole globe's; a box that 180° parts in the middle of a cell has values there too."""
+    stack = CovariateStack(demo_world.folder / "covariates")
+    names = stack.features[::4]
+    whole, across = stack.on_grid(MapGrid(4.0), names), stack.on_grid(MapGrid(4.0, (140, -62, -140, 78)), names)
+    assert across.lon.values.tolist() == [*range(142, 180, 4), *range(182, 220, 4)]
+    for name in [*names, "biome"]:
+        here = whole[name].values[3:38]  # 78° N to 62° S
+        np.testing.assert_array_equal(across[name], np.c_[here[:, -10:], here[:, :10]], err_msg=name)
+    assert (across["biome"] > 0).sum() > 20
+    parted = stack.on_grid(MapGrid(4.0, (142, -62, -142, 78)), names)
+    assert set(parted.lon.values) >= {176, 180, 184}

@@ -58,8 +58,9 @@ def test_whole_rows_are_those_of_the_grid():
         (0.0, (-180, -90, 180, 90), "at least 0.0008"),
         (MIN_CELL / 2, (-180, -90, 180, 90), "at least 0.0008"),
         (float("nan"), (-180, -90, 180, 90), "at least 0.0008"),
-        (1.0, (10, 0, 10, 5), "west < east"),
-        (1.0, (170, 0, 190, 5), "west < east"),
+        (1.0, (10, 0, 10, 5), "west > east: across 180°"),
+        (1.0, (-200, 0, -170, 5), "west > east: across 180°"),
+        (1.0, (20, 0, 400, 5), "round the globe once"),
         (1.0, (0, 5, 10, -5), "south < north"),
         (1.0, (0, -91, 10, 0), "south < north"),
     ],
@@ -67,6 +68,21 @@ def test_whole_rows_are_those_of_the_grid():
 def test_a_grid_off_the_globe_or_without_cells_is_refused(resolution, bbox, says):
     with pytest.raises(InputError, match=says):
         MapGrid(resolution, bbox)
+
+
+@pytest.mark.parametrize("bbox", [(170, -20, -160, 10), (170, -20, 200, 10)])
+def test_a_box_across_180_degrees_is_one_box(bbox):
+    grid = MapGrid(2.0, bbox)
+    assert grid.bbox == (170, -20, 200, 10) and grid.shape == (15, 15)
+    np.testing.assert_array_equal(grid.lon, np.arange(171, 200, 2))
+    beyond = grid.part(0, 5, 5)
+    assert beyond.bbox == (-180, 0, -170, 10) and grid.part(0, 10, 5).lon.tolist() == [-169, -167, -165, -163, -161]
+    assert grid.rows(3, 2).bbox == (170, 0, 200, 4)
+
+
+def test_boxes_of_0_to_360_degrees_are_turned():
+    assert MapGrid(2.0, (200, 0, 240, 10)) == MapGrid(2.0, (-160, 0, -120, 10))
+    assert MapGrid(2.0, (0, -90, 360, 90)) == MapGrid(2.0)
 
 
 def test_a_grid_is_taken_from_a_raster(tmp_path):

@@ -246,5 +246,7 @@ def test_maps_take_the_grid_of_a_raster_of_0_to_360_degrees(tmp_path):
     tif(tmp_path / "it.tif", NUMBERS[:, :6], transform=Affine(10, 0, 220, 0, -10, 90))
     assert MapGrid.like(tmp_path / "it.tif").bbox == (-140, -90, -80, 90)
     tif(tmp_path / "it.tif", NUMBERS[:, :6], transform=Affine(10, 0, 150, 0, -10, 90))
-    with pytest.raises(InputError, match="expected longitudes of -180 to 180, found 150 to 210"):
+    assert MapGrid.like(tmp_path / "it.tif").bbox == (150, -90, 210, 90)
+    tif(tmp_path / "it.tif", NUMBERS[:, :6], transform=Affine(10, 0, 400, 0, -10, 90))
+    with pytest.raises(InputError, match="expected longitudes of -180 to 180 or 0 to 360, found 400 to 460"):
         MapGrid.like(tmp_path / "it.tif")

@@ -16,6 +16,7 @@ from bayes_rootc.mapping.learners import Calibration, FluxModel, PosteriorForest
 from bayes_rootc.mapping.maps import MAP_LAYERS, LandCells, MapModels, map_cells
 from bayes_rootc.mapping.totals import Totals, totals_tables
 from bayes_rootc.mapping.writers import create_store, open_store, write_cogs, write_netcdf, write_tile
+from bayes_rootc.mapping.zones import Shares
 
 FRACTIONS = np.broadcast_to(np.array([0.6, 0.2, 0.08, 0.05, 0.03, 0.025, 0.015]), (20, 9, 7))
 I_ROOT, DENSITY = 3.0, 0.004
@@ -34,9 +35,13 @@ def models(spread: float = 0.0, tau95: float = 1.959964) -> MapModels:
     return MapModels(iroot, ibulk, FRACTIONS, FRACTIONS)
 
 
+def thirds(n: int) -> Shares:
+    """A third of the cells in no zone, a third in each of two."""
+    return Shares(np.arange(n), np.arange(n) % 3, np.ones(n))
+
+
 def mapped(cells: LandCells, of: MapModels, *, coherent: bool = False):
-    zone = (np.arange(len(cells.index)) % 3).astype(np.int64)
-    return map_cells(cells, of, members=20, seed=1, coherent=coherent, zone=zone)
+    return map_cells(cells, of, members=20, seed=1, coherent=coherent, zones=thirds(len(cells.index)))
 
 
 @pytest.fixture
@@ -121,11 +126,12 @@ def test_independent_draws_claim_too_much(cells):
 def test_totals_of_parts_join_to_those_of_the_whole(cells):
     of = models(spread=0.2)
     _, whole = mapped(cells, of)
-    zone = (np.arange(len(cells.index)) % 3).astype(np.int64)
+    zone = thirds(len(cells.index)).zone
     parts = []
     for some in (slice(None, 40), slice(40, None)):
         part = replace(cells, index=cells.index[some], biome=cells.biome[some], X=cells.X[some])
-        parts.append(map_cells(part, of, members=20, seed=1, coherent=False, zone=zone[some])[1])
+        zones = Shares(np.arange(len(zone[some])), zone[some], np.ones(len(zone[some])))
+        parts.append(map_cells(part, of, members=20, seed=1, coherent=False, zones=zones)[1])
     joined = Totals.joined(parts)
     for name in ("classes", "area_ha", "iroot", "ibulk", "mean", "variance"):
         np.testing.assert_allclose(getattr(joined, name), getattr(whole, name), rtol=2e-5, err_msg=name)

@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import rasterio
 import xarray as xr
@@ -228,8 +229,30 @@ def test_totals_of_polygons_and_of_a_mask_add_up(job, tmp_path):
         target.write(np.repeat([7] * 23 + [0] * 22, 90).reshape(45, 90).astype(np.uint8), 1)
     zones = Zones(mask)
     assert zones.names == ["7"]
-    labels = zones.on_grid(job.grid)
-    assert (labels[:23] == 1).all() and not labels[23:].any()
+    shares = zones.shares(job.grid)
+    assert shares.cell.tolist() == list(range(23 * 90)) and (shares.share == 1).all()
+
+
+def test_a_map_across_180_degrees_has_the_cells_of_the_globe(job, finished):
+    """And zones that are smaller than a cell have totals."""
+    whole = cells_of(job.out / "maps")
+    path = job.out / "small.geojson"
+    cell = np.argwhere(whole["biome"][5:30, :10] > 0)[0].tolist()
+    south, west = 90 - 4 * (cell[0] + 6), -180 + 4 * cell[1]
+    zone = square(west + 1, south + 1, west + 2, south + 2, "a quarter of a quarter")
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": [zone]}))
+    box = ["--bbox", "140", "-30", "-140", "70", "--zones", str(path)]
+    assert main([*command(job), *box]) == 0
+    across = cells_of(job.out / "maps")
+    for name, values in whole.items():
+        want = np.roll(values[..., 5:30, :], 10, axis=-1)[..., :20]
+        same = (across[name] == want) | (np.isnan(want) & np.isnan(across[name]))
+        # A hole between two cells that are equally far takes the value of either.
+        assert np.mean(~same) < (0.005 if name != "biome" else 1e-9), name
+    totals = pd.read_csv(job.out / "tables" / "map_totals_zones.csv")
+    area = job.grid.area_ha[cell[0] + 5, cell[1]] / 16 / 1e6
+    assert totals["zone"].unique().tolist() == ["a quarter of a quarter"]
+    np.testing.assert_allclose(totals["area_mha"], area, rtol=1e-6)
 
 
 @settings(max_examples=60, deadline=None)

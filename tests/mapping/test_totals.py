@@ -63,7 +63,7 @@ def test_totals_of_a_constant_flux_are_flux_times_area():
 
 def test_rows_are_the_world_and_the_biomes_bands_and_zones_that_have_land():
     totals = land()
-    with pytest.warns(InputWarning, match=r"zones without the centre of a mapped cell, .*: nowhere;"):
+    with pytest.warns(InputWarning, match=r"zones without a mapped cell, .*: nowhere;"):
         tables = totals_tables(totals, np.broadcast_to(SHARES, (1, 9, 7)), ["a", "b", "nowhere"])
     layers = [*LAYER_NAMES, PROFILE_NAME]
     for table, column, want in (
@@ -134,7 +134,7 @@ def test_cells_are_summed_tree_by_tree_with_their_deviations_stretched(stretch):
     classes = np.stack([rng.choice([1, 9], CELLS), np.zeros(CELLS, int), rng.integers(0, 2, CELLS)], axis=1)
     area = rng.uniform(1e3, 2e3, CELLS)
     moments = {f"{flux}_{name}": rng.uniform(0.5, 1, (CELLS, 8)) for flux in FLUXES for name in ("mean", "variance")}
-    totals = sum_cells(classes, area, cells, forests, means, stretch, moments)
+    totals = sum_cells(classes, area, cells, forests, means, stretch, moments, np.ones(CELLS))
     iroot, ibulk = (
         np.exp(m[..., None] + s * (t - m[..., None])) for m, s, t in zip(means, stretch, trees, strict=True)
     )
@@ -156,3 +156,25 @@ def test_a_negative_variance_of_rounding_is_none():
     flat = replace(totals, variance=np.full_like(totals.variance, -1e-9))
     row = row_of(totals_tables(flat, np.broadcast_to(SHARES, (1, 9, 7)), [])["map_totals"], biome=0)
     assert row["iloss_pg_independent_p025"] == row["iloss_pg_independent_p975"]
+
+
+def test_parts_of_cells_add_up_to_them():
+    """Cells that two zones share, against the same cells whole."""
+    rng = np.random.default_rng(8)
+    X = rng.standard_normal((CELLS, 3)).astype(np.float32)
+    forest = PosteriorForest(MEMBERS, random_state=1).fit(X, 1 + 0.3 * X[:, :1] + 0.1 * rng.standard_normal((CELLS, 4)))
+    layered = PosteriorForest(MEMBERS, random_state=2).fit(np.c_[X, X[:, :2] > 0], -5 + X[:, 1])
+    forests = forest.compiled(), layered.compiled(LAYERS)
+    means = tuple(f.members(X).astype(float).mean(axis=-1) for f in forests)
+    moments = {f"{flux}_{name}": rng.uniform(0.5, 1, (CELLS, 8)) for flux in FLUXES for name in ("mean", "variance")}
+    area, share, one = rng.uniform(1e3, 2e3, CELLS), rng.uniform(0, 1, CELLS), np.ones((CELLS, 3), int)
+    whole = sum_cells(one, area, X, forests, means, (1.3, 0.8), moments, np.ones(CELLS))
+    twice = np.r_[np.arange(CELLS), np.arange(CELLS)]
+    classes = np.r_[one, one + np.array([0, 0, 1])]
+    parted = sum_cells(
+        classes, area[twice], X[twice], forests, tuple(m[twice] for m in means), (1.3, 0.8),
+        {name: v[twice] for name, v in moments.items()}, np.r_[share, 1 - share],
+    )  # fmt: skip
+    assert len(parted.classes) == 2 and parted.area_ha[0] == pytest.approx((area * share).sum())
+    for name in ("area_ha", "iroot", "ibulk", "mean", "variance"):
+        np.testing.assert_allclose(getattr(parted, name).sum(axis=0), getattr(whole, name)[0], rtol=1e-6, err_msg=name)

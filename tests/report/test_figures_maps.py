@@ -160,3 +160,13 @@ def test_sites_have_the_colours_of_their_data_sets(results):
     points = [line.get_color() for line in world.lines if len(line.get_xdata())]
     bars = [b[0].get_facecolor() for b in counts.containers]
     assert points == list(SITE_COLOURS.values()) and bars == [to_rgba(c) for c in SITE_COLOURS.values()]
+
+
+def test_maps_across_180_degrees_are_drawn_at_both_ends_of_the_globe(results):
+    maps = results.maps
+    beyond = maps.assign_coords(lon=maps["lon"] % 360).sortby("lon")  # 0 to 360: all lies beyond 180 or before
+    kept = beyond.isel(lon=(beyond["lon"].values > 150) & (beyond["lon"].values < 210))
+    axes = figure_one_map(kept, "iloss", PROFILE_NAME)
+    want = map_of(results, "iloss_mean")
+    want = np.where(np.abs(maps["lon"].values) > 150, want, np.nan)
+    np.testing.assert_allclose(painted(axes[0]), want, rtol=1e-6)
