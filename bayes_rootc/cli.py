@@ -57,6 +57,7 @@ predict turnover: columns of SITES.csv, one row a layer, or a profile:
   delta14c      optional: a measured Δ14C, ‰; it informs its layer, and the other layers of its profile
   sigma         optional: its laboratory σ, ‰ (missing, 0 or above 100: 5)
   profile       optional: which rows are one profile (missing: the rows of one place)
+  biome         optional, in all of these: its name or number (missing: that of the rasters)
 columns that are added: delta14c (‰, of a new measurement), k (yr⁻¹) and age (yr), each as _mean, _median, _p025
 and _p975; unexplained: True where no rate of turnover comes near the measured Δ14C; and reason: why a row, which then
 keeps its place, could not be predicted"""

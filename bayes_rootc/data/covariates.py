@@ -143,8 +143,8 @@ class CovariateStack:
     def sample(
         self, lat: ArrayLike, lon: ArrayLike, names: list[str] | None = None, *, nearest_km: float = NEAREST_KM
     ) -> tuple[pd.DataFrame, SampleReport]:
-        """Values at sites: one row a site, a column a raster (default: features, npp, stock), and `biome` (0 where
-        there is none).
+        """Values at sites: one row a site, a column a raster (default: features, npp, stock), `biome` (0 where there is
+        none), and `natural_biome`, without croplands.
 
         Parameters
         ----------
@@ -172,10 +172,10 @@ class CovariateStack:
             return known[name]
 
         values = {name: value(name) for name in names}
-        natural = value(BIOME_RASTER)
+        natural = np.nan_to_num(value(BIOME_RASTER)).astype(np.uint8)
         cropland = value(CROPLAND_RASTER) if CROPLAND_RASTER in self.rasters else np.zeros(len(lat))
         table = pd.DataFrame(values, index=range(len(lat)))
-        return table.assign(biome=with_croplands(np.nan_to_num(natural), cropland)), report
+        return table.assign(biome=with_croplands(natural, cropland), natural_biome=natural), report
 
     def on_grid(self, grid: MapGrid, names: list[str] | None = None, *, nearest_km: float = NEAREST_KM) -> xr.Dataset:
         """Rasters on a map grid: (lat, lon), NaN off land; `biome` as uint8, 0 off land.

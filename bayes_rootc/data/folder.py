@@ -13,6 +13,7 @@ from ..errors import InputError
 from ..files import sha256
 from . import own_files
 from .atmosphere import Atmosphere, zone_of
+from .biomes import CROPLANDS, biome_of_record
 from .choice import not_read, the_files, the_table
 from .covariates import CovariateStack
 from .israd import read_layers
@@ -184,15 +185,24 @@ def _roots(folder: Path) -> tuple[pd.DataFrame, list[SourceCheck]]:
 def _with_covariates(
     source: str, table: pd.DataFrame, covariates: CovariateStack, nearest_km: float, *, keep: bool = False
 ) -> tuple[pd.DataFrame, SourceCheck]:
-    """Joins the covariates of each row's site; rows whose site has no biome, or lacks a covariate (unless `keep`), are
-    dropped and counted.
+    """Joins the covariates of each row's site, and its biome, which is that of the record if it says one; rows without
+    a biome, or that lack a covariate (unless `keep`), are dropped and counted.
     """
     sites = table[SITE].drop_duplicates().reset_index(drop=True)
     values, report = covariates.sample(sites["lat"], sites["lon"], nearest_km=nearest_km)
     joined = table.merge(
         pd.concat([sites, values], axis=1), on=SITE, how="left", validate="many_to_one", suffixes=("_own", "")
     )
+    mapped, natural = joined["biome"], joined.pop("natural_biome")
+    if "said_biome" in joined:
+        joined["biome"] = biome_of_record(joined.pop("said_biome"), mapped, natural)
     screen = Screen(source, covariates.folder, joined)
+    for text, here in (
+        ("biome from the record: croplands", joined["biome"] == CROPLANDS),
+        ("biome from the record: not croplands", mapped == CROPLANDS),
+        ("biome from the record", (joined["biome"] != CROPLANDS) & (mapped != CROPLANDS)),
+    ):
+        screen.remark(f"{text}, against the rasters", here & (joined["biome"] != mapped))
     at_sea = int((values["biome"] == 0).sum())
     if at_sea >= 3 and at_sea > 0.5 * len(sites):
         text = f"{at_sea} of {len(sites)} places are not on soil: are latitude and longitude exchanged, or a sign lost?"

@@ -17,6 +17,7 @@ import pandas as pd
 from ..constants import G_CM2_TO_MG_HA, PROFILE_DEPTH_CM
 from ..errors import InputError
 from .atmosphere import FIRST_YEAR
+from .biomes import UNSAID, said_by_land_cover
 from .plausible import Doubt, judge
 from .tables import Screen, SourceCheck, number_column, read_csv, shown
 from .units import Form, to_delta14c
@@ -129,7 +130,7 @@ def read_layers(path: Path) -> tuple[pd.DataFrame, SourceCheck]:
         `id`, `study`, `site`, `profile`, `lat`, `lon` (degrees), `top`, `bottom` (cm), `year` (decimal AD), `delta14c`,
         `sigma` (‰), `stock_measured`, `stock_gridded` (Mg C ha⁻¹ in the layer, NaN where unknown),
         `stock_measured_log_sd`, `organic_carbon` (%), and, as reported, `horizon` (A, E, B, C), `land_cover`,
-        `soil_order` (or `unknown`).
+        `soil_order` (or `unknown`); `said_biome`, that of the record (`biomes.biome_of_record`).
     check
         Rows read, used, and dropped by rule.
 
@@ -185,8 +186,11 @@ def layers_of(screen: Screen) -> tuple[pd.DataFrame, SourceCheck]:
         organic_carbon=_organic_carbon(t),
         horizon=t["lyr_hzn"].map(_master_horizon),
         land_cover=t["pro_land_cover"].fillna("unknown"),
+        said_biome=said_by_land_cover(t["pro_land_cover"]),
         soil_order=t["pro_usda_soil_order"].fillna("unknown"),
     )
+    if "biome" in t:
+        layers["said_biome"] = t["biome"].where(t["biome"] != UNSAID, layers["said_biome"])
     return layers.reset_index(drop=True), screen.check
 
 

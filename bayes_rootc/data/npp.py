@@ -11,6 +11,7 @@ import pandas as pd
 
 from ..constants import G_M2_TO_MG_HA
 from ..errors import InputError
+from .biomes import UNSAID
 from .plausible import Doubt
 from .tables import Screen, SourceCheck, number_column, read_csv
 
@@ -30,7 +31,8 @@ ORDINARY_MANAGEMENT = ("none", "control", "conventional tillage", "no-till", "re
 
 
 def read_npp(folder: Path, own: Screen | None = None) -> tuple[pd.DataFrame, pd.DataFrame, list[SourceCheck]]:
-    """Sites with belowground production, one row a site: records of one place are averaged; and the records.
+    """Sites with belowground production, one row a site: records of one place, and of one biome where they say it, are
+    averaged; and the records.
 
     Parameters
     ----------
@@ -43,7 +45,8 @@ def read_npp(folder: Path, own: Screen | None = None) -> tuple[pd.DataFrame, pd.
     -------
     sites
         `id`, `lat`, `lon` (degrees), `bnpp` (Mg C ha⁻¹ yr⁻¹), `npp` (the same; NaN where unknown), `f_bnpp` (0–1; NaN
-        where unknown), `records` (how many were averaged).
+        where unknown), `records` (how many were averaged), `said_biome` (that of the records,
+        `biomes.biome_of_record`).
     records
         `id` of the site, `bnpp`, `npp`, `f_bnpp`, as of sites; one row a year or study.
     checks
@@ -69,7 +72,7 @@ def read_npp(folder: Path, own: Screen | None = None) -> tuple[pd.DataFrame, pd.
     records = pd.concat(parts, ignore_index=True)
     records["f_bnpp"] = records["bnpp"] / records["npp"]
     records[["bnpp", "npp"]] *= G_M2_TO_MG_HA
-    place = records.groupby(["lat", "lon"], sort=True)
+    place = records.groupby(["lat", "lon", "said_biome"], sort=True)
     sites = place.agg(
         bnpp=("bnpp", "mean"), npp=("npp", "mean"), f_bnpp=("f_bnpp", "mean"), records=("bnpp", "size")
     ).reset_index()
@@ -134,7 +137,10 @@ def _screen_fluxes(screen: Screen) -> None:
         screen.judge("npp", Doubt(text, above, False))
     unusable = (total <= t["bnpp"]) | (total > MAX_NPP) | total.isna()
     screen.remark(f"total production unknown, not above BNPP or > {MAX_NPP:g} g C m⁻² yr⁻¹: no f_BNPP", unusable)
-    screen.table = t.assign(npp=total.where(~unusable, np.nan))[["lat", "lon", "npp", "anpp", "bnpp"]]
+    t = t.assign(npp=total.where(~unusable, np.nan))
+    if "said_biome" not in t:
+        t["said_biome"] = UNSAID
+    screen.table = t[["lat", "lon", "npp", "anpp", "bnpp", "said_biome"]]
 
 
 def _schema(*, lat: str, lon: str, npp: str, anpp: str, bnpp: str, text: tuple[str, ...] = ()):  # type: ignore[no-untyped-def]

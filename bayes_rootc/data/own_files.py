@@ -6,6 +6,8 @@ header, as in `bottom [m]`; other names are given in `columns.toml`::
     [layers]
     top = "upper_cm"
     delta14c = "D14C (permil)"
+
+A biome that they give, by name or number, is that of the record, whatever the rasters have at its place.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import pandas as pd
 
 from ..errors import InputError
 from .atmosphere import FIRST_YEAR
+from .biomes import EXPECTED_BIOME, biome_numbers
 from .israd import FORMS, SIGMA_FORMS, layers_of
 from .israd import schema as israd_schema
 from .plausible import QUANTITIES
@@ -47,12 +50,13 @@ LAYER_NAMES = {
     "site": "site_name",
     "profile": "pro_name",
     "id": "lyr_name",
+    "biome": "biome",
     **FORMS,
 }
 """Columns of `layers.csv`, and what ISRaD calls them."""
 
 NEEDED = ("lat", "lon", "top", "bottom", "year")
-TEXT = ("horizon", "treatment", "peatland", "soil_order", "land_cover", "study", "site", "profile", "id")
+TEXT = ("horizon", "treatment", "peatland", "soil_order", "land_cover", "study", "site", "profile", "id", "biome")
 WORDS = {"delta14c": "‰", "sigma": "‰", "stock": "Mg ha⁻¹", "top": "cm", "bottom": "cm", "carbon": "%", "coarse": "%"}
 WORDS |= {"bulk_density": "g cm⁻³", "npp": "g C m⁻² yr⁻¹", "anpp": "g C m⁻² yr⁻¹", "bnpp": "g C m⁻² yr⁻¹"}
 WORDS |= {"d50": "cm", "d95": "cm"}
@@ -70,8 +74,8 @@ def column_names(folder: Path) -> dict[str, dict[str, str]]:
     """
     path = folder / COLUMNS
     found = read_toml(path) if path.exists() else {}
-    known = {"layers": list(LAYER_NAMES), "production": ["lat", "lon", "npp", "anpp", "bnpp"]}
-    known["roots"] = ["id", "lat", "lon", "d50", "d95"]
+    known = {"layers": list(LAYER_NAMES), "production": ["lat", "lon", "npp", "anpp", "bnpp", "biome"]}
+    known["roots"] = ["id", "lat", "lon", "d50", "d95", "biome"]
     for table, names in found.items():
         if table not in known or not isinstance(names, dict) or not all(isinstance(v, str) for v in names.values()):
             raise InputError(f"[{shown(table)}]: expected tables {', '.join(known)} of names", file=path)
@@ -97,6 +101,20 @@ def _column(name: str):  # type: ignore[no-untyped-def]
         more |= {"of": "delta14c"} if name == "sigma" else {}
     judged = None if name == "top" else name
     return number_column(low, high, WORDS.get(name, ""), quantity=judged, pint_unit=known, **more)  # type: ignore[arg-type]
+
+
+def _said_biome(table: pd.DataFrame, path: Path, names: dict[str, str]) -> pd.Series:
+    """The column `biome` as numbers, `UNSAID` where it is empty."""
+    found = biome_numbers(table["biome"])
+    if (wrong := found.isna()).any():
+        at = int(wrong.argmax())
+        raise InputError(
+            f"expected {EXPECTED_BIOME}; found `{shown(table['biome'].iloc[at])}`",
+            file=path,
+            row=int(table["file_row"].iloc[at]),
+            column=names.get("biome", "biome"),
+        )
+    return found.astype(int)
 
 
 def read_own_layers(path: Path, names: dict[str, str]) -> tuple[pd.DataFrame, SourceCheck]:
@@ -126,7 +144,8 @@ def read_own_layers(path: Path, names: dict[str, str]) -> tuple[pd.DataFrame, So
     table["id"] = table["id"].fillna(span)
     table["year"], part = table["year"] // 1, table["year"] % 1
     renamed = table.rename(columns=LAYER_NAMES | {f"{form}_sigma": name for form, name in SIGMA_FORMS.items()})
-    renamed = renamed.reindex(columns=[*israd_schema().columns, "file_row"])
+    renamed = renamed.reindex(columns=[*israd_schema().columns, "file_row", "biome"])
+    renamed["biome"] = _said_biome(table, path, names)
     # A whole year is taken in its middle, as ISRaD's; another is where in the year it says, counted in months.
     renamed["lyr_obs_date_m"] = (part * 12 + 0.5).where(part > 0)
     renamed.attrs.update(said)
@@ -144,7 +163,9 @@ def read_own_production(path: Path, names: dict[str, str]) -> Screen:
     import pandera.pandas as pa
 
     columns = {name: _column(name) for name in ("lat", "lon", "npp", "anpp", "bnpp")}
-    table = read_csv(path, pa.DataFrameSchema(columns), optional=("npp", "anpp"), value="bnpp", names=names)
+    columns["biome"] = pa.Column(object, nullable=True)
+    table = read_csv(path, pa.DataFrameSchema(columns), optional=("npp", "anpp", "biome"), value="bnpp", names=names)
+    table["said_biome"] = _said_biome(table, path, names)
     return Screen("net primary production (own)", path, table)
 
 
@@ -158,10 +179,12 @@ def read_own_roots(path: Path, names: dict[str, str]) -> tuple[pd.DataFrame, Sou
     """
     import pandera.pandas as pa
 
-    columns = {"id": pa.Column(object, nullable=True)} | {n: _column(n) for n in ("lat", "lon", "d50", "d95")}
-    table = read_csv(path, pa.DataFrameSchema(columns), optional=("id",), names=names)
+    columns = {name: pa.Column(object, nullable=True) for name in ("id", "biome")}
+    columns |= {name: _column(name) for name in ("lat", "lon", "d50", "d95")}
+    table = read_csv(path, pa.DataFrameSchema(columns), optional=("id", "biome"), names=names)
     said = dict(table.attrs)
     table["id"] = table["id"].fillna("row " + table["file_row"].astype(str))
     table = table.assign(d50_sampled=table["d50"], d95_sampled=table["d95"])
+    table["said_biome"] = _said_biome(table, path, names)
     table.attrs.update(said)
     return profiles_of(Screen("root profiles (own)", path, table))

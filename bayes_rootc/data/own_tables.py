@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ..constants import BIOMES
 from ..errors import InputError
 from .atmosphere import zone_of
+from .biomes import EXPECTED_BIOME, UNSAID, biome_numbers
 from .israd import DEFAULT_SIGMA, MAX_SIGMA, SAME_PLACE_DEGREES
 from .plausible import QUANTITIES, judge_argument, without_codes
 from .tables import WITH_UNIT, bare, shown
@@ -145,12 +145,9 @@ class OwnTable:
         if not self.has("biome"):
             return pd.Series(ONE_BIOME, self.table.index)
         column = self._column("biome")
-        numbers = {str(number): number for number in BIOMES} | {name.casefold(): n for n, name in BIOMES.items()}
-        text = column.map(lambda v: f"{v:g}" if isinstance(v, float) else str(v).strip().casefold())
-        found = text.map(numbers)
-        if found.isna().any():
-            names = ", ".join(f"{n} {name}" for n, name in BIOMES.items())
-            self._refuse(column, found.isna(), f"expected a number or name of: {names}")
+        found = biome_numbers(column)
+        if (wrong := found.isna() | (found == UNSAID)).any():
+            self._refuse(column, wrong, f"expected {EXPECTED_BIOME}")
         return found.astype(int)
 
     def labels(self, name: str) -> pd.Series:

@@ -50,6 +50,7 @@ def profiles_of(screen: Screen) -> tuple[pd.DataFrame, SourceCheck]:
     screen.drop("D95 not below D50", screen.table["d95"] <= screen.table["d50"])
     screen.drop("duplicate (same place and depths)", screen.table.duplicated(["lat", "lon", "d50", "d95"]))
     columns = ["id", "lat", "lon", "d50", "d95", "d50_sampled", "d95_sampled"]
+    columns += ["said_biome"] if "said_biome" in screen.table else []
     return screen.table[columns].reset_index(drop=True), screen.check
 
 

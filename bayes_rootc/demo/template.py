@@ -64,15 +64,15 @@ README = """\
 - needed: `lat`, `lon`, `top`, `bottom`, `year` (decimal), and one of `delta14c`, `fraction_modern`, `percent_modern`,
   `radiocarbon_age`
 - optional: `sigma` (in the same form); `study`, `site`, `profile`, `id`; `stock`, or `carbon` and `bulk_density` (of
-  fine earth); `horizon`, `treatment`, `peatland`, `soil_order`, `land_cover`
+  fine earth); `horizon`, `treatment`, `peatland`, `soil_order`, `land_cover`, `biome`
 
 ## `{production}`: net primary production at sites
 
-- needed: `lat`, `lon`, `bnpp`; optional: `npp`, `anpp`
+- needed: `lat`, `lon`, `bnpp`; optional: `npp`, `anpp`, `biome`
 
 ## `{roots}`: root profiles
 
-- needed: `lat`, `lon`, `d50`, `d95` (above which 50 and 95 % of the roots are); optional: `id`
+- needed: `lat`, `lon`, `d50`, `d95` (above which 50 and 95 % of the roots are); optional: `id`, `biome`
 
 ## `covariates/manifest.toml`: the rasters, each with its group and unit
 
@@ -85,8 +85,8 @@ Empty cells, NA and -9999 are missing. Columns that have other names are given i
     top = "upper_cm"
     year = "sampled"
 
-Other columns are left alone. The publishers' own files may lie beside these, in `israd/`, `npp/` and `roots/`; both are
-read.
+A `biome`, by name or number, stands for that of the rasters at its place. Other columns are left alone. The
+publishers' own files may lie beside these, in `israd/`, `npp/` and `roots/`; both are read.
 """
 
 

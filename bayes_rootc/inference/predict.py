@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ..constants import LAYER_NAMES, LAYERS, PROFILE_DEPTH_CM
 from ..data.atmosphere import FIRST_YEAR, Atmosphere, zone_of
+from ..data.biomes import EXPECTED_BIOME, UNSAID, biome_numbers, biome_of_record
 from ..data.covariates import CovariateStack
 from ..data.israd import DEFAULT_SIGMA, MAX_SIGMA
 from ..data.plausible import judge
@@ -191,7 +192,9 @@ def with_covariates(
     covariates: CovariateStack,
     nearest_km: float,
 ) -> pd.DataFrame:
-    """Rows without a `reason`, with `ROW`, biome and covariates of their place; those that lack one get a reason."""
+    """Rows without a `reason`, with `ROW`, covariates of their place, and its biome unless they have one; those that
+    lack one get a reason.
+    """
     usable = (reason == "").to_numpy()
     places = sites.loc[usable, ["lat", "lon"]].drop_duplicates()
     values, _ = covariates.sample(places["lat"], places["lon"], nearest_km=nearest_km)
@@ -202,6 +205,12 @@ def with_covariates(
         raise InputError(
             f"the fit knows the covariate {lacking[0]}, the data folder does not", file=covariates.manifest
         )
+    if "biome" in sites:
+        said = biome_numbers(rows["biome_own"])
+        unknown = said.isna().to_numpy()
+        reason[rows.loc[unknown, ROW]] = f"biome: expected {EXPECTED_BIOME}"
+        rows["biome"] = biome_of_record(said.fillna(UNSAID), rows["biome"], rows["natural_biome"])
+        rows = rows[~unknown]
     no_biome = (rows["biome"] == 0).to_numpy()
     reason[rows.loc[no_biome, ROW]] = f"no soil biome within {nearest_km:g} km"
     no_covariate = rows[list(needed)].isna().any(axis=1).to_numpy() & ~no_biome

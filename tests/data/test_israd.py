@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bayes_rootc.data.biomes import CROPLANDS, NOT_CROPLAND, UNSAID, biome_of_record
 from bayes_rootc.data.israd import DEFAULT_SIGMA, GRIDDED_DEPTHS, MEASURED_STOCK_LOG_SD, read_layers
 from bayes_rootc.errors import InputError
 
@@ -260,3 +261,13 @@ def test_other_organic_horizons_move_nothing(tmp_path, organic):
     rows = [organic | {"lyr_hzn": "Oe", "pro_lat": 50.0}, {"lyr_top": 10.0, "lyr_bot": 20.0, "pro_lat": 50.0}]
     table, _ = read_layers(layers(tmp_path, *rows))
     assert table["top"].tolist() == [10.0]
+
+
+def test_croplands_are_those_of_the_record(tmp_path):
+    """Cultivated land is croplands, other land is not, and the rasters count where the record says nothing."""
+    covers = ["cultivated", " Cropland", "forest", "rangeland/grassland", "urban", None]
+    table, _ = read_layers(layers(tmp_path, *({"pro_land_cover": cover} for cover in covers)))
+    said = table["said_biome"].tolist()
+    assert said == [CROPLANDS, CROPLANDS, NOT_CROPLAND, NOT_CROPLAND, UNSAID, UNSAID]
+    assert biome_of_record(said, [3, 9, 9, 4, 9, 3], [3, 4, 4, 4, 4, 3]).tolist() == [9, 9, 4, 4, 9, 3]
+    assert biome_of_record([NOT_CROPLAND, CROPLANDS], [0, 0], [0, 0]).tolist() == [0, 9]

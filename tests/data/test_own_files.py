@@ -9,6 +9,7 @@ import pytest
 from bayes_rootc.cli import main
 from bayes_rootc.data.folder import read_inputs
 from bayes_rootc.data.israd import read_layers
+from bayes_rootc.data.npp import read_npp
 from bayes_rootc.data.own_files import column_names, read_own_layers, read_own_production, read_own_roots
 from bayes_rootc.demo.template import write_template
 from bayes_rootc.errors import InputError
@@ -143,3 +144,41 @@ def test_five_edited_lines_of_the_template_are_read(template, tmp_path):
 def test_a_template_overwrites_nothing(template):
     with pytest.raises(InputError, match="holds something already; choose a new folder"):
         write_template(template)
+
+
+def test_a_biome_of_the_table_stands_for_that_of_the_rasters(tmp_path):
+    folder = tmp_path / "data"
+    write_template(folder)
+    before = read_inputs(folder)
+    for name, biomes in (("layers", ["croplands", "7", None]), ("production", ["Tundra "]), ("roots", [9, None])):
+        table = pd.read_csv(folder / f"{name}.csv")
+        table["Biome"] = pd.Series(np.resize(np.array(biomes, object), len(table)))
+        table.to_csv(folder / f"{name}.csv", index=False)
+    after = read_inputs(folder)
+    assert len(after.layers) == len(before.layers) and len(after.npp) == len(before.npp)
+    assert (after.npp["biome"] == 7).all() and (before.npp["biome"] != 7).any()
+    for old, new, said in ((before.layers, after.layers, {7, 9}), (before.roots, after.roots, {9})):
+        changed = (old["biome"] != new["biome"]).to_numpy()
+        assert set(new["biome"][changed]) == said and 0.3 < changed.mean() < 2 / 3
+    remarks = [text for check in after.checks for text in check.remarks if text.startswith("biome from the record")]
+    croplands, other = (f"biome from the record{what}, against the rasters" for what in (": croplands", ""))
+    assert remarks.count(croplands) == remarks.count(other) == 2
+
+
+def test_records_of_two_biomes_at_one_place_are_two_sites(tmp_path):
+    path = tmp_path / "production.csv"
+    table = pd.DataFrame({"lat": 50.0, "lon": 10.0, "bnpp": [300.0, 200.0, 220.0], "npp": 700.0})
+    table.assign(biome=["temperate forests", "croplands", 9]).to_csv(path, index=False)
+    sites, records, _ = read_npp(tmp_path, read_own_production(path, {}))
+    assert sites["said_biome"].tolist() == [3, 9] and sites["records"].tolist() == [1, 2]
+    np.testing.assert_allclose(sites["bnpp"], [3.0, 2.1])
+    assert records["id"].tolist() == ["npp-0001", "npp-0002", "npp-0002"]
+
+
+@pytest.mark.parametrize(("biome", "shown"), [("jungle", "jungle"), (10, "10"), ("0", "0")])
+def test_a_biome_that_is_none_is_refused_with_its_row(tmp_path, biome, shown):
+    table = OWN.assign(biome=["croplands", biome, None])
+    with pytest.raises(InputError, match=f"row 3, column biome: expected a number or name of: 1 trop.*found `{shown}`"):
+        read(tmp_path, table)
+    with pytest.raises(InputError, match="column climate: expected a number"):
+        read(tmp_path, table.rename(columns={"biome": "climate"}), {"biome": "climate"})
