@@ -377,6 +377,9 @@ def _parser() -> argparse.ArgumentParser:
     fetch.add_argument(
         "--source", metavar="URL-or-DIR", help="a mirror laid out as the data folder (default: each publisher)"
     )
+    fetch.add_argument(
+        "--list", action="store_true", help="only say what it brings: sizes, licences, what is here, what has moved"
+    )
     return parser
 
 

@@ -203,9 +203,12 @@ def check(arguments: argparse.Namespace) -> None:
 
 
 def fetch(arguments: argparse.Namespace) -> None:
-    from .data.fetch import fetch
+    from .data.fetch import fetch, listing
 
-    fetch(arguments.to, arguments.source)
+    if arguments.list:
+        listing(arguments.to)
+    else:
+        fetch(arguments.to, arguments.source)
 
 
 def template(arguments: argparse.Namespace) -> None:

@@ -11,7 +11,9 @@ from ..errors import InputError
 TABLE = r"\.csv(\.gz|\.bz2|\.xz|\.zip|\.zst)?"
 """How the name of a table ends: what editors, browsers and spreadsheets leave beside it ends otherwise."""
 
-VERSION = re.compile(r"^v(\d[\d.\-_]*)$", re.IGNORECASE)
+VERSION = re.compile(r"^v ?(\d(?:[\d.\-_]|NA)*)$", re.IGNORECASE)
+DATE = re.compile(r"\d{4}-\d\d-\d\d$")
+"""Day of a release, with which the names of ISRaD's end: v2.5.5.2023-09-20 is newer than v2-2023-11-08."""
 
 
 def the_table(folder: Path, start: str, expected: str) -> Path:
@@ -37,8 +39,9 @@ def the_table(folder: Path, start: str, expected: str) -> Path:
         there = f"; found {', '.join(near)}" if near else ""
         raise InputError(f"expected a file named {expected} in it{there}", file=folder)
     versions = {path: VERSION.match(match["rest"]) for path, match in found.items()}
-    newest = max(found, key=lambda path: _numbers(versions[path]))
-    same = [path for path in found if _numbers(versions[path]) == _numbers(versions[newest])]
+    order = {path: _order(version) for path, version in versions.items()}
+    newest = max(found, key=lambda path: order[path])
+    same = [path for path in found if order[path] == order[newest]]
     if len(found) > 1 and (len(same) > 1 or not all(versions.values())):
         names = ", ".join(path.name for path in found)
         raise InputError(f"several files could be meant: {names}; leave one of them in it", file=folder)
@@ -51,8 +54,11 @@ def the_files(folder: Path, start: str) -> dict[Path, re.Match[str]]:
     return {path: match for path in sorted(folder.glob("*")) if (match := form.fullmatch(path.name))}
 
 
-def _numbers(version: re.Match[str] | None) -> tuple[int, ...]:
-    return tuple(map(int, re.findall(r"\d+", version[1]))) if version else ()
+def _order(version: re.Match[str] | None) -> list[tuple[int, ...]]:
+    """Numbers of the version, then of its day."""
+    text = version[1] if version else ""
+    number = DATE.sub("", text)
+    return [tuple(map(int, re.findall(r"\d+", part))) for part in (number, text[len(number) :])]
 
 
 def not_read(folder: Path, used: Collection[Path]) -> list[str]:

@@ -6,6 +6,7 @@ import hashlib
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import pooch
@@ -17,6 +18,7 @@ from ..errors import InputError
 ATTEMPTS = 4
 PAUSE_S = 2.0
 TIMEOUT_S = 15.0, 60.0  # to connect, and between two pieces
+ASK_TIMEOUT_S = 5.0, 15.0
 CHUNK_BYTES = 1 << 15  # also the most that a cut connection loses
 
 Report = Callable[[int, int | None], None]
@@ -61,6 +63,25 @@ def retrieve(url: str, target: Path, checksum: str | None = None, report: Report
         raise InputError(f"download failed ({_cause(error, url)}); run again to go on", file=url) from None
     except ValueError as error:  # pooch's word for a wrong checksum
         raise InputError(str(error).split(". ")[0], file=url) from None
+
+
+class Answer(NamedTuple):
+    """What a server says of a file: the status of HTTP, and bytes; None where it says nothing."""
+
+    code: int | None = None
+    size: int | None = None
+
+
+def ask(url: str) -> Answer:
+    """Asks a server for the size of a file, without downloading it."""
+    try:
+        answer = requests.head(
+            url, headers={"Accept-Encoding": "identity"}, allow_redirects=True, timeout=ASK_TIMEOUT_S
+        )
+    except requests.RequestException:
+        return Answer()
+    length = answer.headers.get("Content-Length")
+    return Answer(answer.status_code, int(length) if answer.ok and length else None)
 
 
 def _cause(error: requests.RequestException, url: str) -> str:

@@ -10,9 +10,11 @@ import datetime
 import json
 import shutil
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 from urllib.parse import quote
@@ -22,9 +24,9 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 
 from ..errors import InputError
 from ..files import sha256, write_json, write_text
-from .download import Report, retrieve, silent
+from .download import Report, ask, retrieve, silent
 from .manifest import Attribute, Manifest, Raster, Terrain, Units, read_manifest
-from .sources import SOURCES, Source
+from .sources import SOURCES, Source, member_name
 from .tables import reason_of
 
 WORKPLACE, RECORD, CHECKSUMS, MANIFEST = ".fetch", "fetched.json", "SHA256SUMS", "covariates/manifest.toml"
@@ -129,37 +131,120 @@ def _choose(sources: tuple[Source, ...], only: Iterable[str] | None) -> list[Sou
 
 
 def _from_publisher(source: Source, to: Path, record: _Record, report: Report) -> Fetched:
+    if present := _present(source, to, record):
+        return Fetched(source.name, "present", present)
     paths = tuple(to / name for name in source.files)
-    other = sorted(to.glob(source.stands_in)) if source.stands_in else []
-    if other and not any(path.exists() for path in paths):
-        return Fetched(source.name, "present", tuple(other))
-    if all(record.is_sound(name) for name in source.files):
-        return Fetched(source.name, "present", paths)
     if not source.url:
         return Fetched(source.name, "by hand", note=f"{source.by_hand}; put it at {' '.join(map(str, paths))}")
     if to.exists() and not to.is_dir():
         raise InputError("is a file; expected a folder", file=to)
     work = to / WORKPLACE
     download = work / f"{source.name}.download"
+    moved = f"; look at {source.page}" if source.page else ""
     try:
         retrieve(source.url, download, source.sha256, report, login=source.by_hand or f"put {paths[0]} there by hand")
     except FileNotFoundError:
-        raise InputError("the publisher has no such file any more (HTTP 404)", file=source.url) from None
-    record.note_download(source.url, download)
+        raise InputError(f"the publisher has no such file any more (HTTP 404){moved}", file=source.url) from None
+    except InputError as error:
+        refused = error.message.startswith("the server")
+        raise InputError(error.message + (moved if refused else ""), file=source.url) from None
+    if not source.newest:
+        record.note_download(source.url, download)
     # Everything is made before anything takes its name: a broken archive leaves the folder as it was.
-    made = {name: work / f"{source.name}-{i}{PurePosixPath(name).suffix}" for i, name in enumerate(source.files)}
     try:
-        for name, unpack in source.files.items():
+        named = {_name_of(name, download): unpack for name, unpack in source.files.items()}
+        made = {name: work / f"{source.name}-{i}{PurePosixPath(name).suffix}" for i, name in enumerate(named)}
+        for name, unpack in named.items():
             unpack(download, made[name])
     except InputError as error:
         download.unlink()
-        raise InputError(error.message, file=source.url, column=error.column) from None
+        raise InputError(f"{error.message}{moved}", file=source.url, column=error.column) from None
     # The manifest first: files without a record count as the user's own, and would never get their entries.
     add_to_manifest(to / MANIFEST, source.rasters)
     for name, path in made.items():
         record.put(path, name, source.url)
     download.unlink()
-    return Fetched(source.name, "fetched", paths, note=f"{source.publisher}; {source.licence}")
+    files = tuple(to / name for name in made)
+    return Fetched(source.name, "fetched", files, note=f"{source.publisher}; {source.licence}")
+
+
+def _name_of(name: str, download: Path) -> str:
+    """The path of a file, whose name may be a pattern that a member of the archive fits."""
+    path = PurePosixPath(name)
+    return str(path.with_name(member_name(download, path.name))) if "*" in path.name else name
+
+
+def _present(source: Source, to: Path, record: _Record) -> tuple[Path, ...]:
+    """Sound files of a source that are there, all that it has; or those of another version."""
+    found = [sorted(to.glob(name)) if "*" in name else [to / name] for name in source.files]
+    if all(paths and all(record.is_sound(_below(path, to)) for path in paths) for paths in found):
+        return tuple(path for paths in found for path in paths)
+    if any(path.exists() and not record.is_sound(_below(path, to)) for path in chain(*found)):
+        return ()  # what is damaged is brought again
+    return tuple(sorted(to.glob(source.stands_in))) if source.stands_in else ()
+
+
+def _below(path: Path, to: Path) -> str:
+    return path.relative_to(to).as_posix()
+
+
+@dataclass(frozen=True)
+class Listed:
+    """What `fetch` brings of one source.
+
+    Attributes
+    ----------
+    status : str
+        `here` in the data folder, and sound; `by hand`; `moved`; `not reached`; empty: `fetch` brings it.
+    megabytes : float, optional
+        Of the download, as the server says, or of the files that are here; unknown: None.
+    note : str
+        What to do by hand, or where to look if it has moved.
+    """
+
+    name: str
+    publisher: str
+    licence: str
+    status: str = ""
+    megabytes: float | None = None
+    note: str = ""
+
+
+def listing(to: str | Path, *, sources: tuple[Source, ...] = SOURCES, console: Console | None = None) -> list[Listed]:
+    """What `fetch` brings, with size and licence; servers are asked, nothing is downloaded.
+
+    Parameters
+    ----------
+    to : str or Path
+        The data folder: what it has already is not asked for.
+    console : Console, optional
+        Where the table is printed.
+    """
+    to = Path(to)
+    record = _Record(to)
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        found = list(pool.map(lambda source: _listed(source, to, record), sources))
+    console = console or Console()
+    wide = max(len(one.name) for one in found)
+    lines = [f"{'source':<{wide}}        MB  {'':<11}  licence; publisher"]
+    for one in found:
+        size = "" if one.megabytes is None else f"{one.megabytes:,.1f}"
+        lines.append(f"{one.name:<{wide}}  {size:>8}  {one.status:<11}  {one.licence}; {one.publisher}")
+        lines += [f"{'':{wide}}  {one.note}"] * bool(one.note)
+    console.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
+    return found
+
+
+def _listed(source: Source, to: Path, record: _Record) -> Listed:
+    about = source.name, source.publisher, source.licence
+    if here := _present(source, to, record):
+        return Listed(*about, "here", sum(path.stat().st_size for path in here) / 1e6)
+    if not source.url:
+        return Listed(*about, "by hand", note=source.by_hand)
+    answer = ask(source.url)
+    if answer.code in (404, 410):
+        return Listed(*about, "moved", note=f"{source.url}: HTTP {answer.code}; look at {source.page}")
+    return Listed(*about, "" if answer.code else "not reached", answer.size / 1e6 if answer.size else None)
 
 
 class _Copy:
@@ -210,13 +295,17 @@ class _Copy:
 
     def _names(self, source: Source) -> list[str]:
         """Names under which the copy can hold the source: only listings can tell files of another version."""
-        if not source.stands_in:
+        # A release may be compressed in a copy.
+        patterns = [source.stands_in] * bool(source.stands_in) + [f"{name}*" for name in source.files if "*" in name]
+        if not patterns:
             return list(source.files)
         if self.remote:
-            found = [n for n in self.sums if n.count("/") == 1 and PurePosixPath(n).match(source.stands_in)]
+            there = [n for n in self.sums if n.count("/") == 1]
+            found = {n for pattern in patterns for n in there if PurePosixPath(n).match(pattern)}
         else:
-            found = [p.relative_to(self.place).as_posix() for p in Path(self.place).glob(source.stands_in)]
-        return sorted(found) or list(source.files)
+            paths = (path for pattern in patterns for path in Path(self.place).glob(pattern))
+            found = {path.relative_to(self.place).as_posix() for path in paths}
+        return sorted(found) or [name for name in source.files if "*" not in name]
 
     def _get(self, name: str, target: Path, report: Report, checksum: str | None = None) -> Path | None:
         """Brings one file of the copy to `target`; None if the copy has no such file."""

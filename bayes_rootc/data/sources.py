@@ -7,10 +7,12 @@ No checksum is stated here, because none of these publishers states one; the che
 
 from __future__ import annotations
 
+import csv
 import fnmatch
 import shutil
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -23,6 +25,7 @@ from rasterio.vrt import WarpedVRT
 
 from ..errors import InputError
 from ..files import write_text
+from .atmosphere import CMIP6_BANDS
 from .biomes import WWF_TO_BIOME
 from .covariates import BIOME_RASTER, CROPLAND_RASTER
 from .manifest import Raster
@@ -47,7 +50,8 @@ class Source:
     publisher, licence : str
         For people, and for the manifest.
     files : dict of str to Unpack
-        Path in the data folder → how it is made from the download.
+        Path in the data folder → how it is made from the download. A path with a `*` has its name from the member of
+        the archive that fits.
     url : str
         Where the publisher keeps it; empty where it is brought by hand.
     sha256 : str, optional
@@ -58,6 +62,10 @@ class Source:
         Entries of `covariates/manifest.toml`.
     stands_in : str
         Pattern of files of another version that serve as well.
+    page : str
+        Where the publisher describes it: where to look if the file has moved.
+    newest : bool
+        The address is that of the newest release, so that its file may change.
     """
 
     name: str
@@ -69,6 +77,8 @@ class Source:
     by_hand: str = ""
     rasters: tuple[Raster, ...] = ()
     stands_in: str = ""
+    page: str = ""
+    newest: bool = False
 
 
 def as_is(download: Path, target: Path) -> None:
@@ -83,22 +93,50 @@ def member(pattern: str) -> Unpack:
     """
 
     def unpack(download: Path, target: Path) -> None:
-        try:
-            with zipfile.ZipFile(download) as archive:
-                found = [
-                    i
-                    for i in archive.infolist()
-                    if fnmatch.fnmatch(PurePosixPath(i.filename).name, pattern) and not i.is_dir()
-                ]
-                found = [i for i in found if "__MACOSX" not in i.filename]
-                if len(found) != 1:
-                    raise InputError(f"expected one member named {pattern}, found {len(found)}", file=download)
-                with archive.open(found[0]) as packed, target.open("wb") as out:
-                    shutil.copyfileobj(packed, out)
-        except zipfile.BadZipFile as error:
-            raise InputError(f"not a sound zip archive ({error})", file=download) from None
+        with _archive(download) as archive, archive.open(_only(archive, pattern, download)) as packed:
+            with target.open("wb") as out:
+                shutil.copyfileobj(packed, out)
 
     return unpack
+
+
+def member_name(download: Path, pattern: str) -> str:
+    """Name, folders apart, of the one member of a zip archive that matches a pattern."""
+    with _archive(download) as archive:
+        return PurePosixPath(_only(archive, pattern, download).filename).name
+
+
+@contextmanager
+def _archive(download: Path) -> Iterator[zipfile.ZipFile]:
+    try:
+        with zipfile.ZipFile(download) as archive:
+            yield archive
+    except zipfile.BadZipFile as error:
+        raise InputError(f"not a sound zip archive ({error})", file=download) from None
+
+
+def _only(archive: zipfile.ZipFile, pattern: str, download: Path) -> zipfile.ZipInfo:
+    files = [i for i in archive.infolist() if not i.is_dir() and "__MACOSX" not in i.filename]
+    found = [i for i in files if fnmatch.fnmatch(PurePosixPath(i.filename).name, pattern)]
+    if len(found) != 1:
+        raise InputError(f"expected one member named {pattern}, found {len(found)}", file=download)
+    return found[0]
+
+
+def cmip6_bands(download: Path, target: Path) -> None:
+    """Δ14C of CMIP6's three bands, from the table of the supplement, whose header and units stand below a title."""
+    raw = target.with_suffix(".raw")
+    member("TableS1.csv")(download, raw)
+    lines = raw.read_text(encoding="utf-8-sig", errors="replace").splitlines()
+    raw.unlink()
+    rows = [[cell.strip() for cell in row] for row in csv.reader(lines)]
+    header = next((i for i, row in enumerate(rows) if row and row[0] == "Date"), None)
+    wanted = ["Date", *(f"{band} Delta14co2" for band in CMIP6_BANDS)]
+    if header is None or not set(wanted) <= set(rows[header]):
+        raise InputError(f"expected a table with the columns {', '.join(wanted)}", file=download)
+    at = [rows[header].index(name) for name in wanted]
+    table = [[row[i] for i in at] for row in rows[header + 1 :] if len(row) > max(at) and row[0][:1].isdigit()]
+    write_text(target, "\n".join(["Year.AD,NH,Tropics,SH", *(",".join(row) for row in table)]) + "\n")
 
 
 def calibration_curve(download: Path, target: Path) -> None:
@@ -210,20 +248,36 @@ def _soilgrids(theirs: str, ours: str, unit: str, factor: float) -> Source:
         publisher="ISRIC SoilGrids 2.0 (Poggio et al. 2021)",
         licence="CC BY 4.0",
         url=SOILGRIDS.format(theirs),
+        page="https://www.isric.org/explore/soilgrids",
         files={f"covariates/{ours}.tif": soil_property(factor)},
         rasters=(_raster(ours, "soil", unit, "SoilGrids 2.0, 5-15 cm, mean, aggregated to 5 km"),),
     )
 
 
+ISRAD_TABLES = tuple(
+    f"ISRaD_extra_flat_{table}_*.csv" for table in ("layer", "fraction", "incubation", "flux", "interstitial")
+)
+"""Flat tables of a release, whose names end in its version and day."""
+
+PENG_MAPS = (
+    "https://raw.githubusercontent.com/yunkepeng/CNuptake_MS/31ae09888b2afb0b67630095e024ba02b32705ae/data/map_output/"
+)
+VARNEY_MAPS = (
+    "https://raw.githubusercontent.com/rebeccamayvarney/soiltau_ec/104badf0c79ba52789406655adcd847e872bde62"
+    "/observational_datasets/"
+)
+
 SOURCES: tuple[Source, ...] = (
     Source(
         name="israd",
-        publisher="International Soil Radiocarbon Database (Lawrence et al. 2020), v2.5.5 of 2023-09-20",
+        publisher="International Soil Radiocarbon Database (Lawrence et al. 2020), newest release",
         licence="CC BY 4.0",
-        url="https://github.com/International-Soil-Radiocarbon-Database/ISRaD/raw/629b14634d0ddaadf523c662f2cc45b4dad29ae5"
+        url="https://github.com/International-Soil-Radiocarbon-Database/ISRaD/raw/main"
         "/ISRaD_data_files/database/ISRaD_database_files.zip",
-        files={"israd/ISRaD_extra_flat_layer_v2.5.5.2023-09-20.csv": member("ISRaD_extra_flat_layer_*.csv")},
+        files={f"israd/{name}": member(name) for name in ISRAD_TABLES},
         stands_in="israd/ISRaD_extra_flat_layer_*.csv*",
+        page="https://soilradiocarbon.org",
+        newest=True,
     ),
     Source(
         name="hua2021",
@@ -240,6 +294,7 @@ SOURCES: tuple[Source, ...] = (
             publisher=f"IntCal Working Group ({who} 2020)",
             licence="CC BY 4.0",
             url=f"https://intcal.org/curves/{name}.14c",
+            page="https://intcal.org",
             files={f"atmosphere/{name}.csv": calibration_curve},
         )
         for name, who in {"intcal20": "Reimer et al.", "shcal20": "Hogg et al."}.items()
@@ -250,6 +305,7 @@ SOURCES: tuple[Source, ...] = (
         licence="free, cite the paper",
         url="https://raw.githubusercontent.com/bpbond/srdb/v20250503a/srdb-data.csv",
         files={"npp/srdb-data.csv": as_is},
+        page="https://github.com/bpbond/srdb/releases",
     ),
     Source(
         name="peng2023",
@@ -258,6 +314,7 @@ SOURCES: tuple[Source, ...] = (
         url="https://raw.githubusercontent.com/yunkepeng/CNuptake_MS/b0f9f80c64fb514d4edd39b6bcef53413108015a"
         "/data/NPP_Yunke/NPP_dataset.csv",
         files={"npp/npp_peng2023.csv": as_is},
+        page="https://github.com/yunkepeng/CNuptake_MS",
     ),
     Source(
         name="roots",
@@ -271,6 +328,7 @@ SOURCES: tuple[Source, ...] = (
         publisher="WorldClim 2.1 (Fick & Hijmans 2017)",
         licence=WORLDCLIM_LICENCE,
         url=WORLDCLIM.format("bio"),
+        page="https://www.worldclim.org/data/worldclim21.html",
         files={f"covariates/bio{i}.tif": member(f"wc2.1_10m_bio_{i}.tif") for i in range(1, 20)},
         rasters=tuple(
             _raster(f"bio{i}", "climate", BIOCLIM_UNITS.get(i, "degC"), "WorldClim 2.1, 10 arc-minutes, 1970-2000")
@@ -282,6 +340,7 @@ SOURCES: tuple[Source, ...] = (
         publisher="WorldClim 2.1 (Fick & Hijmans 2017)",
         licence=WORLDCLIM_LICENCE,
         url=WORLDCLIM.format("elev"),
+        page="https://www.worldclim.org/data/worldclim21.html",
         files={"covariates/elevation.tif": member("wc2.1_10m_elev.tif")},
         rasters=(_raster("elevation", "topography", "m", "WorldClim 2.1, 10 arc-minutes, from SRTM"),),
     ),
@@ -291,6 +350,7 @@ SOURCES: tuple[Source, ...] = (
         publisher="RESOLVE Ecoregions 2017 (Dinerstein et al. 2017)",
         licence="CC BY 4.0",
         url="https://storage.googleapis.com/teow2016/Ecoregions2017.zip",
+        page="https://ecoregions.appspot.com",
         files={f"covariates/{BIOME_RASTER}.tif": ecoregion_biomes},
         rasters=(
             _raster(
@@ -324,5 +384,73 @@ SOURCES: tuple[Source, ...] = (
         by_hand="from https://doi.org/10.1016/j.geoderma.2016.01.034 make a raster of the organic carbon stock of the"
         " first metre in EPSG:4326, and add soc_stock to covariates/manifest.toml"
         " (role stock, group stock, unit kg m-2)",
+    ),
+    Source(
+        name="cmip6-14c",
+        publisher="Graven et al. 2017, Geoscientific Model Development (forcing of CMIP6)",
+        licence="CC BY 3.0",
+        url="https://gmd.copernicus.org/articles/10/4405/2017/gmd-10-4405-2017-supplement.zip",
+        files={"atmosphere/cmip6/graven2017_bands.csv": cmip6_bands},
+        page="https://doi.org/10.5194/gmd-10-4405-2017",
+    ),
+    Source(
+        name="jungfraujoch",
+        publisher="ICOS, Jungfraujoch (Emmenegger et al. 2024)",
+        licence="CC BY 4.0, to be accepted at the ICOS Carbon Portal",
+        files={"atmosphere/observed/jungfraujoch.csv": as_is},
+        by_hand="optional, quarterly means are packaged: from https://data.icos-cp.eu the 14C of CO2 at Jungfraujoch",
+    ),
+    *(
+        Source(
+            name=f"peng2023-{name}",
+            publisher="Peng et al. 2023, Journal of Ecology: published map, for comparison only",
+            licence="as the authors state beside the file, cite the paper",
+            url=f"{PENG_MAPS}{name}.nc",
+            files={f"compare/peng2023_{name}.nc": as_is},
+            page="https://github.com/yunkepeng/CNuptake_MS",
+        )
+        for name in ("npp", "anpp")
+    ),
+    *(
+        Source(
+            name=f"varney2020-{name.lower()}",
+            publisher="Varney et al. 2020, Nature Communications: soil carbon of the first metre, for comparison only",
+            licence="as the authors state beside the file, cite the paper",
+            url=f"{VARNEY_MAPS}{theirs}_soilc_0.5x0.5.nc",
+            files={f"compare/varney2020_soilc_{name.lower()}.nc": as_is},
+            page="https://github.com/rebeccamayvarney/soiltau_ec",
+        )
+        for name, theirs in {"HWSD": "HWSD", "NCSCD": "NCSCDV22"}.items()
+    ),
+    Source(
+        name="georgiou2022",
+        publisher="Georgiou et al. 2022, Nature Communications: mineral-associated carbon, for comparison only",
+        licence="CC BY 4.0",
+        files={"compare/georgiou2022_moc.nc": as_is},
+        by_hand="optional: the maps that https://doi.org/10.1038/s41467-022-31540-9 names under data availability",
+    ),
+    Source(
+        name="sun2022",
+        publisher="Sun, Chang & Fang 2022, Dryad: production of grasslands",
+        licence="CC0",
+        files={"npp/sun2022_grassland_bnpp.csv": as_is},
+        by_hand="optional, in g dry mass: Dryad asks a browser; download it from https://doi.org/10.5061/dryad.7sqv9s4vv",
+    ),
+    Source(
+        name="hwsd2",
+        publisher="Harmonized World Soil Database v2.0 (FAO & IIASA 2023)",
+        licence="CC BY-NC-SA 3.0 IGO",
+        files={"covariates/hwsd2_units.tif": as_is, "covariates/hwsd2_layers.csv.gz": as_is},
+        by_hand="for preset paper: its raster of mapping units and its table of layers, from"
+        " https://gaez.fao.org/pages/hwsd (the table as SQLite: https://www.isric.org/sites/default/files/HWSD2.sqlite),"
+        " as a GeoTIFF in EPSG:4326 and a CSV of the dominant soils",
+    ),
+    Source(
+        name="land_cover",
+        publisher="MODIS MCD12C1 v6.1, IGBP classes of 2019 (Friedl & Sulla-Menashe 2022)",
+        licence="NASA Earthdata, free with a login",
+        files={"covariates/mcd12c1_2019_igbp.tif": as_is},
+        by_hand="optional, needs an Earthdata login: from https://doi.org/10.5067/MODIS/MCD12C1.061 the IGBP classes of"
+        " 2019 as a GeoTIFF in EPSG:4326",
     ),
 )

@@ -117,7 +117,9 @@ FILES = (
         write(f"{ISRAD}.gz", "a,b\n1,2\n"),
     ),
     Case(
-        "a table that is no CSV", ("data/israd", "expected a file named", "layer_demo.csv.xlsx"), in_place(".xlsx", "a")
+        "a table that is no CSV",
+        ("data/israd", "layer_demo.csv.xlsx", "not a readable Excel workbook"),
+        in_place(".xlsx", "a"),
     ),
     Case("a million rows", prints=f"{MANY - 1:,} dropped: duplicate", spoil=many_rows(b"")),
     Case("a million rows, the last one bad", (f"row {MANY + 2:d}", "`many`"), many_rows(b"5,5,5,many,5\n")),

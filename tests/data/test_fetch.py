@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console
 
 from bayes_rootc.data import download
-from bayes_rootc.data.fetch import add_to_manifest, fetch
+from bayes_rootc.data.fetch import add_to_manifest, fetch, listing
 from bayes_rootc.data.manifest import Raster, read_manifest
 from bayes_rootc.data.sources import Source, as_is, member
 from bayes_rootc.errors import InputError
@@ -68,6 +68,14 @@ class Server:
                     self.close_connection = True
                 else:
                     self.wfile.write(content[start:])
+
+            def do_HEAD(self):
+                path = self.path.lstrip("/")
+                server.requests.append((path, "HEAD"))
+                missing = path not in server.files or path in server.codes
+                self.send_response(server.codes.get(path, 404) if missing else 200)
+                self.send_header("Content-Length", str(len(server.files.get(path, b""))))
+                self.end_headers()
 
             def log_message(self, *args):
                 pass
@@ -325,3 +333,89 @@ def test_a_copy_with_nothing_in_it_is_an_error(tmp_path, place):
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match=r"no such folder|none of the files"):
         fetch(tmp_path / "data", tmp_path / place, console=Console(quiet=True))
+
+
+LAYERS, FRACTIONS = "israd/ISRaD_extra_flat_layer_*.csv", "israd/ISRaD_extra_flat_fraction_*.csv"
+
+
+@pytest.fixture
+def israd(server):
+    """Tables of a release, under names that only the archive knows."""
+    tables = {name.split("/")[1]: member(name.split("/")[1]) for name in (LAYERS, FRACTIONS)}
+
+    def release(version: str) -> None:
+        names = [name.replace("*", f"v{version}") for name in tables]
+        server.files["israd.zip"] = zipped(**{f"database/{name}": version.encode() for name in names})
+
+    release("2.5.5.2023-09-20")
+    source = Source(
+        "israd",
+        "ISRaD",
+        "CC BY 4.0",
+        {f"israd/{name}": unpack for name, unpack in tables.items()},
+        url=f"{server.url}/israd.zip",
+        stands_in=f"{LAYERS}*",
+        newest=True,
+        page="https://israd",
+    )
+    return source, release
+
+
+def test_the_newest_release_comes_under_its_own_name(tmp_path, server, israd):
+    source, release = israd
+    (result,) = get(tmp_path, source)
+    names = [name.replace("*", "v2.5.5.2023-09-20") for name in (LAYERS, FRACTIONS)]
+    assert result.status == "fetched" and [p.relative_to(tmp_path).as_posix() for p in result.files] == names
+    assert get(tmp_path, source)[0].status == "present"
+    (tmp_path / names[1]).write_text("damaged")
+    assert get(tmp_path, source)[0].status == "fetched"
+    assert (tmp_path / names[1]).read_text() == "2.5.5.2023-09-20"
+    # A newer one is no error, as it is where the address is that of one file.
+    for name in names:
+        (tmp_path / name).unlink()
+    release("2.6.0.2026-01-31")
+    get(tmp_path, source)
+    assert (tmp_path / names[0].replace("2.5.5.2023-09-20", "2.6.0.2026-01-31")).exists()
+
+
+def test_another_release_that_is_there_serves_as_well(tmp_path, server, israd):
+    path = tmp_path / "israd" / "ISRaD_extra_flat_layer_v2-2023-02-08.csv.gz"
+    path.parent.mkdir()
+    path.write_bytes(b"layers")
+    (result,) = get(tmp_path, israd[0])
+    assert result.status == "present" and result.files == (path,) and server.requests == []
+
+
+@pytest.mark.parametrize("how", ["404", "410", "a web page", "not an archive"])
+def test_what_has_moved_is_said_with_the_address_to_look_at(tmp_path, server, israd, how):
+    source, _ = israd
+    if how.isdigit():
+        server.codes["israd.zip"] = int(how)
+    else:
+        server.files["israd.zip"] = b"moved"
+        server.types["israd.zip"] = "text/html" if how == "a web page" else "application/zip"
+    with pytest.raises(InputError, match=r"look at https://israd$") as caught:
+        get(tmp_path, source)
+    assert str(caught.value).startswith(source.url)
+
+
+def test_the_list_has_sizes_and_licences_and_downloads_nothing(tmp_path, server, srdb, worldclim, israd):
+    get(tmp_path, worldclim)
+    server.requests.clear()
+    source, _ = israd
+    del server.files["israd.zip"]
+    roots = Source("roots", "ORNL", "free with a login", {"roots/x.csv": as_is}, by_hand="get it from ORNL")
+    text = io.StringIO()
+    found = listing(tmp_path, sources=(srdb, worldclim, source, roots), console=Console(file=text, width=200))
+    assert [(one.name, one.status, one.megabytes) for one in found] == [
+        ("srdb", "", len(TABLE) / 1e6),
+        ("worldclim", "here", 6e-6),
+        ("israd", "moved", None),
+        ("roots", "by hand", None),
+    ]
+    assert found[2].note == f"{source.url}: HTTP 404; look at https://israd"
+    assert sorted(server.requests) == [("israd.zip", "HEAD"), ("srdb.csv", "HEAD")]
+    lines = text.getvalue().splitlines()
+    assert lines[1].split() == ["srdb", "1.3", "free;", "SRDB"] and lines[-1].strip() == "get it from ORNL"
+    server.http.server_close()
+    assert listing(tmp_path, sources=(srdb,), console=Console(quiet=True))[0].status == "not reached"

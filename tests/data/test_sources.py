@@ -9,8 +9,16 @@ from rasterio.transform import from_origin
 from rasterio.warp import transform
 
 from bayes_rootc.data import sources
+from bayes_rootc.data.atmosphere import Atmosphere
 from bayes_rootc.data.biomes import wwf_lookup
-from bayes_rootc.data.sources import SOURCES, calibration_curve, ecoregion_biomes, member, soil_property
+from bayes_rootc.data.sources import (
+    SOURCES,
+    calibration_curve,
+    cmip6_bands,
+    ecoregion_biomes,
+    member,
+    soil_property,
+)
 from bayes_rootc.errors import InputError
 
 
@@ -20,6 +28,8 @@ def test_every_source_can_be_had_and_has_a_place():
         assert bool(source.url) != bool(source.by_hand), source.name
         assert {f"covariates/{r.path}" for r in source.rasters} <= set(source.files), source.name
         assert not source.url or source.url.startswith("https://"), source.name
+        assert bool(source.page) == bool(source.url), source.name
+        assert source.page or "https://" in source.by_hand, source.name
 
 
 def test_the_biome_entry_is_one_the_loader_understands():
@@ -49,6 +59,21 @@ def test_a_calibration_curve_gets_its_header(tmp_path):
     raw.write_text("<html>moved</html>")
     with pytest.raises(InputError, match="five comma-separated columns"):
         calibration_curve(raw, tmp_path / "intcal20.csv")
+
+
+def test_the_forcing_of_cmip6_comes_without_its_title_and_units(tmp_path):
+    bands = "Date,Global delta13co2,NH Delta14co2,Tropics Delta14co2,SH Delta14co2"
+    rows = [f"{year + 0.5},-7.5,{year - 1900}.5,{year - 1910},{year - 1920}" for year in range(1850, 1960)]
+    with zipfile.ZipFile(tmp_path / "s.zip", "w") as archive:
+        archive.writestr("TableS1.csv", "\n".join(["Table S1,,,,", ",,,,", bands, "year,permil,permil,,", *rows]))
+    cmip6_bands(tmp_path / "s.zip", tmp_path / "graven.csv")
+    lines = (tmp_path / "graven.csv").read_text().splitlines()
+    assert lines[:2] == ["Year.AD,NH,Tropics,SH", "1850.5,-50.5,-60,-70"] and len(lines) == 111
+    assert Atmosphere.cmip6(tmp_path / "graven.csv").source == "graven.csv (CMIP6)"
+    with zipfile.ZipFile(tmp_path / "s.zip", "w") as archive:
+        archive.writestr("TableS1.csv", "Year,NH\n1850,1\n")
+    with pytest.raises(InputError, match="expected a table with the columns Date, NH Delta14co2"):
+        cmip6_bands(tmp_path / "s.zip", tmp_path / "graven.csv")
 
 
 def test_a_soil_property_comes_in_degrees_and_plain_units(tmp_path, monkeypatch):
