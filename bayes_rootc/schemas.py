@@ -322,8 +322,8 @@ TABLES: dict[str, pa.DataFrameSchema] = {
         name=text("name of the source"),
         layers=count("number of layers that take their stock from it"),
         compared=count("number of layers that have a measured stock too"),
-        log_bias=number("mean of log gridded - log measured, which is taken off"),
-        log_sd=number("standard deviation of this difference"),
+        log_bias=number("median of log measured - log gridded, which is added, but not to a soil map"),
+        log_sd=number("standard deviation of this difference, from its median absolute deviation"),
     ),
     **alike(REGRESSIONS, "", table(
         "coefficients of the regression, by biome", "a coefficient and a biome",

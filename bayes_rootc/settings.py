@@ -40,6 +40,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "prior_median_age": 400.0,
         "prior_log_sd": 2.0,
         "model_sd": 20.0,
+        "gridded_stocks": "soil_map",
         "site_predictions": "ensemble",
         "members": 500,
         "validation_splits": 10,
@@ -111,6 +112,11 @@ class RunSettings(pydantic.BaseModel):
     """Weak prior: standard deviation of log k."""
     model_sd: float = pydantic.Field(20.0, ge=0)
     """Weak prior: how far a one-pool model may be from a real layer, ‰ (the hierarchical fit learns it)."""
+
+    gridded_stocks: Literal["calibrated", "soil_map"] = "calibrated"
+    """Stock of a layer where none was measured: of the gridded profile or metre at the site, freed of its bias against
+    measured layers; or of the soil map's layers there as it is, as the paper (where the covariates have no such map,
+    the former)."""
 
     members: int = pydantic.Field(500, ge=20)
     """Posterior draws, trees of a forest, and Monte Carlo members: draw m goes into tree m and into member m."""

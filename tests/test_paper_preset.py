@@ -71,6 +71,11 @@ def test_the_ensemble_predicts_at_sites_and_profiles_are_harmonised(out):
     np.testing.assert_allclose(whole["ibulk"], harmonised, rtol=1e-3)
 
 
+def test_without_a_soil_map_stocks_are_those_of_the_gridded_profile_or_metre(out):
+    rules = table(out, "checks").query("source == 'stocks of the soil map'")["rule"]
+    assert rules.str.endswith("are those of the gridded profile or metre").any()
+
+
 def test_letters_are_there_for_all_four_quantities(out):
     letters = table(out, "biome_letters")
     assert set(letters["quantity"]) == {"iroot", "ibulk", "f_bnpp", "iloss"}

@@ -31,11 +31,11 @@ from rasterio.windows import Window
 from scipy.ndimage import binary_erosion
 from scipy.spatial import cKDTree
 
-from ..constants import EARTH_RADIUS_KM
+from ..constants import EARTH_RADIUS_KM, G_CM2_TO_MG_HA, LAYER_NAMES, LAYERS
 from ..errors import InputError
 from .biomes import with_croplands, wwf_lookup
 from .grid import MIN_CELL, MapGrid
-from .manifest import MANIFEST_FORM, Attribute, Entry, Indicator, Raster, Terrain, Units, read_manifest
+from .manifest import MANIFEST_FORM, Attribute, CarbonDensity, Entry, Indicator, Raster, Terrain, Units, read_manifest
 from .mapping_units import UnitTable
 from .rasters import Form, file_of, open_covariate, place_of
 from .tables import SourceCheck
@@ -176,6 +176,36 @@ class CovariateStack:
         cropland = value(CROPLAND_RASTER) if CROPLAND_RASTER in self.rasters else np.zeros(len(lat))
         table = pd.DataFrame(values, index=range(len(lat)))
         return table.assign(biome=with_croplands(natural, cropland), natural_biome=natural), report
+
+    def layer_stocks(
+        self, lat: ArrayLike, lon: ArrayLike, *, nearest_km: float = NEAREST_KM
+    ) -> NDArray[np.float64] | None:
+        """Carbon stock of the seven layers at sites, Mg C ha⁻¹, (n, 7), from the first `[[units]]` entry with a
+        `stock`; None where the manifest has none.
+
+        A unit without a value in a layer takes that of the nearest cell with one.
+
+        Parameters
+        ----------
+        lat, lon : array-like
+            Degrees, shape (n,).
+        nearest_km : float
+            How far to look for a cell with a value; NaN where there is none.
+        """
+        units = next((one for one in self._units.values() if one.stock is not None), None)
+        if units is None:
+            return None
+        lat, lon = np.asarray(lat, float), (np.asarray(lon, float) + 180) % 360 - 180
+        report = SampleReport(len(lat))
+        cells: Cells = {}
+        densities = [
+            self._sample_raster(
+                CarbonDensity(name=f"carbon density {name} cm", units=units.name, depth=depth), lat, lon,
+                min(nearest_km, FARTHEST_KM), report, cells,
+            )
+            for name, depth in zip(LAYER_NAMES, LAYERS, strict=True)
+        ]  # fmt: skip
+        return np.stack(densities, axis=1) * np.diff(LAYERS)[:, 0] * G_CM2_TO_MG_HA
 
     def on_grid(self, grid: MapGrid, names: list[str] | None = None, *, nearest_km: float = NEAREST_KM) -> xr.Dataset:
         """Rasters on a map grid: (lat, lon), NaN off land; `biome` as uint8, 0 off land.

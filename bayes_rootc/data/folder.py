@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..constants import G_M2_TO_MG_HA
+from ..constants import G_M2_TO_MG_HA, LAYERS
 from ..errors import InputError
 from ..files import sha256
 from . import own_files
@@ -18,6 +18,7 @@ from .choice import not_read, the_files, the_table
 from .covariates import CovariateStack
 from .israd import read_layers
 from .israd_template import read_templates, templates
+from .mapping_units import SOIL_MAP_STOCKS
 from .npp import read_npp
 from .own_files import column_names
 from .plausible import Doubt, judge
@@ -40,7 +41,8 @@ class Inputs:
     Attributes
     ----------
     layers : DataFrame
-        Radiocarbon layers (`israd.read_layers`), with `zone`, `profile_index`, `stock_metre` (Mg C ha⁻¹), and
+        Radiocarbon layers (`israd.read_layers`), with `zone`, `profile_index`, `stock_metre` (Mg C ha⁻¹),
+        `SOIL_MAP_STOCKS` (those of the seven layers at the site, NaN where the manifest has none), and
         `has_covariates`: a layer needs none for its age, only to train and predict with.
     npp, npp_records : DataFrame
         NPP sites and their records (`npp.read_npp`).
@@ -118,6 +120,7 @@ def read_inputs(folder: str | Path, *, nearest_km: float = 100.0, manifest: Path
     layers["zone"] = zone_of(layers["lat"], layers["lon"])
     layers["profile_index"] = layers.groupby("profile", sort=False).ngroup()
     layers["stock_metre"] = metre_stock(layers, covariates)
+    layers[SOIL_MAP_STOCKS] = soil_map_stocks(layers, covariates, nearest_km)
     for table in (layers, npp, roots):
         table["satellite_npp"] = _satellite_npp(table, covariates)
     for at, values, quantity, role, scale in (
@@ -239,6 +242,15 @@ def metre_stock(table: pd.DataFrame, covariates: CovariateStack) -> np.ndarray:
         A raster's unit is none of a stock.
     """
     return _in_mg_ha(table, covariates, stock_rasters(covariates), STOCK_UNIT)
+
+
+def soil_map_stocks(table: pd.DataFrame, covariates: CovariateStack, nearest_km: float) -> np.ndarray:
+    """Stocks of the seven layers at each row's site from the manifest's soil map, Mg C ha⁻¹, (row, 7); NaN where there
+    is none.
+    """
+    sites, at = np.unique(table[SITE].to_numpy(float), axis=0, return_inverse=True)
+    stocks = covariates.layer_stocks(*sites.T, nearest_km=nearest_km)
+    return np.full((len(table), len(LAYERS)), np.nan) if stocks is None else stocks[at]
 
 
 def _satellite_npp(table: pd.DataFrame, covariates: CovariateStack) -> np.ndarray:

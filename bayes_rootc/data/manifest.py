@@ -93,12 +93,34 @@ class Attribute(Entry):
         return depth
 
 
+class CarbonDensity(Attribute):
+    """Organic carbon of the soils of a `[[units]]` entry, g cm⁻³, from the columns of its `stock`."""
+
+    role: Literal["stock"] = "stock"
+    group: str = "soil"
+    unit: str = "g cm-3"
+    column: str = ""
+
+
 class Terrain(Entry):
     """`[[terrain]]`: an attribute of the terrain (`terrain`), from the elevation in and around each cell."""
 
     elevation: str
     """Name of the `[[raster]]` entry with the elevation, m."""
     attribute: TerrainAttribute
+
+
+class CarbonColumns(pydantic.BaseModel):
+    """Columns of a `[[units]]` table from which the carbon stock of its layers follows."""
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+
+    organic_carbon: str
+    """% of the mass of fine earth."""
+    bulk_density: str
+    """g cm⁻³."""
+    coarse_fragments: str
+    """% of the volume."""
 
 
 class Units(pydantic.BaseModel):
@@ -128,6 +150,8 @@ class Units(pydantic.BaseModel):
     """Its classes without soil: rock, ice, water, towns."""
     same: dict[str, str] = pydantic.Field(default_factory=dict)
     """Other spellings of a class: `{ Nt = "NT" }`."""
+    stock: CarbonColumns | None = None
+    """Columns of carbon, bulk density and stones, if the stock of layers is to be had from the table."""
     source: str = ""
     note: str = ""
 
@@ -135,6 +159,8 @@ class Units(pydantic.BaseModel):
     def _pairs(self) -> Self:
         if (self.top is None) != (self.bottom is None):
             raise ValueError("expected both top and bottom, or neither")
+        if self.stock is not None and self.top is None:
+            raise ValueError("a stock needs top and bottom: it is of layers")
         if (self.soil is None) != (not self.no_soil):
             raise ValueError("expected both soil and no_soil, or neither")
         return self

@@ -16,6 +16,7 @@ unit at its centre. What a unit's property is over an interval of depth follows 
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -24,9 +25,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ..constants import LAYER_NAMES
 from ..errors import InputError
-from .manifest import Attribute, Units
+from .manifest import Attribute, CarbonDensity, Units
 from .tables import HEADER_ROWS, SourceCheck, names_found, numbers, read_header, readable, shown
+
+SOIL_MAP_STOCKS = [f"stock_map_{name}" for name in LAYER_NAMES]
+"""Columns of tables of records with the stocks of the seven layers at the site, Mg C ha⁻¹."""
 
 
 @dataclass
@@ -57,6 +62,8 @@ class UnitTable:
         header = read_header(self.path)
         for key in ("join", "top", "bottom", "share", "soil"):
             self._has(getattr(self.entry, key), key, header)
+        for key, column in self.entry.stock or ():
+            self._has(column, key, header)
 
     @property
     def path(self) -> Path:
@@ -78,7 +85,12 @@ class UnitTable:
         A class is its number in `categories`.
         """
         if attribute.name not in self._found:
-            found = self._classes(attribute) if attribute.categories else self._mean(attribute)
+            if attribute.categories:
+                found = self._classes(attribute)
+            else:
+                carbon = isinstance(attribute, CarbonDensity)
+                values = self._carbon_density() if carbon else self._numbers(attribute.column, attribute.missing)
+                found = self._mean(values, *(attribute.depth or (0.0, 1.0)))
             self._found[attribute.name] = np.append(found, np.nan).astype(np.float32)
         return self._found[attribute.name]
 
@@ -178,15 +190,28 @@ class UnitTable:
     def _spelt(self, column: str) -> pd.Series:
         return self._text[column].str.strip().replace(self.entry.same)
 
-    def _mean(self, attribute: Attribute) -> NDArray[np.float64]:
+    def _carbon_density(self) -> pd.Series:
+        """Of each row, g cm⁻³: organic carbon x bulk density of fine earth x the share of the volume that it takes."""
+        columns = self.entry.stock
+        assert columns is not None
+        carbon, density, coarse = (
+            self._numbers(name) for name in (columns.organic_carbon, columns.bulk_density, columns.coarse_fragments)
+        )
+        return carbon / 100 * density * (1 - coarse / 100)
+
+    def _numbers(self, column: str, codes: Collection[float] = ()) -> pd.Series:
+        """A column, NaN where there is a code for a missing value."""
+        values = numbers(self._text[column], self.path, column)
+        coded = values.isin([*self.entry.missing, *codes])
+        self._coded.update(self._rows.loc[coded & self._rows["soil"], "unit"].astype(int))
+        return values.mask(coded)
+
+    def _mean(self, values: pd.Series, upper: float, lower: float) -> NDArray[np.float64]:
+        """Mean of each unit's layers in an interval, by rules 1 to 4."""
         rows = self._rows
-        values = numbers(self._text[attribute.column], self.path, attribute.column)
-        coded = values.isin([*self.entry.missing, *attribute.missing])
-        self._coded.update(rows.loc[coded & rows["soil"], "unit"].astype(int))
-        known = (np.isfinite(values) & ~coded & rows["soil"]).to_numpy()
+        known = (np.isfinite(values) & rows["soil"]).to_numpy()
         unit = np.searchsorted(self.numbers, rows["unit"].to_numpy(np.int64))[known]
         value, top, bottom, share = values.to_numpy()[known], *(rows[c].to_numpy()[known] for c in DEPTH_AND_SHARE)
-        upper, lower = attribute.depth or (0.0, 1.0)
         mean = _weighted(
             unit, value, np.clip(np.minimum(bottom, lower) - np.maximum(top, upper), 0, None) * share, self
         )

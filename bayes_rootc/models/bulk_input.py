@@ -5,6 +5,7 @@ layers.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.stats import median_abs_deviation
 
 from ..constants import LAYERS
+from ..data.mapping_units import SOIL_MAP_STOCKS
 
 GRIDDED_LOG_SD = 0.8
 """Error of a gridded stock in one layer of one site (log scale) where too few layers are measured to tell:
@@ -30,9 +32,15 @@ SECOND_METRE = 491 / 1502
 """Carbon of the second metre over that of the first, global (Jobbágy & Jackson 2000)."""
 
 
+SOURCES = {"calibrated": ("gridded profile", "gridded metre"), "soil_map": ("soil map",)}
+"""Which stocks stand in for those that were not measured, the better first, by the setting `gridded_stocks`."""
+
+
 @dataclass(frozen=True)
 class StockSource:
-    """How a source of layer stocks compares with measured layers: log bias (removed) and log sd (kept)."""
+    """How a source of layer stocks compares with measured layers: log bias (removed, but not from a soil map) and log
+    sd (kept).
+    """
 
     name: str
     layers: int
@@ -54,19 +62,38 @@ def metre_share(depth: NDArray[np.float64], biome: NDArray[np.int64]) -> NDArray
     return first + SECOND_METRE * np.clip(depth - 100, 0, 100) / 100
 
 
+def soil_map_stock(layers: pd.DataFrame) -> NDArray[np.float64]:
+    """Stock of each layer, Mg C ha⁻¹, from the soil map's seven layers at its site: of each the part that the layer
+    takes up.
+
+    Parameters
+    ----------
+    layers : DataFrame
+        `top`, `bottom` (cm, to 200) and `SOIL_MAP_STOCKS`; NaN where one that it reaches into has none.
+    """
+    upper, lower = np.array(LAYERS, float).T
+    top, bottom = (layers[c].to_numpy(float)[:, None] for c in ("top", "bottom"))
+    part = np.clip(np.minimum(bottom, lower) - np.maximum(top, upper), 0, None) / (lower - upper)
+    return np.where(part > 0, part * layers[SOIL_MAP_STOCKS].to_numpy(float), 0).sum(axis=1)
+
+
 def layer_stocks(
-    layers: pd.DataFrame, known: list[StockSource] | None = None
+    layers: pd.DataFrame,
+    known: list[StockSource] | None = None,
+    gridded: Literal["calibrated", "soil_map"] = "calibrated",
 ) -> tuple[pd.DataFrame, list[StockSource]]:
     """Median stock and its error in each layer: measured, else the gridded profile, else the gridded metre spread over
-    depth.
+    depth; or, else that of a soil map.
 
     Parameters
     ----------
     layers : DataFrame
         `stock_measured`, `stock_measured_log_sd`, `stock_gridded` (Mg C ha⁻¹), `stock_metre` (Mg C ha⁻¹ in 0–100 cm),
-        `top`, `bottom` (cm), `biome` (1–9).
+        `top`, `bottom` (cm), `biome` (1–9), and, if there is a soil map, `SOIL_MAP_STOCKS`.
     known : list of StockSource, optional
         What the gridded sources are worth, if that is known from other layers.
+    gridded : {"calibrated", "soil_map"}
+        What stands in for measured stocks: gridded profile and metre, without their bias, or the soil map as it is.
 
     Returns
     -------
@@ -85,6 +112,8 @@ def layer_stocks(
         "gridded profile": layers["stock_gridded"].to_numpy(float),
         "gridded metre": layers["stock_metre"].to_numpy(float) * share,
     }
+    if set(SOIL_MAP_STOCKS) <= set(layers):
+        candidates["soil map"] = soil_map_stock(layers)
     for name, values in candidates.items():
         with np.errstate(invalid="ignore", divide="ignore"):
             ratio = np.log(measured / values)
@@ -95,8 +124,9 @@ def layer_stocks(
         for source_known in known or []:
             if source_known.name == name:
                 bias, sd = source_known.log_bias, source_known.log_sd
-        use = ~np.isfinite(stock) & (values > 0)
-        stock[use], log_sd[use], source[use] = values[use] * np.exp(bias), sd, name
+        use = ~np.isfinite(stock) & (values > 0) & (name in SOURCES[gridded])
+        removed = 0.0 if name == "soil map" else bias
+        stock[use], log_sd[use], source[use] = values[use] * np.exp(removed), sd, name
         sources.append(StockSource(name, int(use.sum()), len(ratio), bias, sd))
     return pd.DataFrame({"stock": stock, "stock_log_sd": log_sd, "stock_source": source}, index=layers.index), sources
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ..constants import LAYER_NAMES, LAYERS
 from ..data.folder import Inputs
+from ..data.mapping_units import SOIL_MAP_STOCKS
 from ..files import write_csv
 from ..inference.turnover_fit import extend_profiles
 from ..models.bulk_input import StockSource, harmonise, layer_stocks, standard_layers, stock_draws
@@ -53,7 +54,7 @@ def infer_bulk_input(
 ) -> BulkInput:
     """I_bulk = C_stock x k (paper, eq. 6), the error of the stock included; writes `tables/layers.csv`."""
     layers = inputs.layers
-    stocks, sources = layer_stocks(layers)
+    stocks, sources = layer_stocks(layers, gridded=stocks_of(inputs, settings))
     stock = measured_stock_draws(inputs, stocks, settings)
     thickness = (layers["bottom"] - layers["top"]).to_numpy()
     ibulk = stock * np.exp(turnover.log_k) * (turnover.fit.model.rate_over_median if turnover.fit else 1.0)
@@ -70,6 +71,14 @@ def infer_bulk_input(
         "standard": (by_profile, standard),
     }
     return BulkInput(xr.Dataset(draws, coords={"depth": list(LAYER_NAMES)}), stocks, sources)
+
+
+def stocks_of(inputs: Inputs, settings: RunSettings) -> Literal["calibrated", "soil_map"]:
+    """What stands in for measured stocks: as the settings have it, but nothing is taken from a soil map that is not
+    there.
+    """
+    there = inputs.layers[SOIL_MAP_STOCKS].notna().any(axis=None)
+    return settings.gridded_stocks if there else "calibrated"
 
 
 def harmonise_measured(inputs: Inputs, stocks: pd.DataFrame, density: NDArray[Any]) -> NDArray[np.float64]:
@@ -107,10 +116,12 @@ def extrapolate(
     log_k = extend_profiles(
         turnover.fit, turnover.layers["effect"].values, layers, seed=step_seed(settings, "standard layers")
     ).T
-    stocks, _ = layer_stocks(layers, sources)
+    stocks, _ = layer_stocks(layers, sources, stocks_of(inputs, settings))
     profile, rng = layers["profile_index"].to_numpy(), step_rng(settings, "standard stocks")
     stock = stock_draws(stocks, profile, gridded_errors(inputs, settings), rng)
     return (stock * np.exp(log_k) * turnover.fit.model.rate_over_median).reshape(-1, len(LAYERS), settings.members)
 
 
-BULK_INPUT = Step("bulk_input", infer_bulk_input, ("inputs", "turnover"), ("members", "turnover_prior"))
+BULK_INPUT = Step(
+    "bulk_input", infer_bulk_input, ("inputs", "turnover"), ("members", "turnover_prior", "gridded_stocks")
+)

@@ -9,6 +9,7 @@ from ..data.covariates import PAPER_COVARIATES
 from ..data.folder import Inputs, read_inputs
 from ..data.hemispheres import two_hemispheres
 from ..data.manifest import read_manifest
+from ..data.mapping_units import SOIL_MAP_STOCKS
 from ..data.tables import SourceCheck
 from ..errors import InputError
 from ..progress import Progress
@@ -31,6 +32,12 @@ def check(settings: RunSettings, progress: Progress | None = None) -> Inputs:
     if missing:
         rule = "the paper's covariates need files that are not there: those of the folder's manifest are used"
         inputs.checks.append(SourceCheck("covariates of the paper", str(PAPER_COVARIATES), remarks={rule: missing}))
+    if settings.gridded_stocks == "soil_map":
+        without = int(inputs.layers[SOIL_MAP_STOCKS].isna().all(axis=1).sum())
+        rule = "no soil map with a stock in reach: stocks that were not measured are "
+        rule += "those of the gridded profile or metre" if without == len(inputs.layers) else "missing"
+        remarks = {rule: without} if without else {}
+        inputs.checks.append(SourceCheck("stocks of the soil map", str(inputs.covariates.manifest), remarks=remarks))
     write_checks(settings.out, inputs.checks)
     return inputs
 
@@ -69,4 +76,6 @@ def simulate(settings: RunSettings, progress: Progress | None = None) -> None:
 
 
 WORLD = Step("world", simulate, settings=("resolution",), makes=("demo-data/**/*",))
-INPUTS = Step("inputs", check, settings=("covariates", "atmosphere"), sources=lambda inputs: dict(inputs.files))
+INPUTS = Step(
+    "inputs", check, settings=("covariates", "atmosphere", "gridded_stocks"), sources=lambda inputs: dict(inputs.files)
+)

@@ -105,6 +105,42 @@ def test_a_site_has_the_layers_of_its_unit_weighted_by_thickness(folder):
     assert acrisol["clay_deep"] == 60
 
 
+STOCK_TABLE = """\
+unit,upper,lower,group,carbon,density,coarse
+11,0,20,AC,2,1.2,25
+11,20,40,AC,1,1.4,50
+11,40,100,AC,0.5,1.6,0
+12,0,20,NT,1,1.5,10
+12,20,40,NT,-7,-7,-7
+12,40,100,NT,-7,-7,-7
+13,0,20,WR,9,9,0
+"""
+
+
+def test_stocks_of_layers_are_carbon_times_density_times_fine_earth(folder):
+    """0-20 cm: 0.02 x 1.2 g cm⁻³ x 0.75 x 20 cm = 0.36 g cm⁻² = 36 Mg ha⁻¹; 20-40: 14; of 40-100, 0.8 a cm."""
+    (folder / "soils.csv").write_text(STOCK_TABLE)
+    columns = 'stock = { organic_carbon = "carbon", bulk_density = "density", coarse_fragments = "coarse" }\n'
+    (folder / "manifest.toml").write_text(UNITS + columns + BIOME)
+    stocks = CovariateStack(folder).layer_stocks([3.5, 3.5, 3.9], [0.5, 1.5, 2.1])
+    np.testing.assert_allclose(stocks[0], [36, 14, 16, 16, 16, 40, 40], rtol=1e-6)
+    np.testing.assert_allclose(stocks[1], 27 * np.array([1, 1, 1, 1, 1, 2.5, 2.5]), rtol=1e-6)  # a shallow soil
+    np.testing.assert_allclose(stocks[2], stocks[1])  # water: its neighbour's
+    assert np.isnan(CovariateStack(folder).layer_stocks([0.5], [0.5], nearest_km=1)).all()
+
+
+def test_without_columns_of_a_stock_there_is_none_and_wrong_ones_are_refused(folder):
+    assert CovariateStack(folder).layer_stocks([3.5], [0.5]) is None
+    columns = 'stock = { organic_carbon = "carbon", bulk_density = "BD", coarse_fragments = "clay" }\n'
+    (folder / "manifest.toml").write_text(UNITS + columns + BIOME)
+    with pytest.raises(InputError, match="the bulk_density column BD is missing"):
+        CovariateStack(folder)
+    without_depths = UNITS.replace('top = "upper"\nbottom = "lower"\n', "")
+    (folder / "manifest.toml").write_text(without_depths + columns + BIOME)
+    with pytest.raises(InputError, match="a stock needs top and bottom"):
+        CovariateStack(folder)
+
+
 def test_a_shallow_soil_has_its_part_of_the_interval_or_else_its_lowest_layer(folder):
     nitisol = at(folder, 3.5, 1.5)
     assert nitisol["clay_top"] == 10  # of 0-20 cm: below, codes

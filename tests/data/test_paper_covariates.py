@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import Counter
 
 import numpy as np
+import pandas as pd
 import pytest
+import rasterio
 
 from bayes_rootc.data.covariates import PAPER_COVARIATES, CovariateStack, covariates_for
 from bayes_rootc.data.manifest import read_manifest
@@ -32,6 +34,20 @@ def test_they_are_made_from_the_public_files(real_data):
     np.testing.assert_array_equal(orders.sum(axis=1), 1)
     parts = table[["sand", "silt", "clay"]].sum(axis=1)
     np.testing.assert_allclose(parts, 100, atol=2)  # whole numbers in the table
+
+
+@pytest.mark.real_data
+def test_stocks_of_the_soil_map_are_those_of_the_unit_s_row(real_data):
+    """At a place near Kursk whose unit's soil reaches below 2 m."""
+    folder, (lat, lon) = real_data / "covariates", (51.72, 36.22)
+    with rasterio.open(folder / "hwsd2_units.tif") as units:
+        unit = next(units.sample([(lon, lat)]))[0]
+    rows = pd.read_csv(folder / "hwsd2_layers.csv.gz").query("HWSD1_SMU_ID == @unit").sort_values("TOPDEP")
+    thickness = rows["BOTDEP"] - rows["TOPDEP"]
+    want = rows["ORG_CARBON"] / 100 * rows["BULK"] * (1 - rows["COARSE"] / 100) * thickness * 100
+    (stocks,) = CovariateStack(folder, PAPER_COVARIATES).layer_stocks([lat], [lon])
+    np.testing.assert_allclose(stocks, want, rtol=1e-5)
+    assert CovariateStack(folder).layer_stocks([lat], [lon]) is None
 
 
 def test_a_folder_without_their_files_has_its_own(demo_world):

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from bayes_rootc.constants import LAYERS
+from bayes_rootc.data.mapping_units import SOIL_MAP_STOCKS
 from bayes_rootc.models.bulk_input import (
     GRIDDED_LOG_SD,
     TOP_SHARE,
@@ -47,6 +48,27 @@ def test_measured_first_then_gridded_profile_then_gridded_metre():
     assert stocks["stock_source"].tolist() == ["measured", "gridded profile", "gridded metre"]
     assert stocks["stock"].tolist() == pytest.approx([40.0, 30.0, 100 * TOP_SHARE[3]])
     assert stocks["stock_log_sd"].tolist() == pytest.approx([0.2, GRIDDED_LOG_SD, GRIDDED_LOG_SD])
+
+
+def test_the_soil_map_gives_each_layer_its_part_of_the_seven_layers_as_they_are():
+    """10-30 cm: half of 0-20 (60) and half of 20-40 (40) is 50; 90-125: half of 80-100 (10) and of 100-150 (20)."""
+    rows = table(5, stock_measured=[70.0, *[np.nan] * 4], stock_gridded=99.0, stock_metre=99.0)
+    rows["top"], rows["bottom"] = [0.0, 10, 90, 0, 160], [20.0, 30, 125, 20, 200]
+    rows[SOIL_MAP_STOCKS] = [60.0, 40, 30, 20, 10, 20, np.nan]
+    stocks, sources = layer_stocks(rows, gridded="soil_map")
+    assert stocks["stock_source"].tolist() == ["measured", *["soil map"] * 3, "none"]
+    assert stocks["stock"].tolist()[:4] == pytest.approx([70, 50, 15, 60])
+    assert np.isnan(stocks["stock"].iloc[4])
+    assert {s.name: s.layers for s in sources} == {"gridded profile": 0, "gridded metre": 0, "soil map": 3}
+
+
+def test_the_bias_of_the_soil_map_is_reported_and_stays():
+    rng, n = np.random.default_rng(6), 400
+    rows = table(n, stock_measured=np.where(np.arange(n) % 2, 20 * rng.lognormal(0, 0.5, n), np.nan))
+    rows[SOIL_MAP_STOCKS] = 40.0
+    stocks, (*_, source) = layer_stocks(rows, gridded="soil_map")
+    assert (stocks["stock"][::2] == 40).all()
+    assert source.log_bias == pytest.approx(-np.log(2), abs=4 * 1.2533 * 0.5 / np.sqrt(200))
 
 
 def test_bias_and_error_of_the_gridded_stock_are_recovered_from_measured_layers():

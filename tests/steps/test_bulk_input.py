@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bayes_rootc.data.mapping_units import SOIL_MAP_STOCKS
 from bayes_rootc.models.radiocarbon import invert
 from bayes_rootc.settings import RunSettings
 from bayes_rootc.steps.bulk_input import infer_bulk_input
@@ -26,18 +27,24 @@ def made_up_layers() -> pd.DataFrame:
     })  # fmt: skip
 
 
-def test_i_bulk_is_the_stock_over_the_age(tmp_path):
-    """40 / 400 = 0.1, 20 / 1000 = 0.02 and 30 / 2000 = 0.015 Mg C ha⁻¹ yr⁻¹: 0.12 in 0-20 and 0.015 in 20-40 cm."""
+@pytest.mark.parametrize(("map_stock", "source"), [(30.0, "soil map"), (np.nan, "gridded profile")])
+def test_i_bulk_is_the_stock_over_the_age(tmp_path, map_stock, source):
+    """40 / 400 = 0.1, 20 / 1000 = 0.02 and 30 / 2000 = 0.015 Mg C ha⁻¹ yr⁻¹: 0.12 in 0-20 and 0.015 in 20-40 cm.
+
+    The last is of the soil map; where the covariates have none, of the gridded profile.
+    """
     settings = RunSettings(preset="paper", data=tmp_path, out=tmp_path, members=20)
     log_k = np.repeat(-np.log(AGE)[:, None], 20, axis=1)
     layers = made_up_layers()
+    layers[SOIL_MAP_STOCKS] = map_stock
+    layers["stock_gridded"] = [np.nan, np.nan, 30.0 if np.isnan(map_stock) else 99.0]
     posterior = invert(layers["delta14c"], layers["sigma"], layers["year"], layers["zone"].to_numpy(str), model_sd=20.0)
     summary = posterior.drop_dims("log_k").assign(model_sd=("layer", np.full(3, 20.0)))
     found = infer_bulk_input(
         SimpleNamespace(layers=layers), LayerTurnover(summary.assign(log_k=(("layer", "draw"), log_k))), settings
     )
     written = pd.read_csv(tmp_path / "tables" / "layers.csv")
-    assert written["stock_source"].tolist() == ["measured", "measured", "gridded profile"]
+    assert written["stock_source"].tolist() == ["measured", "measured", source]
     for column in ("ibulk_mean", "ibulk_median", "ibulk_p025", "ibulk_p975"):  # one k and one stock: no error
         assert written[column].tolist() == pytest.approx([0.1, 0.02, 0.015])
     np.testing.assert_allclose(found.density[:, 0], [0.01, 0.002, 0.00075])
