@@ -42,7 +42,8 @@ def test_stocks_of_the_soil_map_are_those_of_the_unit_s_row(real_data):
     folder, (lat, lon) = real_data / "covariates", (51.72, 36.22)
     with rasterio.open(folder / "hwsd2_units.tif") as units:
         unit = next(units.sample([(lon, lat)]))[0]
-    rows = pd.read_csv(folder / "hwsd2_layers.csv.gz").query("HWSD1_SMU_ID == @unit").sort_values("TOPDEP")
+    table = pd.read_csv(folder / "hwsd2_layers.csv.gz")
+    rows = table[table["HWSD1_SMU_ID"] == unit].sort_values("TOPDEP")
     thickness = rows["BOTDEP"] - rows["TOPDEP"]
     want = rows["ORG_CARBON"] / 100 * rows["BULK"] * (1 - rows["COARSE"] / 100) * thickness * 100
     (stocks,) = CovariateStack(folder, PAPER_COVARIATES).layer_stocks([lat], [lon])
