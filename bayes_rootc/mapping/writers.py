@@ -158,7 +158,7 @@ def write_tile(
         array[..., rows, cols] = field.reshape(*known.shape[:-1], *grid.shape)
 
 
-def _strips(array: zarr.Array[Any]) -> Iterator[slice]:
+def strips(array: zarr.Array[Any]) -> Iterator[slice]:
     """Rows of the map, as many at a time as a chunk has."""
     step = array.chunks[-2]
     return (slice(start, min(start + step, array.shape[-2])) for start in range(0, array.shape[-2], step))
@@ -205,7 +205,7 @@ def _write_cog(path: Path, variable: str, layer: int | None, store: Store, grid:
     with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
         plain = Path(scratch) / path.name
         with rasterio.open(plain, "w", **profile) as target:
-            for rows in _strips(array):
+            for rows in strips(array):
                 values = np.asarray(array[rows] if layer is None else array[layer, rows])
                 window = ((rows.start, rows.stop), (0, grid.shape[1]))
                 target.write(np.where(np.isfinite(values), values, NODATA).astype(np.float32), 1, window=window)
@@ -242,7 +242,7 @@ def write_netcdf(
                 shuffle=True,
             )
             variable.attrs.update(located(name))
-            for rows in _strips(array):
+            for rows in strips(array):
                 if name in LAYERED:
                     for i in range(len(MAP_LAYERS)):
                         variable[i, rows] = array[i, rows]

@@ -13,6 +13,7 @@ from ..data.tables import SourceCheck
 from ..files import write_csv
 from ..mapping.learners import Learners
 from ..mapping.maps import read_root_shares
+from ..mapping.ranges import range_table
 from ..mapping.tiles import MapJob, begin, finish, gather, make_tiles
 from ..mapping.totals import totals_tables
 from ..mapping.writers import open_store, write_cogs, write_netcdf
@@ -70,11 +71,13 @@ def draw_maps(
             history=f"bayes-rootc {version('bayes-rootc')}, seed {settings.seed}",
             progress=part_of(progress, 2, 3),
         )
+    ranges = range_table(store, grid)
     finish(job, files + ([path] if "zarr" in settings.map_formats else []))
     _, expected = read_root_shares(job.shares)
     tables = totals_tables(totals, expected, job.zones.names if job.zones else [])
     for name, table in tables.items():
         write_csv(settings.out / "tables" / f"{name}.csv", table)
+    write_csv(settings.out / "tables" / "map_ranges.csv", ranges)
     dropped = {f"a covariate missing within {settings.nearest_km:g} km": lacking} if lacking else {}
     where = f"{MAP_CELLS} {grid.resolution:g}°"
     write_checks(settings.out, [SourceCheck(where, str(job.covariates), cells + lacking, cells, dropped)])
@@ -101,6 +104,6 @@ MAPS = Step(
         "zone_field",
         "tile",
     ),
-    ("maps/**/*", "tables/map_totals*.csv"),
+    ("maps/**/*", "tables/map_totals*.csv", "tables/map_ranges.csv"),
     read=read_totals,
 )

@@ -1,0 +1,93 @@
+"""What the cells of the maps range over, by biome: the paper's "95 % of the cells" of I_root, I_bulk and I_loss.
+
+A map of 30″ has too many cells to sort: their values are counted in classes 0.2 % wide, strip by strip.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ..constants import BIOMES
+from ..data.grid import MapGrid
+from .maps import MAP_LAYERS
+from .writers import Store, strips
+
+RANGED = {"iroot": "iroot_mean", "ibulk": "ibulk_mean", "iloss": "iloss_median"}
+"""Map of each flux whose cells are ranged over: those that the paper shows."""
+
+SMALLEST, LARGEST, CLASSES = 1e-4, 1e4, 20_000
+"""Classes are even below the first, in proportion to the value above it, and end at the second, Mg C ha⁻¹ yr⁻¹."""
+
+REACH = np.arcsinh(LARGEST / SMALLEST)
+EDGES = SMALLEST * np.sinh(np.linspace(-REACH, REACH, CLASSES + 1))
+
+PARTS = {"p025": 0.025, "median": 0.5, "p975": 0.975}
+
+
+@dataclass
+class Ranges:
+    """Cells of a map by biome (row 0: all) and class of its value: how many, and their area, ha, (10, `CLASSES`)."""
+
+    cells: NDArray[np.float64] = field(default_factory=lambda: np.zeros((1 + len(BIOMES), CLASSES)))
+    area: NDArray[np.float64] = field(default_factory=lambda: np.zeros((1 + len(BIOMES), CLASSES)))
+
+    def add(self, values: NDArray[np.floating], biome: NDArray[np.integer], area_ha: NDArray[np.float64]) -> None:
+        """Counts some cells, of any shape: those with a value and a biome."""
+        known = np.isfinite(values) & (biome > 0)
+        place = (np.arcsinh(values[known] / SMALLEST) + REACH) * (CLASSES / (2 * REACH))
+        at = biome[known].astype(np.int64) * CLASSES + np.clip(place.astype(np.int64), 0, CLASSES - 1)
+        for counted, weights in ((self.cells, np.ones(len(at))), (self.area, area_ha[known])):
+            of_biome = np.bincount(at, weights, counted.size).reshape(counted.shape)
+            counted += of_biome
+            counted[0] += of_biome.sum(axis=0)
+
+    def row(self, biome: int) -> dict[str, float]:
+        """Number of cells, and the values below which parts of their area, and of their number, lie."""
+        found: dict[str, float] = {"cells": int(self.cells[biome].sum())}
+        for prefix, counted in (("", self.area[biome]), ("cell_", self.cells[biome])):
+            below = np.append(0.0, np.cumsum(counted)) / counted.sum()
+            found |= {f"{prefix}{name}": _value_at(below, part) for name, part in PARTS.items()}
+        return found
+
+
+def _value_at(below: NDArray[np.float64], part: float) -> float:
+    """Value below which a part lies, if those of a class are spread evenly over it."""
+    upper = int(np.searchsorted(below, part))
+    lower = upper - 1
+    return float(EDGES[lower] + (part - below[lower]) / (below[upper] - below[lower]) * (EDGES[upper] - EDGES[lower]))
+
+
+def range_table(store: Store, grid: MapGrid) -> pd.DataFrame:
+    """`map_ranges`: what the cells of each biome, and of all, range over, by flux and layer.
+
+    Parameters
+    ----------
+    store : Store
+        The maps.
+    grid : MapGrid
+        Theirs.
+
+    Returns
+    -------
+    DataFrame
+        `biome` (0: all), `biome_name`, `layer`, `quantity`, `cells`; of their area `p025`, `median`, `p975`, and with
+        each cell counting the same `cell_p025`, `cell_median`, `cell_p975`, Mg C ha⁻¹ yr⁻¹.
+    """
+    names: dict[int, str] = {0: "global"} | BIOMES
+    rows: list[dict[str, Any]] = []
+    for flux, variable in RANGED.items():
+        for layer, layer_name in enumerate(MAP_LAYERS):
+            ranges, array = Ranges(), store[variable]
+            for strip in strips(array):
+                values = np.asarray(array[layer, strip], float)
+                ranges.add(values, np.asarray(store["biome"][strip]), grid.area_ha[strip])
+            for biome in map(int, np.flatnonzero(ranges.cells.any(axis=1))):
+                place = {"biome": biome, "biome_name": names[biome], "layer": layer_name, "quantity": flux}
+                rows.append(place | ranges.row(biome))
+    rows.sort(key=lambda row: int(row["biome"]))
+    return pd.DataFrame(rows)
