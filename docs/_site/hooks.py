@@ -205,13 +205,10 @@ def methods() -> str:
     """The paper's Methods: what they say, whether it is done so, and where."""
     from bayes_rootc.methods import read_statements
 
-    rows, section = [], ""
+    rows = ["| about | the paper | here | where | note |", "|---|---|---|---|---|"]
     for statement in read_statements():
-        if statement.section != section:
-            section = statement.section
-            rows += ["", f"### {section}", "", "| the paper | here | where | why |", "|---|---|---|---|"]
-        where = _codes(statement.where)
-        rows.append(f"| {_cell(statement.says)} | {statement.status} | {where} | {_cell(statement.why)} |")
+        says, where, note = _cell(statement.says), _codes(statement.where), _cell(statement.why)
+        rows.append(f"| {statement.section} | {says} | {statement.status} | {where} | {note} |")
     return "\n".join(rows)
 
 
@@ -219,7 +216,7 @@ def paper_figures() -> str:
     """The paper's figures: what they show, what draws them, and which tables hold the same."""
     from bayes_rootc.methods import read_figures
 
-    rows = ["| figure | it shows | here | where | why |", "|---|---|---|---|---|"]
+    rows = ["| figure | it shows | here | where | note |", "|---|---|---|---|---|"]
     for figure in read_figures():
         where = _codes([*figure.where, *(f"{name}.csv" for name in figure.tables)])
         cells = figure.name, _cell(figure.shows), figure.status, where, _cell(figure.why)
@@ -231,13 +228,17 @@ def paper_numbers() -> str:
     """The numbers of the paper's text, and where a run has ours."""
     from bayes_rootc.methods import read_numbers
 
-    rows = ["| place | the paper | value | here | where | why |", "|---|---|---|---|---|---|"]
+    rows = ["| place | the paper | value | here | where | note |", "|---|---|---|---|---|---|"]
     for number in read_numbers():
         where = _codes([*([number.cell] if number.cell else []), *number.where])
-        value = f"{number.value} {number.unit}".strip()
+        value = f"{number.value} {number.unit.replace(' ', NBSP)}".strip()
         cells = number.place, _cell(number.says), value, number.status, where, _cell(number.why)
         rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows)
+
+
+NBSP = "\u00a0"
+"""Keeps a unit on one line."""
 
 
 def _codes(names: Iterable[str]) -> str:
