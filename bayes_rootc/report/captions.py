@@ -38,10 +38,12 @@ def number(value: object, digits: int = 3) -> str:
 
 
 def interval(middle: object, low: object, high: object, *, percent: bool = False) -> str:
-    """`1.52 (1.19 to 1.80)`, in percent where asked; without brackets where there are no bounds."""
+    """`1.52 (1.19 to 1.80)`, in percent where asked; without brackets where there are no bounds, or the value is known
+    without an error.
+    """
     values = [100 * float(str(v)) if percent else float(str(v)) for v in (middle, low, high)]
     mark = " %" if percent else ""
-    if not all(map(math.isfinite, values[1:])):
+    if not all(map(math.isfinite, values[1:])) or values[0] == values[1] == values[2]:
         return number(values[0]) + (mark if math.isfinite(values[0]) else "")
     return f"{number(values[0])}{mark} ({number(values[1])} to {number(values[2])})"
 

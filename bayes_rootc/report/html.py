@@ -117,6 +117,7 @@ def render(results: Results, figures: Iterable[tuple[Path, str, str]]) -> str:
         fluxes=_fluxes(results),
         biomes=_biomes(results),
         letters=_letters(results),
+        biome_letters=_biome_letters(results) if results.has("biome_letters") else None,
         factors=_factors(results),
         figures=[_embedded(path, title, text) for path, title, text in figures],
         paper=_paper(results),
@@ -129,6 +130,8 @@ def render(results: Results, figures: Iterable[tuple[Path, str, str]]) -> str:
         stocks=_stocks(results),
         prehistory=PREHISTORY.get(settings["prehistory"], settings["prehistory"]),
         prior=_prior(settings),
+        other_stocks=_other_stocks(settings),
+        elsewhere=_elsewhere(settings),
         members=number(settings["members"], 6),
         command=_command(settings),
         seed=run["seed"],
@@ -183,11 +186,12 @@ def _cards(results: Results) -> Iterable[dict[str, str]]:
             continue
         percent = quantity == "share"
         factor, unit = (100, "%") if percent else (1, UNITS.get(str(row["unit"]), str(row["unit"])))
+        low, high = factor * row["p025"], factor * row["p975"]
         yield {
             "name": name,
             "value": number(factor * row["median"]),
             "unit": unit,
-            "range": f"95 %: {number(factor * row['p025'])} to {number(factor * row['p975'])}",
+            "range": f"95 %: {number(low)} to {number(high)}" if low < high else "a value without an error",
             "of": of,
             "tone": FLUX_COLOURS["iloss" if percent else quantity],
         }
@@ -227,25 +231,63 @@ def _biomes(results: Results) -> Table:
 
 
 def _letters(results: Results) -> Table:
+    tested = results.has("biome_letters")
+    middle = "mean" if tested else "median"  # the bounds of a test are of the mean
     rows = []
     for among, part in results.table("iloss_letters").groupby("among", sort=False):
         for _, r in part.iterrows():
             name = f"estimate {r['name']}" if among == "estimates" else str(r["name"])
             name = f"{name.replace('-', '–')} cm" if among == "layers" else name
-            rows.append(Row([name, posterior(r, "iloss_"), str(r["letters"])]))
-    head = [Head("mean I_loss at sites of", wide=True), Head("median (95 %)", True), Head("letters")]
+            value = interval(*(r[f"iloss_{key}"] for key in (middle, "p025", "p975")))
+            rows.append(Row([name, value, str(r["letters"])]))
+    head = [Head("mean I_loss at sites of", wide=True), Head(f"{middle} (95 %)", True), Head("letters")]
     caption = (
         "Which means differ, Mg C ha⁻¹ yr⁻¹. Among estimates, among biomes and among layers, two that share a letter "
-        "are not told apart with 97.5 % probability; what they have in common cancels, so intervals may overlap"
+    )
+    if tested:
+        caption += f"do not differ: {TEST}. Intervals are of the mean over sites"
+    else:
+        caption += (
+            "are not told apart with 97.5 % probability; what they have in common cancels, so intervals may overlap"
+        )
+    return Table(head, rows, caption)
+
+
+TEST = "P < 0.05 by Welch's t over sites, all pairs by Holm's rule"
+
+
+def _biome_letters(results: Results) -> Table:
+    """Means of the paper's Figs. 1 and 3 with their letters, where they were tested."""
+    table = results.table("biome_letters")
+    quantities = list(dict.fromkeys(table["quantity"]))
+    rows = []
+    for biome in BIOMES.values():
+        cells = []
+        for quantity in quantities:
+            row = pick(table, quantity=quantity, name=biome)
+            percent = quantity == "f_bnpp"
+            cells.append("–" if row is None else _lettered(row, percent=percent))
+        rows.append(Row([biome, *cells]))
+    head = [Head("biome", wide=True), *(Head(QUANTITIES[q].split(",")[0], True) for q in quantities)]
+    caption = (
+        "Means over sites, Mg C ha⁻¹ yr⁻¹. In a column two biomes that share a capital letter, and in a biome I_root "
+        f"and I_bulk that share a small one, do not differ: {TEST}"
     )
     return Table(head, rows, caption)
+
+
+def _lettered(row: pd.Series, *, percent: bool) -> Cell:
+    mean = number(100 * row["mean"]) + " %" if percent else number(row["mean"])
+    letters = f"{_text(row['letters'])}{' ' + _text(row['lowercase']) if _text(row['lowercase']) else ''}"
+    return Cell(mean, f"{letters}, n = {number(row['n'], 6)}")
 
 
 def _factors(results: Results) -> Table:
     rows = []
     for _, r in results.table("turnover_factor").iterrows():
         name = f"{str(r['name']).replace('-', '–')} cm" if r["group"] == "layer" else str(r["name"])
-        above = [number(100 * r[f"probability_above_{limit}"]) + " %" for limit in (1, 2, 4)]
+        certain = r["factor_p025"] == r["factor_p975"]  # one value has no probability
+        above = ["–" if certain else number(100 * r[f"probability_above_{n}"]) + " %" for n in (1, 2, 4)]
         rows.append(Row([name, posterior(r, "factor_"), *above]))
     head = [Head("sites of", wide=True), Head("I_root / I_bulk", True), Head("> 1", True), Head("> 2", True)]
     caption = (
@@ -440,10 +482,27 @@ def _prior(settings: dict[str, object]) -> str:
     return f"{text}; errors about the one-pool model are {robust}."
 
 
+def _other_stocks(settings: dict[str, object]) -> str:
+    if settings.get("gridded_stocks") == "soil_map":
+        return "that of the soil map at the site, as it is"
+    return "gridded, with the error of the latter estimated where both are known"
+
+
+def _elsewhere(settings: dict[str, object]) -> str:
+    """What predicts at sites, and what the spread of the forests is stretched by."""
+    bootstraps = settings.get("tau_bootstraps")
+    text = "The spread is stretched until 95 % intervals cover 95 % of the observations "
+    text += f"that {number(bootstraps, 6)} bootstraps left out. " if bootstraps else "in regions that were held out. "
+    if settings.get("site_predictions") == "ensemble":
+        text += "At sites the ensemble of the three best of five learners predicts, without an error."
+    return text
+
+
 def _command(settings: dict[str, object]) -> str:
     data = f" --data {_folder('data', settings['data'])}" if settings.get("data") else ""
     quick = " --quick" if settings.get("quick") else ""
-    return f"bayes-rootc run{data}{quick} --seed {settings['seed']}"
+    preset = f" --preset {settings['preset']}" if settings.get("preset") else ""
+    return f"bayes-rootc run{preset}{data}{quick} --seed {settings['seed']}"
 
 
 def _folder(key: str, value: object) -> object:

@@ -102,6 +102,32 @@ def test_the_paper_is_gone_through_where_a_run_follows_it(finished):
     assert "<script>" not in text and "nan" not in shown.lower().split()
 
 
+def test_numbers_without_an_error_have_no_interval_and_tests_are_called_tests(finished):
+    tables = finished / "tables"
+    summary = pd.read_csv(tables / "summary_global.csv")
+    (at_sites,) = summary.index[(summary["quantity"] == "share") & summary["where"].str.startswith("mean of")]
+    summary.loc[at_sites, ["median", "p025", "p975"]] = 0.87
+    summary.to_csv(tables / "summary_global.csv", index=False)
+    factors = pd.read_csv(tables / "turnover_factor.csv")
+    certain = {f"factor_{key}": 4.321 for key in ("median", "p025", "p975")} | {"probability_above_4": 1.0}
+    factors.assign(**certain).to_csv(tables / "turnover_factor.csv", index=False)
+    letters = {"quantity": ["iroot", "ibulk"], "name": "tundra", "mean": [0.91, 0.26], "median": 0.2, "n": 33}
+    letters |= {"letters": ["C", "B"], "lowercase": ["a", "b"]}
+    pd.DataFrame(letters).to_csv(tables / "biome_letters.csv", index=False)
+    settings = json.loads((finished / "run.json").read_text(encoding="utf-8"))["settings"]
+    preset = {"preset": "paper", "gridded_stocks": "soil_map", "tau_bootstraps": 500, "site_predictions": "ensemble"}
+    change_run(finished, settings=settings | preset)
+    text = page_of(finished)
+    shown = re.sub(r"\s+", " ", Page(text).shown)
+    assert "a value without an error" in shown and "4.32 (" not in shown
+    row = next(part for part in text.split("<tr>") if "4.32" in part)
+    assert row.count("–") >= 3 and "100 %" not in row
+    (tundra,) = (part for part in text.split("<tr>") if "C a, n = 33" in part)
+    assert "0.910" in tundra and "B b, n = 33" in tundra and "Welch" in shown
+    assert "that 500 bootstraps left out" in shown and "that of the soil map at the site" in shown
+    assert "run --preset paper" in shown
+
+
 def test_a_fit_that_failed_is_told(finished):
     assert '"verdict bad"' not in page_of(finished)
     path = finished / "tables" / "diagnostics.csv"
