@@ -204,7 +204,7 @@ def paper_comparison(
 
     def draws(key: str, values: NDArray, note: str) -> None:
         low, high = np.quantile(values, INTERVAL)
-        ours[key] = (float(np.mean(values)), float(low), float(high), POSTERIOR, note)
+        ours[key] = (float(np.mean(values)), float(low), float(high), POSTERIOR if low < high else "", note)
 
     n_npp = f"{len(inputs.npp)} sites against 725, of other compilations"
     sites("iroot", inputs.npp["bnpp"], n_npp)
@@ -219,7 +219,8 @@ def paper_comparison(
     draws("root_top60", by_profile[:, :3].sum(axis=1), n_roots)
     for key, (top, bottom) in {"age_top": (0, 30), "age_deep": (30, 100), "age_profile": (0, 200)}.items():
         values, n = profile_mean_age(inputs.layers, log_k, top, bottom)
-        draws(key, values, f"{n} profiles against 750; mean of a skewed posterior, not of point estimates")
+        kind = "point estimates" if np.ptp(values) == 0 else "mean of a skewed posterior, not of point estimates"
+        draws(key, values, f"{n} profiles against 750; {kind}")
     n_profiles = f"{len(ibulk)} profiles against 750; stocks of other origin"
     sites("ibulk", ibulk.sum(axis=1).mean(axis=1), n_profiles)
     bulk = ibulk.mean(axis=0, dtype=float)
