@@ -15,10 +15,13 @@ from numpy.typing import NDArray
 from ..constants import BIOMES
 from ..data.grid import MapGrid
 from .maps import MAP_LAYERS
+from .monte_carlo import FLUXES
 from .writers import Store, strips
 
-RANGED = {"iroot": "iroot_mean", "ibulk": "ibulk_mean", "iloss": "iloss_median"}
-"""Map of each flux whose cells are ranged over: those that the paper shows."""
+RANGED = {flux: f"{flux}_median" for flux in FLUXES}
+"""Map of each flux whose cells are ranged over. Forests predict logarithms: their mean, taken back, is the median of a
+cell's members, and so what the paper maps; the mean over members grows with what they are stretched by.
+"""
 
 SMALLEST, LARGEST, CLASSES = 1e-4, 1e4, 20_000
 """Classes are even below the first, in proportion to the value above it, and end at the second, Mg C ha⁻¹ yr⁻¹."""
@@ -35,6 +38,8 @@ class Ranges:
 
     cells: NDArray[np.float64] = field(default_factory=lambda: np.zeros((1 + len(BIOMES), CLASSES)))
     area: NDArray[np.float64] = field(default_factory=lambda: np.zeros((1 + len(BIOMES), CLASSES)))
+    summed: NDArray[np.float64] = field(default_factory=lambda: np.zeros(1 + len(BIOMES)))
+    """Value x area, ha, by biome."""
 
     def add(self, values: NDArray[np.floating], biome: NDArray[np.integer], area_ha: NDArray[np.float64]) -> None:
         """Counts some cells, of any shape: those with a value and a biome."""
@@ -45,10 +50,14 @@ class Ranges:
             of_biome = np.bincount(at, weights, counted.size).reshape(counted.shape)
             counted += of_biome
             counted[0] += of_biome.sum(axis=0)
+        flux = np.bincount(biome[known], values[known] * area_ha[known], len(self.summed))
+        self.summed += flux
+        self.summed[0] += flux.sum()
 
     def row(self, biome: int) -> dict[str, float]:
-        """Number of cells, and the values below which parts of their area, and of their number, lie."""
+        """Number of cells, their mean, and the values below which parts of their area, and of their number, lie."""
         found: dict[str, float] = {"cells": int(self.cells[biome].sum())}
+        found["mean"] = self.summed[biome] / self.area[biome].sum()
         for prefix, counted in (("", self.area[biome]), ("cell_", self.cells[biome])):
             below = np.append(0.0, np.cumsum(counted)) / counted.sum()
             found |= {f"{prefix}{name}": _value_at(below, part) for name, part in PARTS.items()}
@@ -75,8 +84,8 @@ def range_table(store: Store, grid: MapGrid) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        `biome` (0: all), `biome_name`, `layer`, `quantity`, `cells`; of their area `p025`, `median`, `p975`, and with
-        each cell counting the same `cell_p025`, `cell_median`, `cell_p975`, Mg C ha⁻¹ yr⁻¹.
+        `biome` (0: all), `biome_name`, `layer`, `quantity`, `cells`; of their area `mean`, `p025`, `median`, `p975`,
+        and with each cell counting the same `cell_p025`, `cell_median`, `cell_p975`, Mg C ha⁻¹ yr⁻¹.
     """
     names: dict[int, str] = {0: "global"} | BIOMES
     rows: list[dict[str, Any]] = []

@@ -147,15 +147,15 @@ def _loss(results: Results) -> str:
 
 
 def _loss_map(results: Results) -> str:
-    total = pick(results.table("summary_global"), quantity="iloss", where="map, total")
-    text = f"{posterior(total)} Pg C yr⁻¹" if total is not None else "–"
+    text, middle = _of_all_land(results, "iloss"), _middle(results)
+    share = "Mean I_loss over mean I_root" if results.map_middle == "mean" else "Median of I_loss over I_root"
     probability = results.maps["iloss_probability"].sel(layer="0-200").values
     known = probability[probability == probability]
     certain = ((known >= 0.975) | (known <= 0.025)).mean() if len(known) else math.nan
     return (
-        f"I_loss, 0–200 cm; over all mapped land {text}. (a) Mean over the members, and by latitude: mean of the cells "
-        "(line) with the mean of their 95 % intervals (band), the mean share of I_root, and the mean probability of a "
-        "loss. (b) Half the 95 % interval of a cell. (c) Mean I_loss over mean I_root. (d) Probability that I_loss is "
+        f"I_loss, 0–200 cm; over all mapped land {text}. (a) {middle[0].upper()}{middle[1:]}; and by latitude the mean "
+        "of the cells (line) with the mean of their 95 % intervals (band), the mean share of I_root, and the mean "
+        f"probability of a loss. (b) Half the 95 % interval of a cell. (c) {share}. (d) Probability that I_loss is "
         f"positive. Dots: the sign is known with 97.5 % probability, {number(100 * certain)} % of the cells. The "
         "interval of one cell is that of a new site there and is wide; that of the total is narrower because cells err "
         "partly independently. Hatched: outside the area of applicability of one of the forests, where nothing like it "
@@ -164,13 +164,30 @@ def _loss_map(results: Results) -> str:
     )
 
 
+def _middle(results: Results) -> str:
+    if results.map_middle == "mean":
+        return "mean over the members"
+    return (
+        "median over the members, which of I_root and I_bulk is what the forests predict (by τ₉₅ of bootstraps the "
+        "members of a cell spread so far that their mean is that of the largest few)"
+    )
+
+
+def _of_all_land(results: Results, flux: str) -> str:
+    """Total of a map; or, where there is none, what its cells range over."""
+    summary = results.table("summary_global")
+    total, cells = (pick(summary, quantity=flux, where=where) for where in ("map, total", "map, cells"))
+    if total is not None:
+        return f"{posterior(total)} Pg C yr⁻¹"
+    return f"{posterior(cells)} Mg C ha⁻¹ yr⁻¹, median and {cells['interval']}" if cells is not None else "–"
+
+
 def _layer_maps(results: Results, flux: str) -> str:
     names = {"iroot": "I_root", "ibulk": "I_bulk", "iloss": "I_loss"}
-    total = pick(results.table("summary_global"), quantity=flux, where="map, total")
-    text = f"{posterior(total)} Pg C yr⁻¹" if total is not None else "–"
+    text = _of_all_land(results, flux)
     middle = " The neutral colour is 0." if flux == "iloss" else ""
     return (
-        f"{names[flux]}, mean over the members, in seven layers and in 0–200 cm; in all {text}. Every panel has its "
+        f"{names[flux]} in seven layers and in 0–200 cm: {_middle(results)}; in all {text}. Every panel has its "
         "own colour scale, from the 2 % to the 98 % quantile of its cells; note that the two deepest layers are 50 cm "
         f"thick, the others 20 cm.{middle}"
     )

@@ -120,9 +120,11 @@ def figure_4(results: Results) -> Figure:
     maps = on_the_globe(results.maps)
     m = maps.sel(layer=PROFILE_NAME)
     lat, lon = m["lat"].values, m["lon"].values
-    loss, probability = m["iloss_mean"].values, m["iloss_probability"].values
+    middle = results.map_middle
+    loss, probability = m[f"iloss_{middle}"].values, m["iloss_probability"].values
     low, high = m["iloss_p025"].values, m["iloss_p975"].values
-    share, spread = 100 * loss / m["iroot_mean"].values, (high - low) / 2
+    share = m["share_median"].values if middle == "median" else loss / m["iroot_mean"].values
+    share, spread = 100 * share, (high - low) / 2
     known = (probability >= CERTAIN) | (probability <= 1 - CERTAIN)
     share_name = f"{FLUX_LABELS['iloss']} / {FLUX_LABELS['iroot']} (%)"
     probability_name = f"P({FLUX_LABELS['iloss']} > 0)"
@@ -135,7 +137,7 @@ def figure_4(results: Results) -> Figure:
     sheet = Sheet(TITLE + tall + BAR + TITLE + low_tall + BAR + 0.05)
 
     ax = sheet.axes(0.05, TITLE, wide, tall)
-    letter(ax, "a", "Mean loss, 0–200 cm")
+    letter(ax, "a", f"{middle.capitalize()} loss, 0–200 cm")
     scale = Scale.of(loss, FLUX_MAPS["iloss"], centred=True)
     mesh = draw_map(ax, loss, lat, lon, scale, results.land)
     colour_bar(mesh, ax, scale, flux_axis("iloss"), bounds=bar_bounds(tall, 0.2))
@@ -247,9 +249,12 @@ def figure_ed7(results: Results) -> AxesArray:
 
 
 @styled
-def figure_layer_maps(results: Results, flux: str, statistic: str = "mean") -> Figure:
-    """One flux in the seven layers and the whole profile; its `uncertainty` is half the 95 % interval over |mean|."""
-    maps = on_the_globe(results.maps[[f"{flux}_{statistic}"]])[f"{flux}_{statistic}"]
+def figure_layer_maps(results: Results, flux: str, statistic: str | None = None) -> Figure:
+    """One flux in the seven layers and the whole profile, by default in the middle of the members; its `uncertainty` is
+    half the 95 % interval over |mean|.
+    """
+    name = f"{flux}_{statistic or results.map_middle}"
+    maps = on_the_globe(results.maps[[name]])[name]
     relative = statistic == "uncertainty"
     lat, lon = maps["lat"].values, maps["lon"].values
     aspect = map_aspect(*painted_extent(maps.sel(layer=PROFILE_NAME).values, lat, lon))

@@ -24,6 +24,7 @@ from .captions import TARGETS, UNITS, interval, number, pick, posterior
 from .figures import save_figures
 from .results import Results
 from .style import FLUX_COLOURS
+from .tables import CELLS
 
 TITLE = "How much root carbon reaches the soil"
 QUANTITIES = {
@@ -179,6 +180,10 @@ def _cards(results: Results) -> Iterable[dict[str, str]]:
         ("iloss", "map, total", "I_loss of all mapped land", "map, 0–200 cm"),
         ("iroot", "map, per area", "I_root", "map, per area"),
         ("ibulk", "map, per area", "I_bulk", "map, per area"),
+        *(
+            (flux, CELLS, f"I_{flux[1:]}", "cells of the map, 95 % of their area")
+            for flux in ("iloss", "iroot", "ibulk")
+        ),
     )
     for quantity, where, name, of in wanted:
         row = pick(summary, quantity=quantity, where=where)
@@ -205,7 +210,8 @@ def _fluxes(results: Results) -> Table:
         count = f", n = {number(r['n'], 6)}" if number(r["n"]) != "–" else ""
         unit = UNITS.get(str(r["unit"]), str(r["unit"]))
         mean = number(100 * r["mean"]) + " %" if percent else number(r["mean"])
-        value = Cell(posterior(r, percent=percent), f"{unit}; {r['interval']}".removeprefix("; "))
+        of = f"; {r['interval']}" if r["p025"] < r["p975"] else ""
+        value = Cell(posterior(r, percent=percent), f"{unit}{of}".removeprefix("; "))
         rows.append(Row([Cell(name, f"{r['where']}{count}"), value, mean]))
     head = [Head("quantity", wide=True), Head("median (95 %)", wide=True), Head("mean", True)]
     return Table(head, rows, "The world")
@@ -214,20 +220,16 @@ def _fluxes(results: Results) -> Table:
 def _biomes(results: Results) -> Table:
     summary = results.table("summary_biome")
     mapped = summary[summary["where"].str.startswith("map")]
-    head = [
-        Head("biome", wide=True),
-        Head("I_root", True),
-        Head("I_bulk", True),
-        Head("I_loss", True),
-        Head("I_loss / I_root", True),
-    ]
+    quantities = [q for q in ("iroot", "ibulk", "iloss", "share") if pick(mapped, quantity=q) is not None]
     rows = []
     for biome, name in BIOMES.items():
-        found = {q: pick(mapped, biome=biome, quantity=q) for q in ("iroot", "ibulk", "iloss", "share")}
+        found = {q: pick(mapped, biome=biome, quantity=q) for q in quantities}
         if any(row is not None for row in found.values()):
             cells = ["–" if r is None else posterior(r, percent=q == "share") for q, r in found.items()]
             rows.append(Row([name, *cells]))
-    return Table(head, rows, "By biome, map, 0–200 cm: median (95 % of the posterior of the mean), Mg C ha⁻¹ yr⁻¹")
+    head = [Head("biome", wide=True), *(Head(QUANTITIES[q].split(",")[0], True) for q in quantities)]
+    of = ", ".join(mapped["interval"].unique())
+    return Table(head, rows, f"By biome, map, 0–200 cm: median ({of}), Mg C ha⁻¹ yr⁻¹")
 
 
 def _letters(results: Results) -> Table:
@@ -283,18 +285,19 @@ def _lettered(row: pd.Series, *, percent: bool) -> Cell:
 
 
 def _factors(results: Results) -> Table:
+    table = results.table("turnover_factor")
+    spread = bool((table["factor_p025"] < table["factor_p975"]).any())  # a value without an error has no probability
     rows = []
-    for _, r in results.table("turnover_factor").iterrows():
+    for _, r in table.iterrows():
         name = f"{str(r['name']).replace('-', '–')} cm" if r["group"] == "layer" else str(r["name"])
-        certain = r["factor_p025"] == r["factor_p975"]  # one value has no probability
-        above = ["–" if certain else number(100 * r[f"probability_above_{n}"]) + " %" for n in (1, 2, 4)]
+        above = [number(100 * r[f"probability_above_{limit}"]) + " %" for limit in (1, 2, 4) if spread]
         rows.append(Row([name, posterior(r, "factor_"), *above]))
-    head = [Head("sites of", wide=True), Head("I_root / I_bulk", True), Head("> 1", True), Head("> 2", True)]
-    caption = (
-        "How many times too fast turnover is judged if all of I_root is taken to enter bulk soil, and the probability "
-        "that it is more than 1, 2 and the paper's 4 times"
-    )
-    return Table([*head, Head("> 4", True)], rows, caption)
+    head = [Head("sites of", wide=True), Head("I_root / I_bulk", True)]
+    caption = "How many times too fast turnover is judged if all of I_root is taken to enter bulk soil"
+    if spread:
+        head += [Head(f"> {limit}", True) for limit in (1, 2, 4)]
+        caption += ", and the probability that it is more than 1, 2 and the paper's 4 times"
+    return Table(head, rows, caption)
 
 
 def _paper(results: Results) -> Table:

@@ -116,6 +116,13 @@ class Results:
         return all((self.out / "tables" / f"{name}.csv").is_file() for name in names)
 
     @property
+    def map_middle(self) -> str:
+        """What maps show of the members of a cell: their `mean`; or, where bootstraps have stretched them so far that
+        the largest outweigh the rest, their `median`, which is what the forests predict.
+        """
+        return "median" if self.run["settings"].get("tau_bootstraps") else "mean"
+
+    @property
     def map_forest_scores(self) -> pd.DataFrame:
         """Rows of `tables/learners.csv` of the forests that make the maps."""
         scores = self.table("learners")

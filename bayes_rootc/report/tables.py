@@ -17,6 +17,7 @@ from ..inference.sampling import summarise, summary_columns
 
 FLUX = "Mg C ha-1 yr-1"
 POSTERIOR, SITES, AMONG = "95 % of the posterior of the mean", "95 % of the sites", "range of the six estimates"
+CELLS, AREA = "map, cells", "95 % of the mapped area"
 BY_BIOME = {"iroot": FLUX, "ibulk": FLUX, "iloss": FLUX, "share": "1"}
 
 
@@ -85,7 +86,40 @@ def root_shares_table(fractions: xr.Dataset) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def summary_global(inputs: Inputs, log_k: NDArray, estimates: list[xr.Dataset], totals: pd.DataFrame) -> pd.DataFrame:
+@dataclass(frozen=True)
+class Mapped:
+    """What the summaries say of the map.
+
+    Attributes
+    ----------
+    totals : DataFrame
+        `map_totals`, of members that are one map each.
+    ranges : DataFrame, optional
+        `map_ranges`: what the cells range over. It stands for the totals where bootstraps have stretched the members:
+        what covers 95 % of single observations is no error of a whole map, and its largest members outweigh the rest.
+    """
+
+    totals: pd.DataFrame
+    ranges: pd.DataFrame | None = None
+
+    def rows(self, biome: int, layer: str, *, total: bool = False, share: bool = False) -> list[dict[str, object]]:
+        """Rows of a layer of a biome (0: all); with the totals also those in Pg, and the share lost."""
+        table = self.totals if self.ranges is None else self.ranges
+        here = table[(table["biome"] == biome) & (table["layer"] == layer)]
+        if not len(here):
+            return []
+        if self.ranges is not None:
+            columns = ["mean", "median", "p025", "p975"]
+            return [_row(r["quantity"], CELLS, FLUX, 0, dict(r[columns]), AREA) for _, r in here.iterrows()]
+        found, first = [], here.iloc[0]
+        for quantity in ("iroot", "ibulk", "iloss"):
+            found.append(_of_table(quantity, "map, per area", FLUX, first, f"{quantity}_mg_ha"))
+            if total:
+                found.append(_of_table(quantity, "map, total", "Pg C yr-1", first, f"{quantity}_pg"))
+        return found + ([_of_table("share", "map", "1", first, "share")] if share else [])
+
+
+def summary_global(inputs: Inputs, log_k: NDArray, estimates: list[xr.Dataset], mapped: Mapped) -> pd.DataFrame:
     """`tables/summary_global.csv`: quantity, where, unit, n, mean, median, 95 % interval, and what it is of."""
     rows = [
         _of_sites("iroot", "NPP sites, observed", FLUX, inputs.npp["bnpp"]),
@@ -100,15 +134,10 @@ def summary_global(inputs: Inputs, log_k: NDArray, estimates: list[xr.Dataset], 
     rows += [
         _of_draws(q, _mean_of(estimates), unit, len(estimates), combine(estimates, q)) for q, unit in BY_BIOME.items()
     ]
-    world = totals[(totals["biome"] == 0) & (totals["layer"] == PROFILE_NAME)].iloc[0]
-    for quantity in ("iroot", "ibulk", "iloss"):
-        rows.append(_of_table(quantity, "map, per area", FLUX, world, f"{quantity}_mg_ha"))
-        rows.append(_of_table(quantity, "map, total", "Pg C yr-1", world, f"{quantity}_pg"))
-    rows.append(_of_table("share", "map", "1", world, "share"))
-    return pd.DataFrame(rows)
+    return pd.DataFrame([*rows, *mapped.rows(0, PROFILE_NAME, total=True, share=True)])
 
 
-def summary_by_biome(inputs: Inputs, estimates: list[xr.Dataset], totals: pd.DataFrame) -> pd.DataFrame:
+def summary_by_biome(inputs: Inputs, estimates: list[xr.Dataset], mapped: Mapped) -> pd.DataFrame:
     """`tables/summary_biome.csv`: the three fluxes and the share lost, by biome: sites (mean of the estimates that have
     any) and map.
     """
@@ -123,17 +152,11 @@ def summary_by_biome(inputs: Inputs, estimates: list[xr.Dataset], totals: pd.Dat
             draws = combine(estimates, quantity, biome)
             if len(draws):
                 rows.append(at | _of_draws(quantity, f"mean of {n} estimates", unit, n, draws))
-        mapped = totals[(totals["biome"] == biome) & (totals["layer"] == PROFILE_NAME)]
-        if len(mapped):
-            rows += [
-                at | _of_table(q, "map, per area", FLUX, mapped.iloc[0], f"{q}_mg_ha")
-                for q in ("iroot", "ibulk", "iloss")
-            ]
-            rows.append(at | _of_table("share", "map", "1", mapped.iloc[0], "share"))
+        rows += [at | row for row in mapped.rows(biome, PROFILE_NAME, share=True)]
     return pd.DataFrame(rows)
 
 
-def summary_by_depth(estimates: list[xr.Dataset], totals: pd.DataFrame) -> pd.DataFrame:
+def summary_by_depth(estimates: list[xr.Dataset], mapped: Mapped) -> pd.DataFrame:
     """`tables/summary_depth.csv`: the three fluxes by layer, the share lost in it, and `*_of_profile`, the layer's part
     of the profile.
     """
@@ -151,11 +174,7 @@ def summary_by_depth(estimates: list[xr.Dataset], totals: pd.DataFrame) -> pd.Da
             rows.append(
                 {"layer": name} | _of_draws(f"{quantity}_of_profile", _mean_of(estimates), "1", len(estimates), part)
             )
-        mapped = totals[(totals["biome"] == 0) & (totals["layer"] == name)].iloc[0]
-        rows += [
-            {"layer": name} | _of_table(q, "map, per area", FLUX, mapped, f"{q}_mg_ha")
-            for q in ("iroot", "ibulk", "iloss")
-        ]
+        rows += [{"layer": name} | row for row in mapped.rows(0, name)]
     return pd.DataFrame(rows)
 
 

@@ -9,7 +9,7 @@ from ..data.folder import Inputs
 from ..files import write_csv
 from ..progress import Progress
 from ..report.regression_tables import explained_comparison
-from ..report.tables import paper_comparison, summary_by_biome, summary_by_depth, summary_global
+from ..report.tables import Mapped, paper_comparison, summary_by_biome, summary_by_depth, summary_global
 from ..report.turnover_tables import harmonisation_score
 from ..settings import RunSettings
 from .bulk_input import BulkInput
@@ -29,9 +29,10 @@ def summarise_run(
 ) -> None:
     """Summary tables and the comparison with the paper."""
     tables = settings.out / "tables"
-    write_csv(tables / "summary_global.csv", summary_global(inputs, turnover.log_k, estimates, maps))
-    write_csv(tables / "summary_biome.csv", summary_by_biome(inputs, estimates, maps))
-    write_csv(tables / "summary_depth.csv", summary_by_depth(estimates, maps))
+    mapped = Mapped(maps, pd.read_csv(tables / "map_ranges.csv") if settings.tau_bootstraps else None)
+    write_csv(tables / "summary_global.csv", summary_global(inputs, turnover.log_k, estimates, mapped))
+    write_csv(tables / "summary_biome.csv", summary_by_biome(inputs, estimates, mapped))
+    write_csv(tables / "summary_depth.csv", summary_by_depth(estimates, mapped))
     write_csv(tables / "stock_sources.csv", pd.DataFrame([vars(s) for s in bulk_input.sources]))
     learners, profiles = (pd.read_csv(tables / f"{name}.csv") for name in ("learners", "ibulk_profiles"))
     beside = paper_comparison(inputs, turnover.log_k, estimates, learners, root_depth)

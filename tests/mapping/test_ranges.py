@@ -42,8 +42,8 @@ def test_the_table_weighs_cells_by_their_area_and_counts_them(tmp_path):
     index = np.r_[0:12, 24:36]
     value = np.repeat([1.0, 3.0], 12)
     fields = dict.fromkeys(LAYERED, np.zeros((24, 8), np.float32)) | dict.fromkeys(FLAT, np.zeros(24, np.float32))
-    fields["iroot_mean"] = np.outer(value, np.arange(1.0, 9)).astype(np.float32)
-    fields["iloss_median"] = -fields["iroot_mean"]
+    fields["iroot_median"] = np.outer(value, np.arange(1.0, 9)).astype(np.float32)
+    fields["iloss_median"] = -fields["iroot_median"]
     write_tile(store, (0, 0), grid, index, fields, np.repeat([1, 6], 12).astype(np.uint8))
     table = range_table(store, grid).set_index(["biome", "layer", "quantity"])
     assert len(table) == 3 * 8 * 3 and table.index.is_unique
@@ -53,6 +53,8 @@ def test_the_table_weighs_cells_by_their_area_and_counts_them(tmp_path):
         pytest.approx(1, rel=WIDTH),
         pytest.approx(3, rel=WIDTH),
     )
+    south = np.sin(np.radians(30)) / (np.sin(np.radians(30)) + 1 - np.sin(np.radians(60)))
+    assert top["mean"] == pytest.approx(1 + 2 * south, rel=1e-5)
     assert top["median"] == pytest.approx(3, rel=WIDTH)
     assert top["cell_median"] == pytest.approx(1, rel=WIDTH)
     assert whole["p975"] == pytest.approx(24, rel=WIDTH)
