@@ -148,7 +148,7 @@ def _loss(results: Results) -> str:
 
 def _loss_map(results: Results) -> str:
     text, middle = _of_all_land(results, "iloss"), _middle(results)
-    share = "Mean I_loss over mean I_root" if results.map_middle == "mean" else "Median of I_loss over I_root"
+    share = f"{results.map_middle.title()} I_loss over {results.map_middle} I_root"
     probability = results.maps["iloss_probability"].sel(layer="0-200").values
     known = probability[probability == probability]
     certain = ((known >= 0.975) | (known <= 0.025)).mean() if len(known) else math.nan

@@ -123,8 +123,7 @@ def figure_4(results: Results) -> Figure:
     middle = results.map_middle
     loss, probability = m[f"iloss_{middle}"].values, m["iloss_probability"].values
     low, high = m["iloss_p025"].values, m["iloss_p975"].values
-    share = m["share_median"].values if middle == "median" else loss / m["iroot_mean"].values
-    share, spread = 100 * share, (high - low) / 2
+    share, spread = 100 * loss / m[f"iroot_{middle}"].values, (high - low) / 2
     known = (probability >= CERTAIN) | (probability <= 1 - CERTAIN)
     share_name = f"{FLUX_LABELS['iloss']} / {FLUX_LABELS['iroot']} (%)"
     probability_name = f"P({FLUX_LABELS['iloss']} > 0)"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgba
@@ -170,3 +172,18 @@ def test_maps_across_180_degrees_are_drawn_at_both_ends_of_the_globe(results):
     want = map_of(results, "iloss_mean")
     want = np.where(np.abs(maps["lon"].values) > 150, want, np.nan)
     np.testing.assert_allclose(painted(axes[0]), want, rtol=1e-6)
+
+
+def test_a_run_with_bootstraps_shows_medians(land, tmp_path):
+    results = varied_results(tmp_path, land.folder.parent)
+    path = results.out / "run.json"
+    run = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps(run | {"settings": run["settings"] | {"tau_bootstraps": 500}}), encoding="utf-8")
+    results = Results(results.out, land.folder.parent)
+    for figure, flux in ((figure_ed4, "iroot"), (figure_ed6, "iloss"), (figure_4, "iloss")):
+        axes = figure(results)
+        ax, layer = (axes[0], PROFILE_NAME) if figure is figure_4 else (axes[0], LAYER_NAMES[0])
+        values = map_of(results, f"{flux}_median", layer)
+        np.testing.assert_allclose(np.sort(mesh(ax).get_array().compressed()), np.sort(values[np.isfinite(values)]))
+    assert title(figure_4(results)[0]).startswith("Median loss")
+    results.close()
