@@ -16,6 +16,7 @@ from ..errors import InputError
 from .atmosphere import zone_of
 from .biomes import EXPECTED_BIOME, UNSAID, biome_numbers
 from .israd import DEFAULT_SIGMA, MAX_SIGMA, SAME_PLACE_DEGREES
+from .israd_incubations import USUAL_LENGTH
 from .plausible import QUANTITIES, judge_argument, without_codes
 from .tables import WITH_UNIT, bare, shown
 from .units import Form, factor, radiocarbon_form, to_delta14c
@@ -271,6 +272,53 @@ def layer_table(
     out["profile_index"] = pd.factorize(out["profile"])[0]
     out["id"] = own.labels("id") if own.has("id") else [str(i) for i in table.index]
     return pd.concat([out, own.covariates(covariates)], axis=1).reset_index(drop=True)
+
+
+def respired_columns(
+    incubations: pd.DataFrame, layers: pd.Index[Any], year: pd.Series, columns: Mapping[str, str] | None
+) -> pd.DataFrame:
+    """Radiocarbon of the CO₂ of incubated layers, the mean of a layer's incubations.
+
+    Parameters
+    ----------
+    incubations : DataFrame
+        `layer`, a label of `layers`; `delta14c` or another form of radiocarbon; optionally `sigma` and `length` (days;
+        41 where unknown, the median of those published).
+    layers : Index
+        Labels of the layers.
+    year : Series
+        Their years.
+    columns : mapping of str, optional
+        Names in the table by ours.
+
+    Returns
+    -------
+    DataFrame
+        `respired`, `respired_sigma` (‰) and `respired_days`, a row a layer, with the index 0, 1, …; NaN where there is
+        no incubation.
+
+    Raises
+    ------
+    InputError
+        A column is missing, a label is of no layer, or a value is impossible.
+    """
+    own = OwnTable(incubations, {o: t for o, t in (columns or {}).items() if t in incubations})
+    if "layer" not in incubations:
+        raise InputError("incubations: the table has no column layer; expected the label of each incubation's layer")
+    place = layers.get_indexer(pd.Index(incubations["layer"]))
+    if (place < 0).any():
+        lost = incubations["layer"].iloc[int(np.argmax(place < 0))]
+        raise InputError(f"incubations: {shown(lost)} is no layer of the table; expected a label of its index")
+    at = pd.Series(place, incubations.index)
+    value, sigma = _radiocarbon(own, at.map(year.reset_index(drop=True)), measured=True)
+    length = _to_numbers(incubations["length"]) if "length" in incubations else pd.Series(np.nan, incubations.index)
+    if (length <= 0).any():
+        raise InputError(f"incubations, column length: found {length[length <= 0].iloc[0]:g}; expected days, above 0")
+    each = pd.DataFrame({"respired": value, "respired_days": length.fillna(USUAL_LENGTH), "variance": sigma**2})
+    by_layer = each[value.notna()].groupby(at)
+    found = by_layer.mean()
+    found["respired_sigma"] = np.sqrt(found.pop("variance") / by_layer.size())
+    return found.reindex(range(len(layers)))
 
 
 def _radiocarbon(own: OwnTable, year: pd.Series, *, measured: bool) -> tuple[pd.Series, pd.Series]:

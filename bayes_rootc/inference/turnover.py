@@ -13,7 +13,17 @@ import pandas as pd
 import xarray as xr
 
 from ..data.atmosphere import Atmosphere, Prehistory
-from ..data.own_tables import Covariates, OwnTable, covariate_groups, flat, layer_table, row_coordinates
+from ..data.own_tables import (
+    Covariates,
+    OwnTable,
+    covariate_groups,
+    flat,
+    layer_table,
+    respired_columns,
+    row_coordinates,
+)
+from ..errors import InputError
+from ..models.rates import PERSISTING, input_rate, mean_age, persisting_rate
 from ..models.turnover import TurnoverModel
 from ..progress import Progress, part_of
 from ..seeds import child_seed
@@ -46,8 +56,9 @@ class Turnover(Fitted):
         State of the carbon in 1950.
     error : {"student", "normal"}
         Errors of Δ14C about the model, robust against outliers or not.
-    pool_spread : float
-        Standard deviation of log k within a layer; 0 is one homogeneous pool.
+    pool_spread : float or "inferred"
+        Standard deviation of log k within a layer; 0 is one homogeneous pool. "inferred": it changes with depth, and
+        what layers respire next to their bulk carbon tells it (`incubations` of `fit`).
     chains, tune, draws : int
         Chains, and warm-up steps and kept draws of each.
     seed : int
@@ -81,7 +92,7 @@ class Turnover(Fitted):
         columns: Mapping[str, str] | None = None,
         prehistory: Prehistory = "steady",
         error: Literal["student", "normal"] = "student",
-        pool_spread: float = 0.0,
+        pool_spread: float | Literal["inferred"] = 0.0,
         chains: int = 4,
         tune: int = 100,
         draws: int = 600,
@@ -110,7 +121,14 @@ class Turnover(Fitted):
             raise self._unfitted()
         return self._fit
 
-    def fit(self, layers: pd.DataFrame, *, until_good: bool = True, progress: Progress | None = None) -> Self:
+    def fit(
+        self,
+        layers: pd.DataFrame,
+        incubations: pd.DataFrame | None = None,
+        *,
+        until_good: bool = True,
+        progress: Progress | None = None,
+    ) -> Self:
         """Fits the model to a table of layers.
 
         Parameters
@@ -120,6 +138,10 @@ class Turnover(Fitted):
             `delta14c` (‰), `fraction_modern` or `percent_modern`; the covariates; optionally `sigma` (in the unit of
             the measurement; 5 ‰ where unknown), `study`, `site`, `profile` (any labels; else a profile is a place),
             `biome` (number or name; else all layers are of one), `id`.
+        incubations : DataFrame, optional
+            One row an incubation of such a layer without living roots: `layer`, its label in the index of `layers`;
+            `delta14c` (‰) of the CO₂, or another form of it; optionally `sigma`, and `length`, in days. Needs
+            `pool_spread="inferred"`.
         until_good : bool
             Sampling goes on while R-hat or effective sample sizes are not good.
         progress : callable, optional
@@ -136,6 +158,10 @@ class Turnover(Fitted):
             A column is missing, a value is impossible, or there are too few layers.
         """
         own = layer_table(layers, self.columns, flat(self.groups), measured=True)
+        if incubations is not None:
+            if not self.model.inferred:
+                raise InputError('incubations tell the spread of rates within a layer: set pool_spread="inferred"')
+            own = own.join(respired_columns(incubations, layers.index, own["year"], self.columns))
         fit = fit_turnover(
             own,
             self.groups,
@@ -176,8 +202,10 @@ class Turnover(Fitted):
         Returns
         -------
         Dataset
-            Over `draw` and `layer`, the index of the table: `log_k`, `k` (yr⁻¹, input over stock), `age` (yr, 1/k of
-            the median pool), and `delta14c` (‰) of a new measurement.
+            Over `draw` and `layer`, the index of the table: `log_k`; in steady state `k` (yr⁻¹, input over stock),
+            `age` (yr, mean of the carbon), `transit_time` (yr, mean of what leaves) and `persisting` (yr⁻¹, input over
+            stock of what stays longer than each `time`, yr); and `delta14c` (‰) of a new measurement. Where the spread
+            of rates is inferred, also `spread`, that of log k within the layer, and `respired`, Δ14C (‰) of the CO₂.
 
         Raises
         ------
@@ -189,21 +217,28 @@ class Turnover(Fitted):
         count = min(draws, fit.samples["tau_layer"].size)
         stream = child_seed(self.seed, "predict") if seed is None else seed
         drawn = draw_layers(fit, own, self.atmosphere, seed=stream, count=count)
-        log_k = drawn["log_k"].values.astype(float)
-        dims = ("draw", "layer")
-        return xr.Dataset(
+        log_k, spread = drawn["log_k"].values.astype(float), fit.spread(own, count)
+        rate, dims = input_rate(log_k, spread), ("draw", "layer")
+        persisting = np.stack([persisting_rate(log_k, spread, years) for years in PERSISTING])
+        found = xr.Dataset(
             {
                 "log_k": (dims, log_k, {"long_name": "log of the decay rate", "units": "log(yr-1)"}),
-                "k": (dims, np.exp(log_k) * fit.model.rate_over_median, {"units": "yr-1"}),
-                "age": (dims, np.exp(-log_k), {"units": "yr"}),
+                "k": (dims, rate, {"long_name": "input over stock", "units": "yr-1"}),
+                "age": (dims, mean_age(log_k, spread), {"long_name": "mean age of the carbon", "units": "yr"}),
+                "transit_time": (dims, 1 / rate, {"long_name": "mean transit time", "units": "yr"}),
+                "persisting": (("time", *dims), persisting, {"long_name": "input that stays", "units": "yr-1"}),
                 "delta14c": (
                     dims,
                     drawn["replicated"].values,
                     {"long_name": "a new measurement", "units": "per mille"},
                 ),
             },
-            coords=row_coordinates(layers.index, "layer", taken=("draw",)),
-        )
+            coords=row_coordinates(layers.index, "layer", taken=("draw", "time")),
+        ).assign_coords(time=("time", list(PERSISTING), {"units": "yr"}))
+        if fit.model.inferred:
+            found["spread"] = dims, spread, {"long_name": "standard deviation of log k within the layer", "units": "1"}
+            found["respired"] = dims, drawn["respired"].values, {"long_name": "CO2 respired", "units": "per mille"}
+        return found
 
     def _diagnostics(self) -> dict[str, Any]:
         return diagnose_fit("turnover", self.hyperparameters) | self._leave_one_out("profiles")

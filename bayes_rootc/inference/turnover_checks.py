@@ -18,6 +18,7 @@ from ..models.marginal import EFFECT_RANGE
 from ..models.radiocarbon import atmosphere_sd
 from ..models.turnover import (
     PERIOD_NAMES,
+    Structure,
     TurnoverModel,
     design,
     misfit_design,
@@ -39,7 +40,7 @@ DEPTH_CLASSES = ((0, 10), (10, 30), (30, 60), (60, 100), (100, 200))
 def sample_prior(model: TurnoverModel, n_components: int, count: int, seed: int) -> dict[str, NDArray]:
     """Hyperparameters from their priors, (draw, …)."""
     rng = np.random.default_rng(child_seed(seed, "sites"))
-    samples = prior_draws(n_components, tuple(BIOMES), count, rng, student=model.student)
+    samples = prior_draws(Structure(n_components, tuple(BIOMES), model.student, model.inferred), count, rng)
     return complete(samples, tuple(BIOMES), child_seed(seed, "complete"))
 
 

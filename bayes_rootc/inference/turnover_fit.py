@@ -7,6 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cache, partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -18,14 +19,17 @@ from numpy.typing import NDArray
 
 from ..constants import BIOMES
 from ..data.atmosphere import Atmosphere
+from ..data.israd import DEFAULT_SIGMA
 from ..errors import InputError
 from ..models.components import Components
-from ..models.marginal import Block, effect_log_posterior, log_error_density, product
+from ..models.marginal import Block, effect_log_posterior, log_density, product
 from ..models.radiocarbon import LOG_K_RANGE
+from ..models.rates import input_rate, values_at
 from ..models.spread import draw_spread
 from ..models.turnover import (
     EFFECTS,
     PRIORS,
+    Structure,
     TurnoverModel,
     design,
     log_likelihood,
@@ -34,6 +38,8 @@ from ..models.turnover import (
     prior_medians,
     regression_vector,
     scales,
+    spread_design,
+    spread_of,
     turnover_model,
 )
 from ..progress import Progress
@@ -103,6 +109,17 @@ class TurnoverFit:
             return flat
         return {name: value[np.arange(count) * total // count] for name, value in flat.items()}
 
+    def spread(self, layers: pd.DataFrame, count: int | None = None) -> NDArray[np.float64]:
+        """Spread s of log k within layers (`top`, `bottom`, cm) in `count` draws: (draw, layer)."""
+        draws, D = self.draws(count), spread_design(layers)
+        if not self.model.inferred:
+            return np.full((len(draws["tau_layer"]), len(layers)), self.model.pool_spread)
+        return np.stack([np.asarray(spread_of(D, sample), float) for sample in _each(draws)])
+
+    def rate(self, log_k: NDArray[Any], layers: pd.DataFrame) -> NDArray[np.float64]:
+        """Input over stock (yr⁻¹) of layers with these draws of log k: (draw, layer), as many as there are."""
+        return input_rate(log_k, self.spread(layers, len(log_k)))
+
     def misfit(self, layers: pd.DataFrame) -> NDArray[np.float64]:
         """Posterior mean of each layer's misfit σ_model, ‰."""
         M = misfit_design(layers)
@@ -162,7 +179,7 @@ def fit_turnover(
     model = model or TurnoverModel()
     components = Components.fit(layers.drop_duplicates("profile_index"), groups)
     biomes = tuple(int(b) for b in np.unique(layers["biome"]))
-    sampler = _sampler_for(len(components.names), biomes, model.student, tune)
+    sampler = _sampler_for(Structure(len(components.names), biomes, model.student, model.inferred), tune)
 
     def data(model: TurnoverModel) -> tuple[tuple[Block, ...], Array]:
         with jax.enable_x64(True):
@@ -216,11 +233,10 @@ def weighted(
 
 
 @cache
-def _sampler_for(n_components: int, biomes: tuple[int, ...], student: bool, tune: int) -> Nuts:
+def _sampler_for(structure: Structure, tune: int) -> Nuts:
     """The sampler of a variant of the model; it stays compiled for the next fit to layers of the same shape."""
-    model = partial(turnover_model, n_components=n_components, biomes=biomes, student=student)
-    start = prior_medians(n_components, biomes)
-    return Nuts(model, (None, None), tune=tune, start=start, target_accept=0.65, known_spread=True)
+    model = partial(turnover_model, structure=structure)
+    return Nuts(model, (None, None), tune=tune, start=prior_medians(structure), target_accept=0.65, known_spread=True)
 
 
 def _good(samples: dict[str, NDArray]) -> bool:
@@ -330,7 +346,9 @@ def draw_layers(
         `log_k`, `fitted` (Δ14C of the model, ‰) and `replicated` (a new measurement of it, ‰) over `draw` and `layer`;
         `effect` of each profile and its `log_likelihood`, effect and log k summed out, over `draw` and `profile`, in
         the order of `profile_index`; `density` of log k, averaged over the draws, and the Δ14C that is `predicted` (‰),
-        over `layer` and `node`, a value of log k.
+        over `layer` and `node`, a value of log k. Where the spread of rates is inferred, also, over `draw` and `layer`,
+        `spread`, Δ14C of what respires (`respired`, in an incubation where there was one) and of a new measurement of
+        that (`respired_replicated`, ‰).
     """
     fine = replace(fit.model, grid=LAYER_GRID)
     nodes, step = fine.log_k, fine.log_k[1] - fine.log_k[0]
@@ -339,6 +357,7 @@ def draw_layers(
     samplers = _samplers(fit, fine, layers, atmosphere, count)
     nu = fit.draws(count)["nu"]
     log_k, fitted, replicated = (np.empty((total, n), np.float32) for _ in range(3))
+    rates = _Rates(fit, fine, layers, atmosphere, count) if fit.model.inferred else None
     effect, log_likelihood = (np.empty((total, layers["profile_index"].nunique())) for _ in range(2))
     parts = np.array_split(np.arange(total), min(total, 8))  # fixed, so that sums do not depend on the threads
 
@@ -350,11 +369,14 @@ def draw_layers(
                 effect[m, profiles], log_likelihood[m, profiles], weight, sd = sample(m, rng)
                 position, mass = _draw_positions(weight, rng)
                 log_k[m, rows] = nodes[0] + step * position
-                left = np.minimum(position.astype(int), LAYER_GRID - 2)
-                low, high = predicted[rows, left], predicted[rows, left + 1]
-                fitted[m, rows] = low + (position - left) * (high - low)
-                noise = rng.standard_t(nu[m], len(rows)) if np.isfinite(nu[m]) else rng.standard_normal(len(rows))
-                replicated[m, rows] = np.maximum(fitted[m, rows] + sd * noise, MIN_DELTA)
+                if rates:
+                    fitted[m, rows] = rates.fit(m, rows, position, rng)
+                else:
+                    left = np.minimum(position.astype(int), LAYER_GRID - 2)
+                    low, high = predicted[rows, left], predicted[rows, left + 1]
+                    fitted[m, rows] = low + (position - left) * (high - low)
+                noise = sd * draw_errors(rng, nu[m], len(rows))
+                replicated[m, rows] = np.maximum(fitted[m, rows] + noise, MIN_DELTA)
                 summed += weight * (1 / (mass * step))[:, None].astype(np.float32)
             done[0] += 1
             if progress:
@@ -369,6 +391,7 @@ def draw_layers(
         density[rows] = np.sum(sums, axis=0, dtype=float)
     density /= density.sum(axis=1, keepdims=True) * step
     by_layer, by_profile, by_node = ("draw", "layer"), ("draw", "profile"), ("layer", "node")
+    of_rates = {name: (by_layer, values) for name, values in rates.found.items()} if rates else {}
     return xr.Dataset(
         {
             "log_k": (by_layer, log_k),
@@ -378,9 +401,44 @@ def draw_layers(
             "log_likelihood": (by_profile, log_likelihood),
             "density": (by_node, density),
             "predicted": (by_node, predicted),
+            **of_rates,
         },
         coords={"node": nodes},
     )
+
+
+class _Rates:
+    """Δ14C of bulk and of respired carbon in layers of many rates, draw by draw; `found` is (draw, layer) by name."""
+
+    def __init__(
+        self, fit: TurnoverFit, fine: TurnoverModel, layers: pd.DataFrame, atmosphere: Atmosphere, count: int | None
+    ):
+        means, draws = fine.mean_tables(layers, atmosphere), fit.draws(count)
+        self._bulk, self._row = means.bulk, means.row
+        self._respired = np.concatenate([means.flux, means.respired])
+        self._respired_row = means.row.copy()
+        self._respired_row[means.incubated] = len(means.flux) + np.arange(len(means.incubated))
+        sigma = layers["respired_sigma"].fillna(DEFAULT_SIGMA) if "respired_sigma" in layers else DEFAULT_SIGMA
+        self._sd = np.hypot(np.broadcast_to(sigma, len(layers)), draws["respired_sd"][:, None])
+        self._nu = draws["nu"]
+        spread = fit.spread(layers, count).astype(np.float32)
+        self.found = {"spread": spread} | {n: np.empty_like(spread) for n in ("respired", "respired_replicated")}
+
+    def fit(
+        self, draw: int, rows: NDArray[np.int64], position: NDArray[np.float64], rng: np.random.Generator
+    ) -> NDArray[np.float64]:
+        """Δ14C of the bulk of some layers, given the places of their centres; that of respired carbon is kept."""
+        spread = self.found["spread"][draw, rows]
+        respired = values_at(self._respired, self._respired_row[rows], spread, position)
+        noise = self._sd[draw, rows] * draw_errors(rng, self._nu[draw], len(rows))
+        self.found["respired"][draw, rows] = respired
+        self.found["respired_replicated"][draw, rows] = np.maximum(respired + noise, MIN_DELTA)
+        return values_at(self._bulk, self._row[rows], spread, position)
+
+
+def draw_errors(rng: np.random.Generator, nu: float, count: int) -> NDArray[np.float64]:
+    """Errors of unit scale: Student's t, or Normal where the degrees of freedom are infinite."""
+    return rng.standard_t(nu, count) if np.isfinite(nu) else rng.standard_normal(count)
 
 
 def _draw_positions(
@@ -494,10 +552,11 @@ def _densities(
     """Density of log k of each layer given its profile's effect, 1 at its highest, (layer, G); scale of its error."""
     centre = product(block.design, regression_vector(sample)) + effect[block.profile]
     spread = scales(sample, block, student=student)
-    _, slope, penalty = log_error_density(block.squared, block.known_variance, spread, student=student)
+    _, depth = log_density(block, spread, student=student)
     z = (log_k - centre[:, None]) / spread.tau_layer
-    exponent = (slope * block.measured)[:, None] * penalty - 0.5 * z**2
-    return jnp.exp(exponent - exponent.max(axis=1, keepdims=True)), jnp.sqrt(block.known_variance + spread.model_sd**2)
+    exponent = block.measured[:, None] * depth - 0.5 * z**2
+    sd = jnp.sqrt(block.data.known_variance + spread.model_sd**2)
+    return jnp.exp(exponent - exponent.max(axis=1, keepdims=True)), sd
 
 
 def _each(draws: dict[str, NDArray]) -> list[dict[str, NDArray]]:

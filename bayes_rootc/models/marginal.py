@@ -30,6 +30,7 @@ from jax.scipy.special import gammaln, logsumexp
 from numpy.typing import NDArray
 
 from .radiocarbon import LOG_K_RANGE
+from .rates import interpolate
 
 EFFECT_RANGE = 6.0
 """The profile effect is summed over ± this much of log k (a factor of 400), and its weights are normalised there: the
@@ -70,8 +71,8 @@ product = partial(jnp.matmul, precision=lax.Precision.HIGHEST)
 """Of matrices: GPUs would else multiply single precision with a third of its digits."""
 
 
-class Block(NamedTuple):
-    """Layers of profiles of similar size; all arrays, so that it passes through JAX.
+class OnePool(NamedTuple):
+    """Δ14C of layers that are one pool each.
 
     Attributes
     ----------
@@ -79,10 +80,61 @@ class Block(NamedTuple):
         Squares of observed minus predicted Δ14C at the nodes of log k, ‰².
     least : array, shape (layer,)
         The least of them, in double precision.
-    measured : array, shape (layer,)
-        1, or 0 where the squares have no meaning.
     known_variance : array, shape (layer,)
         Variance by the laboratory and the atmosphere, ‰².
+    """
+
+    squared: Any
+    least: Any
+    known_variance: Any
+
+
+class ManyRates(NamedTuple):
+    """Δ14C of layers with many rates each, of their bulk carbon and of the CO₂ that they respire.
+
+    Attributes
+    ----------
+    bulk, respired : array, shape (row, spread, G)
+        Δ14C of the model (‰) at the spreads of `rates.SPREADS` and the nodes of log k; layers of one year and zone
+        share a row.
+    bulk_row : array of int, shape (layer,)
+        Row of each layer.
+    bulk_observed, known_variance : array, shape (layer,)
+        Δ14C (‰), and its variance by the laboratory and the atmosphere (‰²).
+    bulk_measured : array, shape (layer,)
+        1, or 0 where only respired carbon was measured.
+    layer : array of int, shape (incubated,)
+        Layers whose CO₂ was measured.
+    respired_row : array of int, shape (incubated,)
+        Their rows of `respired`.
+    respired_observed, respired_variance : array, shape (incubated,)
+        Δ14C (‰) of the CO₂, and its variance by the laboratory (‰²).
+    spread_design : array, shape (layer, r)
+        Design matrix of log s.
+    """
+
+    bulk: Any
+    bulk_row: Any
+    bulk_observed: Any
+    bulk_measured: Any
+    known_variance: Any
+    respired: Any
+    layer: Any
+    respired_row: Any
+    respired_observed: Any
+    respired_variance: Any
+    spread_design: Any
+
+
+class Block(NamedTuple):
+    """Layers of profiles of similar size; all arrays, so that it passes through JAX.
+
+    Attributes
+    ----------
+    data : OnePool or ManyRates
+        What was measured of the layers.
+    measured : array, shape (layer,)
+        1, or 0 where nothing was.
     design, misfit_design : array, shape (layer, p) and (layer, q)
         Design matrices of the regression and of the misfit.
     profile : array, shape (layer,)
@@ -97,10 +149,8 @@ class Block(NamedTuple):
         Nodes of log k with the same spacing.
     """
 
-    squared: Any
-    least: Any
+    data: Any
     measured: Any
-    known_variance: Any
     design: Any
     misfit_design: Any
     profile: Any
@@ -132,6 +182,10 @@ class Scales(NamedTuple):
         Their degrees of freedom.
     skew : Array
         Log of the factor by which their scale is greater above 0, and less below.
+    spread : Array, shape (layer,), or None
+        Standard deviation of log k within each layer, where there are many rates.
+    respired_sd : Array or None
+        Misfit of respired carbon, ‰.
     """
 
     tau_layer: Array
@@ -141,12 +195,13 @@ class Scales(NamedTuple):
     profile: Array
     nu_profile: Array
     skew: Array
+    spread: Any = None
+    respired_sd: Any = None
 
 
 def make_blocks(
-    residual: NDArray[np.float64],
+    data: OnePool | ManyRates,
     measured: NDArray[np.bool_],
-    known_variance: NDArray[np.float64],
     design: NDArray[np.float64],
     misfit_design: NDArray[np.float64],
     profile: NDArray[np.int64],
@@ -158,9 +213,9 @@ def make_blocks(
 
     Parameters
     ----------
-    residual : ndarray, shape (layer, G)
-        Observed minus predicted Δ14C at the nodes of log k, ‰.
-    measured, known_variance, design, misfit_design : ndarray
+    data : OnePool or ManyRates
+        What was measured of all layers, in NumPy's arrays.
+    measured, design, misfit_design : ndarray
         As in `Block`.
     profile : ndarray, shape (layer,)
         Number of each layer's profile, from 0.
@@ -185,10 +240,8 @@ def make_blocks(
         effect, lattice = effect_nodes(int(size[profiles].max()), refine)
         blocks.append(
             Block(
-                squared=(residual[layers] ** 2).astype(np.float32),
-                least=(residual[layers] ** 2).min(axis=1),
+                data=_of_layers(data, layers),
                 measured=measured[layers].astype(float),
-                known_variance=known_variance[layers],
                 design=design[layers],
                 misfit_design=misfit_design[layers],
                 profile=np.searchsorted(profiles, profile[layers]),
@@ -200,6 +253,37 @@ def make_blocks(
             )
         )
     return tuple(jax.tree.map(jnp.asarray, blocks))
+
+
+def one_pool(residual: NDArray[np.float64], known_variance: NDArray[np.float64]) -> OnePool:
+    """Data of layers that are one pool each.
+
+    Parameters
+    ----------
+    residual : ndarray, shape (layer, G)
+        Observed minus predicted Δ14C at the nodes of log k, ‰.
+    known_variance : ndarray, shape (layer,)
+        As in `OnePool`.
+    """
+    squared = residual**2
+    return OnePool(squared.astype(np.float32), squared.min(axis=1), known_variance)
+
+
+def _of_layers(data: OnePool | ManyRates, layers: NDArray[np.int64]) -> OnePool | ManyRates:
+    """The data of some layers, in their order."""
+    if isinstance(data, OnePool):
+        return OnePool(*(values[layers] for values in data))
+    place = np.full(layers.max(initial=-1) + 1, -1)
+    place[layers] = np.arange(len(layers))
+    here = np.flatnonzero(np.isin(data.layer, layers))
+    here = here[np.argsort(place[data.layer[here]], kind="stable")]
+    by_layer = ("bulk_row", "bulk_observed", "bulk_measured", "known_variance", "spread_design")
+    by_incubation = ("respired_row", "respired_observed", "respired_variance")
+    return data._replace(
+        layer=place[data.layer[here]],
+        **{name: getattr(data, name)[layers] for name in by_layer},
+        **{name: getattr(data, name)[here] for name in by_incubation},
+    )
 
 
 def effect_nodes(layers: int, refine: float = 1.0) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -232,15 +316,87 @@ def student_log_weight(nodes: Array, scale: Array, nu: Array, skew: Array) -> Ar
     return density - logsumexp(density, axis=1, keepdims=True)
 
 
-def log_error_density(
-    squared: Array, known_variance: Array, scales: Scales, *, student: bool
-) -> tuple[Array, Array, Array]:
-    """Log density of a measurement at every node of log k: constant (layer,) + slope x penalty, where the penalty is 0
-    where the model meets the measurement: half the squared standardised residual of a Normal, or log(1 + r²/ν) of
-    Student's t; (layer, G) in the precision of the squared residuals.
+def log_density(block: Block, scales: Scales, *, student: bool) -> tuple[Array, Array]:
+    """Log density of what was measured of each layer at every node of log k, in two parts.
+
+    Parameters
+    ----------
+    block : Block
+        Layers.
+    scales : Scales
+        Misfits, and degrees of freedom.
+    student : bool
+        Whether errors are Student's t.
+
+    Returns
+    -------
+    constant : Array, shape (layer,)
+        Log density at the best node.
+    depth : Array, shape (layer, G)
+        How far below it others are, in single precision where errors are Student's t.
     """
-    variance = known_variance + scales.model_sd**2
-    return *_constant_and_slope(variance, scales, student=student), _penalty(squared, variance, scales, student)
+    if isinstance(block.data, OnePool):
+        return _one_pool(student, block, scales)
+    data, variance = block.data, block.data.known_variance + scales.model_sd**2
+    real = jnp.float32 if student else jnp.float64
+    fitted = interpolate(data.bulk, data.bulk_row, scales.spread).astype(real)
+    total = _error_density(data.bulk_observed, fitted, variance, scales, student) * data.bulk_measured[:, None]
+    fitted = interpolate(data.respired, data.respired_row, scales.spread[data.layer]).astype(real)
+    variance = data.respired_variance + scales.respired_sd**2
+    respired = _error_density(data.respired_observed, fitted, variance, scales, student)
+    total = total.at[data.layer].add(respired)
+    best = lax.stop_gradient(total.max(axis=1))
+    return best.astype(float), jnp.maximum(total - best[:, None], -_limits(real).floor).astype(real)
+
+
+def _error_density(observed: Array, fitted: Array, variance: Array, scales: Scales, student: bool) -> Array:
+    """Log density of measurements (n,) about what is fitted (n, G)."""
+    squared = (observed.astype(fitted.dtype)[:, None] - fitted) ** 2
+    constant, slope = _constant_and_slope(variance, scales, student=student)
+    penalty = _penalty(squared, variance, scales, student)
+    return constant.astype(fitted.dtype)[:, None] + slope.astype(fitted.dtype) * penalty
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _one_pool(student: bool, block: Block, scales: Scales) -> tuple[Array, Array]:
+    return _one_pool_forward(student, block, scales)[0]
+
+
+def _one_pool_forward(student: bool, block: Block, scales: Scales) -> tuple[tuple[Array, Array], Any]:
+    real = jnp.float32 if student else jnp.float64
+    variance = block.data.known_variance + scales.model_sd**2
+    constant, slope = _constant_and_slope(variance, scales, student=student)
+    squared = block.data.squared.astype(real)
+    penalty, least = (_penalty(r, variance, scales, student) for r in (squared, block.data.least))
+    depth = jnp.maximum(slope.astype(real) * (penalty - least.astype(real)[:, None]), -_limits(real).floor)
+    return (constant + slope * least, depth), (block, scales, penalty)
+
+
+def _one_pool_backward(student: bool, saved: Any, cotangent: tuple[Array, Array]) -> tuple[None, Scales]:
+    """By hand, as the compiler would evaluate the logarithms again. The mass of a layer over the nodes adds up to its
+    `total`, so that the best node, which both parts contain, drops out.
+    """
+    (block, scales, penalty), (total, mass) = saved, cotangent
+    variance = block.data.known_variance + scales.model_sd**2
+    penalty = (mass * penalty).sum(axis=1)
+    if student:
+        nu, squared = scales.nu, block.data.squared
+        scaled = (nu * variance).astype(squared.dtype)[:, None]
+        part = (mass * (squared / (squared + scaled))).sum(axis=1)
+        d_variance = (-0.5 * total + (nu + 1) / 2 * part) / variance
+        d_nu = 0.5 * ((nu + 1) / nu * part - penalty).astype(float).sum()
+    else:
+        d_variance = (-0.5 * total + penalty) / variance
+        d_nu = jnp.zeros_like(scales.nu)
+    nothing = jax.tree.map(jnp.zeros_like, scales)
+    return None, nothing._replace(model_sd=d_variance * 2 * scales.model_sd, nu=d_nu, log_density=total.sum())
+
+
+_one_pool.defvjp(_one_pool_forward, _one_pool_backward)
+
+
+def _limits(real: Any) -> Limits:
+    return SINGLE if real == jnp.float32 else DOUBLE
 
 
 def _constant_and_slope(variance: Array, scales: Scales, *, student: bool) -> tuple[Array, Array]:
@@ -248,7 +404,9 @@ def _constant_and_slope(variance: Array, scales: Scales, *, student: bool) -> tu
 
 
 def _penalty(squared: Array, variance: Array, scales: Scales, student: bool) -> Array:
-    """What squared residuals, (layer,) or (layer, G), cost in log likelihood, but for a factor."""
+    """What squared residuals, (layer,) or (layer, G), cost in log density, but for a factor: half the squared
+    standardised residual of a Normal, or log(1 + r²/ν) of Student's t.
+    """
     factor = 1 / (scales.nu * variance) if student else 0.5 / variance
     ratio = squared * factor.reshape(-1, *(1,) * (squared.ndim - 1)).astype(squared.dtype)
     return jnp.log1p(ratio) if student else ratio
@@ -274,21 +432,20 @@ def effect_log_posterior(block: Block, log_k: Array, centre: Array, scales: Scal
     -------
     Array, shape (profile, Q)
     """
-    return _sum_out(block, log_k, centre, scales, student=student).log_posterior
+    return _sum_out(block, log_k, centre, scales, *log_density(block, scales, student=student)).log_posterior
 
 
 def profile_log_likelihood(block: Block, log_k: Array, centre: Array, scales: Scales, *, student: bool) -> Array:
-    """Log marginal likelihood of each profile of the block: shape (profile,). Its gradient is written out below."""
-    return _profile_log_likelihood(student, block, log_k, centre, scales)
+    """Log marginal likelihood of each profile of the block: shape (profile,)."""
+    return _marginal(block, log_k, centre, scales, *log_density(block, scales, student=student))
 
 
 class _Sums(NamedTuple):
-    """What both the value and its gradient need: penalty and tilted likelihood of layers at nodes (n, G), the blur
-    (G, T), the blurred likelihood on the layer's stretch (n, Q), where that begins and δ, (n,), and the log posterior
-    of the effect (P, Q).
+    """What both the value and its gradient need: tilted likelihood of layers at nodes (n, G), the blur (G, T), the
+    blurred likelihood on the layer's stretch (n, Q), where that begins and δ, (n,), and the log posterior of the effect
+    (P, Q).
     """
 
-    penalty: Array
     tilted: Array
     blur: Array
     blurred: Array
@@ -297,12 +454,8 @@ class _Sums(NamedTuple):
     log_posterior: Array
 
 
-def _sum_out(block: Block, log_k: Array, centre: Array, scales: Scales, *, student: bool) -> _Sums:
-    real, limits = (jnp.float32, SINGLE) if student else (jnp.float64, DOUBLE)
-    squared = block.squared.astype(real)
-    variance = block.known_variance + scales.model_sd**2
-    constant, slope = _constant_and_slope(variance, scales, student=student)
-    penalty, least = (_penalty(r, variance, scales, student) for r in (squared, block.least))
+def _sum_out(block: Block, log_k: Array, centre: Array, scales: Scales, constant: Array, depth: Array) -> _Sums:
+    real, limits = depth.dtype, _limits(depth.dtype)
     middle, spacing, step = log_k.mean(), block.effect[1] - block.effect[0], log_k[1] - log_k[0]
     centre, tau = jnp.clip(centre, log_k[0], log_k[-1]), _resolved(block, log_k, scales, limits)
 
@@ -313,20 +466,19 @@ def _sum_out(block: Block, log_k: Array, centre: Array, scales: Scales, *, stude
     start = jnp.round(place).astype(int) + pad
     tilt = delta / tau**2
 
-    depth = jnp.maximum(slope.astype(real) * (penalty - least.astype(real)[:, None]), -limits.floor)
     tilted = jnp.exp(depth + jnp.outer(tilt.astype(real), (log_k - middle).astype(real)))
     blur = jnp.exp(-0.5 * ((log_k[:, None] - block.lattice) / tau) ** 2).astype(real)
     blur = blur.at[np.array([0, -1])].multiply(0.5)  # the trapezoid rule: a likelihood does not vanish at the ends
     padded = jnp.pad(product(tilted, blur), ((0, 0), (pad, pad))) + limits.tiny
     blurred = jax.vmap(lambda row, at: lax.dynamic_slice(row, (at,), block.effect.shape))(padded, start)
 
-    constant += slope * least + jnp.log(step / (tau * jnp.sqrt(2 * jnp.pi)))
+    constant = constant + jnp.log(step / (tau * jnp.sqrt(2 * jnp.pi)))
     rest = constant + tilt * (delta / 2 + middle - centre)
     by_layer = jnp.log(blurred) + rest[:, None] - jnp.outer(tilt, block.effect)
     by_layer = jnp.where(block.measured[:, None] > 0, by_layer, 0.0)  # no measurement: a sum of 1
     by_profile = jax.ops.segment_sum(by_layer, block.profile, len(block.profile_order), indices_are_sorted=True)
     log_posterior = by_profile + _log_weight(block, scales)[block.group]
-    return _Sums(penalty, tilted, blur, blurred, start, delta, log_posterior)
+    return _Sums(tilted, blur, blurred, start, delta, log_posterior)
 
 
 def _padding(block: Block) -> int:
@@ -345,24 +497,26 @@ def _resolved(block: Block, log_k: Array, scales: Scales, limits: Limits) -> Arr
     return jnp.maximum(scales.tau_layer, jnp.sqrt(farthest / limits.tilt))
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _profile_log_likelihood(student: bool, block: Block, log_k: Array, centre: Array, scales: Scales) -> Array:
-    return _forward(student, block, log_k, centre, scales)[0]
+@jax.custom_vjp
+def _marginal(block: Block, log_k: Array, centre: Array, scales: Scales, constant: Array, depth: Array) -> Array:
+    return _forward(block, log_k, centre, scales, constant, depth)[0]
 
 
-def _forward(student: bool, block: Block, log_k: Array, centre: Array, scales: Scales) -> tuple[Array, Any]:
-    sums = _sum_out(block, log_k, centre, scales, student=student)
+def _forward(
+    block: Block, log_k: Array, centre: Array, scales: Scales, constant: Array, depth: Array
+) -> tuple[Array, Any]:
+    sums = _sum_out(block, log_k, centre, scales, constant, depth)
     return logsumexp(sums.log_posterior, axis=1), (block, log_k, centre, scales, sums)
 
 
-def _backward(student: bool, saved: Any, cotangent: Array) -> tuple[Any, ...]:
+def _backward(saved: Any, cotangent: Array) -> tuple[Any, ...]:
     """Fisher's identity: the gradient of a marginal likelihood is the posterior mean of the joint one's.
 
     Written out because the compiler's own reverse pass evaluates the exponentials again for each use: 3 times slower.
     """
     block, log_k, centre, scales, sums = saved
-    limits = SINGLE if student else DOUBLE
-    tau, middle, real = _resolved(block, log_k, scales, limits), log_k.mean(), sums.tilted.dtype
+    middle, real = log_k.mean(), sums.tilted.dtype
+    tau = _resolved(block, log_k, scales, _limits(real))
     by_profile = softmax(sums.log_posterior, axis=1) * cotangent[:, None]
     total, effect = (v[block.profile] * block.measured for v in (cotangent, by_profile @ block.effect))
     ratio = (by_profile.astype(real)[block.profile] * block.measured.astype(real)[:, None]) / sums.blurred  # (n, Q)
@@ -380,23 +534,10 @@ def _backward(student: bool, saved: Any, cotangent: Array) -> tuple[Any, ...]:
     squares -= (sums.delta * (2 * away + sums.delta * total)).sum()
     d_tau = jnp.where(scales.tau_layer < tau, 0.0, squares / tau**3 - total.sum() / tau)
 
-    variance = block.known_variance + scales.model_sd**2
-    penalty = (mass * sums.penalty).sum(axis=1)
-    if student:
-        nu = scales.nu
-        squared, scaled = block.squared, (nu * variance).astype(real)[:, None]
-        part = (mass * (squared / (squared + scaled))).sum(axis=1)
-        d_variance = (-0.5 * total + (nu + 1) / 2 * part) / variance
-        d_nu = 0.5 * ((nu + 1) / nu * part - penalty).astype(float).sum()
-    else:
-        d_variance = (-0.5 * total + penalty) / variance
-        d_nu = jnp.zeros_like(scales.nu)
-    d_model_sd = d_variance * 2 * scales.model_sd
     by_group = jnp.zeros((len(scales.profile), len(block.effect))).at[block.group].add(by_profile)
     _, pull_back = jax.vjp(partial(_log_weight, block), scales)
     (by_weight,) = pull_back(by_group)
-    direct = by_weight._replace(tau_layer=d_tau, model_sd=d_model_sd, nu=d_nu, log_density=total.sum())
-    return None, None, d_centre, direct
+    return None, None, d_centre, by_weight._replace(tau_layer=d_tau), total, mass
 
 
-_profile_log_likelihood.defvjp(_forward, _backward)
+_marginal.defvjp(_forward, _backward)

@@ -23,8 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -39,8 +38,19 @@ from scipy.stats import t as student_t
 from ..constants import BIOMES
 from ..data.atmosphere import Atmosphere, Prehistory
 from .components import Components
-from .marginal import Block, Scales, log_density_at_zero, make_blocks, product, profile_log_likelihood
+from .marginal import (
+    Block,
+    ManyRates,
+    OnePool,
+    Scales,
+    log_density_at_zero,
+    make_blocks,
+    one_pool,
+    product,
+    profile_log_likelihood,
+)
 from .radiocarbon import LOG_K_RANGE, atmosphere_sd, predicted_table
+from .rates import MAX_SPREAD, fine_log_k, mean_of, mean_table
 from .spread import UnknownSpread
 
 REFERENCE_DEPTH_CM = 30.0
@@ -67,6 +77,13 @@ PRIORS: dict[str, tuple[tuple[float, float], str, str]] = {
     "profile_skew": ((0.0, 0.3), "normal", "old profiles may be farther off than young ones, or nearer, by up to 3.2"),
     "tau_layer": ((float(np.log(0.7)), 0.5), "log-normal", "layers about their profile's curve likewise"),
     "model_sd": ((float(np.log(30.0)), 0.5), "log-normal", "misfit of a one-pool model, 11 to 80 ‰"),
+    "log_spread": (
+        (0.0, 0.5),
+        "normal",
+        "rates within a layer at 30 cm differ by a factor of 1.5 to 14 (one s either way)",
+    ),
+    "spread_slope": ((0.0, 0.3), "normal", "they may differ more, or less, with depth"),
+    "respired_sd": ((float(np.log(50.0)), 0.5), "log-normal", "misfit of respired carbon, 19 to 130 ‰"),
     "log_misfit": ((0.0, 0.25), "normal", "that of a biome, period or step of depth differs by a factor of 0.6 to 1.6"),
     "nu_minus_1": ((float(np.log(3.0)), 1.0), "log-normal", "from a heavy tail with a mean to nearly Normal"),
 }
@@ -83,9 +100,9 @@ class TurnoverModel:
         State of the carbon in 1950.
     error : {"student", "normal"}
         Distribution of a measurement about the model, robust or not.
-    pool_spread : float
-        Standard deviation of log k *within* a layer; 0 is the paper's one homogeneous pool, larger values mix pools
-        log-normally about it, and log k, k and age are then of the median pool.
+    pool_spread : float or "inferred"
+        Standard deviation s of log k *within* a layer (`rates`); 0 is the paper's one homogeneous pool. "inferred": it
+        changes with depth, and what layers respire tells it. log k is then the centre of the rates.
     grid : int
         Nodes of log k.
     refine : float
@@ -94,7 +111,7 @@ class TurnoverModel:
 
     prehistory: Prehistory = "steady"
     error: Literal["student", "normal"] = "student"
-    pool_spread: float = 0.0
+    pool_spread: float | Literal["inferred"] = 0.0
     grid: int = 220
     refine: float = 0.7
 
@@ -109,9 +126,9 @@ class TurnoverModel:
         return np.linspace(*LOG_K_RANGE, self.grid)
 
     @property
-    def rate_over_median(self) -> float:
-        """Mean of k over exp(log k): a mixture's input over what it would be at the median's rate."""
-        return float(np.exp(0.5 * self.pool_spread**2))
+    def inferred(self) -> bool:
+        """Whether the spread of rates within a layer is inferred."""
+        return self.pool_spread == "inferred"
 
     def refined(self, error: tuple[float, float], limit: float) -> TurnoverModel:
         """With more nodes of log k, and of the profile effect, where the error of these is above the limit: it falls at
@@ -121,14 +138,36 @@ class TurnoverModel:
         return replace(self, grid=int(np.ceil(self.grid * grid)), refine=self.refine * effect)
 
     def predicted(self, layers: pd.DataFrame, atmosphere: Atmosphere) -> NDArray[np.float64]:
-        """Δ14C (‰) of each layer (`year`, `zone`) at every node, (layer, grid)."""
-        log_k = self.log_k
+        """Δ14C (‰) of layers (`year`, `zone`) at each node, (layer, grid); of one pool if the spread is inferred."""
         year, zone = layers["year"].to_numpy(float), layers["zone"].to_numpy(str)
-        table = predicted_table(np.exp(log_k), year, zone, self.prehistory, atmosphere)
-        if self.pool_spread == 0:
-            return table
-        mixture = np.exp(-0.5 * ((log_k[:, None] - log_k) / self.pool_spread) ** 2)
-        return table @ (mixture / mixture.sum(axis=1, keepdims=True)).T
+        if self.inferred or self.pool_spread == 0:
+            return predicted_table(np.exp(self.log_k), year, zone, self.prehistory, atmosphere)
+        table = predicted_table(np.exp(fine_log_k()), year, zone, self.prehistory, atmosphere)
+        return mean_of(table, self.log_k, float(self.pool_spread))
+
+    def mean_tables(self, layers: pd.DataFrame, atmosphere: Atmosphere) -> MeanTables:
+        """Δ14C (‰) of bulk and of respired carbon at every node and spread of rates.
+
+        Parameters
+        ----------
+        layers : DataFrame
+            `year`, `zone`; of incubated layers `respired` (‰) and `respired_days`, the length of the incubation.
+        atmosphere : Atmosphere
+            Its curves.
+
+        Returns
+        -------
+        MeanTables
+        """
+        rows, row = np.unique(layers[["year", "zone"]].to_records(index=False), return_inverse=True)
+        years, zones = rows["year"].astype(float), rows["zone"].astype(str)
+        k = np.exp(fine_log_k())
+        values = predicted_table(k, years, zones, self.prehistory, atmosphere)
+        log_k, length = self.log_k, _days(layers) / DAYS_PER_YEAR
+        incubated = np.flatnonzero(np.isfinite(_respired(layers)))
+        weight = -np.expm1(-k * length[incubated, None])
+        respired = mean_table(values[row[incubated]], log_k, weight)
+        return MeanTables(mean_table(values, log_k), mean_table(values, log_k, k), row, respired, incubated)
 
     def blocks(self, layers: pd.DataFrame, components: Components, atmosphere: Atmosphere) -> tuple[Block, ...]:
         """Layers as the likelihood takes them.
@@ -150,12 +189,79 @@ class TurnoverModel:
         observed = layers["delta14c"].to_numpy(float)
         measured = np.isfinite(observed)
         year, zone = layers["year"].to_numpy(float), layers["zone"].to_numpy(str)
-        residual = np.where(measured, observed, 0.0)[:, None] - self.predicted(layers, atmosphere)
         known = np.nan_to_num(layers["sigma"].to_numpy(float)) ** 2 + atmosphere_sd(year, zone, atmosphere) ** 2
+        bulk = np.where(measured, observed, 0.0)
         _, first, profile = np.unique(layers["profile_index"], return_index=True, return_inverse=True)
         biome = layers["biome"].to_numpy(int)[first] - 1
         X, M = design(layers, components), misfit_design(layers)
-        return make_blocks(residual, measured, known, X, M, profile, biome, refine=self.refine)
+        data: OnePool | ManyRates
+        if self.inferred:
+            means = self.mean_tables(layers, atmosphere)
+            sigma = layers["respired_sigma"].to_numpy(float)[means.incubated] if len(means.incubated) else np.empty(0)
+            data = ManyRates(
+                bulk=means.bulk,
+                bulk_row=means.row,
+                bulk_observed=bulk,
+                bulk_measured=measured.astype(float),
+                known_variance=known,
+                respired=means.respired,
+                layer=means.incubated,
+                respired_row=np.arange(len(means.incubated)),
+                respired_observed=_respired(layers)[means.incubated],
+                respired_variance=sigma**2,
+                spread_design=spread_design(layers),
+            )
+            measured = measured | np.isfinite(_respired(layers))
+        else:
+            data = one_pool(bulk[:, None] - self.predicted(layers, atmosphere), known)
+        return make_blocks(data, measured, X, M, profile, biome, refine=self.refine)
+
+
+class MeanTables(NamedTuple):
+    """Δ14C (‰) over spreads of rates and nodes of their centre.
+
+    Attributes
+    ----------
+    bulk, flux : ndarray, shape (row, spread, grid)
+        Mean by carbon, and by what respires at one moment.
+    row : ndarray of int, shape (layer,)
+        Row of each layer.
+    respired : ndarray, shape (incubated, spread, grid)
+        Mean by what respires during an incubation.
+    incubated : ndarray of int, shape (incubated,)
+        Layers whose CO₂ was measured.
+    """
+
+    bulk: NDArray[np.float32]
+    flux: NDArray[np.float32]
+    row: NDArray[np.int64]
+    respired: NDArray[np.float32]
+    incubated: NDArray[np.int64]
+
+
+DAYS_PER_YEAR = 365.25
+
+
+def _respired(layers: pd.DataFrame) -> NDArray[np.float64]:
+    """Δ14C of the CO₂ that layers respired (‰), NaN where it was not measured."""
+    return layers["respired"].to_numpy(float) if "respired" in layers else np.full(len(layers), np.nan)
+
+
+def _days(layers: pd.DataFrame) -> NDArray[np.float64]:
+    return layers["respired_days"].to_numpy(float) if "respired_days" in layers else np.full(len(layers), np.nan)
+
+
+def spread_design(layers: pd.DataFrame) -> NDArray[np.float64]:
+    """What log s depends on, in the order of `spread_of`: depth (its log form); (layer, 2)."""
+    depth = depth_functions((layers["top"] + layers["bottom"]) / 2)[:, :1]
+    return np.concatenate([np.ones((len(layers), 1)), depth], axis=1)
+
+
+def spread_of(D: Any, sample: Mapping[str, Any]) -> Array:
+    """Spread s of log k within each layer, (layer,), from one draw of the hyperparameters."""
+    v = sample
+    w = jnp.stack([jnp.asarray(v["log_spread"]), jnp.asarray(v["spread_slope"])])
+    return jnp.minimum(jnp.exp(product(D, w)), MAX_SPREAD)
 
 
 def depth_functions(depth: Any) -> NDArray[np.float64]:
@@ -223,6 +329,11 @@ def scales(sample: Mapping[str, Any], block: Block, *, student: bool) -> Scales:
         sample["tau_profile"] * sample["profile_scale"],
         sample["nu_profile"],
         sample["profile_skew"],
+        *(
+            (spread_of(block.data.spread_design, sample), sample["respired_sd"])
+            if isinstance(block.data, ManyRates)
+            else ()
+        ),
     )
 
 
@@ -235,14 +346,35 @@ def log_likelihood(sample: dict[str, Array], blocks: tuple[Block, ...], log_k: A
     ]
 
 
+@dataclass(frozen=True)
+class Structure:
+    """What decides which hyperparameters there are.
+
+    Attributes
+    ----------
+    components : int
+        Number of components of the covariates.
+    biomes : tuple of int
+        Those with layers, 1–9, which are sampled; the effects of the others stand at 0, to be drawn afterwards, as are
+        the spreads (`complete`).
+    student : bool
+        Whether errors are Student's t.
+    inferred : bool
+        Whether the spread of rates within a layer is inferred.
+    """
+
+    components: int
+    biomes: tuple[int, ...]
+    student: bool
+    inferred: bool
+
+
+SPREAD_NAMES = ("log_spread", "spread_slope", "respired_sd")
+"""Hyperparameters that are there where the spread of rates is inferred."""
+
+
 def turnover_model(
-    blocks: tuple[Block, ...] | None,
-    log_k: Array,
-    n_components: int,
-    biomes: tuple[int, ...],
-    *,
-    student: bool,
-    known_spread: Any = 0.0,
+    blocks: tuple[Block, ...] | None, log_k: Array, structure: Structure, *, known_spread: Any = 0.0
 ) -> None:
     """The NumPyro model of the hyperparameters.
 
@@ -252,36 +384,36 @@ def turnover_model(
         Layers; without them, the model is the prior.
     log_k : Array, shape (G,)
         Nodes of log k.
-    n_components, biomes, student, known_spread
+    structure, known_spread
         As in `hyperparameters`.
     """
-    sample = hyperparameters(n_components, biomes, student=student, known_spread=known_spread)
+    sample = hyperparameters(structure, known_spread=known_spread)
     if blocks is not None:
-        numpyro.factor("layers", sum(p.sum() for p in log_likelihood(sample, blocks, log_k, student=student)))
+        by_block = log_likelihood(sample, blocks, log_k, student=structure.student)
+        numpyro.factor("layers", sum(p.sum() for p in by_block))
 
 
 EFFECTS = {"biome_effect": "biome_sd", "slope_effect": "slope_sd", "coefficient": "coefficient_sd"}
 """Effects whose spreads are summed out, and the names of the spreads."""
 
 
-def prior_medians(n_components: int, biomes: tuple[int, ...]) -> dict[str, Any]:
+def prior_medians(structure: Structure) -> dict[str, Any]:
     """Median of what `hyperparameters` samples, by name: where a search for the mode starts."""
-    have = len(biomes)
+    have = len(structure.biomes)
     shapes: dict[str, tuple[int, ...]] = {"misfit_biome": (N_BIOMES,), "misfit_period": (len(PERIODS),)}
     shapes |= {"log_profile_scale": (have,)}
+    left_out = (*EFFECTS.values(), "log_misfit", *(() if structure.inferred else SPREAD_NAMES))
     medians: dict[str, Any] = {
         name: np.full(shapes.get(name, ()), location if family == "normal" else np.exp(location))
         for name, ((location, _), family, _) in PRIORS.items()
-        if name not in (*EFFECTS.values(), "log_misfit")
+        if name not in left_out
     }
     medians |= {name: np.zeros(shapes[name]) for name in ("misfit_biome", "misfit_period")} | {"misfit_depth": 0.0}
-    effects = {"biome_effect": (have,), "slope_effect": (2, have), "coefficient": (n_components,)}
+    effects = {"biome_effect": (have,), "slope_effect": (2, have), "coefficient": (structure.components,)}
     return medians | {name: np.zeros(shape) for name, shape in effects.items()}
 
 
-def prior_draws(
-    n_components: int, biomes: tuple[int, ...], count: int, rng: np.random.Generator, *, student: bool
-) -> dict[str, NDArray[np.float64]]:
+def prior_draws(structure: Structure, count: int, rng: np.random.Generator) -> dict[str, NDArray[np.float64]]:
     """Draws from the prior, of what `hyperparameters` samples and of what follows from it: (draw, …)."""
 
     def draw(prior: str, shape: tuple[int, ...]) -> NDArray[np.float64]:
@@ -290,7 +422,7 @@ def prior_draws(
         return value if family == "normal" else np.exp(value)
 
     sites = {}
-    for name, median in prior_medians(n_components, biomes).items():
+    for name, median in prior_medians(structure).items():
         shape = np.shape(median)
         if name in EFFECTS:
             sites[name] = draw(EFFECTS[name], (*shape[:-1], 1)) * rng.standard_normal((count, *shape))
@@ -298,36 +430,29 @@ def prior_draws(
             sites[name] = draw("log_misfit" if name.startswith("misfit") else name, shape)
 
     def everything(site: dict[str, Array]) -> dict[str, Array]:
-        model = numpyro.handlers.substitute(partial(hyperparameters, student=student), data=site)
-        trace = numpyro.handlers.trace(model).get_trace(n_components, biomes)
+        model = numpyro.handlers.substitute(hyperparameters, data=site)
+        trace = numpyro.handlers.trace(model).get_trace(structure)
         return {name: found["value"] for name, found in trace.items()}
 
     with jax.enable_x64(True):
         return {name: np.asarray(value) for name, value in jax.jit(jax.vmap(everything))(sites).items()}
 
 
-def hyperparameters(
-    n_components: int, biomes: tuple[int, ...], *, student: bool, known_spread: Any = 0.0
-) -> dict[str, Any]:
+def hyperparameters(structure: Structure, *, known_spread: Any = 0.0) -> dict[str, Any]:
     """Draws the hyperparameters from their priors, but for the spreads of effects, which are summed out.
 
     Parameters
     ----------
-    n_components : int
-        Number of components of the covariates.
-    biomes : tuple of int
-        Those with layers, 1–9, which are sampled; the effects of the others stand at 0, to be drawn afterwards, as are
-        the spreads (`complete`).
-    student : bool
-        Whether errors are Student's t.
+    structure : Structure
+        Which there are.
     known_spread : float or Array
-        1 puts spreads at the median of their prior; the effects are then Normal.
+        1 puts spreads of effects at the median of their prior; the effects are then Normal.
 
     Returns
     -------
     dict of str to Array
     """
-    have = np.array(biomes) - 1
+    have, n_components = np.array(structure.biomes) - 1, structure.components
 
     def prior(name: str) -> dist.Distribution:
         (location, scale), family, _ = PRIORS[name]
@@ -347,7 +472,8 @@ def hyperparameters(
     s["biome_offset"] = numpyro.deterministic("biome_offset", jnp.zeros(N_BIOMES).at[have].set(offset))
     s["slope_offset"] = numpyro.deterministic("slope_offset", jnp.zeros((2, N_BIOMES)).at[:, have].set(by_slope))
     s["coefficient"] = effects("coefficient", "coefficient_sd", n_components) if n_components else jnp.zeros(0)
-    for name in ("tau_profile", "profile_skew", "tau_layer", "model_sd"):
+    rates = SPREAD_NAMES if structure.inferred else ()
+    for name in ("tau_profile", "profile_skew", "tau_layer", "model_sd", *rates):
         s[name] = numpyro.sample(name, prior(name))
     s["misfit_depth"] = numpyro.sample("misfit_depth", prior("log_misfit"))
     for name, size in (("misfit_biome", N_BIOMES), ("misfit_period", len(PERIODS))):
@@ -358,6 +484,6 @@ def hyperparameters(
         "nu_profile", 1 + numpyro.sample("nu_profile_minus_1", prior("nu_profile_minus_1"))
     )
     s["nu"] = jnp.inf
-    if student:
+    if structure.student:
         s["nu"] = numpyro.deterministic("nu", 1 + numpyro.sample("nu_minus_1", prior("nu_minus_1")))
     return s

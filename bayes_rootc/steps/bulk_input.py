@@ -57,7 +57,8 @@ def infer_bulk_input(
     stocks, sources = layer_stocks(layers, gridded=stocks_of(inputs, settings))
     stock = measured_stock_draws(inputs, stocks, settings)
     thickness = (layers["bottom"] - layers["top"]).to_numpy()
-    ibulk = stock * np.exp(turnover.log_k) * (turnover.fit.model.rate_over_median if turnover.fit else 1.0)
+    rate = turnover.fit.rate(turnover.log_k.T, layers).T if turnover.fit else np.exp(turnover.log_k)
+    ibulk = stock * rate
     write_csv(settings.out / "tables" / "layers.csv", layers_table(layers, turnover.layers, stocks, stock, ibulk))
     density = ibulk / thickness[:, None]
     measured = harmonise_measured(inputs, stocks, density)
@@ -113,13 +114,12 @@ def extrapolate(
     """
     assert turnover.fit is not None
     layers = standard_layers(inputs.layers)
-    log_k = extend_profiles(
-        turnover.fit, turnover.layers["effect"].values, layers, seed=step_seed(settings, "standard layers")
-    ).T
+    effect, seed = turnover.layers["effect"].values, step_seed(settings, "standard layers")
+    rate = turnover.fit.rate(extend_profiles(turnover.fit, effect, layers, seed=seed), layers).T
     stocks, _ = layer_stocks(layers, sources, stocks_of(inputs, settings))
     profile, rng = layers["profile_index"].to_numpy(), step_rng(settings, "standard stocks")
     stock = stock_draws(stocks, profile, gridded_errors(inputs, settings), rng)
-    return (stock * np.exp(log_k) * turnover.fit.model.rate_over_median).reshape(-1, len(LAYERS), settings.members)
+    return (stock * rate).reshape(-1, len(LAYERS), settings.members)
 
 
 BULK_INPUT = Step(

@@ -19,6 +19,7 @@ from bayes_rootc.models.marginal import (
     Scales,
     log_density_at_zero,
     make_blocks,
+    one_pool,
     profile_log_likelihood,
 )
 from bayes_rootc.models.radiocarbon import LOG_K_RANGE, predicted_table
@@ -60,7 +61,7 @@ def ours(
     log_k, residual = residuals(512)
     measured = np.ones(6, bool) if measured is None else measured
     out = np.empty(3)
-    for block in make_blocks(residual, measured, KNOWN, *NO_DESIGN, PROFILE, GROUP, refine=refine):
+    for block in make_blocks(one_pool(residual, KNOWN), measured, *NO_DESIGN, PROFILE, GROUP, refine=refine):
         spread = scales(TRUTH | {"nu": nu} | changed, np.asarray(block.layer_order), student=np.isfinite(nu))
         value = log_likelihood(
             block,
@@ -114,7 +115,11 @@ def one_profile(grid: int, measured: list[bool], refine: float = 1.0):
     """The first profile as a function of centres and scales, with a group scale and a cotangent that are not 1."""
     log_k, residual = residuals(grid)
     (block,) = make_blocks(
-        residual[:3], np.array(measured), KNOWN[:3], *(a[:3] for a in NO_DESIGN), np.zeros(3, int), refine=refine
+        one_pool(residual[:3], KNOWN[:3]),
+        np.array(measured),
+        *(a[:3] for a in NO_DESIGN),
+        np.zeros(3, int),
+        refine=refine,
     )
 
     @partial(jax.jit, static_argnames="student")

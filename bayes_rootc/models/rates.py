@@ -1,0 +1,199 @@
+r"""Many rates in one layer: log k ~ Normal(m, s²) within it, by carbon, cut at the range of rates that are told apart.
+
+What is observed of such a layer are means over it: bulk Δ14C by carbon, Δ14C of respired CO₂ by carbon and rate. In
+steady state its input is C E[k]; of that, what stays longer than t is C E[k exp(-kt)]; the mean age of the carbon is
+E[1/k], and the mean transit time C over the input. All of them are of the same cut distribution.
+
+Weighting by k moves a Normal of log k by s², so that E[k] = exp(m + s²/2), less what the cut takes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import ndtr
+
+from .radiocarbon import LOG_K_RANGE
+
+SPREADS = np.linspace(0.0, 3.25, 14)
+"""Values of s in tables of means; between them a cubic interpolates, to 0.5 ‰ where s > 0.25."""
+
+MAX_SPREAD = 3.0
+"""Largest s that is told from wider ones; beyond, the distribution fills the whole range of rates."""
+
+FINE = 1024
+"""Rates over which means are taken."""
+
+PERSISTING = (0, 1, 10, 30, 100, 300)
+"""Years after which it is asked how much of the input is still there."""
+
+NODES, REACH = 96, 8.0
+"""Points of Gauss and Legendre's rule over the rates of a layer, and how many s they reach from its centre."""
+
+
+def fine_log_k() -> NDArray[np.float64]:
+    """The log rates over which means are taken."""
+    return np.linspace(*LOG_K_RANGE, FINE)
+
+
+def mean_table(
+    values: NDArray[np.float64], log_k: NDArray[np.float64], weight: NDArray[np.float64] | float = 1.0
+) -> NDArray[np.float32]:
+    """Weighted means of what depends on the rate, over every centre and spread.
+
+    Parameters
+    ----------
+    values : ndarray, shape (row, FINE)
+        What carbon of each rate has, such as Δ14C (‰).
+    log_k : ndarray, shape (G,)
+        Centres m.
+    weight : float or ndarray, shape (FINE,) or (row, FINE)
+        Weight of carbon of each rate; 1 for a mean by carbon.
+
+    Returns
+    -------
+    ndarray, shape (row, spread, G)
+        At `SPREADS`, in single precision.
+    """
+    out = [mean_of(values, log_k, float(spread), weight) for spread in SPREADS]
+    return np.stack(out, axis=1).astype(np.float32)
+
+
+def mean_of(
+    values: NDArray[np.float64], log_k: NDArray[np.float64], spread: float, weight: NDArray[np.float64] | float = 1.0
+) -> NDArray[np.float64]:
+    """Weighted means of what depends on the rate, over every centre, at one spread; arguments as in `mean_table`."""
+    fine = fine_log_k()
+    if spread == 0:
+        return np.array([np.interp(log_k, fine, row) for row in values]).reshape(len(values), len(log_k))
+    mixture = np.exp(-0.5 * ((fine[:, None] - log_k) / spread) ** 2)
+    mixture[[0, -1]] /= 2
+    shares = np.broadcast_to(weight, values.shape)
+    return (shares * values) @ mixture / (shares @ mixture)
+
+
+def neighbours(spread: Any) -> list[tuple[Any, Any]]:
+    """Places in `SPREADS`, and weights, by which a cubic of Catmull and Rom goes through a table at `spread`, (n,).
+
+    Means are even in s, which gives the neighbour below 0.
+    """
+    xp = jnp if isinstance(spread, Array) else np
+    place = xp.clip(spread, 0.0, MAX_SPREAD) / (SPREADS[1] - SPREADS[0])
+    left = xp.clip(xp.floor(place).astype(int), 0, len(SPREADS) - 3)
+    t = place - left
+    return [
+        (abs(left - 1), -t / 2 + t**2 - t**3 / 2),
+        (left, 1 - 2.5 * t**2 + 1.5 * t**3),
+        (left + 1, t / 2 + 2 * t**2 - 1.5 * t**3),
+        (left + 2, -(t**2) / 2 + t**3 / 2),
+    ]
+
+
+def interpolate(table: Array, row: Array, spread: Array) -> Array:
+    """Rows of a `mean_table` at spreads between its own.
+
+    Parameters
+    ----------
+    table : Array, shape (row, spread, G)
+        Means at `SPREADS`.
+    row : Array of int, shape (n,)
+        Which row.
+    spread : Array, shape (n,)
+        Its s.
+
+    Returns
+    -------
+    Array, shape (n, G)
+    """
+    parts = [table[row, at] * weight.astype(table.dtype)[:, None] for at, weight in neighbours(spread)]
+    return parts[0] + parts[1] + parts[2] + parts[3]
+
+
+def values_at(
+    table: NDArray[np.float32], row: NDArray[np.int64], spread: NDArray[np.float64], place: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """One value of a `mean_table` for each layer: at its row and spread, and its place among the centres, 0 … G - 1."""
+    left = np.minimum(place.astype(int), table.shape[2] - 2)
+    share = place - left
+    return sum(
+        weight * (table[row, at, left] * (1 - share) + table[row, at, left + 1] * share)
+        for at, weight in neighbours(spread)
+    )
+
+
+def input_rate(log_k: ArrayLike, spread: ArrayLike) -> NDArray[np.float64]:
+    """Input over stock in steady state, E[k] (yr⁻¹), of layers with centre `log_k` and spread `spread`.
+
+    Examples
+    --------
+    One pool of 100 years, and one with rates a factor of e to either side, whose fast part needs more:
+
+    >>> input_rate(np.log(0.01), [0.0, 1.0]).round(4)
+    array([0.01  , 0.0165])
+    """
+    return _moment(log_k, spread, 1)
+
+
+def mean_age(log_k: ArrayLike, spread: ArrayLike) -> NDArray[np.float64]:
+    """Mean age of the carbon in steady state, E[1/k] (yr).
+
+    Examples
+    --------
+    >>> mean_age(np.log(0.01), [0.0, 1.0]).round(0)
+    array([100., 165.])
+    """
+    return _moment(log_k, spread, -1)
+
+
+def _moment(log_k: ArrayLike, spread: ArrayLike, power: int) -> NDArray[np.float64]:
+    """E[k^power] of the cut log-normal."""
+    m, s = np.broadcast_arrays(np.asarray(log_k, float), np.asarray(spread, float))
+    wide = np.maximum(s, 1e-6)
+    low, high = ((end - m) / wide for end in LOG_K_RANGE)
+    shift = power * wide
+    share = _between(low - shift, high - shift) / _between(low, high)
+    return np.exp(power * m + 0.5 * (power * s) ** 2) * np.where(s > 1e-6, share, 1.0)
+
+
+def _between(low: NDArray[np.float64], high: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Normal probability between two ends, from the tail on whose side they are."""
+    turn = low > 0
+    return np.where(turn, ndtr(-low) - ndtr(-high), ndtr(high) - ndtr(low))
+
+
+def persisting_rate(log_k: ArrayLike, spread: ArrayLike, years: float) -> NDArray[np.float64]:
+    """Input over stock of what stays longer than `years`, E[k exp(-k years)] (yr⁻¹), in steady state.
+
+    Parameters
+    ----------
+    log_k, spread : array-like
+        Centre and spread of each layer; they broadcast.
+    years : float
+        Time since the carbon entered, yr; 0 gives the whole input.
+
+    Examples
+    --------
+    Of one pool of 100 years a share of exp(-1) stays for 100 years:
+
+    >>> persisting_rate([np.log(0.01)], 0.0, 100.0).round(5)
+    array([0.00368])
+    """
+    if years == 0:
+        return input_rate(log_k, spread)
+    m, s = np.broadcast_arrays(np.asarray(log_k, float), np.asarray(spread, float))
+    # By rate the distribution is the one that is shifted by s²: E[k f(k)] = E[k] E'[f(k)].
+    centre, wide = m + s**2, np.maximum(s, 1e-6)
+    low = np.maximum(LOG_K_RANGE[0], np.minimum(centre, LOG_K_RANGE[1]) - REACH * wide)
+    high = np.minimum(LOG_K_RANGE[1], np.maximum(centre, LOG_K_RANGE[0]) + REACH * wide)
+    stays, whole = np.zeros(m.shape), np.zeros(m.shape)
+    for node, rule in zip(*np.polynomial.legendre.leggauss(NODES), strict=True):
+        log_rate = low + (high - low) * (node + 1) / 2
+        weight = rule * np.exp(-0.5 * ((log_rate - centre) / wide) ** 2)
+        stays += weight * np.exp(-np.exp(log_rate) * years)
+        whole += weight
+    stays /= whole
+    return input_rate(m, s) * stays
