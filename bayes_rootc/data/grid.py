@@ -98,7 +98,7 @@ class MapGrid:
 
     @cached_property
     def transform(self) -> Affine:
-        """Of the north-west corner, as rasterio wants it."""
+        """Affine transform from the north-west corner, as rasterio wants it."""
         return Affine(self.resolution, 0, self.bbox[0], 0, -self.resolution, self.bbox[3])
 
     @cached_property
@@ -150,7 +150,7 @@ class MapGrid:
         return self._box(row, col, *(min(size, n - start) for n, start in zip(self.shape, (row, col), strict=True)))
 
     def rows(self, row: int, count: int) -> MapGrid:
-        """So many whole rows from one on, or up to the edge."""
+        """`count` whole rows from one on, or fewer at the edge."""
         return self._box(row, 0, min(count, self.shape[0] - row), self.shape[1])
 
     def _box(self, row: int, col: int, rows: int, cols: int) -> MapGrid:

@@ -28,7 +28,7 @@ type Covariates = Sequence[str] | Mapping[str, Sequence[str]]
 """Names of numeric columns, or such names by group (soil, climate, …), each of which is rotated by itself."""
 
 ONE_BIOME = 1
-"""Number that stands for all rows of a table without biomes."""
+"""Biome number of all rows of a table without biomes."""
 
 COLUMNS = QUANTITIES
 """Numeric columns that fitted objects know."""
@@ -366,16 +366,16 @@ def row_coordinates(index: pd.Index[Any] | None, dim: str, *, taken: Sequence[st
     Parameters
     ----------
     index : Index or None
-        Of the rows; none gives no labels.
+        Index of the table; None gives no labels.
     dim : str
-        The dimension.
+        Name of the dimension.
     taken : sequence of str
         Other dimensions of the results.
 
     Raises
     ------
     InputError
-        A level of the index is called as one of these dimensions.
+        A level of the index has the name of one of these dimensions.
     """
     import xarray as xr
 

@@ -120,9 +120,9 @@ def number_column(  # type: ignore[no-untyped-def]
     Parameters
     ----------
     low, high : float
-        Range of a value, and the unit in words.
+        Range of a value, in the unit.
     unit : str
-        Range of a value, and the unit in words.
+        The unit as messages show it.
     quantity : str, optional
         A name of `plausible.QUANTITIES`: by it the column is judged as a whole.
     pint_unit : str, optional
@@ -130,10 +130,10 @@ def number_column(  # type: ignore[no-untyped-def]
     scale : float
         What numbers are multiplied by to be in the quantity's own unit.
     forms : mapping of str to str, optional
-        Of radiocarbon: the schema's columns for its other forms (`units.Form`), into which the column goes if that form
-        stands behind its name, as in `lyr_14c [pMC]`.
+        For radiocarbon, the schema's columns of its other forms (`units.Form`): a column goes there if its header names
+        that form, as in `lyr_14c [pMC]`.
     of : str, optional
-        Of a σ: the column that it belongs to, whose form it shares if no unit stands behind its own name.
+        For a σ, the column that it belongs to, whose form it shares if its own header names none.
     """
     import pandera.pandas as pa
 

@@ -1,4 +1,4 @@
-"""An Earth system model beside the posterior of our maps.
+"""An Earth system model compared with the posterior of our maps.
 
 | variable | of the model | of ours |
 |---|---|---|
@@ -48,24 +48,24 @@ METRE_LAYERS = 5
 
 @dataclass(frozen=True)
 class Comparison:
-    """A model beside the posterior on the same cells.
+    """A model and the posterior on the same cells.
 
     Attributes
     ----------
     model : str
         Its name.
     variable, unit : str
-        What is compared.
+        Name and unit of what is compared.
     values : ndarray
-        Of the model, (layer, cell, member), or 1 in place of members.
+        Values of the model, (layer, cell, member); the last dimension is 1 where the model has no members.
     reference : ndarray
-        (layer, cell, member).
+        Members of the posterior, (layer, cell, member).
     layers : tuple of str
-        Their names.
+        Names of the layers.
     grid : ModelGrid
-        Whose cells, and their places in it, flattened, (cell,).
+        The model's grid.
     index : ndarray
-        Whose cells, and their places in it, flattened, (cell,).
+        Positions of the compared cells in the flattened grid, (cell,).
     weight : ndarray
         Mapped land where both have values, ha, 0 elsewhere, (cell,).
     biome : ndarray
@@ -121,18 +121,18 @@ def compare(
     seed: int = 20,
     progress: Progress | None = None,
 ) -> list[Comparison]:
-    """Each model beside the posterior of a finished run.
+    """Compares each model with the posterior of a finished run.
 
     Parameters
     ----------
     paths : sequence of Path
-        A NetCDF file, or a folder of them, a model.
+        For each model, a NetCDF file or a folder of them.
     variable : str
-        One of those that `bayes-rootc benchmark --help` lists.
+        One of the variables that `bayes-rootc benchmark --help` lists.
     years : tuple of int, optional
-        First and last that are averaged.
+        First and last year of the average.
     seed : int
-        Of the errors of the gridded stock.
+        Seed of the errors of the gridded stock.
 
     Raises
     ------
@@ -250,7 +250,7 @@ def _comparison(
 
 
 def check_orientation(path: Path, values: NDArray[np.float64], posterior: xr.Dataset) -> None:
-    """A model that has no values where our land is, but would have if it were turned, lies the wrong way."""
+    """Refuses a model grid that is flipped north–south or shifted by 180°."""
     field = values[0] if values.ndim == 3 else values
     index, area = posterior["cell"].values, posterior["area_ha"].values
 

@@ -91,7 +91,7 @@ RESOLUTIONS = (
     (0.72, "0.5 km"), (1.6, "1 km"), (3.6, "2.5 km"), (7.2, "5 km"), (16, "10 km"), (36, "25 km"), (72, "50 km"),
     (160, "100 km"), (360, "250 km"), (720, "500 km"), (1600, "1000 km"), (3600, "2500 km"), (7200, "5000 km"),
 )  # fmt: skip
-"""Classes of CMIP6: a diagonal below so many km has that nominal resolution."""
+"""Nominal resolutions of CMIP6: upper bound of a cell's mean diagonal (km), and the name of the class."""
 
 
 @dataclass(frozen=True)
@@ -301,7 +301,7 @@ def _attributes(
 
 
 def nominal_resolution(step: float) -> str:
-    """Class of CMIP6 for a grid of so many degrees: by the mean over the globe of a cell's diagonal.
+    """Nominal resolution of CMIP6 of a regular grid, from the global mean of the cells' diagonals.
 
     Examples
     --------

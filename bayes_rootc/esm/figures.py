@@ -1,4 +1,5 @@
-"""Figures of models beside our maps: where they differ, by how much in each biome, and why their turnover is fast."""
+"""Figures that compare models with our maps: where they differ, by how much in each biome, why their turnover is
+fast."""
 
 from __future__ import annotations
 
@@ -35,7 +36,7 @@ from .compare import Comparison
 from .grids import ModelGrid
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#332288", "#999999")
-"""Of models, in turn (Okabe & Ito; indigo and grey)."""
+"""Colours of the models, in order (Okabe & Ito; indigo and grey)."""
 
 WORLD_BOX = (-180.0, 180.0, -56.0, 84.0)
 UNITS = {"Mg C ha-1 yr-1": "Mg C ha⁻¹ yr⁻¹", "Mg C ha-1": "Mg C ha⁻¹", "log yr": "log of years"}

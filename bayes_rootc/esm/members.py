@@ -40,13 +40,17 @@ class Source:
     Attributes
     ----------
     grid : MapGrid
-        Of the maps.
+        Grid of the maps.
+    covariates : CovariateStack
+        Covariates of the data folder.
     learners : Learners
-        Fitted forests.
+        Fitted learners of the run.
     models : MapModels
-        Fitted forests.
+        Forests and root shares that the maps were made with.
+    nearest_km : float
+        Maximum distance (km) from which a missing covariate is borrowed.
     stock : StockSource
-        What its gridded metre of carbon is worth.
+        Gridded carbon stock of the top metre, and its errors.
     """
 
     grid: MapGrid
@@ -58,7 +62,7 @@ class Source:
 
     @classmethod
     def of(cls, results: Results) -> Source:
-        """Of an output folder.
+        """Reads what an output folder's maps were made from.
 
         Raises
         ------
@@ -104,7 +108,7 @@ def posterior_on(
     source : Source
         The run.
     layered : bool
-        Of the seven layers, else of the profile.
+        Make members of the seven layers, rather than of the profile.
     progress : callable, optional
         Called with the rows done and wanted.
 

@@ -73,8 +73,8 @@ def read_field(path: Path, variable: str, years: tuple[int, int] | None = None) 
     Raises
     ------
     InputError
-        No such file or variable, no units or none that fit, coordinates that are not found, a time step without any
-        value, no such years.
+        The file, the variable or the years are not there; units are missing or do not fit; coordinates are not found;
+        or a time step has no value.
     """
     file = _file_of(path, variable)
     with _opened(file) as dataset:
@@ -127,7 +127,7 @@ def available(path: Path) -> set[str]:
     Raises
     ------
     InputError
-        No such file or folder, or one that is not NetCDF.
+        There is no file or folder of this name, or it is not NetCDF.
     """
     if not path.exists():
         raise InputError("no such file or folder", file=path)
@@ -319,7 +319,7 @@ def _vertical(array: xr.DataArray, lat: xr.DataArray, lon: xr.DataArray) -> str:
 
 
 def _on_layers(array: xr.DataArray, dataset: xr.Dataset, name: str, variable: str, file: Path) -> NDArray[np.float64]:
-    """Of the standard layers, (7, rows, columns): each model layer is spread evenly over its depth."""
+    """Values of the standard layers, (7, rows, columns); within a model layer they are taken as uniform."""
     depth = dataset[name]
     to_cm = factor(depth.attrs.get("units"), "cm", file=file, column=name)
     bounds = dataset.get(str(depth.attrs.get("bounds", "")))

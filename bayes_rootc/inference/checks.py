@@ -34,7 +34,7 @@ def leave_one_out(log_likelihood: NDArray[np.float64], chains: int) -> dict[str,
     Parameters
     ----------
     log_likelihood : ndarray
-        Of all draws of the fit, chain after chain, (draw, unit).
+        Log likelihood of each unit in all draws of the fit, chain after chain, (draw, unit).
 
     Returns
     -------
@@ -42,7 +42,7 @@ def leave_one_out(log_likelihood: NDArray[np.float64], chains: int) -> dict[str,
         `elpd_loo`, `elpd_se`, `p_loo`, `pareto_k_bad` (share of units above 0.7).
     """
     values = log_likelihood.reshape(chains, -1, log_likelihood.shape[1])
-    none = {"none": np.zeros(values.shape[:2])}  # ArviZ wants a posterior beside the likelihood
+    none = {"none": np.zeros(values.shape[:2])}  # ArviZ wants a posterior along with the likelihood
     tree = az.from_dict({"posterior": none, "log_likelihood": {"units": values}})
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Estimated shape parameter")  # it is in the table
@@ -61,7 +61,7 @@ def predictive_scores(
     replicated : ndarray
         Draws of a new measurement, (draw, n).
     mean : ndarray
-        Of what the model says without the measurement's error.
+        Mean of the predictions without measurement error, (n,).
 
     Returns
     -------
@@ -128,8 +128,8 @@ def cross_validate(
     Parameters
     ----------
     predict : callable
-        Of a fold's number and its rows: fits the others, and gives replicates of these rows (draw, row), the mean
-        without measurement error (row,), and the row of `diagnose`.
+        Function of a fold's number and the mask of its rows: fits the other rows, and returns replicates of these
+        (draw, row), their mean without measurement error (row,), and the row of `diagnose`.
 
     Returns
     -------
@@ -153,7 +153,7 @@ def cross_validate(
 
 
 type Ranks = tuple[pd.DataFrame, pd.DataFrame]
-"""Of simulation-based calibration: ranks, in 0 … 1, a row a simulation; and the diagnostics of the fits."""
+"""Results of simulation-based calibration: ranks in 0 … 1, one row a simulation, and the diagnostics of the fits."""
 
 
 def calibrate[Data](
@@ -172,13 +172,13 @@ def calibrate[Data](
     Parameters
     ----------
     simulate : callable
-        Of a seed: true values, drawn from the prior, and data that follow from them.
+        Function of a seed: draws true values from the prior, and data that follow from them.
     infer : callable
-        Fits the data; gives `CALIBRATION_DRAWS` draws of each of these values, and the row of `diagnose`.
+        Fits the data; returns `CALIBRATION_DRAWS` draws of each of these values, and the row of `diagnose`.
     done : Ranks, optional
-        The first of these simulations, of an earlier call.
+        Results of the first simulations, from an earlier call; they are not repeated.
     keep : callable, optional
-        Is given those done so far, after each.
+        Called after each simulation with all results until then, to save them.
 
     Returns
     -------

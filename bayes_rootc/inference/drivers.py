@@ -156,7 +156,7 @@ Mg C ha⁻¹ yr⁻¹, above 0
         draws : int
             Draws at most.
         seed : int, optional
-            Of these draws; by default a child of the object's.
+            Seed of these draws; by default derived from the object's seed.
 
         Returns
         -------

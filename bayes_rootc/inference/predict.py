@@ -106,7 +106,7 @@ def predict_turnover(
     sites : DataFrame
         `lat`, `lon`, `year`, `top`, `bottom`; optionally `delta14c`, `sigma` (‰), `profile`.
     seed : int
-        Of the random draws.
+        Seed of the random draws.
     """
     sites = sites.drop(columns=[c for c in COLUMNS if c in sites])  # of an earlier prediction
     reason = reasons(sites, min(curve.years[-1] for curve in atmosphere.curves.values()))
@@ -163,13 +163,13 @@ def predict_root_depth(
     Parameters
     ----------
     draws : dict of str to ndarray
-        Of the fit.
+        Posterior draws of the fit, by parameter.
     components : Components
-        Of the fit.
+        Components of the covariates that the fit was made with.
     sites : DataFrame
         `lat`, `lon`.
     seed : int
-        Of the random draws.
+        Seed of the random draws.
     """
     sites = sites.drop(columns=[c for c in ROOT_COLUMNS if c in sites])
     reason = reasons(sites, layers=False)
@@ -229,9 +229,9 @@ def reasons(sites: pd.DataFrame, last_year: float = np.inf, *, layers: bool = Tr
     Parameters
     ----------
     last_year : float
-        Of the atmosphere; infinite: any year, or none.
+        Last year of the atmospheric curves; with infinity, `year` is not screened.
     layers : bool
-        With `top` and `bottom`.
+        Screen `top` and `bottom` as well.
     """
     delta = sites["delta14c"] if "delta14c" in sites else pd.Series(np.nan, sites.index)
     rules = {

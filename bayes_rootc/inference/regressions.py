@@ -34,14 +34,16 @@ STATS = ("diverging", "energy", "n_steps", "acceptance_rate", "lp")
 
 
 class Response(Protocol):
-    """What is asked of a model and its data: `models.regression.Records`, `models.root_depth.RootRecords`.
+    """What a model and its data must offer: `models.regression.Records`, `models.root_depth.RootRecords`.
+
+    Its methods take draws by the name of the parameter, (draw, …).
 
     Attributes
     ----------
     observed : ndarray
-        What is predicted, one or more numbers a record, (n, …).
+        Observed responses, one or more numbers a record, (n, …).
     unit : ndarray
-        Of each record, from 0, in order. draws are by name, (draw, …).
+        Number of the unit (site or profile) of each record, from 0, ascending, (n,).
     """
 
     sampled: ClassVar[tuple[str, ...]]

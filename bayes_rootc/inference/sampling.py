@@ -53,11 +53,11 @@ def sample(
     Parameters
     ----------
     max_tree_depth : int
-        Of a trajectory, by NumPyro, whose chains wait for each other: while step sizes are not yet found, one of a
-        thousand steps would hold up all.
+        Maximum tree depth of NumPyro's trajectories. Its chains wait for each other: while step sizes are not yet
+        adapted, one trajectory of a thousand steps would hold up all of them.
     until_good : bool
-        NumPyro's chains go on, by as many draws again and `MAX_ROUNDS` times at most, while R-hat or effective sample
-        sizes are not yet what we ask for.
+        Extend NumPyro's chains, by `draws` each time and `MAX_ROUNDS` times at most, until R-hat and effective sample
+        sizes are good enough.
 
     Raises
     ------

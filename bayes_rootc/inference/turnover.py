@@ -197,7 +197,7 @@ class Turnover(Fitted):
         draws : int
             Draws at most.
         seed : int, optional
-            Of these draws; by default a child of the object's.
+            Seed of these draws; by default derived from the object's seed.
 
         Returns
         -------

@@ -334,9 +334,9 @@ def draw_layers(
     atmosphere : Atmosphere
         Its curves.
     seed : int
-        Of all draws.
+        Seed of all draws.
     count : int, optional
-        Number of draws of the hyperparameters, spread evenly; by default all.
+        Number of draws of the hyperparameters, evenly spaced along the chains; by default all.
     progress : callable, optional
         Called with the draws done and wanted.
 

@@ -1,4 +1,4 @@
-"""Where a learner may be believed: its area of applicability.
+"""Where a learner can be trusted: its area of applicability.
 
 Meyer & Pebesma 2021, Methods in Ecology and Evolution 12, 1620-1633.
 """
@@ -18,7 +18,8 @@ CHUNK = 4096
 """Places whose distances to the training points are held at once."""
 
 WHISKER = 1.5
-"""Of a box plot, in interquartile ranges: dissimilarities beyond it are outliers among the training data."""
+"""Length of a box plot's whisker, in interquartile ranges: dissimilarities beyond it are outliers among the training
+data."""
 
 LEAST_THRESHOLD = 1e-6
 """Rounding alone makes a training point this unlike itself."""
@@ -31,13 +32,14 @@ class Applicability:
     Attributes
     ----------
     mean, sd, weight : ndarray
-        Of each predictor, (features,); a place is standardised and weighed by them.
+        Mean, standard deviation and weight of each predictor, by which places are standardised and weighted,
+        (features,).
     trained : ndarray
-        The training data so treated, (n, features).
+        Predictors of the training data, standardised and weighted, (n, features).
     mean_distance : float
-        Between two of them.
+        Mean distance between two rows of `trained`.
     threshold : float
-        Dissimilarity up to which a place is inside.
+        Dissimilarity up to which a place is inside the area of applicability.
     """
 
     mean: NDArray[np.float64]

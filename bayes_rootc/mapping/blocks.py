@@ -19,29 +19,29 @@ from ..constants import EARTH_RADIUS_KM, KM_PER_DEGREE
 from .learners import PosteriorForest, is_constant, response_of
 
 EDGES_KM = np.concatenate([[0.0], np.geomspace(25.0, 3000.0, 16)])
-"""Of the classes of distance; farther apart than the last, places differ in climate, which learners know."""
+"""Edges of the classes of distance. Farther apart than the last, places differ in climate, which learners know."""
 
 CLASSES = ["distance_km", "semivariance", "pairs"]
 
 MIN_PAIRS = 30
-"""Of places in a class of distance, to be counted."""
+"""Least number of pairs of places for a class of distance to be used."""
 
 MAX_PLACES = 3000
-"""A variogram of so many places is known well enough; their pairs fill 70 MB."""
+"""Maximum number of places in a variogram: enough to estimate it well; their pairs fill 70 MB."""
 
 BLOCK_KM = (100.0, 1500.0)
 """Smallest and largest block that a variogram may ask for. Smaller ones hold a place or two; of larger ones there are
 too few."""
 
 DEFAULT_BLOCK_KM = 500.0
-"""Where there are too few places to see a range."""
+"""Side of blocks where there are too few places to estimate a range."""
 
 FOLDS, TREES = 5, 100
-"""Of the forest whose residuals are looked at."""
+"""Folds and trees of the forest whose residuals the variogram is made from."""
 
 
 def fold_labels(groups: ArrayLike, folds: int, seed: int) -> NDArray[np.int64]:
-    """Which of so many parts of whole groups each row belongs to, (n,)."""
+    """Number of the fold that each row belongs to, (n,); groups are kept whole."""
     groups = np.asarray(groups)
     label = np.empty(len(groups), int)
     for fold, (_, held) in enumerate(GroupKFold(folds, shuffle=True, random_state=seed).split(groups, None, groups)):
@@ -69,10 +69,11 @@ class Variogram:
 
     @classmethod
     def fit(cls, lat: ArrayLike, lon: ArrayLike, residual: ArrayLike, *, seed: int = 0) -> Variogram:
-        """Of residuals (n,) at places (n,): the mean where several are at one place, so that all are between places.
+        """Estimates the variogram of residuals (n,) at places (n,).
 
-        Semivariances are Cressie and Hawkins's (1980), which outliers move little; the model is fitted with Cressie's
-        (1985) weights, pairs / semivariance².
+        Residuals at one place are averaged first, so that all pairs are between places. Semivariances are Cressie and
+        Hawkins's (1980), which outliers move little; the model is fitted with Cressie's (1985) weights, pairs /
+        semivariance².
         """
         table = pd.DataFrame({"lat": lat, "lon": lon, "residual": residual}, dtype=float)
         places = table.groupby(["lat", "lon"], as_index=False).mean()
@@ -128,7 +129,7 @@ def _fit_model(classes: pd.DataFrame) -> tuple[float, float, float]:
 def residual_variogram(
     X: NDArray, y: NDArray, site: NDArray, lat: ArrayLike, lon: ArrayLike, *, seed: int
 ) -> Variogram:
-    """Of what a forest misses on sites held out.
+    """Variogram of a forest's residuals on held-out sites.
 
     Parameters
     ----------
@@ -137,9 +138,9 @@ def residual_variogram(
     y : ndarray
         Draws of the response, (n, draw).
     site : ndarray
-        Labels, (n,).
+        Labels of the sites, (n,).
     lat, lon : array-like
-        (n,).
+        Coordinates in degrees, (n,).
     """
     if len(np.unique(site)) < FOLDS or is_constant(y):
         return Variogram(pd.DataFrame(columns=CLASSES), np.nan, np.nan, np.nan)

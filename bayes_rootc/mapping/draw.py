@@ -95,7 +95,7 @@ class Basemap:
         cover, row_edges, col_edges = block_mean(cover, row_edges, col_edges, (factors[0], factors[1]))
         lat, lon = (row_edges[:-1] + row_edges[1:]) / 2, (col_edges[:-1] + col_edges[1:]) / 2
         if east - west >= 360 - 1e-6:
-            # One column of the other side, so that land that goes on across 180° is not given a coast there.
+            # One column of the other side, so that land that continues across 180° is not given a coast there.
             lon = np.r_[-180.0, lon, 180.0]
             cover = np.c_[(cover[:, :1] + cover[:, -1:]) / 2, cover, (cover[:, :1] + cover[:, -1:]) / 2]
         return cls(cover, lon, lat)
@@ -352,7 +352,8 @@ def draw_latitudes(
     colour: str = "black",
     limits: tuple[float | None, float | None] = (None, None),
 ) -> Axes:
-    """Zonal means against latitude, in the projection's northing: they stand level with the map `beside` them.
+    """Zonal means against latitude, in the projection's northing, so that they are level with the map next to them
+    (`beside`).
 
     Parameters
     ----------
@@ -361,7 +362,7 @@ def draw_latitudes(
     low, high : ndarray, optional
         Bounds of the cells' intervals, (lat, lon): their zonal means bound a band.
     limits : tuple of float, optional
-        Of the value axis, where not None.
+        Limits of the value axis; None leaves them to matplotlib.
     """
     lat = np.asarray(lat, float)
     painted = np.isfinite(values).any(axis=1)

@@ -20,7 +20,8 @@ from numpy.typing import ArrayLike, NDArray
 from ..progress import Progress
 
 TILE = 8192
-"""Rows that go down together: so many that lists are long, so few that columns and sums stay in the second cache."""
+"""Rows that go down the trees together: enough for long lists, few enough for columns and sums to stay in the L2
+cache."""
 
 type Layers = tuple[tuple[float, float], ...]
 """Top and bottom of each, cm, from above."""
@@ -74,7 +75,7 @@ class Nodes:
 
     @classmethod
     def of(cls, trees: Iterable[Any]) -> Nodes:
-        """Of scikit-learn's fitted regression trees."""
+        """The nodes of scikit-learn's fitted regression trees, one tree after the other."""
         parts, start = [], 0
         for tree in (t.tree_ for t in trees):
             leaf = tree.children_left < 0
@@ -214,9 +215,9 @@ class CompiledForest:
         Parameters
         ----------
         weight : array-like
-            (n,) or (n, layer).
+            Weight of each row, (n,), or of each of its layers, (n, layer).
         group : array-like
-            Of each row, from 0, (n,).
+            Number of the group of each row, from 0, (n,).
         """
         rows, depth = self.rows(X), max(len(self.layers), 1)
         weights = np.broadcast_to(np.asarray(weight, float).reshape(len(rows), -1), (len(rows), depth))

@@ -1,4 +1,4 @@
-"""What a map says in each cell: I_root, I_bulk and I_loss with their uncertainty, and where they may be believed."""
+"""What a map says in each cell: I_root, I_bulk and I_loss with their uncertainty, and where they can be trusted."""
 
 from __future__ import annotations
 
@@ -104,12 +104,12 @@ class MapModels:
 
     @classmethod
     def of(cls, learners: Learners, predictive_shares: NDArray, expected_shares: NDArray) -> MapModels:
-        """Of the fitted learners."""
+        """The forests of the fitted learners, with the root shares."""
         return cls(learners.iroot, learners.ibulk, predictive_shares, expected_shares)
 
     @cached_property
     def forests(self) -> tuple[CompiledForest, CompiledForest]:
-        """Of the profile, and of the seven layers."""
+        """Compiled forests: I_root of the profile, and I_bulk of the seven layers."""
         return self.iroot.forest.compiled(), self.ibulk.forest.compiled(LAYERS)
 
 
@@ -121,9 +121,9 @@ def map_cells(
     Parameters
     ----------
     members, seed : int
-        Of independent members.
+        Number and seed of independent members.
     coherent : bool
-        Members of a cell are trees instead.
+        Use the trees of the forests as members of each cell, in place of independent members.
     zones : Shares, optional
         Of the cells, counted from 0, with what is in no zone (`Shares.of`).
 

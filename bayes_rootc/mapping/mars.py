@@ -18,7 +18,7 @@ MIN_GAIN = 1e-3
 """The forward pass ends when a pair explains less than this share of the variance."""
 
 END_RISK = 0.05
-"""Of a run of errors at an end of some column being taken for a slope."""
+"""Probability that a run of errors at the end of some column is taken for a slope (Friedman's α)."""
 
 MIN_NORM = 1e-6
 """A candidate with less of its length outside the span of the terms adds nothing."""
@@ -30,21 +30,21 @@ class MarsRegressor(RegressorMixin, BaseEstimator):
     Parameters
     ----------
     max_terms : int
-        Of the forward pass, the constant included.
+        Maximum number of terms of the forward pass, the constant included.
     knots : int
-        Candidates a column, at quantiles of its distinct values.
+        Number of candidate knots for each column, at quantiles of its distinct values.
     penalty : float
         Degrees of freedom that a knot costs (Friedman: 2 for additive models).
 
     Attributes
     ----------
-    range_
-        Of each column, lowest and highest: beyond, the response is held at what it is there, where the slopes of
-        Friedman's splines would go on.
-    terms_
-        Of each hinge its column, its knot and the side that is not 0 (1: above).
-    coef_
-        The intercept, then of each hinge.
+    range_ : tuple of ndarray
+        Minimum and maximum of each column, (features,) each. Beyond them the response stays constant, where the slopes
+        of Friedman's splines would continue.
+    terms_ : list of tuple
+        Column, knot and side of each hinge; the side is where the hinge is not 0 (1: above the knot, -1: below).
+    coef_ : ndarray
+        The intercept, then the coefficient of each hinge, (1 + hinges,).
     """
 
     def __init__(self, max_terms: int = 41, *, knots: int = 30, penalty: float = 2.0):

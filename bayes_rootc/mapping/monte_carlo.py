@@ -40,8 +40,8 @@ QUANTITIES = (*FLUXES, "share")
 """Fluxes, and I_loss over I_root."""
 
 HYPERCUBES = 16
-"""So many lists of members to choose from: what the random places of points within their strata do to a tail is not the
-same in all cells."""
+"""Number of Latin hypercubes of members to choose from, so that the random places of points within their strata do not
+shift a tail alike in all cells."""
 
 LEVELS = {"p025": INTERVAL[0], "median": 0.5, "p975": INTERVAL[1]}
 
@@ -56,7 +56,8 @@ type Asked = tuple[tuple[str, ...], tuple[str, ...]]
 EVERY: Asked = (QUANTITIES, QUANTITIES)
 
 NOT_LOG_NORMAL: Asked = (("iroot", "iloss", "share"), ("ibulk", "iloss", "share"))
-"""Of independent members; means and variances of these, too, have formulas."""
+"""Quantities of independent members that are not log-normal: their quantiles are taken from the members, while means
+and variances have formulas."""
 
 
 def independent_statistics(
@@ -140,15 +141,15 @@ def _log_normal(
     biome: NDArray,
     _: NDArray,
 ) -> Statistics:
-    """What independent members need not tell, of layers and profile, (n, 8): means and variances, and quantiles of
-    what is log-normal, I_root of the profile and I_bulk of layers (of the others NaN).
+    """Statistics that follow from formulas, without members, for layers and profile, (n, 8): means and variances, and
+    quantiles of what is log-normal, I_root of the profile and I_bulk of layers (NaN for the others).
 
     A layer's I_root is the product of two independent quantities; a profile's I_bulk is a sum of correlated ones.
 
     Parameters
     ----------
     share_mean, share_variance : ndarray
-        Of root shares, (biome, layer).
+        Mean and variance of root shares, (biome, layer).
     """
 
     def joined(layers: NDArray, profile: NDArray) -> NDArray[np.float32]:
@@ -192,7 +193,7 @@ def _by_chunk(
     names = [f"{quantity}_{name}" for quantity in QUANTITIES for name in LEVELS] + ["iloss_probability"]
     names += [f"{flux}_{name}" for flux in FLUXES for name in ("mean", "variance")]
     out: Statistics = {name: np.empty((n, layers + 1), np.float32) for name in names}
-    # glibc maps large arrays anew from the system, each time, until one of up to 32 MB has been freed: the page faults
+    # glibc maps large arrays from the system again each time, until one of up to 32 MB has been freed: the page faults
     # would take a fifth of the time.
     np.empty(31 << 20, np.uint8)
 
@@ -279,14 +280,14 @@ def _fluxes(root: Array, shares: Array, log_bulk: Array) -> Members:
 def _statistics(
     members: Members, asked: Asked, moments: bool, scratch: NDArray[np.float32]
 ) -> tuple[Statistics, Statistics]:
-    """Of layers and of profiles. NumPy sorts: on a CPU it is several times faster at it than XLA, and sorting is most
-    of the work.
+    """Statistics of layers and of profiles. NumPy sorts, which is most of the work: on a CPU it is several times faster
+    than XLA.
 
     Parameters
     ----------
     scratch : ndarray
-        Room for as many numbers as there are members of I_root; to ask the system for it anew each time would take as
-        long as to sort.
+        Buffer for as many numbers as there are members of I_root; allocating it each time would take as long as
+        sorting.
     """
 
     def of_part(part: tuple[Array, Array], asked: tuple[str, ...]) -> Statistics:

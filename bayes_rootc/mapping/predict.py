@@ -41,7 +41,7 @@ def predict_flux(
     sites : DataFrame
         `lat`, `lon`, `top`, `bottom` (cm).
     seed : int
-        Of the random draws.
+        Seed of the random draws.
     """
     sites = sites.drop(columns=[c for c in flux_columns(flux) if c in sites])  # of an earlier prediction
     reason = reasons(sites)

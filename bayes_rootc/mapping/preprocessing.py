@@ -26,15 +26,15 @@ class _Selector(SelectorMixin, BaseEstimator):
 
 
 class CorrelationFilter(_Selector):
-    """Of two columns that go together (|r| > cutoff), drops the one that goes together more with the rest.
+    """From each pair of columns with |r| > cutoff, drops the column with the larger mean correlation.
 
-    As caret's `findCorrelation` is documented (with `exact`: judged again after each removal); the strongest pair
-    comes first. A constant column correlates with none.
+    It follows the documentation of caret's `findCorrelation` with `exact`: means are computed again after each removal,
+    and the strongest pair comes first. A constant column correlates with none.
 
     Parameters
     ----------
     cutoff : float
-        Largest |r| that is let stand.
+        Largest |r| between two columns that are both kept.
     """
 
     def __init__(self, cutoff: float = 0.9):

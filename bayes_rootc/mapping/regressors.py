@@ -1,4 +1,4 @@
-"""The paper's five learners and its ensemble, as predictive distributions, beside forests that have one themselves.
+"""The paper's five learners and its ensemble, as predictive distributions, and forests that have one themselves.
 
 Each learner is tuned, and its columns are chosen, within the rows that it is fitted to. Those that say nothing of their
 uncertainty are given what they missed there on sites or profiles left out (a conformal predictive distribution).
@@ -30,13 +30,13 @@ from .mars import MarsRegressor
 from .preprocessing import CorrelationFilter, LinearCombinationFilter
 
 INNER_FOLDS = 3
-"""By site or profile; in these settings are compared, and errors told."""
+"""Folds, by site or profile, on which settings are compared and errors are estimated."""
 
 BEST = 3
 """Learners that the paper's ensemble is made of."""
 
 TREES = 300
-"""Of each forest, and boosting rounds."""
+"""Number of trees in each forest, and of boosting rounds."""
 
 PREDICTIVE_DRAWS = 200
 STACKING_STEPS = 200
@@ -199,10 +199,12 @@ class ScaledForest:
     def fit(
         cls, X: NDArray, draws: NDArray, groups: NDArray, *, seed: int, trees: int, settings: dict[str, Any]
     ) -> ScaledForest:
-        """Parameters
+        """Fits the forest, and its scale to rows that are left out.
+
+        Parameters
         ----------
         draws : ndarray
-            Of the response, (n, draw).
+            Draws of the response, (n, draw).
         """
         forest = PosteriorForest(trees, random_state=seed, **settings)
         rng, tau = np.random.default_rng(seed), np.empty(len(X))
@@ -232,7 +234,7 @@ class Ensemble:
     members : tuple of Fitted
         The best learners.
     combination : Fitted
-        Of their predictions, (n, members) → (n,).
+        Regression on their predictions, (n, members) → (n,).
     """
 
     members: tuple[Fitted, ...]
@@ -254,7 +256,7 @@ class Stack:
     Attributes
     ----------
     weights : ndarray
-        Of the learners; they sum to 1.
+        Weights of the learners, which sum to 1, (members,).
     """
 
     members: tuple[Fitted, ...]
@@ -265,7 +267,7 @@ class Stack:
         return np.sum([w * m.predict(X) for w, m in zip(self.weights, self.members, strict=True)], axis=0)
 
     def predictive(self, X: NDArray) -> NDArray[np.float64]:
-        """Of each learner as many draws as its weight says, (draw, n)."""
+        """Draws from each learner in proportion to its weight, (draw, n)."""
         ends = np.rint(np.cumsum(self.weights) * PREDICTIVE_DRAWS).astype(int)
         counts = np.diff(ends, prepend=0)
         parts = [m.predictive(X, count) for count, m in zip(counts, self.members, strict=True) if count]
@@ -282,7 +284,7 @@ def fit_all(
     X : ndarray
         (n, features), finite.
     draws : ndarray
-        Of the response, (n, draw), of which all but our own forest see the mean.
+        Draws of the response, (n, draw); all learners but our own forest are fitted to their mean.
     groups : ndarray
         Labels of sites or profiles, which stay together, (n,).
     """

@@ -61,11 +61,11 @@ def fit_ensemble(
     site : ndarray, shape (n,)
         Labels of rows that are held out together.
     seed : int
-        Of the split, and of what is random in the learners.
+        Seed of the split and of the learners.
     trees : int
-        Of the forest.
+        Number of trees in the forest.
     everything : bool
-        Fit to all rows, and score on the same, as the paper's model for harmonisation.
+        Fit to all rows and score on the same rows, as the paper does in its model for harmonisation.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""What learners are to learn, and the blocks in which they are asked of places far from what they have seen."""
+"""What learners are to learn, and the spatial blocks that test them far from their training data."""
 
 from __future__ import annotations
 
@@ -22,15 +22,17 @@ class Task:
     table : DataFrame
         The rows, with `biome`, `lat`, `lon` and, for layers, `top` and `bottom`.
     X : ndarray
-        (n, features), called `features`.
+        Predictors, (n, features).
+    features : list of str
+        Names of the columns of `X`.
     y : ndarray
         Draws of the response on its log or logit scale, (n, draw).
     site, block : ndarray
-        What stays together, and the region it lies in, (n,).
+        Labels of the sites or profiles, which stay together, and of the spatial blocks that they lie in, (n,).
     block_km : float
-        Side of a region.
+        Side of a spatial block, km.
     variogram : Variogram
-        Of residuals, from which it follows.
+        Variogram of the residuals, from which the side follows by default.
     """
 
     table: pd.DataFrame
@@ -51,9 +53,9 @@ def learner_tasks(
     Parameters
     ----------
     stocks : DataFrame
-        Of the layers (`stock`, NaN where unknown).
+        Carbon stocks of the layers (`stock`, NaN where unknown).
     density : ndarray
-        Draws of I_bulk per cm, (layer, draw).
+        Draws of I_bulk per cm of depth, (layer, draw).
     block_km : float, optional
         Side of the blocks of spatial validation; None: what the variogram of the residuals asks for.
     """

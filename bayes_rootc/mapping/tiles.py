@@ -1,4 +1,4 @@
-"""Maps of any size, tile by tile: memory does not grow with the map, and a run that was stopped goes on.
+"""Maps of any size, tile by tile: memory does not grow with the map, and a run that was stopped resumes.
 
 A tile is computed from files alone, so it may be made in any order, by any thread, process or machine of a Dask
 cluster that sees the folders. Its values go into a Zarr store, whose chunks are tiles; its totals into a file that is
@@ -34,7 +34,7 @@ from .writers import Store, create_store, open_store, write_tile
 from .zones import Zones
 
 RETRIES = 3
-"""Of a tile on a cluster, where a worker died over it."""
+"""How often a tile is tried again on a cluster after its worker died."""
 
 LOCAL_CLUSTER = "local"
 
@@ -98,7 +98,7 @@ class MapJob:
         return self.work / "tiles" / f"{place[0]}-{place[1]}.npz"
 
     def plan(self) -> dict[str, Any]:
-        """What the maps depend on: unfinished tiles of another plan are not kept."""
+        """What the maps depend on: unfinished tiles of a different plan are not kept."""
         stack = CovariateStack(self.covariates, self.manifest)
         files = [self.learners, self.shares, stack.manifest, *([self.zones.path] if self.zones else [])]
         makes = {
@@ -123,12 +123,12 @@ def begin(job: MapJob, *, resume: bool) -> list[Place]:
     job : MapJob
         What is mapped. Unfinished tiles of the same job are kept.
     resume : bool
-        Refuses to remove unfinished tiles of another job.
+        Refuses to remove unfinished tiles of a different job.
 
     Raises
     ------
     InputError
-        The models are missing, or the tiles that are there are of another plan.
+        The models are missing, or unfinished tiles were made with a different plan.
     """
     plan, path = job.plan(), job.work / "plan.json"
     known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
@@ -151,7 +151,7 @@ def _opened(job: MapJob, begun: int) -> tuple[CovariateStack, MapModels, Store]:
     Parameters
     ----------
     begun : int
-        When, so that models fitted since are read anew.
+        When, so that models fitted since are read again.
     """
     models = MapModels.of(read_learners(job.learners), *read_root_shares(job.shares))
     return CovariateStack(job.covariates, job.manifest), models, open_store(job.work / "maps.zarr", write=True)

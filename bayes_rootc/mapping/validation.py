@@ -28,7 +28,7 @@ SPLITS = ("site", "spatial")
 
 BOOTSTRAPS = 500
 MIN_SITES = 10
-"""Of a class, for which a percentile of 95 is looked at."""
+"""Least number of sites of a class for which the 95th percentile is computed."""
 
 
 def folds_of(
@@ -69,21 +69,21 @@ def compare_learners(
     X : ndarray
         (n, features), finite.
     draws : ndarray
-        Of the response on its log or logit scale, (n, draw); a row's observation is one of them.
+        Draws of the response on its log or logit scale, (n, draw); the observation of a row is one of them.
     site, block : ndarray
-        Labels, (n,).
+        Labels of sites and of spatial blocks, (n,).
     folds : int
-        5 are the paper's 80/20.
+        Number of folds; 5 make the paper's 80/20 split.
 
     Returns
     -------
-    predictions
+    predictions : DataFrame
         `split`, `learner`, `fold`, `row`, whether it is `inside` the area of applicability of what the fold was fitted
         to, and `predictive_scores` (a learner's prediction is its `mean`); `spread` of the trees of the posterior
         forest, before it is scaled (NaN of others).
-    costs
+    costs : DataFrame
         `split`, `learner`, `fold`, `seconds`, `mib` of the fitted learner.
-    importances
+    importances : DataFrame
         `split`, `fold`, `feature` (number of its column), `rmse_ratio`: by what the error of the posterior forest on
         the held-out rows grows if the column is shuffled among them.
 

@@ -141,13 +141,13 @@ def write_tile(
     place : tuple of int
         Row and column where the tile begins.
     grid : MapGrid
-        Of the tile.
+        Grid of the tile.
     index : ndarray
-        Places of its cells in it, flattened, (n,).
+        Positions of the cells in the flattened tile, (n,).
     values : dict of str to ndarray
         (n, 8) of `LAYERED`, (n,) of `FLAT`.
     biome : ndarray
-        (n,).
+        Biome of each cell, 1–9, (n,).
     """
     rows, cols = (slice(start, start + n) for start, n in zip(place, grid.shape, strict=True))
     for name in (*LAYERED, *FLAT, "biome"):

@@ -1,4 +1,4 @@
-"""Principal components of the covariates, group by group: what stands for soil, climate and topography in a regression.
+"""Principal components of the covariates, group by group, which represent soil, climate and topography in a regression.
 
 The 40-odd covariates repeat each other. As the paper does, each group is rotated to its principal components and those
 with a variance of 1 or more (at least one covariate's worth) are kept and standardised.
@@ -37,11 +37,11 @@ class Components:
     covariates : tuple of str
         Names, in order.
     centre, scale : ndarray
-        Of each covariate.
+        Mean and standard deviation of each covariate, (covariate,).
     names : tuple of str
-        Of the components, `soil 1`, `soil 2`, ….
+        Names of the components: `soil 1`, `soil 2`, ….
     loadings : ndarray
-        (component, covariate), of the standardised covariates, such that scores have unit variance.
+        Loadings of the standardised covariates, scaled for scores of unit variance, (component, covariate).
     """
 
     covariates: tuple[str, ...]
@@ -92,7 +92,7 @@ class Components:
         return np.clip(np.nan_to_num(standard @ self.loadings.T), -CLIP_SD, CLIP_SD)
 
     def to_dataset(self) -> xr.Dataset:
-        """As it is kept beside the posterior."""
+        """As it is stored with the posterior."""
         return xr.Dataset(
             {
                 "loadings": (("component", "covariate"), self.loadings),

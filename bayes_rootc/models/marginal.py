@@ -42,7 +42,7 @@ LATTICE_RANGE = 0.4
 
 SPACING = 0.6
 """Spacing of the nodes of the effect, times √(1 + 4.5 layers). With τ_layer = 0.47 s, where s is its scale, the effect
-of a profile of so many layers has a standard deviation of s/√(1 + 4.5 layers); nodes h apart leave an error of
+of a profile of that many layers has a standard deviation of s/√(1 + 4.5 layers); nodes h apart leave an error of
 exp(-2π² sd²/h²).
 """
 
@@ -68,7 +68,7 @@ class Limits(NamedTuple):
 SINGLE, DOUBLE = Limits(50.0, 25.0, 1e-37), Limits(500.0, 100.0, 1e-300)
 
 product = partial(jnp.matmul, precision=lax.Precision.HIGHEST)
-"""Of matrices: GPUs would else multiply single precision with a third of its digits."""
+"""Matrix product at full precision: by default GPUs multiply single precision with a third of its digits."""
 
 
 class OnePool(NamedTuple):
@@ -287,7 +287,7 @@ def _of_layers(data: OnePool | ManyRates, layers: NDArray[np.int64]) -> OnePool 
 
 
 def effect_nodes(layers: int, refine: float = 1.0) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Nodes of the effect, close enough for that of a profile with so many layers, and the lattice of log k."""
+    """Nodes of the profile effect, close enough for a profile with this number of layers, and the lattice of log k."""
     half = int(np.ceil(EFFECT_RANGE / SPACING * np.sqrt(1 + 4.5 * max(layers, 1)) * refine))
     spacing, (low, high) = EFFECT_RANGE / half, LOG_K_RANGE
     count = 2 * _beyond(half) + int(np.ceil((high - low) / spacing)) + 1
@@ -492,7 +492,7 @@ def _log_weight(block: Block, scales: Scales) -> Array:
 
 
 def _resolved(block: Block, log_k: Array, scales: Scales, limits: Limits) -> Array:
-    """τ_layer, or the least that nodes so far apart can blur by: for less they are too few, which finer nodes tell."""
+    """τ_layer, floored at what the grid resolves; `quadrature_error` shows when the floor is active."""
     farthest = (log_k[-1] - log_k[0]) / 2 * (block.effect[1] - block.effect[0]) / 2  # |x - its middle| times |δ|
     return jnp.maximum(scales.tau_layer, jnp.sqrt(farthest / limits.tilt))
 

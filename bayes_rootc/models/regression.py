@@ -74,9 +74,9 @@ class Records:
     unit_ids : ndarray of str
         Their names.
     centre : float
-        Of the response, about which the prior of the intercept lies.
+        Mean of the response, on which the prior of the intercept is centred.
     correlated : bool
-        With a prior on the correlations of biomes' effects (LKJ 2), of which nine biomes tell little.
+        Let the effects of biomes be correlated (LKJ(2) prior); nine biomes say little about these correlations.
     """
 
     y: NDArray[np.float64]
@@ -249,7 +249,7 @@ class Records:
 
     @property
     def dims(self) -> dict[str, list[str]]:
-        """Dimensions of what a posterior has beside draws."""
+        """Dimensions of a posterior's variables other than draws."""
         by_coefficient = {"mean": ["coefficient"], "by_biome": ["biome", "coefficient"], "biome_sd": ["coefficient"]}
         return by_coefficient | {"importance": ["group"], "y": ["record"]}
 
@@ -284,7 +284,7 @@ def make_records(
 
 
 def _prior_scales(records: Records) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Of the mean coefficients, and of the spreads of biomes about them."""
+    """Prior scales of the mean coefficients, and of the standard deviations of biomes about them."""
     slopes = len(records.predictors)
     return tuple(  # type: ignore[return-value]
         np.array([PRIORS[f"{kind}_intercept"][0], *[PRIORS[f"{kind}_slope"][0]] * slopes])
@@ -300,7 +300,7 @@ def _moments(records: Records, unit_variance: Any, record_variance: Any, by_unit
     Parameters
     ----------
     by_unit : object
-        Of rows (n, p), the unit of each and how many units there are, the sums by unit, (unit, p).
+        Function of rows (n, p), the unit of each row and the number of units, which returns sums by unit, (unit, p).
     """
     Z = np.column_stack([records.design, records.y - records.centre])
     variance = record_variance + records.sd**2
@@ -374,7 +374,7 @@ def site_means(
 ) -> dict[int, NDArray[np.float64]]:
     """Mean response over the units of each biome, by draw, and of all under 0: (draw,) by biome number.
 
-    What varies between units beside the predictors is averaged over, as the mean of a curved response needs.
+    Variation between units that the predictors do not explain is averaged over, as the mean of a curved response needs.
 
     Parameters
     ----------

@@ -212,12 +212,12 @@ class RootRecords:
 
     @property
     def site_design(self) -> NDArray[np.float64]:
-        """Of each site: intercept, biome, predictors, (site, 1 + 9 + p)."""
+        """Design matrix of the sites: intercept, biome, predictors, (site, 1 + 9 + p)."""
         biome = self.biome[self.first, None] == np.array(list(BIOMES))
         return np.column_stack([np.ones(len(biome)), biome, self.X[self.first]])
 
     def _prior_scale(self, biome_sd: Any, concatenate: Any) -> Any:
-        """Of the coefficients of log10 D50, then of those of the other."""
+        """Prior standard deviations of the coefficients, of the first of `DEPTHS` and then of the second."""
         slopes = np.full(self.X.shape[1], PRIORS["slope"][0])
         ones, mean = np.ones(len(BIOMES)), np.array([PRIORS["mean"][0]])
         return concatenate([mean, biome_sd[0] * ones, slopes, mean, biome_sd[1] * ones, slopes])
@@ -228,12 +228,13 @@ class RootRecords:
     def _by_site(
         self, covariances: tuple[tuple[Any, Any, Any], ...], kappa: Any, by_unit: Any, log: Any
     ) -> tuple[Any, tuple[Any, Any], tuple[Any, Any, Any]]:
-        """Of each site: log density of what its profiles differ by; their mean, less `PRIOR_MEAN`, and its covariance.
+        """Three quantities of each site: log probability density of the differences between its profiles; the mean of
+        these, less `PRIOR_MEAN`; and the covariance of that mean.
 
         Parameters
         ----------
         covariances : tuple of tuple of object
-            Of sites, and of profiles. Symmetric 2 x 2 matrices are (first, off-diagonal, last).
+            Covariances between sites, and between profiles. Symmetric 2 x 2 matrices are (first, off-diagonal, last).
         """
         site, profile = covariances
         first, last = self.extrapolated.T
@@ -313,7 +314,7 @@ class RootRecords:
 
     @property
     def dims(self) -> dict[str, list[str]]:
-        """Dimensions of what a posterior has beside draws."""
+        """Dimensions of a posterior's variables other than draws."""
         by_depth = {name: ["depth"] for name in ("mean", "biome_sd", "site_sd", "profile_sd")}
         by_depth |= {"biome_mean": ["biome", "depth"], "slope": ["predictor", "depth"]}
         return by_depth | {"y": ["record", "root_share"]}
@@ -329,8 +330,8 @@ def _inverse(matrix: tuple[Any, ...]) -> tuple[tuple[Any, Any, Any], Any]:
 def _normal_equations(
     X: NDArray[np.float64], mean: tuple[Any, Any], covariance: tuple[Any, Any, Any], xp: Any
 ) -> tuple[Any, Any, Any, Any]:
-    """Of coefficients (both numbers' one after the other) of sites' means with their covariances: Zᵀ C⁻¹ Z, Zᵀ C⁻¹ y,
-    yᵀ C⁻¹ y, and the log determinant of 2π C. In NumPy or PyTensor (`xp`).
+    """Normal equations of the coefficients (those of the first number, then those of the second), given the sites'
+    means and covariances: Zᵀ C⁻¹ Z, Zᵀ C⁻¹ y, yᵀ C⁻¹ y, and the log determinant of 2π C. In NumPy or PyTensor (`xp`).
     """
     (a, b, c), determinant = _inverse(covariance)
     across = X.T @ (b[:, None] * X)
@@ -343,7 +344,7 @@ def _normal_equations(
 
 
 def _covariances(draws: dict[str, NDArray], i: int) -> tuple[tuple[Any, Any, Any], ...]:
-    """Of sites, and of profiles, in one draw."""
+    """Covariances between sites, and between profiles, in one draw."""
     pairs = [(draws[f"{kind}_sd"][i], draws[f"{kind}_correlation"][i]) for kind in ("site", "profile")]
     return tuple((sd[0] ** 2, r * sd[0] * sd[1], sd[1] ** 2) for sd, r in pairs)
 

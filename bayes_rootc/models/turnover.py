@@ -56,7 +56,8 @@ from .spread import UnknownSpread
 REFERENCE_DEPTH_CM = 30.0
 DEPTH_FORMS = ("log(1 + depth/10 cm)", "depth/1 m")
 PERIODS = ((1950, 1970), (1970, 1990), (1990, 2005), (2005, 2100))
-"""Of sampling, between which the misfit may differ; the first and the last hold for earlier and later years."""
+"""Periods of sampling, between which the misfit may differ; earlier years count to the first, later ones to the
+last."""
 
 PERIOD_NAMES = ("before 1970", "1970-1989", "1990-2004", "since 2005")
 
@@ -67,7 +68,7 @@ MAX_REFINEMENT = 2.0
 PRIORS: dict[str, tuple[tuple[float, float], str, str]] = {
     "mean_log_k": ((-6.5, 1.5), "normal", "age at 30 cm between 35 and 12,500 yr (95 %)"),
     "slope_log": ((-1.0, 1.0), "normal", "age grows with depth in nearly every published profile"),
-    "slope_linear": ((0.0, 1.0), "normal", "either sign: how the growth goes on below"),
+    "slope_linear": ((0.0, 1.0), "normal", "either sign: how age grows farther below"),
     "biome_sd": ((float(np.log(0.5)), 0.6), "log-normal", "biomes differ by a factor of 1.2 to 5 either way"),
     "slope_sd": ((float(np.log(0.3)), 0.6), "log-normal", "their slopes by less than the slope itself"),
     "coefficient_sd": ((float(np.log(0.1)), 0.6), "log-normal", "a standard deviation of a component, by 3 to 40 %"),

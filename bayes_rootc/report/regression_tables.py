@@ -31,11 +31,12 @@ SITE_MEANS: dict[str, tuple[Callable[[NDArray], NDArray], float | None]] = {
     "drivers_iroot": (np.exp, None),
     "allocation": (lambda x: 1 / (1 + np.exp(-x)), PAPER_ALLOCATION),
 }
-"""Of which means by biome are told: from the regression's scale to the flux or share, and the paper's mean."""
+"""Regressions for which means by biome are reported: the function from the scale of the regression to the flux or
+share, and the paper's mean."""
 
 
 def regression_tables(fit: RegressionFit[Records]) -> dict[str, pd.DataFrame]:
-    """All tables of a regression, by what stands after its name in that of the file."""
+    """All tables of a regression, by the suffix of their file's name."""
     tables = {"": coefficient_table(fit), "summary": explained_table(fit), "loadings": loadings_table(fit.components)}
     return tables | ({"biome": site_means_table(fit)} if fit.name in SITE_MEANS else {})
 

@@ -90,10 +90,11 @@ def median_ages(fit: TurnoverFit) -> pd.DataFrame:
 
 
 def misfit_table(layers: pd.DataFrame, drawn: xr.Dataset) -> pd.DataFrame:
-    """`tables/turnover_misfit.csv`: what the one pool leaves over, by what may explain it.
+    """`tables/turnover_misfit.csv`: how far Δ14C of layers is from the one-pool model, by what may explain it.
 
-    Of each class: `misfit_median` (‰), the median of |observed - fitted|; `bias_median` (‰), of the difference with its
-    sign, positive where soils hold more radiocarbon than the model; and the share of layers off by more than 50 ‰.
+    Columns for each class: `misfit_median` (‰), the median of |observed - fitted|; `bias_median` (‰), the median of
+    observed - fitted, positive where soils hold more radiocarbon than the model; and `share_over_50`, the share of
+    layers that are off by more than 50 ‰.
     """
     fitted = drawn["fitted"].values.mean(axis=0, dtype=float)
     middle = (layers["top"] + layers["bottom"]) / 2

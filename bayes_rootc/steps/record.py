@@ -17,7 +17,7 @@ from ..report.tables import checks_table
 from ..settings import RunSettings
 
 MAP_CELLS = "map cells at"
-"""Of what resolution; how they are called among the sources of `tables/checks.csv`."""
+"""How map cells are called among the sources of `tables/checks.csv`; their resolution follows."""
 
 
 def write_checks(out: Path, checks: list[SourceCheck]) -> None:

@@ -51,7 +51,7 @@ def regression_records(name: str, inputs: Inputs, bulk_input: BulkInput | None =
     name : str
         One of `REGRESSIONS`.
     bulk_input : BulkInput
-        Of the radiocarbon layers, for `drivers_ibulk`.
+        Input to bulk soil of the radiocarbon layers; only `drivers_ibulk` needs it.
 
     Raises
     ------
