@@ -37,6 +37,10 @@ FULL = 1 - 1e-9
 """Share from which a cell is full: the rest is rounding."""
 
 
+type Box = tuple[float, float, float, float]
+"""West, south, east, north, degrees."""
+
+
 @dataclass(frozen=True)
 class Shares:
     """Which share of a cell lies in a zone: one row for each pair of them that has any.
@@ -239,7 +243,8 @@ class _Cover:
         whole = shape if shape.is_valid else shapely.make_valid(shape)
         size, columns = self._grid.resolution**2, self._grid.shape[1]
         pieces: dict[int, float] = {}
-        for rows, cols, piece in self._parts(whole, (0, self._grid.shape[0]), (0, columns)):
+        every = (0, self._grid.shape[0]), (0, columns)
+        for rows, cols, piece in self._parts(_within(whole, self._edges(*every)), *every):
             free = ~self._full[rows, cols]
             row, col = np.nonzero(free)
             cells = (row + rows.start) * columns + col + cols.start
@@ -265,26 +270,44 @@ class _Cover:
         return Shares.joined(cell[some], zone[some], share[some])
 
     def _parts(
-        self, shape: Any, rows: tuple[int, int], cols: tuple[int, int]
+        self, inside: Any, rows: tuple[int, int], cols: tuple[int, int]
     ) -> Iterator[tuple[slice, slice, Any | None]]:
-        """Blocks of cells that a polygon fills, and single cells with the piece of it that lies in them."""
-        import shapely
+        """Blocks of cells that a polygon fills, and single cells with the piece of it that lies in them.
 
-        step, (west, _, _, north) = self._grid.resolution, self._grid.bbox
-        edges = west + cols[0] * step, north - rows[1] * step, west + cols[1] * step, north - rows[0] * step
-        inside = shapely.intersection(shape, shapely.box(*edges))
+        Parameters
+        ----------
+        inside : Polygon
+            What of it lies in the block of these rows and columns.
+        """
         number = (rows[1] - rows[0]) * (cols[1] - cols[0])
         if inside.area <= 0:
             return
-        if inside.area >= FULL * number * step**2:
+        if inside.area >= FULL * number * self._grid.resolution**2:
             yield slice(*rows), slice(*cols), None
         elif number == 1:
             yield slice(*rows), slice(*cols), inside
-        elif rows[1] - rows[0] >= cols[1] - cols[0]:
-            middle = sum(rows) // 2
-            yield from self._parts(inside, (rows[0], middle), cols)
-            yield from self._parts(inside, (middle, rows[1]), cols)
         else:
-            middle = sum(cols) // 2
-            yield from self._parts(inside, rows, (cols[0], middle))
-            yield from self._parts(inside, rows, (middle, cols[1]))
+            if rows[1] - rows[0] >= cols[1] - cols[0]:
+                middle = sum(rows) // 2
+                halves = [((rows[0], middle), cols), ((middle, rows[1]), cols)]
+            else:
+                middle = sum(cols) // 2
+                halves = [(rows, (cols[0], middle)), (rows, (middle, cols[1]))]
+            for half in halves:
+                yield from self._parts(_within(inside, self._edges(*half)), *half)
+
+    def _edges(self, rows: tuple[int, int], cols: tuple[int, int]) -> Box:
+        """West, south, east, north of a block of cells."""
+        step, (west, _, _, north) = self._grid.resolution, self._grid.bbox
+        return west + cols[0] * step, north - rows[1] * step, west + cols[1] * step, north - rows[0] * step
+
+
+def _within(shape: Any, box: Box) -> Any:
+    """The part of a polygon that lies in a box.
+
+    `shapely.clip_by_rect` takes a fifth of the time, and is wrong where a polygon's edges run along the box.
+    """
+    import shapely
+
+    inside = shapely.intersection(shape, shapely.box(*box))
+    return inside if inside.is_valid else shapely.make_valid(inside)

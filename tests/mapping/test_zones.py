@@ -193,3 +193,22 @@ def test_zones_on_a_map_across_180_degrees(tmp_path):
     for found, shape in zip(shares(Zones(path), grid), (shapely.box(170, -20, 191, 0), shapely.box(170, 0, 190, 3)),
                             strict=True):  # fmt: skip
         np.testing.assert_allclose(found, shapely.area(shapely.intersection(shape, boxes(grid))) / 4, atol=1e-9)
+
+
+def test_polygons_with_holes_and_with_edges_along_those_of_cells(tmp_path):
+    """Of many pieces, against the areas of their intersections; and two that overlap."""
+    rng = np.random.default_rng(4)
+
+    def pieces(size: float, rounded: bool):
+        angle, middle = np.sort(rng.uniform(0, 2 * np.pi, (4, 30)), axis=1), rng.uniform(-7, 12, (4, 1, 2))
+        corners = middle + size * rng.uniform(0.2, 1, (4, 30, 1)) * np.stack([np.cos(angle), np.sin(angle)], axis=-1)
+        rings = [shapely.Polygon(ring) for ring in (np.round(corners) if rounded else corners)]
+        merged = shapely.union_all(shapely.make_valid(rings))
+        return shapely.MultiPolygon([p for p in shapely.get_parts(merged) if p.geom_type == "Polygon"])
+
+    for rounded in (True, True, False):
+        holed = shapely.difference(pieces(6, rounded), pieces(2, rounded))
+        later = pieces(5, rounded)
+        path = polygons(tmp_path / "z.geojson", feature(holed, name="holed"), feature(later, name="later"))
+        for found, shape in zip(shares(Zones(path)), (shapely.difference(holed, later), later), strict=True):
+            np.testing.assert_allclose(found, shapely.area(shapely.intersection(shape, boxes(GRID))), atol=1e-9)
