@@ -530,7 +530,7 @@ TABLES: dict[str, pa.DataFrameSchema] = {
         zone=text("name of the zone"),
     ),
     "map_ranges": table(
-        "what the cells of the map, each by the median of its members, range over",
+        "what the cells of the map, each by what the forests predict, range over; I_loss by the median of its members",
         "a flux in a layer of a biome",
         "biome biome_name layer quantity cells mean p025 median p975 cell_p025 cell_median cell_p975", by="run, map",
         biome=BIOME_OR_ALL,

@@ -6,13 +6,14 @@ A map of 30″ has too many cells to sort: their values are counted in classes 0
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import reduce
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ..constants import BIOMES
+from ..constants import BIOMES, LAYERS, PROFILE_NAME
 from ..data.grid import MapGrid
 from .maps import MAP_LAYERS
 from .monte_carlo import FLUXES
@@ -20,7 +21,9 @@ from .writers import Store, strips
 
 RANGED = {flux: f"{flux}_median" for flux in FLUXES}
 """Map of each flux whose cells are ranged over. Forests predict logarithms: their mean, taken back, is the median of a
-cell's members, and so what the paper maps; the mean over members grows with what they are stretched by.
+cell's members of I_root in 0-200 cm and of I_bulk in a layer, and so what the paper maps. The mean over members grows
+with what they are stretched by, and so does the median of I_bulk in 0-200 cm, a sum of log-normal layers: in its place
+stands the sum of what the forest predicts for the layers.
 """
 
 SMALLEST, LARGEST, CLASSES = 1e-4, 1e4, 20_000
@@ -28,6 +31,9 @@ SMALLEST, LARGEST, CLASSES = 1e-4, 1e4, 20_000
 
 REACH = np.arcsinh(LARGEST / SMALLEST)
 EDGES = SMALLEST * np.sinh(np.linspace(-REACH, REACH, CLASSES + 1))
+
+ROWS = 64
+"""Rows that are counted at a time: a strip of a fine map is long."""
 
 PARTS = {"p025": 0.025, "median": 0.5, "p975": 0.975}
 
@@ -92,9 +98,14 @@ def range_table(store: Store, grid: MapGrid) -> pd.DataFrame:
     for flux, variable in RANGED.items():
         for layer, layer_name in enumerate(MAP_LAYERS):
             ranges, array = Ranges(), store[variable]
+            # A profile of I_bulk is the sum of its layers, see `RANGED`.
+            parts = range(len(LAYERS)) if (flux, layer_name) == ("ibulk", PROFILE_NAME) else [layer]
             for strip in strips(array):
-                values = np.asarray(array[layer, strip], float)
-                ranges.add(values, np.asarray(store["biome"][strip]), grid.area_ha[strip])
+                values = reduce(np.add, (np.asarray(array[part, strip]) for part in parts))
+                biomes, areas = np.asarray(store["biome"][strip]), grid.area_ha[strip]
+                for row in range(0, len(values), ROWS):
+                    some = slice(row, row + ROWS)
+                    ranges.add(values[some].astype(float), biomes[some], areas[some])
             for biome in map(int, np.flatnonzero(ranges.cells.any(axis=1))):
                 place = {"biome": biome, "biome_name": names[biome], "layer": layer_name, "quantity": flux}
                 rows.append(place | ranges.row(biome))

@@ -168,8 +168,9 @@ def _middle(results: Results) -> str:
     if results.map_middle == "mean":
         return "mean over the members"
     return (
-        "median over the members, which of I_root and I_bulk is what the forests predict (by τ₉₅ of bootstraps the "
-        "members of a cell spread so far that their mean is that of the largest few)"
+        "median over the members, which of I_root and I_bulk is what the forests predict, of I_bulk in 0–200 cm the "
+        "sum of its layers (by τ₉₅ of bootstraps the members of a cell spread so far that their mean is that of the "
+        "largest few)"
     )
 
 

@@ -254,6 +254,10 @@ def figure_layer_maps(results: Results, flux: str, statistic: str | None = None)
     """
     name = f"{flux}_{statistic or results.map_middle}"
     maps = on_the_globe(results.maps[[name]])[name]
+    if flux == "ibulk" and statistic is None and results.map_middle == "median":  # of a sum it is not what is predicted
+        layers = maps.sel(layer=list(LAYER_NAMES))
+        profile = layers.sum("layer", skipna=False).expand_dims(layer=[PROFILE_NAME])
+        maps = xr.concat([layers, profile], "layer")
     relative = statistic == "uncertainty"
     lat, lon = maps["lat"].values, maps["lon"].values
     aspect = map_aspect(*painted_extent(maps.sel(layer=PROFILE_NAME).values, lat, lon))

@@ -44,6 +44,7 @@ def test_the_table_weighs_cells_by_their_area_and_counts_them(tmp_path):
     fields = dict.fromkeys(LAYERED, np.zeros((24, 8), np.float32)) | dict.fromkeys(FLAT, np.zeros(24, np.float32))
     fields["iroot_median"] = np.outer(value, np.arange(1.0, 9)).astype(np.float32)
     fields["iloss_median"] = -fields["iroot_median"]
+    fields["ibulk_median"] = np.tile(np.float32([1, 2, 3, 4, 5, 6, 7, 99]), (24, 1))
     write_tile(store, (0, 0), grid, index, fields, np.repeat([1, 6], 12).astype(np.uint8))
     table = range_table(store, grid).set_index(["biome", "layer", "quantity"])
     assert len(table) == 3 * 8 * 3 and table.index.is_unique
@@ -59,4 +60,5 @@ def test_the_table_weighs_cells_by_their_area_and_counts_them(tmp_path):
     assert top["cell_median"] == pytest.approx(1, rel=WIDTH)
     assert whole["p975"] == pytest.approx(24, rel=WIDTH)
     assert table.loc[(1, MAP_LAYERS[1], "iloss"), "median"] == pytest.approx(-2, rel=WIDTH)
-    assert table.loc[(6, MAP_LAYERS[0], "ibulk"), "p975"] == pytest.approx(0, abs=1e-6)
+    assert table.loc[(6, MAP_LAYERS[0], "ibulk"), "p975"] == pytest.approx(1, rel=WIDTH)
+    assert table.loc[(6, MAP_LAYERS[-1], "ibulk"), "mean"] == pytest.approx(28)  # of the layers, not of their sum

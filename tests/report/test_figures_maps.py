@@ -185,5 +185,8 @@ def test_a_run_with_bootstraps_shows_medians(land, tmp_path):
         ax, layer = (axes[0], PROFILE_NAME) if figure is figure_4 else (axes[0], LAYER_NAMES[0])
         values = map_of(results, f"{flux}_median", layer)
         np.testing.assert_allclose(np.sort(mesh(ax).get_array().compressed()), np.sort(values[np.isfinite(values)]))
+    layers = np.sum([map_of(results, "ibulk_median", layer) for layer in LAYER_NAMES], axis=0)
+    drawn = np.sort(mesh(figure_ed5(results)[7]).get_array().compressed())
+    np.testing.assert_allclose(drawn, np.sort(layers[np.isfinite(layers)]), rtol=1e-6)
     assert title(figure_4(results)[0]).startswith("Median loss")
     results.close()
