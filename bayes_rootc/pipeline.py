@@ -21,6 +21,7 @@ from .steps.estimates import ESTIMATES
 from .steps.inputs import INPUTS, data_folder
 from .steps.learners import COMPARISON, LEARNERS
 from .steps.maps import MAPS
+from .steps.persistence import PERSISTENCE
 from .steps.record import record_run
 from .steps.regressions import DRIVER_FITS, DRIVER_STEPS, REGRESSIONS, ROOT_DEPTH, regression_records
 from .steps.site_ensemble import SITE_ENSEMBLE
@@ -31,6 +32,7 @@ STEPS = (
     INPUTS,  # raw tables and rasters → screened, joined inputs
     TURNOVER,  # radiocarbon → posterior of k of every layer
     BULK_INPUT,  # k and stocks → I_bulk of layers and profiles
+    PERSISTENCE,  # … and how long it stays
     *DRIVER_STEPS,  # what drives I_root, I_bulk and allocation
     ROOT_DEPTH,  # where roots are
     LEARNERS,  # draws at sites → forests
@@ -75,7 +77,7 @@ def run(settings: RunSettings, *, quiet: bool = False) -> Path:
 
     made = Run(STEPS, settings, quiet=quiet)
     checks = [check for fit in ("turnover", *REGRESSIONS) for check in checks_of(fit, settings)]
-    made.upto(*DRIVER_FITS, "summary", *checks, more=1)
+    made.upto(*DRIVER_FITS, "persistence", "summary", *checks, more=1)
     inputs = made.products["inputs"]
     with made.stages.stage("report"):
         describe_tables(settings.out / "tables")

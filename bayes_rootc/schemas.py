@@ -452,6 +452,18 @@ TABLES: dict[str, pa.DataFrameSchema] = {
         "estimate sites id lat lon biome layer iroot iroot_p025 iroot_p975 ibulk ibulk_p025 ibulk_p975 "
         "iloss iloss_p025 iloss_p975 share share_p025 share_p975", by="run, estimate",
     ),
+    "persistence": table(
+        "how much of the carbon that enters bulk soil stays, and for how long", "a quantity in a layer of a biome",
+        "family biome biome_name layer n quantity years unit *", by="run",
+        family=text("what the rates within a layer are taken to be", "one pool", "many rates"),
+        biome=BIOME_OR_ALL,
+        n=count("number of profiles", 1),
+        quantity=text(
+            "input that stays longer than `years` (mean over profiles), mean age of the carbon, or mean transit time",
+            "ibulk", "age", "transit_time",
+        ),
+        years=number("years since the carbon entered", "yr", 0),
+    ),
     "iloss_estimates": table(
         "the six estimates of how much root carbon is lost, as means over sites", "a layer of a biome, by estimate",
         "estimate sites biome biome_name layer n iroot_* ibulk_* iloss_* share_* "

@@ -101,8 +101,9 @@ class RunSettings(pydantic.BaseModel):
     prior below; or the slowest k that gives the measured value, without an error, as the paper."""
     turnover_error: Literal["student", "normal"] = "student"
     """Hierarchical: errors of Δ14C about the model, robust against outliers or not."""
-    pool_spread: float = pydantic.Field(0.0, ge=0, le=3)
-    """Hierarchical: standard deviation of log k within a layer; 0 is the paper's one homogeneous pool."""
+    pool_spread: Annotated[float, pydantic.Field(ge=0, le=3)] | Literal["inferred"] = 0.0
+    """Hierarchical: standard deviation of log k within a layer; 0 is the paper's one homogeneous pool, "inferred" takes
+    it from the data, above all from the CO₂ that layers respire (ISRaD's incubations, where they are in the folder)."""
     turnover_tune: int = pydantic.Field(100, ge=100)
     turnover_draws: int = pydantic.Field(600, ge=100)
     """Warm-up and kept draws a chain of the hierarchical fit; while too few, 100 more are made, at most 16 times."""
@@ -165,6 +166,8 @@ class RunSettings(pydantic.BaseModel):
 
     folds: int = pydantic.Field(0, ge=0)
     """Parts of a cross-validation of the fits, each of which costs a fit; 0: none."""
+    folds_by: Literal["profile", "study"] = "profile"
+    """Turnover: what is held out as a whole; profiles of one study are alike, and a new study is harder."""
     simulations: int = pydantic.Field(0, ge=0)
     """Worlds of a simulation-based calibration of the fits, each of which costs a fit; 0: none."""
     both_histories: bool = False

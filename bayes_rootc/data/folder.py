@@ -17,17 +17,19 @@ from .biomes import CROPLANDS, biome_of_record
 from .choice import not_read, the_files, the_table
 from .covariates import CovariateStack
 from .israd import read_layers
+from .israd_incubations import read_incubations
 from .israd_template import read_templates, templates
 from .mapping_units import SOIL_MAP_STOCKS
 from .npp import read_npp
 from .own_files import column_names
+from .own_tables import respired_columns
 from .plausible import Doubt, judge
 from .roots import read_root_profiles
 from .tables import Screen, SourceCheck
 from .units import factor
 
 SITE = ["lat", "lon"]
-ISRAD_LAYERS = "ISRaD_extra_flat_layer_"
+ISRAD_LAYERS, ISRAD_INCUBATIONS = "ISRaD_extra_flat_layer_", "ISRaD_extra_flat_incubation_"
 STOCK_UNIT, FLUX_UNIT = "Mg ha-1", "Mg ha-1 yr-1"
 
 
@@ -52,6 +54,9 @@ class Inputs:
         What was used and dropped, a source each.
     files : dict of str to str
         Checksum of every file read.
+    incubations : DataFrame, optional
+        Radiocarbon of the CO₂ that layers respire (`israd_incubations.read_incubations`), `layer` being a label of the
+        index of `layers`; read where it is asked for (`with_incubations`).
     """
 
     folder: Path
@@ -63,6 +68,14 @@ class Inputs:
     roots: pd.DataFrame
     checks: list[SourceCheck]
     files: dict[str, str] = field(default_factory=dict)
+    incubations: pd.DataFrame | None = None
+
+    @property
+    def turnover_layers(self) -> pd.DataFrame:
+        """Radiocarbon layers as the turnover model takes them: with what they respire, where that was read."""
+        if self.incubations is None:
+            return self.layers
+        return self.layers.join(respired_columns(self.incubations, self.layers.index, self.layers["year"], None))
 
     @property
     def features(self) -> list[str]:
@@ -152,6 +165,22 @@ def read_inputs(folder: str | Path, *, nearest_km: float = 100.0, manifest: Path
         [*layer_checks, *npp_checks, *roots_checks, *covariates.checks(), layers_at, npp_at, roots_at],
         {str(f.relative_to(folder)) if f.is_relative_to(folder) else f.name: sha256(f) for f in used},
     )
+
+
+def with_incubations(inputs: Inputs) -> None:
+    """Adds the incubations of the layers that are used, where the folder has ISRaD's table of them."""
+    if not the_files(inputs.folder / "israd", ISRAD_INCUBATIONS):
+        return
+    path = the_table(inputs.folder / "israd", ISRAD_INCUBATIONS, f"{ISRAD_INCUBATIONS}*.csv")
+    table, check = read_incubations(path)
+    known = pd.Series(inputs.layers.index, inputs.layers["id"])
+    at = table["layer"].map(known[~known.index.duplicated()])
+    if at.isna().any():
+        check.dropped["of a layer that is not used, as its own Δ14C was not measured"] = int(at.isna().sum())
+        check.used -= int(at.isna().sum())
+    inputs.incubations = table.assign(layer=at)[at.notna()].astype({"layer": int}).reset_index(drop=True)
+    inputs.checks.append(check)
+    inputs.files[str(path.relative_to(inputs.folder))] = sha256(path)
 
 
 def _layers(folder: Path, workbooks: list[Path]) -> tuple[pd.DataFrame, list[SourceCheck]]:

@@ -20,6 +20,7 @@ from ..data.tables import HEADER_ROWS, located, number_column, read_csv, read_he
 from ..errors import InputError, InputWarning
 from ..models.components import Components
 from ..models.radiocarbon import unexplained
+from ..models.rates import input_rate, mean_age
 from ..models.root_depth import layer_fractions, new_profiles
 from .sampling import summary_columns
 from .turnover_fit import TurnoverFit, draw_layers
@@ -29,6 +30,9 @@ QUANTITIES = ("delta14c", "k", "age")
 STATISTICS = ("mean", "median", "p025", "p975")
 COLUMNS = (*(f"{quantity}_{s}" for quantity in QUANTITIES for s in STATISTICS), "unexplained", "reason")
 """What a prediction of turnover adds; `unexplained`: no decay rate comes near the measured Δ14C."""
+
+RATE_COLUMNS = tuple(f"{quantity}_{s}" for quantity in ("respired", "s") for s in STATISTICS)
+"""What it adds where the spread of rates within a layer was inferred: Δ14C of the CO₂ (‰), and that spread of log k."""
 
 ROOT_QUANTITIES = ("d50", "d95", *(f"share_{layer}" for layer in LAYER_NAMES))
 ROOT_COLUMNS = (*(f"{quantity}_{s}" for quantity in ROOT_QUANTITIES for s in STATISTICS), "reason")
@@ -108,7 +112,7 @@ def predict_turnover(
     seed : int
         Seed of the random draws.
     """
-    sites = sites.drop(columns=[c for c in COLUMNS if c in sites])  # of an earlier prediction
+    sites = sites.drop(columns=[c for c in (*COLUMNS, *RATE_COLUMNS) if c in sites])  # of an earlier prediction
     reason = reasons(sites, min(curve.years[-1] for curve in atmosphere.curves.values()))
     layers = with_covariates(sites, reason, fit.components.covariates, covariates, nearest_km)
 
@@ -127,13 +131,16 @@ def predict_turnover(
         )
         count = min(fit.samples["tau_layer"].size, MAX_DRAWS)
         drawn = draw_layers(fit, layers, atmosphere, seed=seed, count=count)
-        log_k = drawn["log_k"].values.astype(float)
-        summaries = {
-            "delta14c": _predictive(drawn["replicated"].values, drawn["fitted"].values),
-            "k": summary_columns("k", np.exp(log_k), axis=0),
-            "age": summary_columns("age", np.exp(-log_k), axis=0),
-        }
-        for table in summaries.values():
+        log_k, spread = drawn["log_k"].values.astype(float), fit.spread(layers, count)
+        summaries = [
+            _predictive(drawn["replicated"].values, drawn["fitted"].values),
+            summary_columns("k", input_rate(log_k, spread), axis=0),
+            summary_columns("age", mean_age(log_k, spread), axis=0),
+        ]
+        if fit.model.inferred:
+            summaries.append(summary_columns("respired", drawn["respired"].values.astype(float), axis=0))
+            summaries.append(summary_columns("s", spread, axis=0))
+        for table in summaries:
             table.index = layers[ROW]
             out = out.join(table)
         flags = unexplained(
@@ -145,7 +152,8 @@ def predict_turnover(
             atmosphere=atmosphere,
         )
         out = out.join(pd.DataFrame({"unexplained": flags}, index=layers[ROW]))
-    return out.assign(reason=reason).reindex(columns=[*sites, *COLUMNS])
+    added = (*COLUMNS[:-2], *(RATE_COLUMNS if fit.model.inferred else ()), *COLUMNS[-2:])
+    return out.assign(reason=reason).reindex(columns=[*sites, *added])
 
 
 def predict_root_depth(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,7 @@ from ..data.atmosphere import Atmosphere
 from ..models.components import Components
 from ..models.marginal import EFFECT_RANGE
 from ..models.radiocarbon import atmosphere_sd
+from ..models.rates import values_at
 from ..models.turnover import (
     PERIOD_NAMES,
     Structure,
@@ -27,11 +28,13 @@ from ..models.turnover import (
     prior_draws,
     profile_quantile,
     regression_vector,
+    spread_design,
+    spread_of,
 )
 from ..progress import Progress, part_of
 from ..seeds import child_seed
 from . import checks
-from .turnover_fit import LAYER_GRID, TurnoverFit, complete, diagnose_fit, draw_layers, fit_turnover
+from .turnover_fit import LAYER_GRID, TurnoverFit, complete, diagnose_fit, draw_errors, draw_layers, fit_turnover
 
 DEPTH_CLASSES = ((0, 10), (10, 30), (30, 60), (60, 100), (100, 200))
 """Depths (cm, by the middle of a layer) in which predictions are scored."""
@@ -61,18 +64,34 @@ def cross_validate(
     *,
     seed: int,
     folds: int = 10,
+    by: Literal["profile", "study"] = "profile",
     progress: Progress | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Predicts each profile from a fit to the others.
+    """Predicts each profile, or all profiles of a study, from a fit to the others.
+
+    Parameters
+    ----------
+    layers, groups, atmosphere, model
+        As in `fit_turnover`; `study` too, if whole studies are held out.
+    seed : int
+        Seed of the folds and of their fits.
+    folds : int
+        Number of parts.
+    by : {"profile", "study"}
+        What is held out as a whole.
+    progress : callable, optional
+        Called with the folds done and wanted.
 
     Returns
     -------
-    scores, fits : of `checks.cross_validate`, ‰; one row a layer, in the order of `layers`.
+    scores, fits : DataFrame
+        As `checks.cross_validate` gives them, ‰; scores have one row a layer, in the order of `layers`.
     """
     observed = layers["delta14c"].to_numpy()
 
     def predict(number: int, held: NDArray[np.bool_]) -> tuple[NDArray, NDArray, dict[str, object]]:
-        blank = layers.assign(delta14c=layers["delta14c"].where(~held))  # of one shape: compiled once
+        measured = [name for name in ("delta14c", "respired") if name in layers]
+        blank = layers.assign(**layers[measured].where(~held))  # of one shape: compiled once
         fit = fit_turnover(
             blank,
             groups,
@@ -88,9 +107,8 @@ def cross_validate(
         drawn = draw_layers(fit, blank[held], atmosphere, seed=child_seed(seed, "layers", number))
         return drawn["replicated"].values, drawn["fitted"].values.mean(axis=0), diagnose_fit(str(number), fit)
 
-    return checks.cross_validate(
-        observed, layers["profile_index"], predict, folds=folds, seed=child_seed(seed, "folds")
-    )
+    unit = layers["profile_index"] if by == "profile" else pd.Series(pd.factorize(layers["study"])[0])
+    return checks.cross_validate(observed, unit, predict, folds=folds, seed=child_seed(seed, "folds"))
 
 
 def ppc_scores(layers: pd.DataFrame, drawn: xr.Dataset) -> pd.DataFrame:
@@ -119,6 +137,8 @@ RANKED = (
     "tau_layer",
     "model_sd",
     "nu",
+    "log_spread",
+    "spread_slope",
 )
 """Hyperparameters whose ranks are looked at in simulation-based calibration."""
 
@@ -137,15 +157,16 @@ def calibration_layers(layers: pd.DataFrame) -> pd.DataFrame:
 
 def simulate(
     layers: pd.DataFrame, atmosphere: Atmosphere, model: TurnoverModel, *, seed: int
-) -> tuple[dict[str, NDArray], NDArray[np.float64], NDArray[np.float64]]:
-    """Hyperparameters from their prior, (1, 1, …), and log k and Δ14C (‰) of layers, (layer,), that follow from them.
+) -> tuple[dict[str, NDArray], NDArray[np.float64], pd.DataFrame]:
+    """Hyperparameters from their prior, (1, 1, …), log k of layers, (layer,), and the layers with the Δ14C (‰) of their
+    bulk, and of what they respire where that was measured, that follow from them.
 
     The likelihood is that of the data *and* of every log k lying in the range of the grid, of which a distribution that
     reaches beyond is not made to hold more. So truths are drawn again until that is the case.
     """
     rng = np.random.default_rng(seed)
-    X, nodes = design(layers, Components.fit(layers, {})), replace(model, grid=LAYER_GRID).log_k
-    predicted = replace(model, grid=LAYER_GRID).predicted(layers, atmosphere)
+    fine = replace(model, grid=LAYER_GRID)
+    X, nodes = design(layers, Components.fit(layers, {})), fine.log_k
     _, first, profile = np.unique(layers["profile_index"], return_index=True, return_inverse=True)
     biome = layers["biome"].to_numpy(int)[first] - 1
     known = layers["sigma"].to_numpy(float) ** 2
@@ -161,10 +182,26 @@ def simulate(
         log_k += truth["tau_layer"] * rng.standard_normal(len(layers))
         if ((log_k >= nodes[0]) & (log_k <= nodes[-1])).all():
             break
-    fitted = np.array([np.interp(k, nodes, row) for k, row in zip(log_k, predicted, strict=True)])
-    noise = rng.standard_t(truth["nu"], len(layers)) if model.student else rng.standard_normal(len(layers))
-    delta14c = fitted + np.sqrt(known + np.asarray(misfit_sd(misfit_design(layers), truth)) ** 2) * noise
-    return {k: v[None, None] for k, v in truth.items()}, log_k, delta14c
+    out = layers.copy()
+
+    def measured(fitted: NDArray[np.float64], variance: Any) -> NDArray[np.float64]:
+        nu = float(truth["nu"]) if model.student else np.inf
+        return fitted + np.sqrt(variance) * draw_errors(rng, nu, len(fitted))
+
+    misfit = np.asarray(misfit_sd(misfit_design(layers), truth)) ** 2
+    if model.inferred:
+        means, place = fine.mean_tables(layers, atmosphere), (log_k - nodes[0]) / (nodes[1] - nodes[0])
+        spread, there = np.asarray(spread_of(spread_design(layers), truth), float), means.incubated
+        fitted = values_at(means.bulk, means.row, spread, place)
+        respired = values_at(means.respired, np.arange(len(there)), spread[there], place[there])
+        if len(there):
+            error = layers["respired_sigma"].to_numpy(float)[there] ** 2 + truth["respired_sd"] ** 2
+            out.loc[out.index[there], "respired"] = measured(respired, error)
+    else:
+        predicted = fine.predicted(layers, atmosphere)
+        fitted = np.array([np.interp(k, nodes, row) for k, row in zip(log_k, predicted, strict=True)])
+    out["delta14c"] = measured(fitted, known + misfit)
+    return {k: v[None, None] for k, v in truth.items()}, log_k, out
 
 
 def calibrate(
@@ -181,12 +218,13 @@ def calibrate(
     """`checks.calibrate` of `RANKED` and of the `log_k` of the first layer. The layers give the design (depths, biomes,
     years, σ); covariates are left out.
     """
-    names = [n for n in RANKED if n != "nu" or model.student]
+    left_out = [*([] if model.student else ["nu"]), *([] if model.inferred else ["log_spread", "spread_slope"])]
+    names = [name for name in RANKED if name not in left_out]
 
     def truth(seed: int) -> tuple[dict[str, float], pd.DataFrame]:
-        sample, log_k, delta14c = simulate(layers, atmosphere, model, seed=seed)
+        sample, log_k, simulated = simulate(layers, atmosphere, model, seed=seed)
         values = {name: float(sample[name][0, 0]) for name in names}
-        return values | {"log_k": float(log_k[0])}, layers.assign(delta14c=delta14c)
+        return values | {"log_k": float(log_k[0])}, simulated
 
     def infer(seed: int, data: pd.DataFrame) -> tuple[checks.Draws, dict[str, object]]:
         fit = fit_turnover(data, {}, atmosphere, model, seed=child_seed(seed, "fit"), chains=2, tune=200, draws=200)

@@ -20,7 +20,7 @@ from scipy.special import ndtr
 from .radiocarbon import LOG_K_RANGE
 
 SPREADS = np.linspace(0.0, 3.25, 14)
-"""Values of s in tables of means; between them a cubic interpolates, to 0.5 ‰ where s > 0.25."""
+"""Values of s in tables of means; between them a cubic interpolates, to 1 ‰ since 1968 and to 3 ‰ in 1964."""
 
 MAX_SPREAD = 3.0
 """Largest s that is told from wider ones; beyond, the distribution fills the whole range of rates."""
@@ -114,7 +114,7 @@ def interpolate(table: Array, row: Array, spread: Array) -> Array:
 
 
 def values_at(
-    table: NDArray[np.float32], row: NDArray[np.int64], spread: NDArray[np.float64], place: NDArray[np.float64]
+    table: NDArray[np.floating], row: NDArray[np.int64], spread: NDArray[np.floating], place: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """One value of a `mean_table` for each layer: at its row and spread, and its place among the centres, 0 … G - 1."""
     left = np.minimum(place.astype(int), table.shape[2] - 2)
@@ -197,3 +197,27 @@ def persisting_rate(log_k: ArrayLike, spread: ArrayLike, years: float) -> NDArra
         whole += weight
     stays /= whole
     return input_rate(m, s) * stays
+
+
+def persisting_rates(log_k: NDArray[np.float64], spread: NDArray[np.float64]) -> dict[int, NDArray[np.float64]]:
+    """`persisting_rate` for each of `PERSISTING`, by interpolation: for millions of layers and draws.
+
+    Parameters
+    ----------
+    log_k, spread : ndarray
+        Centre, within the range of rates, and spread of each layer, of one shape.
+
+    Returns
+    -------
+    dict of int to ndarray
+        yr⁻¹, by years, to a thousandth of the whole input.
+    """
+    centres = fine_log_k()
+    place = (log_k.ravel() - centres[0]) / (centres[1] - centres[0])
+    row, s = np.zeros(log_k.size, int), spread.ravel()
+    whole, out = input_rate(log_k, spread), {}
+    for years in PERSISTING:
+        with np.errstate(divide="ignore"):
+            share = persisting_rate(centres, SPREADS[:, None], years) / input_rate(centres, SPREADS[:, None])
+        out[years] = whole * np.clip(values_at(share[None], row, s, place), 0, 1).reshape(log_k.shape)
+    return out

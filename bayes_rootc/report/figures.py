@@ -17,7 +17,13 @@ from .figures_posterior import figure_modes, figure_predictive
 from .figures_regressions import explained, figure_2
 from .figures_schematic import figure_5
 from .figures_sites import figure_1, figure_3, figure_ed8, figure_held_out, figure_root_shares, figure_s5
-from .figures_turnover import figure_calibration, figure_held_out_profiles, figure_histories, figure_turnover
+from .figures_turnover import (
+    figure_calibration,
+    figure_held_out_profiles,
+    figure_histories,
+    figure_persistence,
+    figure_turnover,
+)
 from .results import Results
 from .style import AxesArray, save
 
@@ -30,6 +36,7 @@ FIGURES: dict[str, tuple[str, Draw]] = {
     "loss_map": ("Where root carbon is lost", figure_4),
     "inputs": ("Root inputs and inputs to bulk soil", figure_1),
     "ages": ("Radiocarbon and the age of soil carbon", figure_s5),
+    "persistence": ("How long carbon stays in bulk soil", figure_persistence),
     "turnover": ("What turns carbon over faster", figure_turnover),
     "turnover_held_out": ("Radiocarbon of profiles that the fit has not seen", figure_held_out_profiles),
     "turnover_sbc": ("Does the fit find the truth in worlds that it made", figure_calibration),
@@ -85,7 +92,7 @@ def _possible(results: Results, name: str) -> bool:
             return hierarchical and results.has("turnover_held_out", "turnover_cv")
         case "turnover_sbc":
             return hierarchical and results.has("turnover_sbc_ranks")
-        case "turnover_prehistory":
+        case "turnover_prehistory" | "persistence":
             return hierarchical and results.has(name)
         case "drivers":
             return bool(explained(results))

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.stats import binom
 
-from ..constants import INTERVAL
+from ..constants import INTERVAL, LAYER_NAMES, PROFILE_NAME
 from .results import Results
 from .style import (
     BIOME_COLOURS,
@@ -183,6 +183,45 @@ def figure_histories(results: Results) -> Figure:
         few_log_ticks(ax.xaxis)
     ax.legend(fontsize=6.5, loc="best")
     return fig
+
+
+@styled
+def figure_persistence(results: Results) -> Figure:
+    """How much of what enters bulk soil stays longer than so many years, by depth; and mean age and transit time."""
+    table = results.table("persistence")
+    world = table[table["biome"] == 0]
+    fig = new_figure(3.2)
+    left, right = fig.subplots(1, 2)
+    letter(left, "a", "input that stays")
+    for name, colour in {PROFILE_NAME: "black", **dict(zip(LAYER_NAMES[:3], STAYING, strict=True))}.items():
+        rows = world[(world["layer"] == name) & (world["quantity"] == "ibulk")].sort_values("years")
+        label = f"{name.replace('-', '–')} cm"
+        left.plot(rows["years"], rows["median"], color=colour, label=label)
+        left.fill_between(rows["years"], rows["p025"], rows["p975"], color=colour, alpha=0.2, lw=0)
+    left.set_xscale("symlog", linthresh=1)
+    left.set(xlabel="years since it entered", ylabel="input (Mg C ha⁻¹ yr⁻¹)", xlim=(0, None), ylim=(0, None))
+    left.set_xticks([0, 1, 10, 100], ["0", "1", "10", "100"])
+    left.minorticks_off()
+    left.legend()
+    letter(right, "b", "age and transit time")
+    names = [*LAYER_NAMES, PROFILE_NAME]
+    for quantity, colour, label, shift in (
+        ("age", "black", "mean age of the carbon", -0.12),
+        ("transit_time", BLUE, "mean transit time", 0.12),
+    ):
+        rows = world[world["quantity"] == quantity].set_index("layer").loc[names]
+        y = np.arange(len(names)) + shift
+        draw_intervals(right, y, rows["median"], rows["p025"], rows["p975"], colour=colour, label=label)
+    name_rows(right, [f"{name.replace('-', '–')} cm" for name in names])
+    right.set_xscale("log")
+    plain_log_axis(right.xaxis)
+    right.set_xlabel("years (log scale)")
+    right.legend()
+    return fig
+
+
+STAYING = ("#0072B2", "#009E73", "#D55E00")
+"""Colours of the uppermost layers."""
 
 
 def save_check_figures(results: Results, *, simulated: bool) -> None:

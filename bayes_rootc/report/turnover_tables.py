@@ -12,10 +12,11 @@ from ..inference.sampling import summarise, summary_columns
 from ..inference.turnover_checks import DEPTH_CLASSES
 from ..inference.turnover_fit import TurnoverFit
 from ..mapping.learners import r_squared
+from ..models.rates import mean_age
 from ..models.turnover import PERIOD_NAMES, depth_functions, period_of, profile_quantile
 from .tables import profile_mean_age
 
-UNITS = {"model_sd": "per mille"}
+UNITS = {"model_sd": "per mille", "respired_sd": "per mille"}
 MEANINGS = {
     "mean_log_k": "log k at 30 cm of the commonest profiles",
     "slope": "slope of log k on",
@@ -30,7 +31,10 @@ MEANINGS = {
     "profile_skew": "log by which their scale is greater on the young side, and less on the old",
     "nu_profile": "degrees of freedom of these differences",
     "tau_layer": "spread of log k between layers of a profile",
-    "model_sd": "sigma_model, misfit of a one-pool model",
+    "log_spread": "log of the spread of log k within a layer at 30 cm",
+    "spread_slope": "its change for one of log(1 + depth/10 cm)",
+    "respired_sd": "misfit of respired carbon",
+    "model_sd": "sigma_model, misfit of bulk carbon",
     "misfit_depth": "change of log sigma_model for one of log(1 + depth/10 cm)",
     "misfit_biome": "log sigma_model's difference in a biome",
     "misfit_period": "log sigma_model's difference by year of sampling",
@@ -76,14 +80,15 @@ def median_ages(fit: TurnoverFit) -> pd.DataFrame:
     """`tables/turnover_ages.csv`: median carbon age (yr) of a biome's profiles at a depth, covariates at their mean."""
     draws = fit.draws()
     depth = depth_functions(AGE_DEPTHS)
+    spread = fit.spread(pd.DataFrame({"top": AGE_DEPTHS, "bottom": AGE_DEPTHS}))
     rows = []
     for b, (biome, name) in enumerate(BIOMES.items()):
         scale = draws["tau_profile"] * draws["profile_scale"][:, b]
         middle = draws["mean_log_k"] + draws["biome_offset"][:, b]
         middle = middle + profile_quantile(0.5, scale, draws["profile_skew"], draws["nu_profile"])
-        for d, forms in zip(AGE_DEPTHS, depth, strict=True):
+        for d, forms, s in zip(AGE_DEPTHS, depth, spread.T, strict=True):
             slope = draws["slope"] + draws["slope_offset"][:, :, b]
-            age = np.exp(-(middle + slope @ forms))
+            age = mean_age(middle + slope @ forms, s)
             summary = {f"age_{key}": float(v) for key, v in summarise(age).items()}
             rows.append({"biome": biome, "biome_name": name, "depth_cm": d} | summary)
     return pd.DataFrame(rows)

@@ -31,8 +31,8 @@ from .turnover import LayerTurnover, infer_turnover, read_turnover
 def held_out_layers(
     inputs: Inputs, turnover: LayerTurnover, settings: RunSettings, progress: Progress | None = None
 ) -> None:
-    """Cross-validation by profile."""
-    layers, tables = inputs.layers, settings.out / "tables"
+    """Cross-validation by profile, or by study."""
+    layers, tables = inputs.turnover_layers, settings.out / "tables"
     scores, fits = cross_validate(
         layers,
         inputs.groups,
@@ -40,6 +40,7 @@ def held_out_layers(
         _checked(turnover).model,
         seed=step_seed(settings, "turnover folds"),
         folds=settings.folds,
+        by=settings.folds_by,
         progress=progress,
     )
     write_csv(tables / "turnover_held_out.csv", pd.concat([layers[["id", "top", "bottom", "biome"]], scores], axis=1))
@@ -51,7 +52,7 @@ def calibrate_turnover(
     inputs: Inputs, turnover: LayerTurnover, settings: RunSettings, progress: Progress | None = None
 ) -> None:
     """Simulation-based calibration, on the depths, biomes, years and errors of the layers."""
-    design, seed = calibration_layers(inputs.layers), step_seed(settings, "turnover calibration")
+    design, seed = calibration_layers(inputs.turnover_layers), step_seed(settings, "turnover calibration")
     worlds = partial(calibrate, design, inputs.atmosphere, _checked(turnover).model, seed=seed)
     write_calibration(worlds, "turnover", settings, progress)
 
@@ -125,7 +126,12 @@ def _files(fit: str, *kinds: str) -> tuple[str, ...]:
 
 def _folds(fit: str, make: Callable[..., None], *needs: str) -> Step:
     return Step(
-        f"{fit}_folds", make, ("inputs", *needs, fit), ("folds",), _files(fit, "cv", "folds", "held_out"), checks=fit
+        f"{fit}_folds",
+        make,
+        ("inputs", *needs, fit),
+        ("folds", "folds_by"),
+        _files(fit, "cv", "folds", "held_out"),
+        checks=fit,
     )
 
 

@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 from ..data.folder import Inputs
 from ..data.netcdf import open_dataset
 from ..files import atomic_path, write_csv
+from ..inference.sampling import summarise
 from ..inference.store import kept_log_k, read_fit, save_turnover, turnover_tree
 from ..inference.turnover import Turnover
 from ..inference.turnover_checks import ppc_scores, score_table
 from ..inference.turnover_fit import TurnoverFit
 from ..models.point_inversion import invert_points
 from ..models.radiocarbon import UNEXPLAINED_SD, LogNormalPrior, grid_quantile, invert, summarise_density
+from ..models.rates import input_rate, mean_age
 from ..models.turnover import TurnoverModel
 from ..progress import Progress
 from ..report.turnover_tables import median_ages, misfit_table, population_table
@@ -67,7 +69,7 @@ def infer_turnover(inputs: Inputs, settings: RunSettings, progress: Progress | N
         draws=settings.turnover_draws,
         seed=step_seed(settings, "turnover"),
         atmosphere=inputs.atmosphere,
-    ).fit(layers, until_good=not settings.quick, progress=progress)
+    ).fit(layers, inputs.incubations, until_good=not settings.quick, progress=progress)
     fit, drawn, tree = turnover.hyperparameters, turnover.drawn, turnover.posterior
     assert drawn is not None
     path, tables = settings.out / "posterior" / "turnover.nc", settings.out / "tables"
@@ -85,6 +87,11 @@ def infer_turnover(inputs: Inputs, settings: RunSettings, progress: Progress | N
     sd = np.hypot(layers["sigma"].to_numpy(), summary["model_sd"].values)
     summary["unexplained"] = "layer", residual > UNEXPLAINED_SD * sd
     few = np.arange(settings.members) * drawn.sizes["draw"] // settings.members
+    if fit.model.pool_spread:  # k and age are then means over the rates of a layer
+        log_k, spread = drawn["log_k"].values[few].astype(float), fit.spread(layers, settings.members)
+        for name, values in (("k", input_rate(log_k, spread)), ("age", mean_age(log_k, spread))):
+            for statistic, of_layers in summarise(values, axis=0).items():
+                summary[f"{name}_{statistic}"] = "layer", of_layers
     save_layers(settings.out, summary.assign(effect=(("member", "profile"), drawn["effect"].values[few])))
 
 

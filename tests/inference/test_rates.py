@@ -9,9 +9,12 @@ import xarray as xr
 
 from bayes_rootc import Turnover
 from bayes_rootc.data.atmosphere import Atmosphere
+from bayes_rootc.data.own_tables import layer_table, respired_columns
 from bayes_rootc.errors import InputError
+from bayes_rootc.inference.turnover_checks import simulate
 from bayes_rootc.models.radiocarbon import predicted_table
-from bayes_rootc.models.rates import fine_log_k
+from bayes_rootc.models.rates import fine_log_k, values_at
+from bayes_rootc.models.turnover import TurnoverModel, spread_design, spread_of
 
 pytestmark = pytest.mark.compiled
 
@@ -100,3 +103,22 @@ def test_incubations_need_a_spread_and_a_layer(made):
         Turnover().fit(layers, incubations)
     with pytest.raises(InputError, match="layer 999 is no layer"):
         Turnover(pool_spread="inferred").fit(layers, incubations.assign(layer="layer 999"))
+
+
+def test_respired_carbon_is_simulated_about_its_mean():
+    """By its misfit, in worlds whose hyperparameters are drawn from their prior."""
+    layers, incubations, _ = world(10, 3)
+    own = layer_table(layers, None, [], measured=True)
+    own = own.join(respired_columns(incubations, layers.index, own["year"], None))
+    model, found = TurnoverModel(pool_spread="inferred", error="normal"), []
+    means = model.mean_tables(own, AIR)
+    there = means.incubated
+    for seed in range(15):
+        truth, log_k, simulated = simulate(own, AIR, model, seed=seed)
+        assert (simulated["respired"].notna() == own["respired"].notna()).all() and np.isfinite(log_k).all()
+        place = (log_k - model.log_k[0]) / (model.log_k[1] - model.log_k[0])
+        spread = np.asarray(spread_of(spread_design(own), {name: v[0, 0] for name, v in truth.items()}))
+        clean = values_at(means.respired, np.arange(len(there)), spread[there], place[there])
+        away = simulated["respired"].to_numpy()[there] - clean
+        found.append(np.mean(away**2) / (truth["respired_sd"][0, 0] ** 2 + 9))
+    assert np.mean(found) == pytest.approx(1, abs=4 * np.sqrt(2 / (15 * len(there))) + 0.01)

@@ -271,6 +271,12 @@ def contents() -> dict[str, tuple[dict[str, Any], ...] | list[dict[str, Any]]]:
         ],
         "turnover_held_out": [{"pit": value} for value in np.linspace(0.01, 0.99, 30)],
         "turnover_ages": [{"biome": list(BIOMES), "depth_cm": (5, 50, 150), "age": lambda row: 20.0 * row["depth_cm"]}],
+        "persistence": [
+            {"family": "one pool", "biome": 0, "layer": LAYERS, "quantity": "ibulk", "years": (0, 1, 10, 30, 100, 300),
+             "unit": "Mg C ha-1 yr-1", "of": lambda row: 0.5 * np.exp(-row["years"] / 200)},
+            {"family": "one pool", "biome": 0, "layer": LAYERS, "quantity": ("age", "transit_time"), "unit": "yr",
+             "of": lambda row: 900.0 if row["quantity"] == "age" else 300.0},
+        ],
         "root_depth": [{"quantity": "D50", "where": BIOMES[1], "unit": "cm", "of": 15.0}],
         "allocation_biome": [{"biome": "all", "of": 0.4}],
     }  # fmt: skip

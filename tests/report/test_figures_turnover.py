@@ -8,7 +8,7 @@ import pytest
 from matplotlib.colors import to_rgba
 from scipy.stats import binom
 
-from bayes_rootc.constants import BIOMES
+from bayes_rootc.constants import BIOMES, LAYER_NAMES, PROFILE_NAME
 from bayes_rootc.report.figures_turnover import (
     BLUE,
     DEPTH_BINS,
@@ -18,6 +18,7 @@ from bayes_rootc.report.figures_turnover import (
     figure_calibration,
     figure_held_out_profiles,
     figure_histories,
+    figure_persistence,
     figure_turnover,
     save_check_figures,
 )
@@ -56,6 +57,20 @@ def test_ages_by_depth_and_biome_have_their_interval(results):
     assert colours == list(BIOME_COLOURS.values())
     assert ax.get_xlabel() == "carbon age (yr, log scale)" and ax.get_xscale() == "log"
     assert ax.get_ylabel() == "depth (cm)" and ax.yaxis_inverted()
+
+
+def test_what_stays_falls_with_time_and_has_its_band(results):
+    left, right = figure_persistence(results)
+    table = results.table("persistence")
+    world = table[(table["biome"] == 0) & (table["layer"] == PROFILE_NAME)]
+    rows = world[world["quantity"] == "ibulk"]
+    np.testing.assert_allclose(curves(left)["0–200 cm"], rows[["years", "median"]])
+    low, high = (rows[name].to_numpy() for name in ("p025", "p975"))
+    corners = left.collections[0].get_paths()[0].vertices[:, 1]
+    assert corners.min() == pytest.approx(low.min()) and corners.max() == pytest.approx(high.max())
+    age, transit = intervals(right)
+    assert set(np.round(age["middle"], 6)) == {900.0} and set(np.round(transit["middle"], 6)) == {300.0}
+    assert row_names(right) == [f"{name.replace('-', '–')} cm" for name in (*LAYER_NAMES, PROFILE_NAME)]
 
 
 def test_coefficients_are_coloured_where_their_sign_is_clear(results):
