@@ -214,7 +214,7 @@ def figure_persistence(results: Results) -> Figure:
         draw_intervals(right, y, rows["median"], rows["p025"], rows["p975"], colour=colour, label=label)
     name_rows(right, [f"{name.replace('-', '–')} cm" for name in names])
     right.set_xscale("log")
-    plain_log_axis(right.xaxis)
+    few_log_ticks(right.xaxis)
     right.set_xlabel("years (log scale)")
     right.legend()
     return fig
