@@ -26,13 +26,13 @@ PYTEST = $(VENV)/bin/python -m pytest -n 2 --dist loadfile
 test-fast: $(VENV)/.ready ## tests without a hierarchical model to compile or a whole run, in a minute
 	$(PYTEST) -m "not slow and not compiled and not whole_run and not thorough" $(ARGS)
 
-test: $(VENV)/.ready ## all that shows that the product is right, docstring examples included
+test: $(VENV)/.ready ## the tests that show that results are right, docstring examples included
 	$(PYTEST) -m "not slow" $(ARGS)
 
 test-slow: $(VENV)/.ready ## kills, long calibration, fits of the real data, big maps
 	$(PYTEST) -m slow $(ARGS)
 
-coverage: $(VENV)/.ready ## which share of each part's lines the tests run
+coverage: $(VENV)/.ready ## share of each part's lines that the tests run
 	@mkdir -p build
 	$(VENV)/bin/coverage erase
 	$(VENV)/bin/coverage run -m pytest -n 2 --dist loadfile $(ARGS)
@@ -45,23 +45,23 @@ lint: $(VENV)/.ready ## formatting, lint and types
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/mypy
 
-format: $(VENV)/.ready ## format the code, mend what lint can mend
+format: $(VENV)/.ready ## format the code, fix what lint can fix
 	$(VENV)/bin/ruff format
 	$(VENV)/bin/ruff check --fix
 
 # Material for MkDocs would else say, on every build, until when it is maintained.
-docs: $(VENV)/.ready ## the documentation, a static site, from the repository alone
+docs: $(VENV)/.ready ## build the documentation, a static site, from the repository alone
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs build --quiet --strict
 	@echo "Documentation: $(CURDIR)/build/site/index.html"
 
-bench: $(VENV)/.ready ## speed, beside what one would use instead
+bench: $(VENV)/.ready ## speed, compared with the usual alternatives
 	$(VENV)/bin/python -m benchmarks $(ARGS)
 
 setup: $(VENV)/.ready ## .venv with the locked packages (the other targets do it when needed)
 
 # The lock names every package with its hashes, for every Python >= 3.12 and platform; the build backend is in it
 # because the package itself is installed without build isolation.
-lock: $(UV) ## bring requirements.lock and tools/uv.txt to the newest releases
+lock: $(UV) ## update requirements.lock and tools/uv.txt to the newest releases
 	echo uv | $(UV) pip compile - $(LOCKING) --python-version 3.8 --no-annotate --output-file tools/uv.txt
 	echo 'setuptools>=77' | $(UV) pip compile pyproject.toml - --extra dev $(LOCKING) --python-version 3.12 \
 	  --output-file requirements.lock

@@ -61,7 +61,7 @@ def keep_compiled_code() -> None:
 
 
 def _processor() -> str:
-    """What tells a processor from others for which code was compiled."""
+    """What distinguishes this processor from others for which code was compiled."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         known = next((line for line in lines if line.startswith(("flags", "Features"))), "")

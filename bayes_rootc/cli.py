@@ -26,7 +26,7 @@ NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 """No space, no quota, a file too large, a file system that cannot be written to."""
 
 REPEAT_SECONDS = 5.0
-"""Until an interrupt that was not heard is said again; closing a cluster of workers takes less."""
+"""Seconds until an interrupt that was not heard is sent again; closing a cluster of workers takes less."""
 
 BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
@@ -67,8 +67,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command; bad input gives one line on stderr and exit code 2."""
     _make_printable(sys.stdout, sys.stderr)
     arguments = _parser().parse_args(argv)
-    # Threads part a sum, so that its last digits, and the path of a chain, would depend on the number of processors.
-    # Ours are above: chains, profiles, trees, tiles.
+    # Threads split a sum, so that its last digits, and the path of a chain, would depend on the number of processors.
+    # Our own threads are one level up: chains, profiles, trees, tiles.
     for name in BLAS_THREADS:
         os.environ.setdefault(name, "1")
     keep_compiled_code()
@@ -175,10 +175,10 @@ def _parser() -> argparse.ArgumentParser:
         subparsers,
         "fit",
         commands.fit,
-        "one inference: its posterior (posterior/NAME.nc) and summary tables",
+        "one model fit: its posterior (posterior/NAME.nc) and summary tables",
         "bayes-rootc fit turnover --data my-data --out out --folds 10",
     )
-    fit.add_argument("name", choices=("turnover", "drivers", "root-depth", "allocation"), help="which inference")
+    fit.add_argument("name", choices=("turnover", "drivers", "root-depth", "allocation"), help="which model")
     _add_settings(fit)
     checks = fit.add_argument_group("checks (each takes longer than the fit)")
     checks.add_argument("--folds", type=int, metavar="K", help="K-fold cross-validation by profile or site")
@@ -192,14 +192,14 @@ def _parser() -> argparse.ArgumentParser:
     fit.add_argument(
         "--sampler",
         choices=("pymc", "nutpie", "numpyro", "blackjax"),
-        help="of drivers, root-depth and allocation (default: numpyro)",
+        help="sampler of drivers, root-depth and allocation (default: numpyro)",
     )
 
     train = _command(
         subparsers,
         "train",
         commands.train,
-        "the learners side by side on held-out sites and regions: tables/learners.csv and figures",
+        "the learners compared on held-out sites and regions: tables/learners.csv and figures",
         "bayes-rootc train --data my-data --out out",
     )
     _add_settings(train)
@@ -208,7 +208,7 @@ def _parser() -> argparse.ArgumentParser:
         type=int,
         dest="learner_folds",
         metavar="K",
-        help="parts held out in turn (default: 5, the paper's fifths)",
+        help="number of parts that are held out in turn (default: 5, as the paper's 80/20 split)",
     )
 
     maps = _command(
@@ -219,29 +219,29 @@ def _parser() -> argparse.ArgumentParser:
         "bayes-rootc map --data my-data --out out --resolution 0.05 --resume\n\n" + MAP_FILES,
     )
     _add_settings(maps)
-    where = maps.add_argument_group("which maps (what is not given is as in SETTINGS.toml)")
-    where.add_argument("--resolution", type=float, metavar="DEG", help="cell, degrees (default: 0.5)")
+    where = maps.add_argument_group("which maps (options left out are taken from SETTINGS.toml)")
+    where.add_argument("--resolution", type=float, metavar="DEG", help="cell size, degrees (default: 0.5)")
     where.add_argument(
         "--bbox",
         type=float,
         nargs=4,
         metavar=("W", "S", "E", "N"),
-        help="part that is mapped (default: the globe); across 180° if W > E",
+        help="region to map (default: the globe); a box with W > E crosses 180°",
     )
     where.add_argument("--like", type=Path, metavar="RASTER.tif", dest="map_like", help="take the grid of this raster")
     where.add_argument(
         "--mode",
         choices=("independent", "coherent"),
         dest="map_mode",
-        help="members of a cell: independent draws, or the trees, of which one is one map (default: independent)",
+        help="members of a cell: independent draws, or trees, each of which is one whole map (default: independent)",
     )
-    where.add_argument("--zones", type=Path, metavar="FILE", help="polygons or a raster of classes to give totals of")
-    where.add_argument("--zone-field", metavar="COLUMN", help="that names the polygons (default: the first of text)")
+    where.add_argument("--zones", type=Path, metavar="FILE", help="polygons or a raster of classes to sum over")
+    where.add_argument("--zone-field", metavar="COLUMN", help="column with their names (default: the first of text)")
     where.add_argument(
         "--formats", nargs="+", choices=("cog", "netcdf", "zarr"), dest="map_formats", help="(default: cog netcdf)"
     )
     how = maps.add_argument_group("how they are made")
-    how.add_argument("--tile", type=int, metavar="CELLS", help="side of a tile: memory grows with it (default: 512)")
+    how.add_argument("--tile", type=int, metavar="CELLS", help="side of a tile; memory grows with it (default: 512)")
     how.add_argument("--workers", type=int, metavar="N", help="tiles made at once (default: 2)")
     how.add_argument(
         "--dask",
@@ -252,7 +252,7 @@ def _parser() -> argparse.ArgumentParser:
         "--resume",
         action="store_true",
         default=None,
-        help="refuse to start over where the unfinished tiles are of other maps (those of these are kept anyway)",
+        help="refuse to start over if the unfinished tiles belong to other maps (matching tiles are always kept)",
     )
 
     estimate = _command(
@@ -277,7 +277,7 @@ def _parser() -> argparse.ArgumentParser:
         subparsers,
         "draw",
         commands.draw,
-        "one finished map as a figure: value, uncertainty, zonal means, and where not to believe it",
+        "one finished map as a figure: value, uncertainty, zonal means, and where not to trust it",
         "bayes-rootc draw iloss --layer 0-20 --from out --to loss.png",
     )
     draw.add_argument("flux", choices=("iroot", "ibulk", "iloss"), help="which flux")
@@ -289,16 +289,16 @@ def _parser() -> argparse.ArgumentParser:
         subparsers,
         "benchmark",
         commands.benchmark,
-        "Earth system models beside the maps of a finished run: scores with uncertainty, and why turnover is too fast",
+        "Earth system models compared with the maps of a run: scores with uncertainty, and why turnover is too fast",
         "bayes-rootc benchmark CESM2/ UKESM1/ --variable turnover --from out\n\n" + BENCHMARK_FILES,
     )
     benchmark.add_argument(
-        "models", nargs="+", type=Path, metavar="MODEL.nc", help="a file, or a folder of files, each"
+        "models", nargs="+", type=Path, metavar="MODEL.nc", help="for each model, a file or a folder of files"
     )
     benchmark.add_argument("--variable", choices=BENCHMARK_VARIABLES, required=True, help="what is compared")
     _add_finished(benchmark)
     benchmark.add_argument(
-        "--years", type=int, nargs=2, metavar=("FIRST", "LAST"), help="averaged (default: the last 20 of each file)"
+        "--years", type=int, nargs=2, metavar=("FIRST", "LAST"), help="years to average (default: the last 20)"
     )
 
     export = _command(
@@ -308,15 +308,18 @@ def _parser() -> argparse.ArgumentParser:
         "reference files for model benchmarking, from the maps of a finished run",
         "bayes-rootc export ilamb --from out --to reference",
     )
-    export.add_argument("kind", choices=("ilamb", "obs4mips"), help="for whom")
+    export.add_argument("kind", choices=("ilamb", "obs4mips"), help="program or archive that the files are for")
     _add_finished(export)
     export.add_argument("--to", type=Path, metavar="DIR", required=True, help="folder to write into")
     export.add_argument(
-        "--resolution", type=float, metavar="DEG", help="cell, degrees: that of the maps, or coarser (default: 0.5)"
+        "--resolution",
+        type=float,
+        metavar="DEG",
+        help="cell size, degrees: that of the maps, or coarser (default: 0.5)",
     )
     export.add_argument("--institution", metavar="NAME", default=None, help="who made the maps")
-    export.add_argument("--contact", metavar="TEXT", default=None, help="whom to ask: name and address")
-    export.add_argument("--code", metavar="URL", default=None, help="where the code is that made them")
+    export.add_argument("--contact", metavar="TEXT", default=None, help="contact: name and address")
+    export.add_argument("--code", metavar="URL", default=None, help="where the code that made them is")
     export.add_argument("--license", metavar="TEXT", default=None, help="(default: CC BY 4.0)")
 
     predict = _command(
@@ -336,7 +339,7 @@ def _parser() -> argparse.ArgumentParser:
         type=float,
         metavar="KM",
         default=100.0,
-        help="a place without a covariate takes it from so far at most, as the setting of the fit (default: 100)",
+        help="maximum distance from which a missing covariate is borrowed; use the value of the fit (default: 100)",
     )
     predict.add_argument(
         "--seed",
@@ -368,7 +371,7 @@ def _parser() -> argparse.ArgumentParser:
         subparsers,
         "fetch",
         commands.fetch,
-        "brings the public inputs into a data folder; checksums verified, resumable",
+        "downloads the public inputs into a data folder; checksums verified, resumable",
         "bayes-rootc fetch --to my-data",
     )
     fetch.add_argument(
@@ -390,13 +393,13 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--quick", action="store_true", default=None, help="small and coarse: for trying out, not for results"
     )
-    parser.add_argument("--seed", type=int, metavar="N", help="all randomness flows from it (default: 20)")
-    parser.add_argument("--preset", choices=("paper",), help="paper: each step as the paper's Methods have it; slow")
+    parser.add_argument("--seed", type=int, metavar="N", help="seed of all random numbers (default: 20)")
+    parser.add_argument("--preset", choices=("paper",), help="paper: each step as in the paper's Methods; slow")
 
 
 def _add_finished(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--from", type=Path, dest="out", metavar="OUT", required=True, help="output folder of a run")
-    parser.add_argument("--data", type=Path, metavar="DIR", help="its data folder, if it is no longer where it was")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="the run's data folder, if it has moved")
 
 
 def _command(subparsers, name, function, text, example):  # type: ignore[no-untyped-def]

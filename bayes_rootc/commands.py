@@ -23,7 +23,9 @@ OPTIONS = tuple(
 
 @contextmanager
 def _owned(out: Path, *, finished: bool = False) -> Iterator[None]:
-    """Writes into the output folder alone, and describes its tables anew; `finished`: they must be there, and stay."""
+    """Lets one command at a time write into the output folder, and describes its tables afterwards; with `finished`,
+    the folder must exist and its tables stay as they are.
+    """
     from .files import owned  # loads pandas, which takes longer than to say what the commands are
     from .report.datapackage import describe_tables, tables_as_written
 

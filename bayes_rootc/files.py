@@ -52,8 +52,8 @@ def owned(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path`, with its ending; it takes the name when the block ends well, and is removed when
-    it does not.
+    """A temporary path next to `path`, with the same suffix; it takes the name of `path` when the block ends without an
+    error, and is removed otherwise.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f"{PARTIAL}{path.stem}-", suffix=path.suffix)

@@ -44,7 +44,7 @@ class Figure(Entry):
 
 
 class Number(Entry):
-    """A number of the paper's text, and the cell of our tables that stands for it.
+    """A number of the paper's text, and the cell of our tables that corresponds to it.
 
     Examples
     --------
@@ -60,7 +60,7 @@ class Number(Entry):
     """As printed there."""
     unit: str = ""
     table: str = ""
-    """Table of a run; none where nothing in the tables stands for it."""
+    """Table of a run; none where nothing in the tables corresponds to it."""
     columns: tuple[str, ...] = ()
     """Column of the value, or columns of the value and its lower and upper bound."""
     row: dict[str, int | str] = {}
@@ -75,7 +75,7 @@ class Number(Entry):
         return f"{self.table}.csv: {', '.join(self.columns)} of {row}"
 
     def ours(self, table: pd.DataFrame) -> tuple[float, ...] | None:
-        """The values of `columns` in the unit of the paper; None where the table has no such row.
+        """The values of `columns` in the unit of the paper; None where the table lacks the row.
 
         Parameters
         ----------
@@ -109,7 +109,7 @@ def read_statements() -> list[Statement]:
 
 
 def read_figures() -> list[Figure]:
-    """All figures that the paper's text names, and the tables that stand beside them.
+    """All figures that the paper's text names, and the tables that go with them.
 
     Examples
     --------

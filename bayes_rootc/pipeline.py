@@ -1,7 +1,7 @@
 """The whole system on one page: the steps of a run in order, and how far each command goes.
 
 Each step is a function in `steps/`, declared with what it needs, which settings change it and what it makes. The engine
-(`steps/engine.py`) makes what is missing and keeps what is there for the same data, settings and code.
+(`steps/engine.py`) makes what is missing and keeps what was made from the same data, settings and code.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ FITS = {
     "allocation": ("allocation",),
     "root-depth": ("root_depth",),
 }
-"""Fits of each inference that can be asked for."""
+"""Fits that each name of `bayes-rootc fit` makes."""
 
 
 def run(settings: RunSettings, *, quiet: bool = False) -> Path:
@@ -59,14 +59,14 @@ def run(settings: RunSettings, *, quiet: bool = False) -> Path:
     Parameters
     ----------
     settings : RunSettings
-        What is done, from which data, into which folder.
+        What to do, with which data, and where to write.
     quiet : bool
-        Says nothing.
+        Print no progress.
 
     Returns
     -------
     Path
-        The report.
+        File of the report.
 
     Raises
     ------
@@ -93,14 +93,15 @@ def fit(name: str, settings: RunSettings, *, quiet: bool = False) -> Path:
     Parameters
     ----------
     name : {"turnover", "drivers", "root-depth", "allocation"}
-        Which inference.
-    settings, quiet
-        As of `run`.
+        Which model to fit.
+    settings : RunSettings
+    quiet : bool
+        As in `run`.
 
     Returns
     -------
     Path
-        The posterior.
+        File of the posterior.
 
     Raises
     ------
@@ -127,13 +128,14 @@ def train(settings: RunSettings, *, quiet: bool = False) -> Path:
 
     Parameters
     ----------
-    settings, quiet
-        As of `run`.
+    settings : RunSettings
+    quiet : bool
+        As in `run`.
 
     Returns
     -------
     Path
-        The table of scores.
+        File of the table of scores.
 
     Raises
     ------
@@ -150,14 +152,14 @@ def train(settings: RunSettings, *, quiet: bool = False) -> Path:
 
 
 def estimate(settings: RunSettings, *, quiet: bool = False) -> Path:
-    """Makes the steps up to the six estimates of I_loss. Parameters as of `run`; returns the table of estimates."""
+    """Makes the steps up to the six estimates of I_loss. Parameters as in `run`; returns the file of the estimates."""
     Run(STEPS, settings, quiet=quiet).upto("estimates")
     return settings.out / "tables" / "iloss_estimates.csv"
 
 
 def make_maps(settings: RunSettings, *, quiet: bool = False) -> Path:
-    """Makes the maps from the models that are in the output folder, whatever they were made from; only where there are
-    none, the steps up to them. Parameters as of `run`; returns the folder of the maps.
+    """Makes the maps from the models in the output folder, whatever they were made from; if there are none, makes the
+    steps up to them first. Parameters as in `run`; returns the folder of the maps.
     """
     Run(STEPS, settings, quiet=quiet).upto("maps", models_there=True)
     return settings.out / "maps"

@@ -27,16 +27,16 @@ class Stages:
     Parameters
     ----------
     total : int
-        How many stages there will be.
+        Number of stages.
     quiet : bool
-        Say nothing.
+        Print nothing.
 
     Attributes
     ----------
-    seconds
+    seconds : dict of str to float
         Wall time of each finished stage.
-    kept
-        For each part of the running stage whether it is kept from an earlier run.
+    kept : list of bool
+        For each part of the running stage, whether it is kept from an earlier run.
     """
 
     def __init__(self, total: int, *, quiet: bool = False):

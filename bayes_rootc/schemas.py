@@ -504,7 +504,7 @@ TABLES: dict[str, pa.DataFrameSchema] = {
     "iloss_letters": table(
         "which estimates, biomes and layers differ in I_loss", "an estimate, biome or layer",
         "among name iloss_* letters", by="run, estimate",
-        letters=text("two that share one are not told apart with 97.5 % probability"),
+        letters=text("two that share a letter do not differ with a probability of 97.5 %"),
     ),
     "biome_letters": table(
         "which biomes differ in I_root, I_bulk, f_BNPP and I_loss, by tests over sites", "a biome",
@@ -599,7 +599,7 @@ def require_schema(name: str, table: pd.DataFrame) -> None:
     name : str
         Name of the table, without ending.
     table : DataFrame
-        The table; one without any column has nothing to tell, and passes.
+        The table; one without any column is empty, and passes.
 
     Raises
     ------

@@ -15,12 +15,13 @@ def child_seed(seed: int, *path: int | str) -> int:
     seed : int
         Seed of the parent, 0 or greater.
     *path : int or str
-        What tells this stream from its siblings: the name of a step, the number of a fold. Adding a stream changes none
-        of the others.
+        What distinguishes this stream from its siblings: the name of a step, the number of a fold. Adding a stream
+        changes none of the others.
 
     Returns
     -------
-    int, 0 or greater, below 2³¹
+    int
+        Seed, 0 or greater, below 2³¹.
 
     Examples
     --------

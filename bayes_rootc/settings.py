@@ -18,7 +18,7 @@ from .seeds import child_seed
 
 
 def _possible(path: Path) -> Path:
-    """Refuses what no file could be called; whether there is one is another question."""
+    """Refuses what cannot be the name of a file; whether the file exists is another question."""
     try:
         path.stat()
     except (FileNotFoundError, NotADirectoryError, PermissionError):
@@ -86,27 +86,29 @@ class RunSettings(pydantic.BaseModel):
     resolution, whatever else is asked."""
 
     preset: Literal["paper"] | None = None
-    """`paper`: each step as the Methods of Wang, Xiao et al. have it, on the data at hand. It gives values to other
-    settings; what is given besides goes before it."""
+    """`paper`: each step as in the Methods of Wang, Xiao et al., on the data at hand. It gives values to other
+    settings; any of them that you give yourself overrides it."""
 
     covariates: Literal["folder", "paper"] = "folder"
-    """Those of the folder's manifest, or the paper's 54, made from the public files; where these are not in the folder,
-    its own."""
+    """Covariates of the folder's manifest, or the paper's 54, made from the public files; where these files are not in
+    the folder, those of its manifest."""
     atmosphere: Literal["zones", "hemispheres"] = "zones"
     """Curves of five zones, or the mean of those of each hemisphere."""
     prehistory: Prehistory = "steady"
     """State of the radiocarbon pool in 1950."""
     turnover_prior: Literal["hierarchical", "weak", "point"] = "hierarchical"
-    """Where each layer's k is judged from: all layers together (depth, biome, place, profile); alone under the weak
-    prior below; or the slowest k that gives the measured value, without an error, as the paper."""
+    """How k of each layer is estimated: from all layers together (depth, biome, place, profile); from the layer alone,
+    under the weak prior below; or, as in the paper, as the slowest k that gives the measured value, without error."""
     turnover_error: Literal["student", "normal"] = "student"
-    """Hierarchical: errors of Δ14C about the model, robust against outliers or not."""
+    """Hierarchical: distribution of the errors of Δ14C: Student's t, which is robust against outliers, or Normal."""
     pool_spread: Annotated[float, pydantic.Field(ge=0, le=3)] | Literal["inferred"] = 0.0
-    """Hierarchical: standard deviation of log k within a layer; 0 is the paper's one homogeneous pool, "inferred" takes
-    it from the data, above all from the CO₂ that layers respire (ISRaD's incubations, where they are in the folder)."""
+    """Hierarchical: standard deviation of log k within a layer; 0 is the paper's one homogeneous pool, "inferred"
+    estimates it from the data, above all from the CO₂ that layers respire (ISRaD's incubations, where they are in the
+    folder)."""
     turnover_tune: int = pydantic.Field(100, ge=100)
     turnover_draws: int = pydantic.Field(600, ge=100)
-    """Warm-up and kept draws a chain of the hierarchical fit; while too few, 100 more are made, at most 16 times."""
+    """Warm-up and kept draws of each chain of the hierarchical fit; while these are too few, 100 more are made, at most
+    16 times."""
     prior_median_age: float = pydantic.Field(400.0, gt=0)
     """Weak prior: median carbon age, yr."""
     prior_log_sd: float = pydantic.Field(2.0, gt=0)
@@ -124,8 +126,8 @@ class RunSettings(pydantic.BaseModel):
     validation_splits: int = pydantic.Field(10, ge=2)
     """Hold-out splits that calibrate the forests' spread (20 % of the sites, or of the spatial blocks, each)."""
     tau_bootstraps: int = pydantic.Field(0, ge=0)
-    """Bootstraps of profiles that calibrate the forests' spread instead, as in the paper, each of which costs a forest;
-    0: none."""
+    """Bootstraps of profiles that calibrate the forests' spread in place of hold-out splits, as in the paper, each of
+    which costs a forest; 0: none."""
     site_predictions: Literal["forests", "ensemble"] = "forests"
     """What predicts at the sites of the six estimates: the forests of the maps, or the paper's ensemble of the three
     best of five learners, without an error."""
@@ -134,10 +136,10 @@ class RunSettings(pydantic.BaseModel):
     chains: int = pydantic.Field(4, ge=2)
     tune: int = pydantic.Field(200, ge=100)
     sampler_draws: int = pydantic.Field(400, ge=100)
-    """Chains of every fit; warm-up and kept draws a chain of the regressions, of which as many more are made, at most
-    four times, while R-hat or effective sample sizes are not good."""
+    """Chains of every fit; warm-up and kept draws of each chain of the regressions. The same number of draws is added,
+    at most four times, while R-hat or effective sample sizes are not good."""
     sampler: Literal["pymc", "nutpie", "numpyro", "blackjax"] = "numpyro"
-    """What draws the regressions; `docs/method.md` has their speeds."""
+    """Sampler of the regressions; `docs/method.md` has the speed of each."""
 
     resolution: float = pydantic.Field(0.5, ge=MIN_CELL, le=30)
     """Cell of the maps, degrees."""
@@ -146,32 +148,34 @@ class RunSettings(pydantic.BaseModel):
     map_like: Place | None = None
     """A raster whose grid the maps take, instead of resolution and bbox."""
     map_mode: Literal["independent", "coherent"] = "independent"
-    """Members of a cell: independent draws, as the paper's, or the trees of the forests, one of which is one map."""
+    """Members of a cell: independent draws, as in the paper, or the trees of the forests, so that a member is one whole
+    map."""
     map_formats: tuple[Literal["cog", "netcdf", "zarr"], ...] = pydantic.Field(("cog", "netcdf"), min_length=1)
-    """Files of the maps: a GeoTIFF each, one NetCDF of all, one Zarr store of all."""
+    """Formats of the maps: `cog`, a GeoTIFF for each map; `netcdf`, one file with all; `zarr`, one store with all."""
     zones: Place | None = None
     zone_field: str | None = None
-    """Polygons (GeoJSON, Shapefile, GeoPackage) or a raster of classes that totals are wanted of, and the column that
-    names them, whatever its type. A cell counts by its share in each."""
+    """Polygons (GeoJSON, Shapefile, GeoPackage) or a raster of classes for which totals are wanted, and the column, of
+    any type, that names the polygons. A cell counts by its share in each."""
     tile: int = pydantic.Field(512, ge=16, le=4096)
-    """Maps are made in tiles of so many cells a side; memory is 0.5 GB and, for each worker, 2 kB a cell of a tile."""
+    """Side of the tiles that maps are made in, cells; memory is 0.5 GB and, for each worker, 2 kB a cell of a tile."""
     workers: int = pydantic.Field(2, ge=1)
     """Tiles that are made at once."""
     nearest_km: float = pydantic.Field(100.0, ge=0)
-    """How far a site or cell without a covariate may look for the nearest cell that has it."""
+    """Maximum distance (km) from which a missing covariate is borrowed, for a site or a cell of a map."""
     resume: bool = False
-    """Maps: unfinished tiles that were made with something else are an error; else they are made again."""
+    """Maps: whether unfinished tiles of other settings, models, data or code are an error; by default they are made
+    again."""
     dask: str | None = None
     """Maps: address of a Dask scheduler that makes the tiles, or `local`: processes on this machine."""
 
     folds: int = pydantic.Field(0, ge=0)
-    """Parts of a cross-validation of the fits, each of which costs a fit; 0: none."""
+    """Folds of a cross-validation of the fits, each of which costs a fit; 0: none."""
     folds_by: Literal["profile", "study"] = "profile"
-    """Turnover: what is held out as a whole; profiles of one study are alike, and a new study is harder."""
+    """Turnover: what is held out as a whole. Profiles of one study are alike, so a new study is harder to predict."""
     simulations: int = pydantic.Field(0, ge=0)
     """Worlds of a simulation-based calibration of the fits, each of which costs a fit; 0: none."""
     both_histories: bool = False
-    """Whether turnover is fitted with the other state in 1950 too, and compared."""
+    """Whether turnover is also fitted with the other state in 1950 (`prehistory`), and compared."""
     learner_folds: int = pydantic.Field(5, ge=2)
     """Parts held out in turn where all learners are compared; five hold out a fifth each, as the paper does once."""
 

@@ -126,11 +126,21 @@ class Atmosphere:
         Zones or hemispheres without a file are those of the packaged table. A folder without files gives the packaged
         atmosphere.
 
+        Parameters
+        ----------
+        folder : str or Path
+            Folder with the files.
+
+        Returns
+        -------
+        Atmosphere
+            The curves of all zones.
+
         Raises
         ------
         InputError
-            A file is of neither form, two files have the curve of one zone or hemisphere, or a figure is missing,
-            unordered or out of range, or in another unit.
+            A file has neither form, two files have the curve of one zone or hemisphere, or a number is missing, out of
+            order, out of range, or in a different unit.
         """
         curves: dict[str, Curve] = {}
         before: dict[str, Curve] = {}
@@ -168,7 +178,7 @@ class Atmosphere:
     def cmip6(path: str | Path) -> Atmosphere:
         """The atmosphere that Earth system models of CMIP6 were given (Graven et al. 2017), for comparing with them.
 
-        Its three bands stand for the zones: north of 30° N, the tropics, south of 30° S. In 1955-65 they differ from
+        Its three bands replace the zones: north of 30° N, the tropics, south of 30° S. In 1955-65 they differ from
         the zones of Hua et al. 2021 by 19 ‰ on average, so that measured layers are not to be dated with them.
 
         Parameters
@@ -214,15 +224,23 @@ class Atmosphere:
 
 
 def zone_of(latitude: ArrayLike, longitude: ArrayLike) -> NDArray[np.str_]:
-    """Atmospheric zone of a place (degrees).
+    """Atmospheric radiocarbon zone of a place.
 
-    Hua et al. 2021 part the hemispheres at 40° N (zones 1 and 2), the summer and winter positions of the tropical rain
-    belt
-    (NHZone3 and SHZone3 between them, parted at its yearly mean), and take one curve south of it. The belt's July and
-    January
-    latitudes are read from a climatology at twelve meridians (Waliser & Gautier 1993,
-    doi:10.1175/1520-0442(1993)006<2162:ASVCOT>2.0.CO;2)
-    and joined by straight lines; a shift of 5° changes Δ14C by less than 10 ‰ outside 1955–1968.
+    Hua et al. 2021 divide the globe at 40° N (between zones 1 and 2 of the north) and at the summer and winter
+    positions of the tropical rain belt (NHZone3 and SHZone3 between them, divided at its yearly mean), and take one
+    curve south of it. The belt's July and January latitudes are read from a climatology at twelve meridians (Waliser &
+    Gautier 1993, doi:10.1175/1520-0442(1993)006<2162:ASVCOT>2.0.CO;2) and joined by straight lines; a shift of 5°
+    changes Δ14C by less than 10 ‰ outside 1955–1968.
+
+    Parameters
+    ----------
+    latitude, longitude : array-like of float
+        Degrees north and degrees east; broadcast against each other.
+
+    Returns
+    -------
+    ndarray of str
+        One of `ATMOSPHERE_ZONES` for each place, of the broadcast shape.
 
     Raises
     ------
@@ -256,7 +274,7 @@ CMIP6_BANDS: dict[str, tuple[str, ...]] = {
     "Tropics": ("NHZone3", "SHZone3"),
     "SH": ("SHZone1-2",),
 }
-"""Bands of the CMIP6 forcing, and the zones that they stand for."""
+"""Bands of the CMIP6 forcing, and the zones that each of them replaces."""
 
 
 def joined_to_observations(curve: Curve, zone: str) -> Curve:

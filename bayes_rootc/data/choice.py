@@ -9,7 +9,7 @@ from pathlib import Path
 from ..errors import InputError
 
 TABLE = r"\.csv(\.gz|\.bz2|\.xz|\.zip|\.zst)?"
-"""How the name of a table ends: what editors, browsers and spreadsheets leave beside it ends otherwise."""
+"""How the name of a table ends; files that editors, browsers and spreadsheets leave next to it end differently."""
 
 VERSION = re.compile(r"^v ?(\d(?:[\d.\-_]|NA)*)$", re.IGNORECASE)
 DATE = re.compile(r"\d{4}-\d\d-\d\d$")

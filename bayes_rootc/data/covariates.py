@@ -1,13 +1,13 @@
 """Gridded covariates: each raster on its own grid, described by `manifest.toml` (`manifest`); sampled at sites, or
 brought onto one map grid.
 
-Rasters of mapping units give a covariate for each attribute that is asked of their table (`mapping_units`), and one of
-elevation for each attribute of the `terrain`. A covariate of classes gives a dummy variable for each class.
+Rasters of mapping units give a covariate for each attribute that is looked up in their table (`mapping_units`), and a
+raster of elevation one for each attribute of the `terrain`. A covariate of classes gives a dummy variable for each
+class.
 
 Missing cells. Grids disagree on coastlines, and soil maps have holes where the dominant unit is rock, city, ice or
-sand. A site or cell without a value takes that of the nearest
-cell that has one, up to `NEAREST_KM` away; beyond that it is left out and counted. Where a soil property that no soil
-has at exactly zero (`NEVER_ZERO`) is zero, it is missing.
+sand. A site or cell without a value takes that of the nearest cell that has one, up to `NEAREST_KM` away; beyond that
+it is left out and counted. A zero of a soil property that is zero in no soil (`NEVER_ZERO`) counts as missing.
 """
 
 from __future__ import annotations
@@ -75,15 +75,15 @@ class CovariateStack:
     Parameters
     ----------
     folder : str or Path
-        Holds `manifest.toml` and the files it names (rasters, north up; see `rasters`).
+        Folder with `manifest.toml` and the files that it names (rasters, north up; see `rasters`).
     manifest : str or Path, optional
-        Another manifest of the folder's files, such as `PAPER_COVARIATES`.
+        A different manifest of the folder's files, such as `PAPER_COVARIATES`.
 
     Raises
     ------
     InputError
-        No manifest, an entry with an unknown or missing key, a raster or table that is not there, not readable, or in
-        another form.
+        There is no manifest, an entry has an unknown or missing key, or a raster or table is missing, unreadable, or in
+        an unknown form.
     """
 
     def __init__(self, folder: str | Path, manifest: str | Path | None = None):
@@ -133,7 +133,7 @@ class CovariateStack:
         return groups
 
     def checks(self) -> list[SourceCheck]:
-        """What became of the tables of mapping units: of the attributes that were asked for so far."""
+        """What was used of the tables of mapping units, for the attributes that have been looked up until now."""
         return [table.source_check() for table in self._tables.values() if table.asked]
 
     def role(self, role: str) -> list[str]:
@@ -143,15 +143,24 @@ class CovariateStack:
     def sample(
         self, lat: ArrayLike, lon: ArrayLike, names: list[str] | None = None, *, nearest_km: float = NEAREST_KM
     ) -> tuple[pd.DataFrame, SampleReport]:
-        """Values at sites: one row a site, a column a raster (default: features, npp, stock), `biome` (0 where there is
-        none), and `natural_biome`, without croplands.
+        """Values of the rasters at sites.
 
         Parameters
         ----------
-        lat, lon : array-like
-            Degrees, shape (n,).
+        lat, lon : array-like of float, shape (n,)
+            Degrees north and east.
+        names : list of str, optional
+            Rasters to sample; by default the features and those of role `npp` and `stock`.
         nearest_km : float
-            How far to look for a cell with a value.
+            Maximum distance (km) from which a missing value is borrowed.
+
+        Returns
+        -------
+        values : DataFrame
+            One row a site and one column a raster, `biome` (1–9; 0 where there is none), and `natural_biome`, which has
+            no croplands.
+        report : SampleReport
+            How many values were borrowed, and how many are missing.
         """
         lat, lon = (
             np.asarray(lat, float),
@@ -208,12 +217,26 @@ class CovariateStack:
         return np.stack(densities, axis=1) * np.diff(LAYERS)[:, 0] * G_CM2_TO_MG_HA
 
     def on_grid(self, grid: MapGrid, names: list[str] | None = None, *, nearest_km: float = NEAREST_KM) -> xr.Dataset:
-        """Rasters on a map grid: (lat, lon), NaN off land; `biome` as uint8, 0 off land.
+        """Rasters on a map grid.
 
-        A finer raster is averaged (classes: the most frequent), a coarser one, and one of mapping units, is read at the
+        A finer raster is averaged (classes: the most frequent); a coarser one, and one of mapping units, is read at the
         cell's centre. Land is where the biome raster has soil. A cell without a value takes that of the raster's
         nearest cell that has one; on a coarse grid, from as far as the next cell. Only the part of a raster that the
         grid covers is read, and what is within reach of it where there are holes.
+
+        Parameters
+        ----------
+        grid : MapGrid
+            Cells of the map.
+        names : list of str, optional
+            Rasters to read; by default the features and those of role `npp` and `stock`.
+        nearest_km : float
+            Maximum distance (km) from which a missing value is borrowed; at least one and a half cells.
+
+        Returns
+        -------
+        Dataset
+            Over `lat` and `lon`: the rasters, NaN off land, and `biome` as uint8, 0 off land.
         """
         nearest_km = min(max(nearest_km, 1.5 * np.radians(grid.resolution) * EARTH_RADIUS_KM), FARTHEST_KM)
         biome = self._biome_on_grid(grid)
@@ -521,7 +544,7 @@ def covariates_for(folder: str | Path, names: Iterable[str]) -> CovariateStack:
 
 
 def indicators(entry: Entry) -> list[Indicator]:
-    """Dummy variables of a covariate of classes; none of another, nor of the biome, which learners know by itself."""
+    """Dummy variables of a covariate of classes; none of the biome, which learners have already."""
     if entry.role != "covariate" or entry.group == "biome":
         return []
     return [Indicator(of=entry, number=i) for i, _ in enumerate(entry.categories or [], 1)]

@@ -42,7 +42,7 @@ def retrieve(url: str, target: Path, checksum: str | None = None, report: Report
     Raises
     ------
     FileNotFoundError
-        The server has no such file (HTTP 404).
+        The server does not have the file (HTTP 404).
     InputError
         Everything else that can go wrong, in one line.
     """
@@ -89,7 +89,7 @@ def _cause(error: requests.RequestException, url: str) -> str:
 
 
 def _never_reached(error: requests.RequestException) -> bool:
-    """No connection was made: offline, or no such host; trying again at once is no use."""
+    """No connection was made: offline, or an unknown host; trying again at once is no use."""
     return bool(error.args) and isinstance(error.args[0], MaxRetryError)
 
 
@@ -101,7 +101,7 @@ class ResumingDownloader:
     """A downloader for pooch, whose own starts again from the first byte.
 
     What is in `part` is kept only if the server vouches, by its validator (strong ETag or date), that the file is still
-    the same one; else the download starts anew.
+    the same one; else the download starts over.
     """
 
     def __init__(self, part: Path, report: Report = silent):
@@ -158,7 +158,7 @@ class ResumingDownloader:
         return False
 
     def _start_anew(self, etag: str, modified: str) -> None:
-        self.part.unlink(missing_ok=True)  # never bytes of one file beside the validator of another
+        self.part.unlink(missing_ok=True)  # never keep bytes of one file with the validator of another
         validator = modified if not etag or etag.startswith("W/") else etag
         if validator:
             self.validator.write_text(validator, encoding="utf-8")

@@ -47,13 +47,20 @@ def open_raster(path: Path) -> Iterator[rasterio.DatasetReader]:
 class MapGrid:
     """Cells of `resolution` degrees within `bbox` (west, south, east, north), counted from the north-west corner.
 
-    A box whose west is greater than its east lies across 180°; it is kept with an east above 180, and so are the
-    longitudes of its cells. Boxes of 0 to 360 degrees are understood.
+    A box whose west is greater than its east crosses 180°; its east is kept as a value above 180, and so are the
+    longitudes of its cells. Boxes in longitudes of 0 to 360 degrees are accepted.
+
+    Parameters
+    ----------
+    resolution : float
+        Side of a cell, degrees.
+    bbox : tuple of float
+        West, south, east and north, degrees; by default the globe.
 
     Raises
     ------
     InputError
-        A box off the globe or empty, a resolution below `MIN_CELL`.
+        The box is empty or not on the globe, or the resolution is below `MIN_CELL`.
 
     Examples
     --------
@@ -125,10 +132,20 @@ class MapGrid:
     def like(cls, path: Path) -> MapGrid:
         """The grid of a raster.
 
+        Parameters
+        ----------
+        path : Path
+            File of the raster.
+
+        Returns
+        -------
+        MapGrid
+            Grid with the same cells.
+
         Raises
         ------
         InputError
-            Not a raster, or not one of square cells in latitude and longitude, north up.
+            The file is not a raster, or its cells are not square in latitude and longitude, north up.
         """
         with open_raster(path) as source:
             crs, t, bounds = source.crs, source.transform, source.bounds

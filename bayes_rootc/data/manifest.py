@@ -66,7 +66,7 @@ class Raster(Entry):
     band: int | None = pydantic.Field(None, ge=1)
     """Number of the band, where the file has several."""
     nodata: float | None = None
-    """Number that stands for a missing value, where the file does not declare it."""
+    """Number of a missing value, where the file does not declare it."""
 
 
 class Attribute(Entry):
@@ -143,9 +143,9 @@ class Units(pydantic.BaseModel):
     share: str | None = None
     """Column of the share of each soil in its unit; without it a unit has one soil."""
     missing: tuple[float, ...] = ()
-    """Codes that stand for a missing value."""
+    """Codes of a missing value."""
     soil: str | None = None
-    """Column of the class that tells what is no soil."""
+    """Column of the class that says what is no soil."""
     no_soil: tuple[str, ...] = ()
     """Its classes without soil: rock, ice, water, towns."""
     same: dict[str, str] = pydantic.Field(default_factory=dict)
@@ -226,7 +226,7 @@ def read_manifest(path: Path) -> Manifest:
     Raises
     ------
     InputError
-        Not TOML, or an entry with an unknown, missing or wrong key, or with the name of another.
+        Not TOML, an entry with an unknown, missing or wrong key, or two entries of the same name.
     """
     tables = read_toml(path)
     covariates: list[Raster | Attribute | Terrain] = []

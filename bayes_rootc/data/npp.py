@@ -43,13 +43,13 @@ def read_npp(folder: Path, own: Screen | None = None) -> tuple[pd.DataFrame, pd.
 
     Returns
     -------
-    sites
+    sites : DataFrame
         `id`, `lat`, `lon` (degrees), `bnpp` (Mg C ha⁻¹ yr⁻¹), `npp` (the same; NaN where unknown), `f_bnpp` (0–1; NaN
-        where unknown), `records` (how many were averaged), `said_biome` (that of the records,
+        where unknown), `records` (how many were averaged), `said_biome` (the biome that the records state,
         `biomes.biome_of_record`).
-    records
+    records : DataFrame
         `id` of the site, `bnpp`, `npp`, `f_bnpp`, as of sites; one row a year or study.
-    checks
+    checks : list of SourceCheck
         One for each file.
 
     Raises

@@ -23,15 +23,15 @@ CODES: tuple[float, ...] = (
     *(-99.0, -99.9, -999.0, -999.9, -999.99, -9999.0, -9999.9, -99999.0, -999999.0, -32768.0, -2147483648.0),
     *(-9.99, 9999.0, 99999.0, 999999.0, 1e20, -1e20, 1e30, -1e30, 1e34, -1e34, 1e36, -1e36, 9.969209968386869e36),
 )
-"""What stands for a missing value in files that do not say so. A code that the quantity may have as a value counts as
-one, but for `ALWAYS_CODES`.
+"""Codes of a missing value in files that do not declare any. A code that is a possible value of the quantity counts as
+a value, except for `ALWAYS_CODES`.
 """
 
 ALWAYS_CODES = (-999.0, -999.9, -999.99, -9999.0, -9999.9, -99999.0)
-"""Codes whatever the quantity: a Δ14C of −999 ‰ is nothing that a laboratory reports."""
+"""Codes of a missing value for any quantity: no laboratory reports a Δ14C of −999 ‰."""
 
 RELATIVE = 1e-6
-"""Codes are known to so much of themselves: single precision."""
+"""Relative tolerance with which codes are recognised: single precision."""
 
 LARGEST_VALUE = 1e15
 """Magnitudes from here on are fill values, in any file."""
@@ -211,10 +211,12 @@ def judge(
         The column; missing values are NaN.
     quantity : str
         A name of `QUANTITIES`; others are not judged.
-    scale, unit
-        What the column's numbers are multiplied by to be in the quantity's unit, and the column's own unit in words.
+    scale : float
+        Factor from the column's unit to the quantity's.
+    unit : str
+        The column's unit, as messages show it.
     sigma, bottom : array-like of float, shape (n,), optional
-        Of Δ14C: its standard deviation (‰) and the lower depths of the layers (cm), which tell more.
+        For Δ14C, its standard deviation (‰) and the lower depths of the layers (cm), which make the verdict surer.
 
     Examples
     --------

@@ -19,10 +19,10 @@ def read_root_profiles(path: Path) -> tuple[pd.DataFrame, SourceCheck]:
 
     Returns
     -------
-    profiles
+    profiles : DataFrame
         `id`, `lat`, `lon` (degrees), `d50`, `d95` (cm); `d50_sampled`, `d95_sampled`: of the sampled part alone, NaN
         where missing or 0.
-    check
+    check : SourceCheck
         Rows read, used, and dropped by rule.
 
     Raises

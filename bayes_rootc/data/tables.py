@@ -270,7 +270,8 @@ def located(
             form = _stated_form(stated["unit"] if stated else None, about, moved)
             target = about["forms"][form] if form else name
             if target in at:
-                raise InputError("the column is there twice, with the form of another", file=path, column=target)
+                text = "the column is there twice: the unit in the header of another column says that it is the same"
+                raise InputError(text, file=path, column=target)
             at[target] = place
             if form:
                 moved[name] = form

@@ -47,9 +47,9 @@ CARBON = r"(?<=g)[ _]*C\b|(?<=\bt)[ _]+C\b|(?<=[mM]ol)[ _]*C\b"
 
 
 def factor(found: object, wanted: str, *, file: str | Path | None = None, column: str | None = None) -> float:
-    """What a number in the units that were found is multiplied by to be in those that are wanted.
+    """Factor that converts numbers from the units found to the units wanted.
 
-    Carbon is not told from other mass: ``kg C m-2``, ``kgC/m2`` and ``kg m-2`` are the same.
+    Carbon is not distinguished from other mass: ``kg C m-2``, ``kgC/m2`` and ``kg m-2`` are the same.
 
     Parameters
     ----------
@@ -57,13 +57,14 @@ def factor(found: object, wanted: str, *, file: str | Path | None = None, column
         Units as a file states them.
     wanted : str
         Units as pint writes them.
-    file, column : optional
-        Where they stand, for messages.
+    file : path, optional
+    column : str, optional
+        Where the units are, for messages.
 
     Raises
     ------
     InputError
-        The units are missing, not understood, or of another quantity.
+        The units are missing, not understood, or those of a different quantity.
 
     Examples
     --------

@@ -71,7 +71,7 @@ def radiocarbon_records(
     noise = rng.standard_normal((2, n)) * np.stack([t["sigma"], np.full(n, p.model_sd)])
     observed = np.maximum(
         delta14c(t["k"], decimal_year, t["zone"]) + noise.sum(axis=0), MISSING + 1
-    )  # −999 would stand for a missing value
+    )  # −999 would be read as a missing value
 
     stock = t["stock"] * np.exp(p.log_stock_measured_sd * rng.standard_normal(n))
     thickness = t["bottom"] - t["top"]

@@ -47,7 +47,7 @@ UNITS = {
     "d50": "cm",
     "d95": "cm",
 }
-"""Units that stand behind the names in the headers."""
+"""Units that follow the names in the headers."""
 
 README = """\
 # A data folder

@@ -49,11 +49,11 @@ class DemoWorld:
     Attributes
     ----------
     folder : Path
-        Where it is, and what it was made from.
+        Folder of the data.
     seed : int
-        Where it is, and what it was made from.
+        Seed of the simulation.
     parameters : DemoParameters
-        Where it is, and what it was made from.
+        True parameters of the simulation.
     layers : DataFrame
         By measured layer, in the file's order: `id`, `profile`, `lat`, `lon`, `biome`, `top`, `bottom` (cm), `year`,
         `zone`, `sigma` (the true laboratory σ, ‰), `sigma_reported`, `log_k_expected` (before profile and layer noise),
@@ -132,26 +132,31 @@ def simulate_world(
     root_profiles: int = 200,
     model_sd: float = 20.0,
 ) -> DemoWorld:
-    """Writes a data folder of an invented world and returns it with its truth.
+    """Writes a data folder of a simulated world and returns it with its truth.
 
     Parameters
     ----------
     folder : str or Path
-        Is made; may hold an earlier simulation, which is overwritten.
+        Folder to make; an earlier simulation in it is overwritten.
     seed : int
-        The same seed gives the same files; the continents and climates are also the same at every resolution.
+        Seed; the same seed gives the same files, and the same continents and climates at every resolution.
     resolution : float
         Cell of the rasters, degrees (the biome and soil texture rasters are twice as fine, satellite production twice
         as coarse).
     radiocarbon_profiles, npp_sites, root_profiles : int
-        How many.
+        Number of profiles and sites.
     model_sd : float
-        How far a layer is from the one-pool model, ‰.
+        Standard deviation of the layers about the one-pool model, ‰.
+
+    Returns
+    -------
+    DemoWorld
+        The folder, the parameters of the simulation, and the true values.
 
     Raises
     ------
     InputError
-        The folder holds files that are not a simulation's.
+        The folder holds files that were not simulated.
     """
     folder = Path(folder)
     if folder.exists() and any(folder.iterdir()) and not is_simulated(folder):

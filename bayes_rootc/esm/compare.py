@@ -133,11 +133,18 @@ def compare(
         First and last year of the average.
     seed : int
         Seed of the errors of the gridded stock.
+    progress : callable, optional
+        Called with the rows done and wanted.
+
+    Returns
+    -------
+    list of Comparison
+        One for each model.
 
     Raises
     ------
     InputError
-        A file of the run or of a model is missing or unusable, or a model seems to lie upside down.
+        A file of the run or of a model is missing or unusable, or a model's grid seems to be flipped or shifted.
     """
     source, known = Source.of(results), dict[tuple[bytes, bool], xr.Dataset]()
     out = []

@@ -96,7 +96,19 @@ RESOLUTIONS = (
 
 @dataclass(frozen=True)
 class Maker:
-    """Who made the files, and what others may do with them: what ODS-2.6 asks for and no program knows."""
+    """Who made the files, and what others may do with them: attributes that ODS-2.6 requires and no program can know.
+
+    Parameters
+    ----------
+    institution : str
+        Who made the files.
+    contact : str
+        Name and address of a contact.
+    code : str
+        Address of the code that made them.
+    license : str
+        Licence of the files.
+    """
 
     institution: str = "bayes-rootc users"
     contact: str = "N/A"
@@ -121,27 +133,32 @@ def export(
 
     Parameters
     ----------
-    kind : str
-        `ilamb`, a file a flux with its uncertainty in it; or `obs4mips`, a file a variable, the uncertainty and the
-        areas of cells too.
+    kind : {"ilamb", "obs4mips"}
+        For ILAMB, one file for each flux, with its uncertainty; for obs4MIPs, one file for each variable, also for the
+        uncertainty and the areas of cells.
     out : Path
-        Output folder.
+        Output folder of the run.
     to : Path
         Folder to write into.
     resolution : float, optional
-        Cells, degrees: that of the maps, or a multiple of it, over which members are averaged.
+        Cell size, degrees: that of the maps, or a multiple of it, over which members are averaged; by default 0.5, or
+        that of coarser maps.
+    data : Path, optional
+        Data folder, if it has moved since the run.
     who : Maker
-        Made them.
+        Who made the files.
+    progress : callable, optional
+        Called with the rows done and wanted.
 
     Returns
     -------
     list of Path
-        The files.
+        The files that were written.
 
     Raises
     ------
     InputError
-        Maps or models are missing, or the resolution is none that they can give.
+        Maps or models are missing, or the resolution is not one that they can be brought to.
     """
     results = Results.read(out, data=data)
     try:
@@ -313,7 +330,7 @@ def nominal_resolution(step: float) -> str:
 
 
 def _write_ilamb(dataset: xr.Dataset, attributes: dict[str, str], to: Path) -> list[Path]:
-    """All in one file."""
+    """Writes all variables into one file."""
     return [_write(dataset, attributes, to)]
 
 

@@ -53,9 +53,9 @@ def pattern(model: NDArray, reference: NDArray, weight: NDArray) -> tuple[Draws,
     Parameters
     ----------
     model : ndarray
-        (cell, member), or (cell, 1).
+        Values of the model, (cell, member), or (cell, 1) without members.
     reference : ndarray
-        (cell, member).
+        Members of the map, (cell, member).
     """
     w = (weight / weight.sum())[:, None]
     x, r = (a - (w * a).sum(axis=0) for a in (model, reference))

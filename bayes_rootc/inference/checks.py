@@ -133,8 +133,10 @@ def cross_validate(
 
     Returns
     -------
-    scores
-        `fold`, and `predictive_scores`, a row each. fits : the diagnostics of each fold's fit.
+    scores : DataFrame
+        `fold`, and the columns of `predictive_scores`, one row for each observation.
+    fits : DataFrame
+        Diagnostics of each fold's fit.
     """
     names = unit.unique()
     order = np.random.default_rng(seed).permutation(len(names)) % folds
@@ -182,8 +184,10 @@ def calibrate[Data](
 
     Returns
     -------
-    ranks
-        One row a simulation: the rank, in 0 … 1, of each value. fits : the diagnostics of each fit.
+    ranks : DataFrame
+        One row a simulation: the rank, in 0 … 1, of each value.
+    fits : DataFrame
+        Diagnostics of each fit.
     """
     rows, fits = ([dict(row) for _, row in table.iterrows()] for table in done or (pd.DataFrame(), pd.DataFrame()))
     for number in range(len(rows), simulations):

@@ -45,7 +45,7 @@ class Drivers(FittedRegression[Records]):
     Parameters
     ----------
     response : {"iroot", "ibulk", "f_bnpp"}
-        Column that is explained: root-derived carbon input, input to bulk soil (Mg C ha⁻¹ yr⁻¹), or the share of
+        Column to explain: root-derived carbon input, input to bulk soil (Mg C ha⁻¹ yr⁻¹), or the share of
         production that goes below ground.
     covariates : sequence of str, or mapping of str to sequence of str
         Names of numeric columns, or such names by group, each of which is rotated to principal components.
@@ -61,7 +61,8 @@ class Drivers(FittedRegression[Records]):
     Attributes
     ----------
     posterior : DataTree
-        What was found, in ArviZ's form: `mean` and `by_biome` coefficients, spreads, R², `importance` of the groups.
+        The fit in ArviZ's form: `mean` and `by_biome` coefficients, standard deviations between units and biomes, R²,
+        and `importance` of the groups.
 
     Examples
     --------
@@ -102,15 +103,15 @@ Mg C ha⁻¹ yr⁻¹, above 0
             One row a record: the response, the covariates, optionally `biome`; `site` or `profile`, or `lat` and `lon`,
             say which records belong together. For `ibulk` also `top` and `bottom` of the layer (cm).
         draws : array-like, shape (layer, draw), optional
-            Posterior of I_bulk of each layer, whose spread is a known error of the response; for `ibulk` only, in place
-            of its column.
+            Posterior draws of I_bulk of each layer, whose standard deviation is a known error of the response; for
+            `ibulk` only, in place of its column.
         until_good : bool
-            Sampling goes on while R-hat or effective sample sizes are not good.
+            Continue sampling while R-hat or effective sample sizes are not good.
 
         Returns
         -------
         Drivers
-            Itself.
+            The object itself.
 
         Raises
         ------
@@ -154,7 +155,7 @@ Mg C ha⁻¹ yr⁻¹, above 0
         table : DataFrame
             The covariates, `biome` if the fit had it, and for `ibulk` `top` and `bottom`.
         draws : int
-            Draws at most.
+            Maximum number of draws.
         seed : int, optional
             Seed of these draws; by default derived from the object's seed.
 

@@ -37,7 +37,7 @@ class Fitted(ABC):
 
     @property
     def posterior(self) -> xr.DataTree:
-        """What was found, as a DataTree that ArviZ understands.
+        """The posterior, as a DataTree that ArviZ understands.
 
         Raises
         ------
@@ -51,12 +51,12 @@ class Fitted(ABC):
     def check(
         self, *, folds: int = 0, simulations: int = 0, progress: Progress | None = None
     ) -> dict[str, pd.DataFrame]:
-        """Whether the fit is to be trusted.
+        """Diagnostics of the fit: whether it can be trusted.
 
         Parameters
         ----------
         folds : int
-            Parts of a cross-validation that leaves out whole profiles or sites; each costs a fit.
+            Folds of a cross-validation that leaves out whole profiles or sites; each costs a fit.
         simulations : int
             Worlds of a simulation-based calibration; each costs a fit.
         progress : callable, optional
@@ -65,9 +65,9 @@ class Fitted(ABC):
         Returns
         -------
         dict of DataFrame
-            `diagnostics`: R-hat, effective sample sizes, divergences, a verdict (of turnover also the error of the
-            quadrature), and leave-one-out by profile or site. With `folds`: `held_out` (each row in what was predicted
-            without its profile or site), `held_out_scores` (coverage, CRPS, bias by class) and `folds`. With
+            `diagnostics`: R-hat, effective sample sizes, divergences, a verdict (for turnover also the error of the
+            quadrature), and leave-one-out by profile or site. With `folds`: `held_out` (how each row lies in its
+            prediction without its profile or site), `held_out_scores` (coverage, CRPS, bias by class) and `folds`. With
             `simulations`: `calibration` and `ranks`.
 
         Raises
@@ -85,6 +85,11 @@ class Fitted(ABC):
 
     def save(self, path: str | PathLike[str]) -> None:
         """Writes the posterior to a NetCDF file, from which `load` makes an object that predicts.
+
+        Parameters
+        ----------
+        path : path
+            File to write.
 
         Raises
         ------
@@ -196,12 +201,22 @@ class FittedRegression[R: (Records, RootRecords)](Fitted):
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> Self:
-        """The object that was saved.
+        """Reads an object that was saved.
+
+        Parameters
+        ----------
+        path : path
+            File that `save` wrote.
+
+        Returns
+        -------
+        object of this class
+            It predicts the same; cross-validation needs a new fit, as the table is not in the file.
 
         Raises
         ------
         InputError
-            Not such a file.
+            The file was not written by `save`.
         """
         tree = read_tree(Path(path), cls._kind)
         require(tree, {"components": COMPONENTS}, Path(path), command=f"fit {cls._kind}")

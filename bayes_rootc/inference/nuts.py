@@ -103,8 +103,9 @@ class Nuts:
     def locate(self, arguments: tuple[Any, ...]) -> Place:
         """Middle of the posterior, and a factor L of the inverse curvature there: L Lᵀ = H⁻¹.
 
-        Where effects have an unknown spread, the mode is no such place: a needle may stand where all of them are 0. The
-        middle is then that of the model with a known spread, which has no needle.
+        Where effects have an unknown standard deviation, the mode will not do: the probability density may have a
+        needle where all of them are 0. The middle is then that of the model with a known standard deviation, which has
+        no needle.
         """
         n = len(self._start)
 
@@ -139,14 +140,15 @@ class Nuts:
         arguments : tuple
             Positional arguments of the model.
         place : tuple of array, optional
-            From `locate`, if that was asked before.
+            Result of `locate`, if that was called before.
         seed : int
+            Seed of the chains.
         chains, draws : int
-            How many chains, and draws of each that are kept.
+            Number of chains, and kept draws of each.
         starts : array, (chain, n), optional
-            `Sampled.ends` of chains that go on, with the same place, on other data of the shape or on a finer grid.
+            `Sampled.ends` of chains that resume, with the same `place`, on other data of this shape or on a finer grid.
         enough : callable, optional
-            Judges the samples; while it finds them too few, each chain goes on by `MORE_DRAWS`, up to `MAX_ROUNDS`
+            Judges the samples; while it finds them too few, each chain continues by `MORE_DRAWS`, up to `MAX_ROUNDS`
             times.
         progress : callable, optional
             Called with the draws done and wanted.
@@ -154,6 +156,7 @@ class Nuts:
         Returns
         -------
         Sampled
+            Draws, statistics of the sampler, and the ends of the chains.
         """
         place = place or self.locate(arguments)
         warm = starts is not None

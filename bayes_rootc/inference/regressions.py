@@ -90,12 +90,14 @@ class RegressionFit[R: Response]:
     tree: xr.DataTree
 
     def draws(self, count: int | None = None) -> dict[str, NDArray[np.float64]]:
-        """`records.sampled` as (draw, …): all, or `count` of them spread evenly over the chains."""
+        """Draws of `records.sampled`, (draw, …): all, or `count` of them, evenly spaced along the chains."""
         return flat_draws(self.tree, self.records.sampled, count)
 
 
 def flat_draws(tree: xr.DataTree, names: tuple[str, ...], count: int | None = None) -> dict[str, NDArray[np.float64]]:
-    """Chains end to end, (draw, …): all draws, or `count` of them spread evenly; of the names that are there."""
+    """Draws of the chains end to end, (draw, …): all, or `count` of them, evenly spaced; names without draws are left
+    out.
+    """
     posterior = tree["posterior"].to_dataset()
     total = posterior.sizes["chain"] * posterior.sizes["draw"]
     draws = {n: posterior[n].values.reshape(total, *posterior[n].shape[2:]) for n in names if n in posterior}
@@ -145,15 +147,16 @@ def ibulk_records(
 ) -> tuple[Records, Components]:
     """log I_bulk (Mg C ha⁻¹ yr⁻¹ per cm) of each layer with a stock and covariates; a unit is a profile.
 
-    The response is the mean of the log of its own posterior. Its spread is a known error: of a profile's layers the
-    mean covariance is common to them (a gridded stock, the profile's effect on k), the rest is each layer's own.
+    The response is the posterior mean of log I_bulk, and its posterior standard deviation is a known error: the mean
+    covariance of a profile's layers is shared by them (a gridded stock, the profile's effect on k), the rest is each
+    layer's own.
 
     Parameters
     ----------
     layers : DataFrame
         `profile`, `top`, `bottom` (cm), `biome`, `has_covariates`, the covariates.
     density : ndarray
-        (layer, draw), NaN where no stock is known.
+        Draws of I_bulk per cm of depth, Mg C ha⁻¹ yr⁻¹ cm⁻¹, (layer, draw); NaN where no stock is known.
     """
     known = np.isfinite(density[:, 0]) & layers["has_covariates"].to_numpy()
     layers, log_density = layers[known], np.log(density[known])

@@ -23,7 +23,7 @@ class RootDepth(FittedRegression[RootRecords]):
     Parameters
     ----------
     covariates : sequence of str, or mapping of str to sequence of str
-        Names of numeric columns, or such names by group; climate is what tells.
+        Names of numeric columns, or such names by group; climate matters most.
     columns : mapping of str, optional
         Names in your tables by the names used here, for those that differ.
     sampler : {"numpyro", "pymc", "nutpie", "blackjax"}
@@ -36,7 +36,7 @@ class RootDepth(FittedRegression[RootRecords]):
     Attributes
     ----------
     posterior : DataTree
-        What was found, in ArviZ's form.
+        The fit in ArviZ's form.
 
     Examples
     --------
@@ -58,12 +58,12 @@ class RootDepth(FittedRegression[RootRecords]):
             One row a profile: `lat`, `lon`, `d50`, `d95` (cm), the covariates, and optionally `biome` (number or name).
             Profiles of one place are a site.
         until_good : bool
-            Sampling goes on while R-hat or effective sample sizes are not good.
+            Continue sampling while R-hat or effective sample sizes are not good.
 
         Returns
         -------
         RootDepth
-            Itself.
+            The object itself.
 
         Raises
         ------
@@ -88,7 +88,7 @@ class RootDepth(FittedRegression[RootRecords]):
         sites : DataFrame
             `lat`, `lon`, the covariates, and `biome` if the fit had it.
         draws : int
-            Draws at most.
+            Maximum number of draws.
         seed : int, optional
             Seed of these draws; by default derived from the object's seed.
 

@@ -130,7 +130,7 @@ NUMPYRO_STATS = {
 def _sample_numpyro(
     model: pm.Model, nuts: dict[str, Any], *, seed: int, chains: int, tune: int, draws: int, until_good: bool
 ) -> xr.DataTree:
-    """NumPyro on the log density of a PyMC model.
+    """NumPyro on the log probability density of a PyMC model.
 
     `pm.sample` also can, but differentiates the model for samplers that it does not use, and evaluates the starting
     points operation by operation, each of which JAX compiles: together a third of the time of a small fit.

@@ -150,8 +150,8 @@ def read_fit(path: Path) -> TurnoverFit:
     Raises
     ------
     InputError
-        There is no such file, it is not one of ours, or it was made with the weak prior, which says nothing of new
-        layers.
+        The file does not exist, was not written by this package, or was made with the weak prior, which says nothing
+        about new layers.
     """
     tree = read_tree(path, "turnover")
     if "model" not in tree.attrs:
@@ -181,7 +181,7 @@ def read_root_depth(path: Path, count: int) -> tuple[dict[str, NDArray[np.float6
     Raises
     ------
     InputError
-        There is no such file, or it is not one of ours.
+        The file does not exist, or was not written by this package.
     """
     tree = read_tree(path, "root-depth")
     lacking = sorted(set(RootRecords.sampled) - set(map(str, tree["posterior"].data_vars)))
@@ -200,7 +200,7 @@ def read_tree(path: Path, name: str) -> xr.DataTree:
     Raises
     ------
     InputError
-        There is no such file, or it is not one of ours.
+        The file does not exist, or was not written by this package.
     """
     if not path.is_file():
         raise InputError(f"not found; run `bayes-rootc fit {name}` or `bayes-rootc run` first", file=path)

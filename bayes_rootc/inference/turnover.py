@@ -42,8 +42,8 @@ SAMPLING = 5
 class Turnover(Fitted):
     """Decay rates of soil layers from their radiocarbon, in one hierarchical model (`models.turnover`).
 
-    What is fitted are all layers together: how log k falls with depth, differs between biomes and places, and scatters
-    between profiles and layers. A layer's own measurement is weighed against what the others say of it.
+    All layers are fitted together: how log k falls with depth, differs between biomes and places, and scatters between
+    profiles and layers. A layer's own measurement is weighed against what the others say about it.
 
     Parameters
     ----------
@@ -55,10 +55,11 @@ class Turnover(Fitted):
     prehistory : {"steady", "intcal20"}
         State of the carbon in 1950.
     error : {"student", "normal"}
-        Errors of Δ14C about the model, robust against outliers or not.
+        Distribution of the errors of Δ14C: Student's t, which is robust against outliers, or Normal.
     pool_spread : float or "inferred"
-        Standard deviation of log k within a layer; 0 is one homogeneous pool. "inferred": it changes with depth, and
-        what layers respire next to their bulk carbon tells it (`incubations` of `fit`).
+        Standard deviation of log k within a layer; 0 is one homogeneous pool. With "inferred" it changes with depth and
+        is estimated, above all by comparing the Δ14C that layers respire with that of their bulk carbon (`incubations`
+        of `fit`).
     chains, tune, draws : int
         Chains, and warm-up steps and kept draws of each.
     seed : int
@@ -69,12 +70,12 @@ class Turnover(Fitted):
     Attributes
     ----------
     posterior : DataTree
-        What was found, in ArviZ's form: hyperparameters and `log_k` of the layers in `posterior`, replicates of Δ14C in
+        The fit in ArviZ's form: hyperparameters and `log_k` of the layers in `posterior`, replicates of Δ14C in
         `posterior_predictive`, and so on.
 
     Examples
     --------
-    A table with other names of its columns, of one region and therefore without biomes:
+    A table with column names of its own, from one region and therefore without biomes:
 
     >>> import bayes_rootc as rc
     >>> turnover = rc.Turnover(columns={"delta14c": "d14C", "top": "upper", "bottom": "lower"})
@@ -143,14 +144,14 @@ class Turnover(Fitted):
             `delta14c` (‰) of the CO₂, or another form of it; optionally `sigma`, and `length`, in days. Needs
             `pool_spread="inferred"`.
         until_good : bool
-            Sampling goes on while R-hat or effective sample sizes are not good.
+            Continue sampling while R-hat or effective sample sizes are not good.
         progress : callable, optional
             Called with the draws done and wanted.
 
         Returns
         -------
         Turnover
-            Itself.
+            The object itself.
 
         Raises
         ------
@@ -192,10 +193,10 @@ class Turnover(Fitted):
         Parameters
         ----------
         layers : DataFrame
-            As in `fit`. Layers with radiocarbon are judged from it as well, and so are others of their profile; where
-            the table has none, it says what a measurement would find.
+            Columns as in `fit`. Radiocarbon is optional here; where a layer has it, it informs the layer and the others
+            of its profile.
         draws : int
-            Draws at most.
+            Maximum number of draws.
         seed : int, optional
             Seed of these draws; by default derived from the object's seed.
 
@@ -274,19 +275,24 @@ class Turnover(Fitted):
 
     @classmethod
     def load(cls, path: str | PathLike[str], *, atmosphere: Atmosphere | None = None) -> Self:
-        """The object that was saved; or one from the `posterior/turnover.nc` of a run.
+        """Reads an object that was saved, or the `posterior/turnover.nc` of a run.
 
         Parameters
         ----------
         path : path
-            File of `save`.
+            File that `save` or a run wrote.
         atmosphere : Atmosphere, optional
-            Curves, where the fit used others than the packaged ones.
+            Curves of the fit, if it did not use the packaged ones.
+
+        Returns
+        -------
+        Turnover
+            An object that predicts the same.
 
         Raises
         ------
         InputError
-            Not such a file.
+            The file was written neither by `save` nor by a run.
         """
         fit, tree = read_fit(Path(path)), read_tree(Path(path), "turnover")
         own = json.loads(tree.attrs.get("own_table", "{}"))

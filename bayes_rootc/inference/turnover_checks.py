@@ -1,4 +1,4 @@
-"""Is the turnover posterior to be trusted? `checks`, asked of layers and profiles."""
+"""Can the turnover posterior be trusted? The diagnostics of `checks`, applied to layers and profiles."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ DEPTH_CLASSES = ((0, 10), (10, 30), (30, 60), (60, 100), (100, 200))
 
 
 def sample_prior(model: TurnoverModel, n_components: int, count: int, seed: int) -> dict[str, NDArray]:
-    """Hyperparameters from their priors, (draw, …)."""
+    """Draws of the hyperparameters from their priors, (draw, …)."""
     rng = np.random.default_rng(child_seed(seed, "sites"))
     samples = prior_draws(Structure(n_components, tuple(BIOMES), model.student, model.inferred), count, rng)
     return complete(samples, tuple(BIOMES), child_seed(seed, "complete"))
@@ -85,7 +85,7 @@ def cross_validate(
     Returns
     -------
     scores, fits : DataFrame
-        As `checks.cross_validate` gives them, ‰; scores have one row a layer, in the order of `layers`.
+        Results of `checks.cross_validate`, ‰; scores have one row a layer, in the order of `layers`.
     """
     observed = layers["delta14c"].to_numpy()
 
@@ -140,7 +140,7 @@ RANKED = (
     "log_spread",
     "spread_slope",
 )
-"""Hyperparameters whose ranks are looked at in simulation-based calibration."""
+"""Hyperparameters that simulation-based calibration ranks."""
 
 
 CALIBRATION_PROFILES = 40

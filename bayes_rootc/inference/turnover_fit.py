@@ -60,7 +60,7 @@ MAX_WEIGHTED_ERROR = 0.5
 at most; beyond, the chains resume on the finer grid."""
 
 CHECK_DRAWS = 64
-"""Draws in which the error of the quadrature is looked at: its spread is then known to a tenth."""
+"""Draws in which the error of the quadrature is computed: its standard deviation is then known to a tenth."""
 
 MAX_REPETITIONS = 3
 """Times that sampling may be done, each on a finer grid than before."""
@@ -102,7 +102,7 @@ class TurnoverFit:
     quadrature: tuple[float, float]
 
     def draws(self, count: int | None = None) -> dict[str, NDArray[np.float64]]:
-        """Hyperparameters as (draw, …): all, or `count` of them spread evenly over the chains."""
+        """Draws of the hyperparameters, (draw, …): all, or `count` of them, evenly spaced along the chains."""
         total = self.samples["tau_layer"].size
         flat = {name: value.reshape(total, *value.shape[2:]) for name, value in self.samples.items()}
         if count is None:
@@ -151,19 +151,20 @@ def fit_turnover(
     atmosphere : Atmosphere
         Its curves.
     model : TurnoverModel, optional
-        Which variant.
+        Variant of the model.
     seed, chains, tune : int
         Seed; number of chains; warm-up steps of each.
     draws : int
-        Draws that are kept of each chain.
+        Kept draws of each chain.
     until_good : bool
-        Or as many more as R-hat and effective sample sizes ask for.
+        Continue sampling until R-hat and effective sample sizes are good.
     progress : callable, optional
         Called with the draws done and wanted.
 
     Returns
     -------
     TurnoverFit
+        Draws of the hyperparameters, with the model and its grids.
 
     Raises
     ------
@@ -266,8 +267,9 @@ PADDED = ("biome_offset", "slope_offset", "profile_scale")
 def complete(samples: dict[str, NDArray], biomes: tuple[int, ...], seed: int) -> dict[str, NDArray]:
     """Samples with all that the likelihood needs.
 
-    Spreads are drawn given their effects; effects of biomes without layers given their spread, which is all that is
-    known of them. Without components, or with Normal errors, what stands for them is added.
+    Standard deviations of effects are drawn given the effects; effects of biomes without layers are drawn given their
+    standard deviation, which is all that is known of them. Without components, or with Normal errors, placeholders are
+    added.
     """
     rng = np.random.default_rng(seed)
     out = {name: np.array(v) for name, v in samples.items() if name not in INTERNAL}
@@ -345,10 +347,10 @@ def draw_layers(
     Dataset
         `log_k`, `fitted` (Δ14C of the model, ‰) and `replicated` (a new measurement of it, ‰) over `draw` and `layer`;
         `effect` of each profile and its `log_likelihood`, effect and log k summed out, over `draw` and `profile`, in
-        the order of `profile_index`; `density` of log k, averaged over the draws, and the Δ14C that is `predicted` (‰),
-        over `layer` and `node`, a value of log k. Where the spread of rates is inferred, also, over `draw` and `layer`,
-        `spread`, Δ14C of what respires (`respired`, in an incubation where there was one) and of a new measurement of
-        that (`respired_replicated`, ‰).
+        the order of `profile_index`; `density`, the probability density of log k averaged over the draws, and the Δ14C
+        that is `predicted` (‰), over `layer` and `node`, a value of log k. Where the spread of rates is inferred, also,
+        over `draw` and `layer`, `spread`, the Δ14C of respired carbon (`respired`; in the incubation, where there was
+        one) and of a new measurement of it (`respired_replicated`, ‰).
     """
     fine = replace(fit.model, grid=LAYER_GRID)
     nodes, step = fine.log_k, fine.log_k[1] - fine.log_k[0]

@@ -111,11 +111,11 @@ def bootstrap_tau(
     profile : ndarray, shape (n,)
         Labels of the rows that are drawn, and held out, together.
     bootstraps : int
-        How many.
+        Number of bootstraps.
     seed : int
-        Each bootstrap has a child of it of its own.
+        Seed, from which each bootstrap derives its own.
     folder : Path, optional
-        Where each bootstrap is kept when it is done; one that is there, of the same data and settings, is read instead.
+        Folder where each bootstrap is saved; a saved one of the same data and settings is read instead of repeated.
     progress : callable, optional
         Called with the bootstraps done and wanted.
 

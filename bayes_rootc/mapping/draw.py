@@ -358,7 +358,7 @@ def draw_latitudes(
     Parameters
     ----------
     values : ndarray
-        (lat, lon).
+        Values of the map, (lat, lon).
     low, high : ndarray, optional
         Bounds of the cells' intervals, (lat, lon): their zonal means bound a band.
     limits : tuple of float, optional

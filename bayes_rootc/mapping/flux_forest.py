@@ -36,7 +36,7 @@ STATISTICS = ("mean", "sd", "median", "p025", "p975", "dissimilarity")
 
 
 class FluxForest:
-    """Random forest of a flux, with the uncertainty of its posterior, of new places, and a limit to where it applies.
+    """Random forest of a flux, with the uncertainty of its posterior and of new places, and the area where it applies.
 
     Tree m is fitted to posterior draw m (`PosteriorForest`). The spread of the trees is calibrated on groups that were
     held out (paper, eq. 9–10), and the area of applicability says where new places are unlike all that were seen (Meyer
@@ -47,7 +47,7 @@ class FluxForest:
     trees : int
         Number of trees.
     scale : {"log", "logit", "identity"}
-        Scale on which it is learnt: of fluxes the logarithm, of shares the logit.
+        Scale on which the response is learnt: the logarithm for fluxes, the logit for shares.
     min_samples_leaf : int
         As in scikit-learn.
     max_features : float
@@ -143,7 +143,7 @@ class FluxForest:
         Returns
         -------
         FluxForest
-            Itself.
+            The object itself.
 
         Raises
         ------
@@ -256,6 +256,11 @@ class FluxForest:
     def save(self, path: str | PathLike[str]) -> None:
         """Writes the forest as plain arrays (npz), from which `load` makes one that predicts the same.
 
+        Parameters
+        ----------
+        path : path
+            File to write.
+
         Raises
         ------
         InputError
@@ -265,12 +270,22 @@ class FluxForest:
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> Self:
-        """The forest that was saved.
+        """Reads a forest that was saved.
+
+        Parameters
+        ----------
+        path : path
+            File that `save` wrote.
+
+        Returns
+        -------
+        FluxForest
+            The forest, which predicts the same; `scores` and `held_out` are not in the file.
 
         Raises
         ------
         InputError
-            Not such a file.
+            The file was not written by `save`.
         """
         model, about = read_model(Path(path))
         made = cls(model.forest.n_estimators, scale=about["scale"], seed=about["seed"])

@@ -113,22 +113,24 @@ class Nodes:
 
 
 class CompiledForest:
-    """Evaluates a forest.
+    """A fitted forest, compiled to be evaluated fast.
 
     Parameters
     ----------
     forest : object
         A fitted scikit-learn forest of regression trees, or a list of such trees, or their `Nodes`.
     layer_columns : tuple of int, optional
-        Columns of top and bottom among its predictors, and `layers` : those that every row is to be evaluated for, from
-        above. Rows may then come with these columns, which are not read, or without.
+        Columns of top and bottom among the predictors. Rows may come with these columns, which are not read, or without
+        them.
+    layers : tuple of (float, float), optional
+        Top and bottom of the layers that every row is evaluated for, from above, in the unit of these columns.
 
     Attributes
     ----------
-    tested
-        Column that a node tests, of rows without depths.
-    fork
-        Layers of the upper stretch at a node that tests a depth, else -1. Both (node,).
+    tested : ndarray of int, shape (node,)
+        Column that a node tests, counted without the columns of depths.
+    fork : ndarray of int, shape (node,)
+        Number of layers that go to the upper child at a node that tests a depth, else -1.
 
     Raises
     ------
@@ -167,12 +169,21 @@ class CompiledForest:
     def mean_and_std(
         self, X: ArrayLike, *, threads: int = 2, progress: Progress | None = None
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Mean over the trees and their standard deviation: of each row, (n,), or of its layers, (n, layer).
+        """Mean over the trees and their standard deviation.
 
         Parameters
         ----------
-        X : array-like
-            (n, features), finite; in single precision, as scikit-learn compares.
+        X : array-like, shape (n, features)
+            Predictors, finite; compared in single precision, as scikit-learn does.
+        threads : int
+            Number of threads.
+        progress : callable, optional
+            Called with the parts done and wanted.
+
+        Returns
+        -------
+        mean, std : ndarray, shape (n,), or (n, layer) with `layers`
+            Mean and standard deviation over the trees.
         """
         rows, depth, trees = self.rows(X), max(len(self.layers), 1), self.nodes.trees
         mean, sd = np.empty((2, len(rows), depth))
@@ -191,7 +202,20 @@ class CompiledForest:
         return (mean, sd) if self.layers else (mean[:, 0], sd[:, 0])
 
     def members(self, X: ArrayLike, *, threads: int = 2) -> NDArray[np.float32]:
-        """Prediction of every tree: (n, tree), or (n, layer, tree)."""
+        """Prediction of every tree.
+
+        Parameters
+        ----------
+        X : array-like, shape (n, features)
+            Predictors, as in `mean_and_std`.
+        threads : int
+            Number of threads.
+
+        Returns
+        -------
+        ndarray, shape (n, tree), or (n, layer, tree) with `layers`
+            Predictions in single precision.
+        """
         rows, depth = self.rows(X), max(len(self.layers), 1)
         out = np.empty((len(rows), depth, self.nodes.trees), np.float32)
 

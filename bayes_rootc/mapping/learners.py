@@ -25,10 +25,10 @@ from .applicability import Applicability
 from .forest import CompiledForest, Layers, Nodes
 
 HOLD_OUT_TREES = 200
-"""Number of trees in the forests of validation: enough to know the spread of the trees to 5 %."""
+"""Number of trees in the forests of validation: enough to know the standard deviation of the trees to 5 %."""
 
 MIN_GROUPS = 5
-"""Sites, or spatial blocks, of which a fifth can be held out; with fewer blocks, sites stand for them."""
+"""Least number of sites, or of spatial blocks, to hold out a fifth; with fewer blocks, sites are held out instead."""
 
 ROUNDING = 1e-12
 """Values that differ less than this, relative to the largest, are taken for equal."""
@@ -111,7 +111,7 @@ class PosteriorForest(RegressorMixin, BaseEstimator):
         Returns
         -------
         PosteriorForest
-            Itself.
+            The forest itself.
 
         Raises
         ------
@@ -160,6 +160,7 @@ class PosteriorForest(RegressorMixin, BaseEstimator):
         Returns
         -------
         ndarray, shape (n, tree) or (n, layer, tree)
+            Prediction of every tree, in the unit of the response.
         """
         rows = self._validated(X, layers)
         return self.compiled(layers).members(rows, threads=self.n_jobs)
@@ -171,18 +172,21 @@ class PosteriorForest(RegressorMixin, BaseEstimator):
     def mean_and_std(
         self, X: ArrayLike, layers: Layers = (), *, progress: Progress | None = None
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Mean and spread over the trees; memory does not grow with rows × trees.
+        """Mean and standard deviation over the trees; memory does not grow with rows × trees.
 
         Parameters
         ----------
-        X, layers
-            As in `members`.
-        progress : Progress, optional
-            Called with the number of finished parts, and of all.
+        X : array-like, shape (n, features)
+            Features, as in `members`.
+        layers : tuple of (float, float), optional
+            Top and bottom (cm) of layers, as in `members`.
+        progress : callable, optional
+            Called with the parts done and wanted.
 
         Returns
         -------
         mean, std : ndarray, shape (n,) or (n, layer)
+            Mean and standard deviation over the trees.
         """
         rows = self._validated(X, layers)
         return self.compiled(layers).mean_and_std(rows, threads=self.n_jobs, progress=progress)
@@ -215,8 +219,8 @@ def response_of(draws: NDArray[np.float64]) -> NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class Calibration:
-    """How far the trees' spread is from the true error (paper, eq. 9–10), measured on sites that the forest had not
-    seen.
+    """How far the standard deviation of the trees is from the true error (paper, eq. 9–10), measured on sites that the
+    forest had not seen.
 
     Attributes
     ----------
@@ -257,7 +261,7 @@ def design_matrix(
 
 @dataclass(frozen=True)
 class FluxModel:
-    """A forest of a flux on its log or logit scale, the calibration of its spread, and where to believe it."""
+    """A forest of a flux on its log or logit scale, the calibration of its spread, and where to trust it."""
 
     forest: PosteriorForest
     calibration: Calibration

@@ -142,8 +142,9 @@ def _basis(X: NDArray, terms: list[tuple[int, float, int]]) -> NDArray[np.float6
 
 def _knots(x: NDArray, count: int, end: int) -> NDArray[np.float64]:
     """Places where the slope may change: the lowest value, which makes the hinge a straight line, and quantiles of the
-    distinct values with `end` observations or more on either side, because a slope that few of them tell goes on beyond
-    them. Of two distinct values the lower alone, which makes the hinge a dummy variable.
+    distinct values with `end` observations or more on either side, because a slope estimated from fewer would be
+    extrapolated beyond them. Where there are two distinct values, the lower alone, which makes the hinge a dummy
+    variable.
     """
     values, ordered = np.unique(x), np.sort(x)
     if len(values) <= 2 or len(x) <= 2 * end:

@@ -35,7 +35,7 @@ def read_learners(path: Path) -> Learners:
     Raises
     ------
     InputError
-        No such file, or not one of ours.
+        The file does not exist, or was not written by this package.
     """
     if not path.is_file():
         raise InputError("not found; run `bayes-rootc run` or `bayes-rootc train` first", file=path)
@@ -54,7 +54,7 @@ def read_model(path: Path) -> tuple[FluxModel, dict[str, Any]]:
     Raises
     ------
     InputError
-        No such file, or not one of ours.
+        The file does not exist, or was not written by this package.
     """
     if not path.is_file():
         raise InputError("not found", file=path)

@@ -84,15 +84,15 @@ def independent_statistics(
     Parameters
     ----------
     root_mean, root_sd : array-like
-        (n,).
+        Mean and standard deviation of log I_root of the profile (Mg C ha⁻¹ yr⁻¹), (n,).
     bulk_mean, bulk_sd : array-like
-        (n, 7), log Mg C ha⁻¹ yr⁻¹.
+        Mean and standard deviation of log I_bulk of the layers (Mg C ha⁻¹ yr⁻¹), (n, 7).
     fractions : array-like
-        (draws, 9, 7).
+        Draws of the root shares by biome, (draw, 9, 7).
     biome : array-like
-        (n,), 1–9.
+        Biome of each cell, 1–9, (n,).
     cell : array-like
-        (n,), the cell's number, for its random key.
+        Number of each cell, for its random key, (n,).
 
     Returns
     -------
@@ -114,7 +114,7 @@ def independent_statistics(
 
 
 def coherent_statistics(root: ArrayLike, bulk: ArrayLike, fractions: ArrayLike, biome: ArrayLike) -> Statistics:
-    """The same over members that are one map each.
+    """The same statistics over members each of which is one whole map.
 
     Parameters
     ----------
@@ -123,7 +123,7 @@ def coherent_statistics(root: ArrayLike, bulk: ArrayLike, fractions: ArrayLike, 
     fractions : array-like
         Root shares of each member, (member, 9, 7).
     biome : array-like
-        (n,), 1–9.
+        Biome of each cell, 1–9, (n,).
     """
     fields = np.asarray(root, np.float32), np.asarray(bulk, np.float32), np.asarray(biome).astype(np.uint32)
     make = partial(_coherent_members, np.asarray(fractions, np.float32))

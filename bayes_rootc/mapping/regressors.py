@@ -91,11 +91,11 @@ class Fitted:
     held_out : ndarray
         Its predictions of the rows it was fitted to, from fits without their site or profile, (n,).
     errors : ndarray
-        What these missed, sorted, (n,).
+        Errors of these predictions, sorted, (n,).
     settings : dict of str to object
-        The chosen ones.
+        The chosen settings.
     seconds : float
-        What tuning and fitting took.
+        Time that tuning and fitting took.
     """
 
     model: Any
@@ -131,7 +131,7 @@ def tune(name: str, X: NDArray, y: NDArray, groups: NDArray, *, seed: int, trees
     X : ndarray
         (n, features), finite.
     y : ndarray
-        (n,).
+        Response, (n,).
     groups : ndarray
         Labels of sites or profiles, which stay together, (n,).
     """
@@ -170,10 +170,12 @@ class QuantileForest:
 
     @classmethod
     def fit(cls, X: NDArray, y: NDArray, *, seed: int, trees: int, settings: dict[str, Any]) -> QuantileForest:
-        """Parameters
+        """Fits the forest.
+
+        Parameters
         ----------
         y : ndarray
-            (n,).
+            Response, (n,).
         """
         forest = RandomForestQuantileRegressor(trees, max_features=1 / 3, random_state=seed, n_jobs=2, **settings)
         return cls(forest.fit(X, y))

@@ -2,8 +2,8 @@
 
 Five learners are fitted to four fifths of the sites, stratified by the response, each behind caret's two filters of
 collinear columns; the three with the lowest error on the last fifth enter a principal-component regression. Whole sites
-or profiles are held out: layers of one profile tell of each other. One prediction a site, as the paper has it, on the
-scale of the fit and taken back without a correction: its spread is not in it.
+or profiles are held out, because layers of one profile are alike. As in the paper, each site has one prediction, on the
+scale of the fit and back-transformed without a correction: it carries no uncertainty.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ def predict_sites(
         Names of the covariates.
     sites : DataFrame
         `lat`, `lon`, `biome` and the covariates, whole.
-    seed, trees
+    seed, trees : int
         As in `fit_ensemble`.
     progress : callable, optional
         Called with the models done and wanted.

@@ -55,7 +55,7 @@ def learner_tasks(
     stocks : DataFrame
         Carbon stocks of the layers (`stock`, NaN where unknown).
     density : ndarray
-        Draws of I_bulk per cm of depth, (layer, draw).
+        Draws of I_bulk per cm of depth, Mg C ha⁻¹ yr⁻¹ cm⁻¹, (layer, draw).
     block_km : float, optional
         Side of the blocks of spatial validation; None: what the variogram of the residuals asks for.
     """

@@ -49,13 +49,13 @@ class MapJob:
     Attributes
     ----------
     covariates : Path
-        Their folder.
+        Folder of the covariates.
     out : Path
         Output folder, which holds the fitted models.
     tile : int
-        Cells a side; a worker needs some 2 kB a cell.
+        Side of a tile, cells; a worker needs some 2 kB a cell.
     coherent : bool
-        Intervals of cells from the trees of the forests, as totals, instead of independent draws.
+        Take intervals of cells from the trees of the forests, as totals do, instead of from independent draws.
 
     Notes
     -----
@@ -146,12 +146,12 @@ def begin(job: MapJob, *, resume: bool) -> list[Place]:
 
 @lru_cache(maxsize=1)
 def _opened(job: MapJob, begun: int) -> tuple[CovariateStack, MapModels, Store]:
-    """What all tiles of a job read, once a process;
+    """What all tiles of a job read, once a process.
 
     Parameters
     ----------
     begun : int
-        When, so that models fitted since are read again.
+        Time at which the job began, so that models fitted since are read again.
     """
     models = MapModels.of(read_learners(job.learners), *read_root_shares(job.shares))
     return CovariateStack(job.covariates, job.manifest), models, open_store(job.work / "maps.zarr", write=True)

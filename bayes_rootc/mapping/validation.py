@@ -41,9 +41,9 @@ def folds_of(
     split : str
         `site` (stratified on the response) or `spatial` (blocks).
     y : ndarray
-        (n,).
+        Response, (n,).
     site, block : ndarray
-        Labels, (n,).
+        Labels of sites and of spatial blocks, (n,).
     """
     if split == "spatial":
         return iter(GroupKFold(folds, shuffle=True, random_state=seed).split(y, y, block))
@@ -205,8 +205,8 @@ def classes_table(predictions: pd.DataFrame, table: pd.DataFrame) -> pd.DataFram
 def tau_table(
     predictions: pd.DataFrame, table: pd.DataFrame, site: NDArray, *, seed: int, bootstraps: int = BOOTSTRAPS
 ) -> pd.DataFrame:
-    """By what the spread of the posterior forest's trees is to be scaled (paper, eq. 9-10), overall and by the classes
-    of `classes_table`: `tau95`, and its 95 % interval over bootstraps of whole sites.
+    """Factor that the standard deviation of the posterior forest's trees needs (paper, eq. 9-10), overall and by the
+    classes of `classes_table`: `tau95`, and its 95 % interval over bootstraps of whole sites.
 
     Parameters
     ----------

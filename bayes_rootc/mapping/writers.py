@@ -167,7 +167,7 @@ def strips(array: zarr.Array[Any]) -> Iterator[slice]:
 def write_cogs(
     folder: Path, store: Store, grid: MapGrid, *, workers: int = 2, progress: Progress | None = None
 ) -> list[Path]:
-    """One cloud-optimised GeoTIFF for each flux, layer and statistic: `iloss_0-20_mean.tif`, …; those that are there
+    """One cloud-optimised GeoTIFF for each flux, layer and statistic: `iloss_0-20_mean.tif`, …; existing files
     are kept.
     """
     jobs: list[tuple[Path, str, int | None]] = []

@@ -175,7 +175,7 @@ class Scales(NamedTuple):
     nu : Array
         Degrees of freedom of errors; infinite if they are Normal.
     log_density : Array
-        Log of the density at 0 of an error of unit scale.
+        Log of the probability density at 0 of an error of unit scale.
     profile : Array, shape (group,)
         Scale of the effects of profiles.
     nu_profile : Array
@@ -301,7 +301,7 @@ def _beyond(half: int) -> int:
 
 
 def log_density_at_zero(nu: Array, *, student: bool) -> Array:
-    """Log density at 0 of a standard Student's t, or Normal."""
+    """Log probability density at 0 of a standard Student's t, or Normal."""
     if not student:
         return -0.5 * jnp.log(2 * jnp.pi)
     return gammaln((nu + 1) / 2) - gammaln(nu / 2) - 0.5 * jnp.log(nu * jnp.pi)
@@ -317,7 +317,7 @@ def student_log_weight(nodes: Array, scale: Array, nu: Array, skew: Array) -> Ar
 
 
 def log_density(block: Block, scales: Scales, *, student: bool) -> tuple[Array, Array]:
-    """Log density of what was measured of each layer at every node of log k, in two parts.
+    """Log likelihood of the measurements of each layer at every node of log k, in two parts.
 
     Parameters
     ----------
@@ -331,9 +331,9 @@ def log_density(block: Block, scales: Scales, *, student: bool) -> tuple[Array, 
     Returns
     -------
     constant : Array, shape (layer,)
-        Log density at the best node.
+        Log likelihood at the best node.
     depth : Array, shape (layer, G)
-        How far below it others are, in single precision where errors are Student's t.
+        How far below it the other nodes are, in single precision where errors are Student's t.
     """
     if isinstance(block.data, OnePool):
         return _one_pool(student, block, scales)

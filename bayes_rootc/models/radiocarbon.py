@@ -52,16 +52,21 @@ class LogNormalPrior:
     """Prior of the decay rate: log k ~ Normal(-log(median_age), log_sd).
 
     The default is weak on purpose: 95 % of its mass lies between ages of 8 and 20,000 years, which spans what bulk soil
-    shows from
-    litter-fed topsoil to the deepest metre (Balesdent et al. 2018; Shi et al. 2020). Either field may be an array with
-    one value a layer.
+    shows from litter-fed topsoil to the deepest metre (Balesdent et al. 2018; Shi et al. 2020).
+
+    Parameters
+    ----------
+    median_age : float or array-like of float, shape (layer,)
+        Median of the carbon age 1/k, yr.
+    log_sd : float or array-like of float, shape (layer,)
+        Standard deviation of log k.
     """
 
     median_age: Any = 400.0
     log_sd: Any = 2.0
 
     def log_density(self, log_k: NDArray[np.float64], n: int) -> NDArray[np.float64]:
-        """Normalised log density of log k: shape (n, len(log_k))."""
+        """Normalised log probability density of log k for each layer, (n, len(log_k))."""
         of_layers = (np.atleast_1d(np.asarray(v, float))[:, None] for v in (self.median_age, self.log_sd))
         median_age, log_sd = of_layers  # a prior that all layers share is computed once
         z = (log_k + np.log(median_age)) / log_sd
@@ -80,14 +85,14 @@ def delta14c(
 
     Parameters
     ----------
-    k : array-like
+    k : array-like of float
         Decay rate, yr⁻¹, > 0. Broadcasts with `year` and `zone`.
-    year : array-like
+    year : array-like of float
         Sampling date, decimal year AD, not before 1800, and not after the end of the curve, which is extrapolated by 20
         years (see `Curve.extrapolated`).
-    zone : array-like
+    zone : array-like of str
         One of `ATMOSPHERE_ZONES`.
-    prehistory : Prehistory
+    prehistory : {"steady", "intcal20"}
         State in 1950: steady under the 1950 atmosphere (paper, eq. 2–3), or the IntCal20/SHCal20 history from 55 kyr
         BP. Before 1950 a steady pool has the value of 1950, since its air did not change; the other follows the
         history.
@@ -261,8 +266,8 @@ def unexplained(
         Sampling date, decimal year AD.
     zone : array-like of str, shape (n,)
         One of `ATMOSPHERE_ZONES`.
-    prehistory, model_sd, atmosphere
-        As of `invert`.
+    prehistory, model_sd, atmosphere : optional
+        As in `invert`.
 
     Examples
     --------
@@ -419,7 +424,9 @@ def _blanked(result: xr.Dataset, measured: NDArray[np.bool_]) -> xr.Dataset:
 
 
 def summarise_density(density: NDArray[np.float64], log_k: NDArray[np.float64]) -> xr.Dataset:
-    """What densities of log k on evenly spaced nodes, (layer, grid), say of k and age: see `invert`, Returns."""
+    """Summary of k and age from probability densities of log k on evenly spaced nodes, (layer, grid); see `invert`,
+    Returns.
+    """
     import xarray as xr
 
     step = log_k[1] - log_k[0]
@@ -436,7 +443,7 @@ def summarise_density(density: NDArray[np.float64], log_k: NDArray[np.float64]) 
 
 
 def grid_quantile(density: NDArray[np.float64], log_k: NDArray[np.float64], levels: ArrayLike) -> NDArray[np.float64]:
-    """Quantiles of log k from densities on the grid; also draws, when the levels are uniform random numbers.
+    """Quantiles of log k from its probability density on the grid; or draws, if the levels are uniform random numbers.
 
     Parameters
     ----------
@@ -457,7 +464,7 @@ def grid_quantile(density: NDArray[np.float64], log_k: NDArray[np.float64], leve
     step = log_k[1] - log_k[0]
     cumulative = np.cumsum(density, axis=1) * step
     cumulative /= cumulative[:, -1:]
-    # One search for all layers: layer i's cumulative density is shifted to lie between i and i + 1.
+    # One search for all layers: layer i's cumulative probability is shifted to lie between i and i + 1.
     shift = np.arange(density.shape[0])
     node = np.searchsorted((cumulative + shift[:, None]).ravel(), (levels + shift).ravel())
     node = np.clip(node.reshape(levels.shape) - shift * density.shape[1], 0, len(log_k) - 1)
@@ -465,13 +472,15 @@ def grid_quantile(density: NDArray[np.float64], log_k: NDArray[np.float64], leve
     below = np.where(node > 0, cumulative[shift, node - 1], 0.0)
     width = above - below
     part = np.divide(levels - below, width, where=width > 0, out=np.full(levels.shape, 0.5))
-    # Each node stands for a cell around it.
+    # Each node represents a cell around it.
     between = log_k[node] + step * (np.clip(part, 0, 1) - 0.5)
     return np.asarray(np.clip(between, log_k[0], log_k[-1]).T)
 
 
 def _modes(density: NDArray[np.float64], log_k: NDArray[np.float64]) -> tuple[Any, Any, Any]:
-    """Separate modes: the density is cut at its local minima, a mode's probability is the mass between two cuts."""
+    """Separate modes: the probability density is cut at its local minima, and the mass between two cuts is the
+    probability of a mode.
+    """
     n, size = density.shape
     falling = density[:, 1:] < density[:, :-1]
     cut = np.zeros((n, size), bool)  # a piece starts here: at the first node, and at each local minimum

@@ -128,7 +128,7 @@ class Records:
         )
 
     def build(self) -> pm.Model:
-        """The PyMC model of the spreads, the coefficients integrated out."""
+        """The PyMC model of the standard deviations, with the coefficients integrated out."""
         import pymc as pm
         import pytensor.tensor as pt
         from pytensor.tensor.linalg import cholesky, solve_triangular
@@ -162,9 +162,9 @@ class Records:
         return model
 
     def complete(self, spreads: dict[str, NDArray], rng: np.random.Generator) -> dict[str, NDArray[np.float64]]:
-        """Draws of the spreads (`unit_sd`, `record_sd`, `biome_sd`; `biome_factor` where effects are correlated), and
-        exact draws of the coefficients given them: `mean` (draw, coefficient), `by_biome` (draw, biome, coefficient).
-        Biomes without records are drawn from their prior.
+        """Draws of the standard deviations (`unit_sd`, `record_sd`, `biome_sd`; `biome_factor` where effects are
+        correlated), and exact draws of the coefficients given them: `mean` (draw, coefficient), `by_biome` (draw,
+        biome, coefficient). Biomes without records are drawn from their prior.
         """
         mean_scale, _ = _prior_scales(self)
         p, count, identity = len(mean_scale), len(spreads["unit_sd"]), np.eye(len(mean_scale))

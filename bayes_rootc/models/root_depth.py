@@ -13,11 +13,12 @@ logarithm of the difference because it keeps D95 > D50:
     u_s \sim N(0, \Sigma_\mathrm{site}),\ w_i \sim N(0, \Sigma_\mathrm{profile}),\ z_i \sim N(0, 1),\
     \alpha_b \sim N(\mu, \mathrm{diag}(\sigma_b^2))
 
-x are principal components of climate. δ is how far y was moved by counting in the roots below the sampled depth: an
-extrapolated depth is as uncertain as κ, which is learnt, says.
+x are principal components of climate. δ is how far y was moved by extrapolating to the roots below the sampled depth;
+κ, which is estimated, scales the error of that extrapolation.
 
-Given the spreads and κ all is Normal, so all is integrated out. Of a site, whose profiles share x and b, the mean of
-its profiles, weighted by their precisions, tells all of α and B, which are drawn afterwards (`RootRecords.complete`).
+Given the standard deviations and κ all is Normal, so all is integrated out. Profiles of a site share x and b, so their
+mean, weighted by their precisions, holds all that they say about α and B, which are drawn afterwards
+(`RootRecords.complete`).
 """
 
 from __future__ import annotations
@@ -79,7 +80,17 @@ def cumulative_share(depth: ArrayLike, d50: ArrayLike, d95: ArrayLike) -> NDArra
 
 
 def layer_fractions(d50: ArrayLike, d95: ArrayLike) -> NDArray[np.float64]:
-    """Shares of the seven layers, last axis; they sum to 1.
+    """Shares of roots in the seven standard layers, 0–20 to 150–200 cm.
+
+    Parameters
+    ----------
+    d50, d95 : array-like of float
+        Depths above which 50 and 95 % of the roots lie, cm; broadcast against each other.
+
+    Returns
+    -------
+    ndarray, shape (…, 7)
+        Share of each layer in the roots of 0–200 cm; the shares of a profile sum to 1.
 
     Examples
     --------

@@ -1,10 +1,10 @@
-r"""Effects of unknown spread, summed over the spread.
+r"""Effects of unknown standard deviation (their spread, s), integrated over s.
 
 .. math:: p(e) = \int \mathrm{LogNormal}(s)\,\prod_i \mathrm{Normal}(e_i; 0, s)\,ds
 
-A sampler that moves effects and their spread together meets a funnel: where the spread is small, the effects have no
-room. The spread touches the data through its effects only, and of these through the sum of their squares; so it is
-summed out on a grid, in one dimension, and drawn afterwards given the effects. What is left is one smooth bump.
+A sampler that moves effects and their spread together meets a funnel: where s is small, the effects have no room. The
+data depend on s through the effects only, and the density of s on the effects through their sum of squares; so s is
+integrated out on a grid, in one dimension, and drawn afterwards given the effects. What is left is one smooth bump.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from jax.scipy.special import logsumexp
 from numpy.typing import NDArray
 
 REACH, NODES = 6.0, 201
-"""The prior of log s is cut off at so many standard deviations either way. The trapezoid rule on this many nodes needs
-a spacing of at most the posterior's standard deviation, which with n effects is about 1/√(2 n): 0.11 of 40.
+"""The prior of log s is cut off at `REACH` standard deviations either way. The trapezoid rule on `NODES` nodes needs a
+spacing of at most the posterior's standard deviation, which with n effects is about 1/√(2 n): 0.11 for 40.
 """
 
 
 SIGNED = "_signed"
-"""Ends the name of a variable whose absolute value is a spread."""
+"""Suffix of the name of a variable whose absolute value is a standard deviation."""
 
 
 class UnknownSpread(dist.Distribution):
@@ -58,7 +58,7 @@ class UnknownSpread(dist.Distribution):
         return jnp.exp(log_spread) * jax.random.normal(second, (*sample_shape, *self.batch_shape, *self.event_shape))
 
     def log_prob(self, value: Array) -> Array:
-        """Log density of each set of effects, (…)."""
+        """Log probability density of each set of effects, (…)."""
         size = value.shape[-1]
         z, step = np.linspace(-REACH, REACH, NODES, retstep=True)
         terms = _exponent(jnp, (value**2).sum(axis=-1), size, self.location, self.scale, z)

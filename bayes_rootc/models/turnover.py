@@ -10,7 +10,7 @@ principal components x of soil, climate and topography:
     \sigma_i \oplus \sigma_\mathrm{atmosphere} \oplus \sigma_\mathrm{model}\,\exp(w \cdot m_i))
 
 Profiles of some biomes differ more than those of others (ρ), a few by far more than most (η), and more of these are old
-than young (s < 0: the scale is smaller above 0 than below): peat that grew, or carbon of the Pleistocene, beside
+than young (s < 0: the scale is smaller above 0 than below): peat that grew, or carbon of the Pleistocene, among
 ordinary soil. One pool is farther from the truth in some biomes, depths and years (m) than in others: in the
 seventies, bomb carbon was in fast pools only. Spreads of u, v and γ are unknown (`spread`).
 
@@ -385,7 +385,8 @@ def turnover_model(
         Layers; without them, the model is the prior.
     log_k : Array, shape (G,)
         Nodes of log k.
-    structure, known_spread
+    structure : Structure
+    known_spread : float or Array
         As in `hyperparameters`.
     """
     sample = hyperparameters(structure, known_spread=known_spread)
@@ -395,7 +396,7 @@ def turnover_model(
 
 
 EFFECTS = {"biome_effect": "biome_sd", "slope_effect": "slope_sd", "coefficient": "coefficient_sd"}
-"""Effects whose spreads are summed out, and the names of the spreads."""
+"""Effects whose standard deviations are integrated out, and the names of these."""
 
 
 def prior_medians(structure: Structure) -> dict[str, Any]:
@@ -440,18 +441,20 @@ def prior_draws(structure: Structure, count: int, rng: np.random.Generator) -> d
 
 
 def hyperparameters(structure: Structure, *, known_spread: Any = 0.0) -> dict[str, Any]:
-    """Draws the hyperparameters from their priors, but for the spreads of effects, which are summed out.
+    """Draws the hyperparameters from their priors, except for the standard deviations of effects, which are integrated
+    out.
 
     Parameters
     ----------
     structure : Structure
-        Which there are.
+        Which hyperparameters there are.
     known_spread : float or Array
-        1 puts spreads of effects at the median of their prior; the effects are then Normal.
+        1 puts the standard deviations of effects at the median of their prior; the effects are then Normal.
 
     Returns
     -------
     dict of str to Array
+        Hyperparameters, and what follows from them, by name.
     """
     have, n_components = np.array(structure.biomes) - 1, structure.components
 

@@ -125,7 +125,7 @@ def _inputs(results: Results) -> str:
     bulk = pick(summary, quantity="ibulk", interval="95 % of the sites")
     means = [number(row["mean"]) if row is not None else "–" for row in (root, bulk)]
     return (
-        "Root inputs beside inputs to bulk soil. (a) I_root observed at NPP sites, mean "
+        "Root inputs compared with inputs to bulk soil. (a) I_root observed at NPP sites, mean "
         f"{means[0]} Mg C ha⁻¹ yr⁻¹, and I_bulk of radiocarbon profiles, mean {means[1]} "
         "(dashed: means). (b) The same by biome. (c) The seven layers: I_root at root profiles (predicted total, "
         "observed depth distribution) and I_bulk of radiocarbon profiles. (d) The same as shares of 0–200 cm. Boxes: "
@@ -329,7 +329,7 @@ def _reliability(results: Results) -> str:
     )
     return (
         "Share of held-out observations below each quantile of their predictions, less that quantile. A learner whose "
-        "intervals can be believed stays in the grey band of chance; one that rises and then falls claims too much. "
+        "intervals can be trusted stays in the grey band of chance; one that rises and then falls claims too much. "
         f"95 % intervals of the forest of posterior draws hold, in new regions: {text}."
     )
 
@@ -341,7 +341,7 @@ def _modes(results: Results) -> str:
     return (
         "After the bomb tests one radiocarbon value can have two ages, on either side of the peak. Where it lies below "
         "all that the peak leaves, a second mode has another cause: a layer and the rest of its profile disagree, and "
-        "heavy tails let either be believed. Left: Δ¹⁴C of the model against age (line) and "
+        "heavy tails let either be right. Left: Δ¹⁴C of the model against age (line) and "
         "the measurement (blue; band: ± one standard deviation, misfit of a one-pool model included). Right: posterior "
         f"draws, with the two modes and their probabilities from layers.csv. {number(two.sum(), 6)} of "
         f"{number(len(layers), 6)} layers have a second mode of at least 0.5 %, {number(over, 6)} of at least 10 %. "

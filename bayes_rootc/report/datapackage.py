@@ -22,8 +22,8 @@ CONSTRAINTS = {"min_value": "minimum", "max_value": "maximum", "allowed_values":
 
 
 def describe_tables(folder: Path) -> None:
-    """Writes `datapackage.json` beside the tables of a folder: of each its size, checksum, and columns with type, unit,
-    meaning and limits.
+    """Writes `datapackage.json` next to the tables of a folder: size and checksum of each, and its columns with type,
+    unit, meaning and limits.
     """
     resources = [_resource(path) for path in sorted(folder.glob("*.csv"))]
     write_json(folder / FILE, {"name": "bayes-rootc-tables", "resources": resources})
@@ -66,7 +66,7 @@ def _as_described(folder: Path) -> dict[Path, tuple[str, list[str]]]:
 def _read(path: Path) -> pd.DataFrame:
     try:
         return pd.read_csv(path)
-    except ValueError:  # written without rows; or it is none of ours
+    except ValueError:  # written without rows, or by another program
         return pd.DataFrame()
 
 

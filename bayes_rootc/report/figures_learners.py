@@ -1,4 +1,4 @@
-"""The learners beside each other (paper, Extended Data Figs. 2, 3 and 9), and how far to believe their intervals."""
+"""The learners compared (paper, Extended Data Figs. 2, 3 and 9), and how far to trust their intervals."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ HIGHLIGHTED: dict[str, dict[str, Any]] = {
     POSTERIOR_FOREST: {"color": "#0072b2", "lw": 1.6},
     ENSEMBLE: {"color": "#009e73", "lw": 1.2, "ls": (0, (4, 1))},
 }
-"""Learners whose calibration is told apart."""
+"""Learners whose calibration has a line style of its own."""
 
 
 def figure_ed2(results: Results) -> AxesArray:
@@ -85,9 +85,9 @@ def figure_learners(results: Results, target: str) -> Figure:
 
 @styled
 def figure_reliability(results: Results) -> Figure:
-    """Share of observations below each quantile of their predictions, less that quantile: 0 where it can be believed;
-    rising where predictions are too wide, falling in the middle where they are too narrow. The band holds 95 % of what
-    chance alone makes of so many independent observations, at each quantile.
+    """Share of observations below each quantile of their predictions, less that quantile: 0 where it can be trusted;
+    rising where predictions are too wide, falling in the middle where they are too narrow. At each quantile the band
+    holds 95 % of what chance alone makes of this number of independent observations.
     """
     held_out = results.table("learners_held_out")
     learners = [n for n in held_out["learner"].unique() if n not in HIGHLIGHTED] + list(HIGHLIGHTED)

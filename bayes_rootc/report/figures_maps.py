@@ -178,7 +178,7 @@ def outside_area(maps: xr.Dataset, flux: str) -> NDArray[np.bool_]:
 
 @styled
 def figure_one_map(maps: xr.Dataset, flux: str, layer: str) -> Figure:
-    """Mean of a flux in a layer with zonal means beside it, and half the 95 % interval; hatched outside the area of
+    """Mean of a flux in a layer with zonal means next to it, and half the 95 % interval; hatched outside the area of
     applicability, dotted where the sign of a loss is known.
 
     Parameters

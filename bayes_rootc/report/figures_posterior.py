@@ -68,7 +68,7 @@ def figure_modes(results: Results, *, show: int = 4) -> Figure:
 
 
 def _most_doubtful(layers: pd.DataFrame, show: int) -> pd.DataFrame:
-    """The layers with the most probable second mode; neighbours of one place and year are told once."""
+    """The layers with the most probable second mode; of neighbours in place and year, only the first is shown."""
     two = layers[layers["n_modes"] > 1].sort_values("mode2_probability", ascending=False)
     here = pd.DataFrame({"lat": (two["lat"] / 5).round(), "lon": (two["lon"] / 5).round(), "year": two["year"].round()})
     return two[~here.duplicated()].head(show)
@@ -82,7 +82,7 @@ def _place(row: pd.Series) -> str:
 
 @styled
 def figure_predictive(results: Results) -> Figure:
-    """Posterior predictive check: observed Δ14C beside replicates, and where each observation lies among its own."""
+    """Posterior predictive check: observed Δ14C with replicates, and where each observation lies among its own."""
     tree = results.turnover
     observed = tree["observed_data"].to_dataset()["delta14c"].values
     drawn = tree["posterior_predictive"].to_dataset()["delta14c"].stack(sample=("chain", "draw"))

@@ -45,7 +45,7 @@ ESTIMATE_SITES = {1: "NPP", 2: "NPP", 3: "Δ14C", 4: "Δ14C", 5: "roots", 6: "ro
 
 @styled
 def figure_1(results: Results) -> Figure:
-    """I_root and I_bulk of sites, and how they are spread over depth (paper, Fig. 1)."""
+    """I_root and I_bulk of sites, and how they are distributed over depth (paper, Fig. 1)."""
     fig = new_figure(5.4)
     panels = [part.subplots() for part in parts_of(fig, 2, 2)]
     ax = panels[0]

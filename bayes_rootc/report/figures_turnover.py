@@ -33,7 +33,7 @@ SPREADS = {
     "model_sd": r"misfit $\sigma_\mathrm{model}$ (100 ‰)",
     "nu": r"tail $\nu$",
 }
-"""Hyperparameters that are shown with their prior, and what they are the spread of."""
+"""Hyperparameters that are shown with their prior, and what they are the standard deviation of."""
 
 HISTORIES = {"steady": "steady in 1950", "intcal20": "IntCal20, SHCal20"}
 
@@ -43,7 +43,7 @@ DEPTH_BINS = np.array([0, 5, 10, 15, 20, 30, 40, 50, 60, 80, 100, 125, 150, 200.
 
 @styled
 def figure_turnover(results: Results) -> Figure:
-    """Age by depth and biome; coefficients of the covariates; spreads beside their priors; prior → posterior → data."""
+    """Age by depth and biome; coefficients of the covariates; scales with their priors; prior → posterior → data."""
     ages, population = results.table("turnover_ages"), results.table("turnover_population")
     sampled = results.turnover["posterior"].to_dataset().data_vars
     shown = [name for name in SPREADS if name in sampled]
@@ -225,7 +225,7 @@ STAYING = ("#0072B2", "#009E73", "#D55E00")
 
 
 def save_check_figures(results: Results, *, simulated: bool) -> None:
-    """Draws what the tables of the dearer checks allow into `figures/`."""
+    """Plots the results of the expensive checks (folds, calibration, both histories), where they have tables."""
     possible = {
         "turnover": (figure_turnover, "prior" in results.turnover.children),
         "turnover_held_out": (figure_held_out_profiles, results.has("turnover_held_out", "turnover_cv")),

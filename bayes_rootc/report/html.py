@@ -78,14 +78,14 @@ class Table:
 
 
 def write_report(out: Path, data: Path | None = None) -> Path:
-    """Draws the figures and writes `report.html` beside them.
+    """Plots the figures and writes `report.html` next to them.
 
     Parameters
     ----------
     out : Path
         Folder of a finished run.
     data : Path, optional
-        Data folder, of land and atmosphere, where it is not where the run had it.
+        Data folder, for land and atmosphere; by default where the run had it.
 
     Raises
     ------
@@ -250,7 +250,7 @@ def _letters(results: Results) -> Table:
         caption += f"do not differ: {TEST}. Intervals are of the mean over sites"
     else:
         caption += (
-            "are not told apart with 97.5 % probability; what they have in common cancels, so intervals may overlap"
+            "do not differ with a probability of 97.5 %; what they have in common cancels, so intervals may overlap"
         )
     return Table(head, rows, caption)
 

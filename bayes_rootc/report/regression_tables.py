@@ -68,8 +68,8 @@ def coefficient_table(fit: RegressionFit[Records]) -> pd.DataFrame:
 
 
 def explained_table(fit: RegressionFit[Records]) -> pd.DataFrame:
-    """`tables/NAME_summary.csv`: Bayesian R², importance of the groups of predictors, and spreads; the paper's beside
-    them.
+    """`tables/NAME_summary.csv`: Bayesian R², importance of the groups of predictors, and standard deviations between
+    units and biomes; next to the paper's values.
     """
     posterior = fit.tree["posterior"].to_dataset()
     what = {
@@ -91,7 +91,7 @@ def explained_table(fit: RegressionFit[Records]) -> pd.DataFrame:
 
 
 def explained_comparison(tables: Path) -> pd.DataFrame:
-    """Rows of `tables/paper_comparison.csv`: R² of the regressions whose tables are there, beside the paper's."""
+    """Rows of `tables/paper_comparison.csv`: R² of the regressions that have a table, and the paper's."""
     rows = []
     for name, paper in PAPER_R_SQUARED.items():
         path = tables / f"{name}_summary.csv"

@@ -33,6 +33,13 @@ class Results:
     """Tables, maps, posteriors and record of a finished run; each is read once, when it is first used.
 
     `Results.read("out").table("iloss_estimates")` is a data frame, `.maps` a dataset over (layer, lat, lon).
+
+    Parameters
+    ----------
+    out : Path
+        Output folder of the run.
+    data : Path, optional
+        Data folder, if it has moved since the run.
     """
 
     out: Path
@@ -41,13 +48,26 @@ class Results:
 
     @classmethod
     def read(cls, out: str | Path, *, data: str | Path | None = None) -> Results:
-        """Results of an output folder. The data folder, of which figures take land and atmosphere, is that of the run
-        where it is not given.
+        """Results of an output folder.
+
+        Figures take land and atmosphere from the data folder, which by default is that of the run.
+
+        Parameters
+        ----------
+        out : str or Path
+            Output folder of a finished run.
+        data : str or Path, optional
+            Data folder, if it has moved since the run.
+
+        Returns
+        -------
+        Results
+            The results; files are read when they are first used.
 
         Raises
         ------
         InputError
-            There is no such folder, or no run has ended in it (it has no `run.json`).
+            The folder does not exist, or no run has ended in it (it has no `run.json`).
         """
         out = Path(out)
         if not out.is_dir():
@@ -89,7 +109,7 @@ class Results:
         Raises
         ------
         InputError
-            There is no such table, it is not readable, or it lacks a column.
+            The table does not exist, is not readable, or lacks a column.
         """
         path, needed = self.out / "tables" / f"{name}.csv", needed_columns(name)
         if name not in self._tables:
@@ -102,7 +122,7 @@ class Results:
             try:
                 self._tables[name] = pd.read_csv(path)
             except pd.errors.EmptyDataError:
-                self._tables[name] = pd.DataFrame(columns=needed)  # written without rows: there was nothing to tell
+                self._tables[name] = pd.DataFrame(columns=needed)  # written without rows: there was nothing to report
             except (pd.errors.ParserError, UnicodeDecodeError) as error:
                 raise InputError(f"not a readable CSV table ({error})", file=path) from None
         lacking = [column for column in (*needed, *columns) if column not in self._tables[name]]
@@ -135,7 +155,7 @@ class Results:
         Raises
         ------
         InputError
-            It is not there any more.
+            The folder is no longer there.
         """
         folder = self.data
         if folder is None:

@@ -37,7 +37,7 @@ FLUX_MAPS = {"iroot": "viridis", "ibulk": "viridis", "iloss": "PuOr_r"}
 SITE_COLOURS = {"NPP": "#CC9A1F", "Δ14C": "#BB5566", "roots": "#004488"}
 SITE_MARKERS = {"NPP": "o", "Δ14C": "^", "roots": "s"}
 SITE_LABELS = {"NPP": "NPP sites", "Δ14C": "Δ¹⁴C profiles", "roots": "root profiles"}
-"""The three data sets, told apart by shape as well (high-contrast palette of P. Tol)."""
+"""The three data sets, which also differ in shape (high-contrast palette of P. Tol)."""
 
 BIOME_COLOURS = dict(
     zip(
@@ -160,9 +160,9 @@ def apart(low: float, high: float) -> tuple[float, float]:
 def draw_density(
     ax: Axes, values: NDArray, *, colour: str, label: str = "", log: bool = False, line: str = "-", fill: bool = True
 ) -> None:
-    """Kernel density of a sample over the 0.5–99.5 % range, per unit of the axis (per decade if `log`).
+    """Plots the kernel density of a sample over the 0.5–99.5 % range, per unit of the axis (per decade if `log`).
 
-    Samples of fewer than three different values have no density and are not drawn.
+    Samples of fewer than three different values have no density and are not plotted.
     """
     values = np.asarray(values, float)
     values = values[np.isfinite(values) & ((values > 0) | (not log))]

@@ -1,4 +1,4 @@
-"""Summary tables of a run, and its headline numbers beside the paper's."""
+"""Summary tables of a run, and its headline numbers compared with the paper's."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ MG_HA_CM_TO_KG_M3 = 10.0
 """Mg ha⁻¹ in each cm of depth → kg m⁻³."""
 
 AGE_DEPTHS = (5, 10, 20, 30, 50, 75, 100, 150)
-"""Depths (cm) at which the age of each biome is told."""
+"""Depths (cm) at which the age of each biome is reported."""
 
 
 def population_table(tree: xr.DataTree) -> pd.DataFrame:

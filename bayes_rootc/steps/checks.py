@@ -103,8 +103,8 @@ def calibrate_records(name: str, *, settings: RunSettings, progress: Progress | 
 def write_calibration(
     calibrate: Callable[..., Ranks], name: str, settings: RunSettings, progress: Progress | None
 ) -> None:
-    """Writes `NAME_sbc_ranks.csv`, `NAME_sbc_fits.csv` and `NAME_sbc.csv` after each simulation. Those that are there
-    are resumed: they are of the same posterior, as the engine removes others.
+    """Writes `NAME_sbc_ranks.csv`, `NAME_sbc_fits.csv` and `NAME_sbc.csv` after each simulation. Existing files are
+    resumed: they belong to the same posterior, because the engine removes others.
     """
     tables = settings.out / "tables"
     paths = [tables / f"{name}_sbc_{kind}.csv" for kind in ("ranks", "fits")]

@@ -50,7 +50,7 @@ class Step:
     read : callable, optional
         Takes the product of a step that is kept from its files, called with the settings.
     sources : callable, optional
-        Checksums of the files that a product was read from: they stand for the step in place of what it needs.
+        Checksums of the files that a product was read from: they identify the step in place of what it needs.
     checks : str
         Step whose fit it checks; its files are removed when that is made from something else.
     title : str
@@ -197,7 +197,7 @@ class Run:
         return path.is_file() and checksum in ("", sha256(path))
 
     def _remove_stale(self, check: Step) -> None:
-        """Removes what a check found of another fit than the one that is there now: it would be taken for its own."""
+        """Removes the results of a check of an earlier fit, which would be taken for those of the present one."""
         known = self.record.get(check.name, {}).get("needs", {})
         if known.get(check.checks) != self.key(check.checks):
             self._remember(check, None)

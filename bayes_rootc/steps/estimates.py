@@ -32,8 +32,8 @@ def estimate(
     """The six estimates of I_loss: observed first, predicted where missing (paper, Extended Data Table 1).
 
     `tables/ibulk_profiles.csv` has I_bulk of every profile, as measured and as the learner predicts it. Where the
-    paper's ensemble predicts, profiles are brought to the seven layers by its model of all data, and what differs is
-    told by tests over sites, also of I_root, I_bulk and f_BNPP by biome (`tables/biome_letters.csv`).
+    paper's ensemble predicts, profiles are brought to the seven layers by its model of all data, and differences are
+    judged by tests over sites, also those of I_root, I_bulk and f_BNPP by biome (`tables/biome_letters.csv`).
     """
     every = profiles_of(inputs)
     measured = bulk_input.draws["measured"].values if site_ensemble is None else site_ensemble.harmonised(every)

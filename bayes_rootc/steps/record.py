@@ -1,5 +1,5 @@
-"""What stands beside the results of a run: what made them (`run.json`), what was used of each source, and whether each
-fit is to be trusted.
+"""The record that goes with the results of a run: what made them (`run.json`), what was used of each source, and
+whether each fit can be trusted.
 """
 
 from __future__ import annotations
