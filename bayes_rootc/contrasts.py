@@ -51,8 +51,8 @@ PAIR, STATISTICS = ("among", "a", "b"), ("mean", "median", "p025", "p975")
 
 
 def letters_table(groups: dict[str, dict[str, NDArray[np.float64]]], pairs: pd.DataFrame) -> pd.DataFrame:
-    """`tables/iloss_letters.csv`: mean I_loss with its posterior, and letters: two that share a letter do not differ
-    with a probability of 97.5 %.
+    """`tables/iloss_letters.csv`: mean I_loss with its posterior, and letters: two that share a letter cannot be
+    distinguished with 97.5 % probability.
     """
     rows = []
     for among, draws in groups.items():

@@ -66,15 +66,15 @@ def table(what: str, row: str, names: str, /, *, by: str = "run", **own: Recipe)
     Parameters
     ----------
     what : str
-        What it is.
+        What the table is.
     row : str
-        What has a row.
+        What a row of it is.
     names : str
-        Its columns. `age_*` are all `STATISTICS` of `age`, `*` those of `of`; a column with `?` may be absent.
+        Names of the columns. `age_*` are all `STATISTICS` of `age`, `*` those of `of`; a column with `?` may be absent.
     by : str
         The commands that write it.
     **own : Recipe
-        Columns that mean something else than in `COLUMNS`; a name that begins with `^` is a pattern of names.
+        Columns with a meaning other than in `COLUMNS`; a name that begins with `^` is a pattern of names.
     """
     recipes = COLUMNS | own
     columns: dict[str, pa.Column] = {}
@@ -109,13 +109,13 @@ COLUMNS: dict[str, Recipe] = {
     "top": number("depth of the layer's top", "cm"),
     "bottom": number("depth of the layer's bottom", "cm"),
     "depth_cm": number("depth", "cm", 0, known=True),
-    "quantity": text("what the numbers of the row are of"),
-    "where": text("sites or map that they are from"),
+    "quantity": text("quantity that the row is about"),
+    "where": text("sites or map that the numbers are from"),
     "unit": text("unit of the numbers of the row"),
     "of": number("the quantity", None),
-    "interval": text("what the interval is of"),
+    "interval": text("what the interval describes"),
     "name": text("name of the group, biome or layer"),
-    "group": text("what the classes are of"),
+    "group": text("what the rows are classed by"),
     "class": text("the class; `all`: all rows"),
     "among": text("what is compared", "estimates", "biomes", "layers"),
     "estimate": count("number of the estimate, as in the paper", 1, 6),
@@ -130,7 +130,7 @@ COLUMNS: dict[str, Recipe] = {
     "layers": count("number of layers"),
     "profiles": count("number of profiles"),
     "records": count("number of records"),
-    "units": count("number of sites or profiles that the records are of"),
+    "units": count("number of sites or profiles that the records belong to"),
     "simulations": count("number of simulations"),
     "pairs": count("number of pairs of sites"),
     # radiocarbon layers
@@ -145,7 +145,7 @@ COLUMNS: dict[str, Recipe] = {
     "n_modes": count("number of ages that the measurement can mean"),
     **{f"mode{i}_age": number(f"age number {i}, the most probable first", "yr", 0) for i in (1, 2, 3)},
     **{f"mode{i}_probability": number(f"probability of age number {i}", "1", 0) for i in (1, 2, 3)},
-    "log_marginal": number("log marginal likelihood; of layers that are inverted alone"),
+    "log_marginal": number("log marginal likelihood; only where layers are inverted one by one"),
     "model_sd": number("misfit of the one-pool model, sigma_model", "per mille", 0),
     "unexplained": truth("whether no rate brings the model within three standard deviations"),
     # fluxes
@@ -165,7 +165,7 @@ COLUMNS: dict[str, Recipe] = {
     **{f"{f}_mg_ha": number(f"{f} per area, over whole-map members", CF_FLUX_UNIT) for f in FLUXES},
     **{f"{f}_pg_independent": number(f"total {f}, were cells independent", "Pg yr-1") for f in FLUXES},
     # regressions
-    "coefficient": text("predictor that it is of, or `intercept`"),
+    "coefficient": text("predictor of the coefficient, or `intercept`"),
     "probability_of_direction": number("probability that it has the sign of its median", "1", 0.5, 1),
     "paper": number("the paper's value", None),
     "component": text("name of the component"),
@@ -174,7 +174,7 @@ COLUMNS: dict[str, Recipe] = {
     "pit": share("part of the prediction's distribution below the observation"),
     "crps": number("continuous ranked probability score; of several predictions the mean"),
     "inside": truth("whether it is inside the area of applicability"),
-    "spread": number("spread of the trees of the posterior forest, before it is scaled", "1", 0),
+    "spread": number("standard deviation of the trees of the posterior forest, before it is scaled", "1", 0),
     "r2": number("R², part of the variance that is predicted", "1", None, 1),
     "rmse": number("root mean square error", "1", 0),
     "bias": number("mean of predicted - observed"),
@@ -185,7 +185,7 @@ COLUMNS: dict[str, Recipe] = {
     "above95": share("part of the observations above their 95 % interval"),
     "interval_score95": number("score of the 95 % interval: its width, and 40 times the misses", "1", 0),
     "pit_mean": share("mean of pit, which is 0.5 without bias"),
-    "tau95": number("95th percentile of the size of error / spread, which the spread is scaled by", "1", 0),
+    "tau95": number("95th percentile of |error| / standard deviation of the trees, which is scaled by it", "1", 0),
     "seconds": number("time of a fit, tuning included", "s", 0),
     "mib": number("size of the fitted learner", "MiB", 0),
     # diagnostics
@@ -197,7 +197,7 @@ COLUMNS: dict[str, Recipe] = {
     "ess_tail_min": number("smallest tail effective sample size of a parameter"),
     "divergences": count("number of divergent transitions"),
     "e_bfmi_min": number("smallest E-BFMI of a chain"),
-    "quadrature_error": number("standard deviation of the error of the log likelihood; of turnover", "1", 0),
+    "quadrature_error": number("standard deviation of the error of the log likelihood; turnover only", "1", 0),
     "elpd_loo": number("expected log predictive density, leaving one site or profile out"),
     "elpd_se": number("standard error of elpd_loo", "1", 0),
     "p_loo": number("effective number of parameters"),
@@ -248,7 +248,7 @@ TABLES: dict[str, pa.DataFrameSchema] = {
         rows=count("number of rows"),
     ),
     "diagnostics": table(
-        "whether each fit is to be trusted", "a fit",
+        "whether each fit can be trusted", "a fit",
         f"fit {DIAGNOSTICS} verdict quadrature_error? elpd_loo elpd_se p_loo pareto_k_bad", by="run, fit",
         fit=text("name of the fit", *FITS),
         verdict=text("what the diagnostics say", "good", "do not trust"),
@@ -285,10 +285,10 @@ TABLES: dict[str, pa.DataFrameSchema] = {
         **SCORES_OF_RADIOCARBON,
     ),
     "turnover_misfit": table(
-        "what a model of one pool leaves over, by what may explain it", "a class of layers",
+        "how far layers are from the one-pool model, by what may explain it", "a class of layers",
         "structure class layers misfit_median bias_median share_over_50", by="run, fit turnover",
-        structure=text("what the classes are of"),
-        misfit_median=number("median of the size of observed - fitted", "per mille", 0),
+        structure=text("what the layers are classed by"),
+        misfit_median=number("median of |observed - fitted|", "per mille", 0),
         bias_median=number("median of observed - fitted", "per mille"),
         share_over_50=share("part of the layers that are off by more than 50 per mille"),
     ),
@@ -358,7 +358,7 @@ TABLES: dict[str, pa.DataFrameSchema] = {
         paper=share("the paper's mean"),
     ),
     "root_depth": table(
-        "depth of roots by biome, what changes it and how it spreads", "a quantity",
+        "depth of roots by biome, what changes it and how much it varies", "a quantity",
         "quantity where profiles unit *", by="run, fit root-depth",
         where=BIOME_LABEL,
     ),
@@ -404,7 +404,7 @@ TABLES: dict[str, pa.DataFrameSchema] = {
         f"simulation {DIAGNOSTICS} quadrature_error?", by="fit --simulations",
     )),
     "variograms": table(
-        "how far apart the errors of a forest are alike", "a class of distances",
+        "over what distance the errors of a forest are correlated", "a class of distances",
         "target distance_km semivariance pairs fitted range_km block_km", by="run, train",
         distance_km=number("mean distance between the sites of a pair", "km", 0),
         semivariance=number("semivariance of the residuals", "1", 0),
@@ -422,7 +422,7 @@ TABLES: dict[str, pa.DataFrameSchema] = {
         "target split fold row observed mean sd", by="run, train",
         row=count("number of the record among those that are learnt from"),
         mean=PREDICTION["mean"],
-        sd=number("spread of the trees", "1", 0),
+        sd=number("standard deviation of the trees", "1", 0),
     ),
     "learners_held_out": table(
         "predictions of all learners for held-out places", "a prediction",
@@ -435,13 +435,13 @@ TABLES: dict[str, pa.DataFrameSchema] = {
         "above95 interval_score95 pit_mean", by="train",
     ),
     "learners_tau": table(
-        "what the spread of the posterior forest is to be scaled by", "what is held out and a class",
+        "factor that the standard deviation of the posterior forest needs", "what is held out and a class",
         "target split group class n sites tau95 p025 p975", by="train",
         sites=count("number of sites"),
         of=number("tau95 over bootstraps of sites", "1", 0),
     ),
     "learners_importance": table(
-        "what each predictor is worth to the posterior forest", "a predictor and a fold",
+        "importance of each predictor in the posterior forest", "a predictor and a fold",
         "target split fold feature rmse_ratio", by="train",
         feature=text("name of the predictor"),
         rmse_ratio=number("error with the predictor shuffled, over the error without", "1", 0),
@@ -471,7 +471,7 @@ TABLES: dict[str, pa.DataFrameSchema] = {
         biome=BIOME_OR_ALL,
     ),
     "tau": table(
-        "by what the forests' spread is multiplied to cover 95 % of held-out places", "a target",
+        "factor by which the forests' standard deviation is scaled to cover 95 % of held-out places", "a target",
         "target tau95_site? tau95_spatial? splits tau95_bootstraps bootstraps", by="run, train",
         tau95_site=number("factor at held-out sites", "1", 0),
         tau95_spatial=number("factor in held-out regions", "1", 0),
@@ -504,7 +504,7 @@ TABLES: dict[str, pa.DataFrameSchema] = {
     "iloss_letters": table(
         "which estimates, biomes and layers differ in I_loss", "an estimate, biome or layer",
         "among name iloss_* letters", by="run, estimate",
-        letters=text("two that share a letter do not differ with a probability of 97.5 %"),
+        letters=text("two that share a letter cannot be distinguished with 97.5 % probability"),
     ),
     "biome_letters": table(
         "which biomes differ in I_root, I_bulk, f_BNPP and I_loss, by tests over sites", "a biome",
@@ -512,8 +512,8 @@ TABLES: dict[str, pa.DataFrameSchema] = {
         quantity=text("what is compared", *FLUXES, "f_bnpp"),
         mean=number("mean over sites; of f_BNPP a share, without unit", CF_FLUX_UNIT),
         median=number("median over sites, in the same unit", CF_FLUX_UNIT),
-        letters=text("two biomes that share one do not differ (P < 0.05)"),
-        lowercase=text("I_root and I_bulk of the biome share one if they do not differ", known=False),
+        letters=text("two biomes that share a letter do not differ (P < 0.05)"),
+        lowercase=text("I_root and I_bulk of the biome share a letter if they do not differ", known=False),
     ),
     "iloss_correlation": table(
         "correlation of the draws of I_loss between estimates", "an estimate",
@@ -522,10 +522,10 @@ TABLES: dict[str, pa.DataFrameSchema] = {
         **{r"^estimate_\d$": share("correlation with the estimate of this name", -1)},
     ),
     "turnover_factor": table(
-        "how many times too fast turnover is judged if all of I_root is taken to enter bulk soil",
+        "factor by which turnover is overestimated if all of I_root is taken to enter bulk soil",
         "a biome, a layer or all",
         "group name factor_* probability_above_1 probability_above_2 probability_above_4", by="run, estimate",
-        group=text("what the row is of", "all", "biome", "layer"),
+        group=text("what the row is about", "all", "biome", "layer"),
     ),
     "map_totals": table(
         "totals of the map", "a layer of a biome", f"biome biome_name {TOTALS}", by="run, map", biome=BIOME_OR_ALL
@@ -564,11 +564,11 @@ TABLES: dict[str, pa.DataFrameSchema] = {
         "quantity unit paper paper_low paper_high paper_interval ours ours_low ours_high ours_interval note",
         paper_low=number("lower end of the paper's range", None),
         paper_high=number("upper end of the paper's range", None),
-        paper_interval=text("what the paper's range is of", known=False),
+        paper_interval=text("what the paper's range describes", known=False),
         ours=number("our value", None),
         ours_low=number("lower end of our interval", None),
         ours_high=number("upper end of our interval", None),
-        ours_interval=text("what our interval is of", known=False),
+        ours_interval=text("what our interval describes", known=False),
         note=text("what differs", known=False),
     ),
 }

@@ -1,6 +1,6 @@
 """From data to posterior to ArviZ plots to a map, on the simulated world: `python docs/tutorial.py [FOLDER]`.
 
-With data of your own, give `RunSettings` the folder that `bayes-rootc fetch --to FOLDER` filled, and leave out `quick`.
+With your own data, give `RunSettings` the folder that `bayes-rootc fetch --to FOLDER` filled, and leave out `quick`.
 """
 
 import sys
@@ -22,7 +22,7 @@ from bayes_rootc.settings import RunSettings
 folder = Path(sys.argv[1] if len(sys.argv) > 1 else "tutorial")
 folder.mkdir(parents=True, exist_ok=True)
 
-# 1. One measurement, two ages: Δ14C of 85 ‰ in 2008 is met on both sides of the bomb peak.
+# 1. One measurement, two ages: a Δ14C of 85 ‰ in 2008 occurs on both sides of the bomb peak.
 one = invert(delta14c=85.0, sigma=4.0, year=2008.5, zone="NHZone1", model_sd=10.0)
 for k, probability in zip(one["mode_k"].values.ravel(), one["mode_probability"].values.ravel(), strict=True):
     if np.isfinite(k):
@@ -31,7 +31,7 @@ for k, probability in zip(one["mode_k"].values.ravel(), one["mode_probability"].
 # 2. Data: a world whose truth is known, in the form of the public data.
 world = simulate_world(folder / "world", resolution=4.0)
 
-# 3. Everything: posterior, regressions, forests, estimates, maps, report. `quick` is for trying out.
+# 3. The whole run: posterior, regressions, forests, estimates, maps, report. `quick` is for trying out.
 report = run(RunSettings(data=world.folder, out=folder / "out", resolution=4.0, quick=True))
 print("report:", report)
 
@@ -41,7 +41,7 @@ print(az.summary(tree, var_names=["tau_profile", "tau_layer", "model_sd"], ci_pr
 az.plot_dist(tree, var_names=["tau_profile", "tau_layer"])
 plt.savefig(folder / "spreads.png", dpi=150)
 
-# 5. Tables are data frames: where root carbon is lost, and by what factor turnover is misjudged without that.
+# 5. Tables are data frames: by what factor turnover is overestimated if all root carbon counts as soil input.
 results = Results(folder / "out")
 print(results.table("turnover_factor").set_index("name")[["factor_median", "factor_p025", "factor_p975"]].round(1))
 

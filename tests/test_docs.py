@@ -160,7 +160,7 @@ def test_the_citation_file_is_of_this_version():
 
 def test_what_the_reference_says_of_a_function(site):
     text = " ".join(text_of(site / "api" / "radiocarbon.html").split())
-    assert "k (array - like) – Decay rate, yr⁻¹, > 0. Broadcasts with year and zone." in text
+    assert "k (array-like of float) – Decay rate, yr⁻¹, > 0. Broadcasts with year and zone." in text
     assert "InputError – k ≤ 0 or not finite" in text
 
 

@@ -34,7 +34,7 @@ COLUMNS = QUANTITIES
 """Numeric columns that fitted objects know."""
 
 LABELS = ("study", "site", "profile", "id", "zone")
-"""Columns of text; study, site and profile together tell which rows belong to one profile."""
+"""Columns of text; study, site and profile together say which rows belong to one profile."""
 
 
 class OwnTable:

@@ -47,7 +47,7 @@ GDAL_TYPES = {
 }
 
 RASTER_CODES = (*ALWAYS_CODES, -999999.0, -32768.0, -2147483648.0)
-"""Values that stand for a missing value in any raster."""
+"""Values that mean "missing" in any raster."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Form:
     offset: float = 0.0
 
     def undeclared(self, numbers: NDArray) -> float | None:
-        """A number that can only stand for a missing value, though the file does not say so; none: None.
+        """A number that can only mean "missing", though the file does not declare it; None if there is none.
 
         Where the file declares no nodata at all, the ends of its type of whole numbers are such as well.
         """
@@ -95,7 +95,7 @@ def open_covariate(
     band : int, optional
         Its number, from 1 on, where the file has several.
     classes : bool
-        Numbers stand for something, so that warping may not mix them.
+        Numbers are codes, so that warping must not mix them.
     form : list, optional
         Gets what the file says of its numbers.
 

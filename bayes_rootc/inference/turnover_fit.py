@@ -448,7 +448,7 @@ def _draw_positions(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """One draw of each row of weights (n, G), as a place among the nodes, 0 … G - 1, and the sum of the row.
 
-    Each node stands for a cell around it. First a run of nodes is drawn, then one of its nodes: a cumulative sum of the
+    Each node represents a cell around it. First a run of nodes is drawn, then one of its nodes: a cumulative sum of the
     whole row would take three times as long.
     """
     runs = weight.reshape(len(weight), -1, RUN)

@@ -1,4 +1,4 @@
-"""Blocks of spatial validation, as large as residuals are alike: the range of their variogram.
+"""Blocks of spatial validation, whose side is the range over which residuals are correlated, by their variogram.
 
 Places nearer than that are no new places to a learner, and scores on them flatter it (Roberts et al. 2017, Ecography
 40, 913-929; Valavi et al. 2019, Methods in Ecology and Evolution 10, 225-232).

@@ -223,7 +223,7 @@ def _by_chunk(
 
 
 def _padded(a: NDArray, rows: int) -> NDArray:
-    """With so many more rows, which repeat the last."""
+    """The array with more rows, which repeat the last."""
     return np.pad(a, [(0, rows)] + [(0, 0)] * (a.ndim - 1), mode="edge")
 
 

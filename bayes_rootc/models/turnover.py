@@ -356,8 +356,8 @@ class Structure:
     components : int
         Number of components of the covariates.
     biomes : tuple of int
-        Those with layers, 1–9, which are sampled; the effects of the others stand at 0, to be drawn afterwards, as are
-        the spreads (`complete`).
+        Biomes with layers, 1–9, whose effects are sampled; those of the others are 0 until they are drawn afterwards,
+        like the standard deviations of effects (`complete`).
     student : bool
         Whether errors are Student's t.
     inferred : bool

@@ -113,9 +113,9 @@ def _schematic(results: Results) -> str:
     text = posterior(factor, "factor_") if factor is not None else "–"
     return (
         "Where the carbon goes that roots put into the soil. (a) I_root, and the parts of it that enter bulk soil and "
-        "that are lost before: widths to scale, medians with 95 % intervals of the mean over the six estimates. (b) "
-        "Both parts by depth, and the share lost. Taking all of I_root to enter bulk soil makes turnover look "
-        f"{text} times too fast."
+        "that are lost before they do: widths to scale, medians with 95 % intervals of the mean over the six "
+        "estimates. (b) Both parts by depth, and the share lost. Taking all of I_root to enter bulk soil makes "
+        f"turnover look {text} times too fast."
     )
 
 
@@ -143,7 +143,7 @@ def _loss(results: Results) -> str:
         f"I_root that is lost, mean I_loss over mean I_root; averaged over the estimates {text}. Grey: the range that "
         "the paper prints for its six estimates. (d) By biome: mean of the estimates that have sites there, and the "
         "map. Points are medians and bars 95 % intervals of the posterior of a mean. The estimates share data and "
-        "models, so their intervals are not independent, and they do not hold what all of them leave out."
+        "models, so their intervals are not independent, and errors that they share are not in them."
     )
 
 
@@ -249,8 +249,8 @@ def _held_out(results: Results) -> str:
     text = ", ".join(f"{TARGETS.get(str(k), k)} {number(v, 2)}" for k, v in spatial.items())
     return (
         "Predictions of places that the forests had not seen: sites (top) and whole regions (bottom). R² in regions: "
-        f"{text}. A low R² means that the map leans on the overall mean and that its intervals, not its pattern, carry "
-        "the information. Observations are posterior draws, so their own error is in the scatter. R², RMSE and "
+        f"{text}. A low R² means that the map stays close to the overall mean and that its intervals, not its pattern, "
+        "carry the information. Observations are posterior draws, so their own error is in the scatter. R², RMSE and "
         "coverage of the 95 % interval are on the log scale (f_BNPP: log odds); dashed 1:1."
     )
 
@@ -303,9 +303,9 @@ def _turnover_prehistory(results: Results) -> str:
     }
     steady, history = (posterior(row) if row is not None else "–" for row in rows.values())
     return (
-        "What is assumed of the years before 1950. Blue: a pool steady under the atmosphere of 1950, as in the paper; "
-        "orange: the atmosphere of the last 55,000 years. (a) Mean age over profiles. (b) Mean I_bulk of layers. "
-        f"At 30–100 cm the age is {steady} yr with the first and {history} yr with the second."
+        "What is assumed about the years before 1950. Blue: a pool steady under the atmosphere of 1950, as in the "
+        "paper; orange: the atmosphere of the last 55,000 years. (a) Mean age over profiles. (b) Mean I_bulk of "
+        f"layers. At 30–100 cm the age is {steady} yr with the first and {history} yr with the second."
     )
 
 
@@ -354,8 +354,8 @@ def _predictive(results: Results) -> str:
     return (
         "Can the model make data like ours? (a–c) Observed Δ¹⁴C and 95 % of the replicated data sets. (d–f) Rank of "
         "each observation among its own replicates; flat (dashed) would be a calibrated forecast of unseen data. Here "
-        "each layer's k was fitted to the very value it is compared with, so ranks gather in the middle and the check "
-        "is lenient; what would alarm is a pile at 0 or 100 %. Layers that no decay rate explains within three "
+        "each layer's k was fitted to the same value that it is compared with, so ranks gather in the middle and the "
+        "check is lenient; a pile at 0 or 100 % would be alarming. Layers that no decay rate explains within three "
         f"standard deviations: {number(unexplained, 6)}."
     )
 

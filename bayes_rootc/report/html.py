@@ -249,9 +249,8 @@ def _letters(results: Results) -> Table:
     if tested:
         caption += f"do not differ: {TEST}. Intervals are of the mean over sites"
     else:
-        caption += (
-            "do not differ with a probability of 97.5 %; what they have in common cancels, so intervals may overlap"
-        )
+        caption += "cannot be distinguished with 97.5 % probability; "
+        caption += "what they have in common cancels, so intervals may overlap"
     return Table(head, rows, caption)
 
 
@@ -273,7 +272,7 @@ def _biome_letters(results: Results) -> Table:
     head = [Head("biome", wide=True), *(Head(QUANTITIES[q].split(",")[0], True) for q in quantities)]
     caption = (
         "Means over sites, Mg C ha⁻¹ yr⁻¹. In a column two biomes that share a capital letter, and in a biome I_root "
-        f"and I_bulk that share a small one, do not differ: {TEST}"
+        f"and I_bulk that share a lower-case one, do not differ: {TEST}"
     )
     return Table(head, rows, caption)
 

@@ -27,7 +27,7 @@ from .engine import Step
 
 
 def tasks_of(inputs: Inputs, bulk_input: BulkInput, settings: RunSettings) -> dict[str, Task]:
-    """The responses that are learnt, and how far apart their sites err alike."""
+    """The responses that are learnt, and the distance over which their residuals are correlated."""
     seed = step_seed(settings, "variograms")
     return learner_tasks(inputs, bulk_input.stocks, bulk_input.density, block_km=settings.block_km, seed=seed)
 
