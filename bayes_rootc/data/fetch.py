@@ -1,7 +1,7 @@
-"""Bringing the public inputs into a data folder: from their publishers, or from a copy of the folder somewhere else.
+"""Downloads the public inputs into a data folder: from their publishers, or from a copy of the folder.
 
-A file takes its name only when it is whole and its checksum is right. A cut download goes on where it stopped, in this
-call or in a later one (`.fetch/*.part`). Checksums of everything brought are kept in `fetched.json`.
+A file gets its name only when it is complete and its checksum is right. An interrupted download resumes where it
+stopped, in this call or in a later one (`.fetch/*.part`). Checksums of all downloads are kept in `fetched.json`.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ _Task = Callable[[Report], "Fetched"]
 
 @dataclass(frozen=True)
 class Fetched:
-    """What became of one source.
+    """Outcome for one source.
 
     Attributes
     ----------
     status : {"fetched", "present", "by hand", "absent"}
-        `fetched` now; `present` before; `by hand`: for the user to bring, as `note` says; `absent` from the copy.
+        `fetched` now; `present` before; `by hand`: the user has to download it, see `note`; `absent` from the copy.
     """
 
     name: str
@@ -59,31 +59,31 @@ def fetch(
     sources: tuple[Source, ...] = SOURCES,
     console: Console | None = None,
 ) -> list[Fetched]:
-    """Brings the public inputs into a data folder; what is there and sound is left alone.
+    """Downloads the public inputs into a data folder; files that are there and sound are left alone.
 
     Parameters
     ----------
     to : str or Path
-        The data folder; made if need be.
+        The data folder; it is made if it does not exist.
     source : str or Path, optional
         Folder or URL that holds a copy of a data folder, with an optional `SHA256SUMS` (as `sha256sum` writes it);
         without it, the publishers.
     only : iterable of str, optional
-        Names of sources; all without it.
+        Names of sources; by default all.
     console : Console, optional
         Where progress is shown, a line for each source.
 
     Returns
     -------
     list of Fetched
-        One record for each source, in order. What a program cannot fetch comes back `by hand`, with what to do. From a
-        copy, all rasters are one record, `covariates`.
+        One record for each source, in order. Sources that a program cannot download are `by hand`, with what to do.
+        From a copy, all rasters are one record, `covariates`.
 
     Raises
     ------
     InputError
-        An unknown name, a checksum that does not match, a download that failed (the other sources are brought all the
-        same), a copy that holds nothing of use.
+        A name is unknown, a checksum does not match, a download failed (the other sources are downloaded all the
+        same), or a copy holds none of the files.
     """
     to, console = Path(to), console or Console()
     chosen = _choose(sources, only)
@@ -113,7 +113,7 @@ def fetch(
         raise InputError(failures[0] + more)
     if source is not None and not any(result.files for result in done):
         raise InputError("holds none of the files of a data folder", file=source)
-    with suppress(OSError):  # not empty: another source's download waits there to be gone on with
+    with suppress(OSError):  # not empty: an interrupted download of another source is kept there
         work.rmdir()
     return done
 
@@ -175,12 +175,12 @@ def _name_of(name: str, download: Path) -> str:
 
 
 def _present(source: Source, to: Path, record: _Record) -> tuple[Path, ...]:
-    """Sound files of a source that are there, all that it has; or those of another version."""
+    """Files of a source, if all are there and sound; or those of another version."""
     found = [sorted(to.glob(name)) if "*" in name else [to / name] for name in source.files]
     if all(paths and all(record.is_sound(_below(path, to)) for path in paths) for paths in found):
         return tuple(path for paths in found for path in paths)
     if any(path.exists() and not record.is_sound(_below(path, to)) for path in chain(*found)):
-        return ()  # what is damaged is brought again
+        return ()  # damaged files are downloaded again
     return tuple(sorted(to.glob(source.stands_in))) if source.stands_in else ()
 
 
@@ -190,14 +190,14 @@ def _below(path: Path, to: Path) -> str:
 
 @dataclass(frozen=True)
 class Listed:
-    """What `fetch` brings of one source.
+    """What `fetch` would download of one source.
 
     Attributes
     ----------
     status : str
-        `here` in the data folder, and sound; `by hand`; `moved`; `not reached`; empty: `fetch` brings it.
+        `here` in the data folder, and sound; `by hand`; `moved`; `not reached`; empty: `fetch` downloads it.
     megabytes : float, optional
-        Of the download, as the server says, or of the files that are here; unknown: None.
+        Size of the download, as the server states it, or of the files that are here; None if unknown.
     note : str
         What to do by hand, or where to look if it has moved.
     """
@@ -211,12 +211,12 @@ class Listed:
 
 
 def listing(to: str | Path, *, sources: tuple[Source, ...] = SOURCES, console: Console | None = None) -> list[Listed]:
-    """What `fetch` brings, with size and licence; servers are asked, nothing is downloaded.
+    """What `fetch` would download, with size and licence; servers are asked, nothing is downloaded.
 
     Parameters
     ----------
     to : str or Path
-        The data folder: what it has already is not asked for.
+        The data folder; servers are not asked about files that it has already.
     console : Console, optional
         Where the table is printed.
     """
@@ -265,7 +265,7 @@ class _Copy:
         self.derived = [r for r in manifest.covariates if isinstance(r, Attribute | Terrain) and whole]
 
     def bring(self, source: Source, to: Path, record: _Record, report: Report) -> Fetched:
-        """A source's tables; its rasters come with `bring_rasters`."""
+        """Downloads the tables of a source; its rasters come with `bring_rasters`."""
         names = [n for n in self._names(source) if not n.startswith("covariates/")]
         results = [self._bring(name, to, record, report) for name in names]
         files = tuple(to / name for name, status in zip(names, results, strict=True) if status != "absent")
@@ -294,7 +294,7 @@ class _Copy:
         return "fetched"
 
     def _names(self, source: Source) -> list[str]:
-        """Names under which the copy can hold the source: only listings can tell files of another version."""
+        """Names under which the copy can hold the source: files of another version are found only in a listing."""
         # A release may be compressed in a copy.
         patterns = [source.stands_in] * bool(source.stands_in) + [f"{name}*" for name in source.files if "*" in name]
         if not patterns:
@@ -308,8 +308,8 @@ class _Copy:
         return sorted(found) or [name for name in source.files if "*" not in name]
 
     def _get(self, name: str, target: Path, report: Report, checksum: str | None = None) -> Path | None:
-        """Brings one file of the copy to `target`; None if the copy has no such file."""
-        target.unlink(missing_ok=True)  # of an earlier call that was broken off
+        """Downloads one file of the copy to `target`; None if the copy has no such file."""
+        target.unlink(missing_ok=True)  # of an earlier call that was interrupted
         if self.remote:
             try:
                 retrieve(f"{str(self.place).rstrip('/')}/{quote(name)}", target, checksum, report)
@@ -351,7 +351,7 @@ class _Copy:
 
 
 class _Record:
-    """`fetched.json`: checksum, origin and day of everything that was brought."""
+    """`fetched.json`: checksum, origin and day of every download."""
 
     def __init__(self, to: Path):
         self.to, self.path = to, to / RECORD
@@ -360,10 +360,10 @@ class _Record:
             self.files: dict[str, dict[str, Any]] = dict(kept.get("files", {}))
             self.downloads: dict[str, dict[str, Any]] = dict(kept.get("downloads", {}))
         except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
-            raise InputError(f"not readable ({reason_of(error)}); delete it to start anew", file=self.path) from None
+            raise InputError(f"not readable ({reason_of(error)}); delete it to start over", file=self.path) from None
 
     def is_sound(self, name: str, checksum: str | None = None) -> bool:
-        """The file is there, and is what its checksum says; without a known checksum it is the user's, and trusted."""
+        """Whether the file is there and has its checksum; without a known checksum it is the user's, and trusted."""
         path = self.to / name
         known = checksum or self.files.get(name, {}).get("sha256")
         return path.is_file() and (known is None or sha256(path) == known)
@@ -397,7 +397,7 @@ def _identity(path: Path) -> dict[str, Any]:
 
 
 def add_to_manifest(path: Path, entries: Iterable[Raster | Attribute | Terrain | Units]) -> None:
-    """Appends entries to a covariate manifest; a name that it has already stays as its owner wrote it."""
+    """Appends entries to a covariate manifest; entries whose names are there already are left as they are."""
     text = path.read_text(encoding="utf-8") if path.exists() else ""
     manifest = read_manifest(path) if text else Manifest(covariates=(), units={})
     units, covariates = set(manifest.units), {entry.name for entry in manifest.covariates}

@@ -44,19 +44,19 @@ class Inputs:
     ----------
     layers : DataFrame
         Radiocarbon layers (`israd.read_layers`), with `zone`, `profile_index`, `stock_metre` (Mg C ha⁻¹),
-        `SOIL_MAP_STOCKS` (those of the seven layers at the site, NaN where the manifest has none), and
-        `has_covariates`: a layer needs none for its age, only to train and predict with.
+        `SOIL_MAP_STOCKS` (stocks of the seven layers at the site, NaN where the manifest has no soil map), and
+        `has_covariates`: a layer needs covariates to train and predict with, but not for its age.
     npp, npp_records : DataFrame
         NPP sites and their records (`npp.read_npp`).
     roots : DataFrame
         Root profiles (`roots.read_root_profiles`).
     checks : list of SourceCheck
-        What was used and dropped, a source each.
+        What was used and dropped, one for each source.
     files : dict of str to str
         Checksum of every file read.
     incubations : DataFrame, optional
-        Radiocarbon of the CO₂ that layers respire (`israd_incubations.read_incubations`), `layer` being a label of the
-        index of `layers`; read where it is asked for (`with_incubations`).
+        Radiocarbon of the CO₂ that layers respire (`israd_incubations.read_incubations`); `layer` is a label in the
+        index of `layers`. Read only by `with_incubations`.
     """
 
     folder: Path
@@ -72,7 +72,7 @@ class Inputs:
 
     @property
     def turnover_layers(self) -> pd.DataFrame:
-        """Radiocarbon layers as the turnover model takes them: with what they respire, where that was read."""
+        """Radiocarbon layers as the turnover model takes them, with their incubations if these were read."""
         if self.incubations is None:
             return self.layers
         return self.layers.join(respired_columns(self.incubations, self.layers.index, self.layers["year"], None))
@@ -94,12 +94,12 @@ def read_inputs(folder: str | Path, *, nearest_km: float = 100.0, manifest: Path
     Parameters
     ----------
     manifest : Path, optional
-        Of its covariates, if not the folder's own.
+        Manifest of the covariates; by default the folder's own.
 
     Raises
     ------
     InputError
-        A source is missing or unusable, or nothing of it is left after the rules.
+        A source is missing or unusable, or the rules leave nothing of it.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -184,7 +184,7 @@ def with_incubations(inputs: Inputs) -> None:
 
 
 def _layers(folder: Path, workbooks: list[Path]) -> tuple[pd.DataFrame, list[SourceCheck]]:
-    """Layers of the own table, of ISRaD's where there is one, and of workbooks in its template."""
+    """Layers of the user's own table, of ISRaD's table and of workbooks in its template, as far as they are there."""
     own, israd = folder / own_files.LAYERS, folder / "israd"
     parts = []
     if own.exists():
@@ -194,7 +194,7 @@ def _layers(folder: Path, workbooks: list[Path]) -> tuple[pd.DataFrame, list[Sou
     if workbooks:
         table, check = read_templates(workbooks)
         published = table["study"].isin([study for earlier, _ in parts for study in earlier["study"]])
-        if published.any():  # entries of ISRaD's that its table has already
+        if published.any():  # entries of ISRaD that its table has already
             check.dropped["of a study that another table has"] = int(published.sum())
             check.used -= int(published.sum())
         parts.append((table[~published], check))
@@ -202,7 +202,7 @@ def _layers(folder: Path, workbooks: list[Path]) -> tuple[pd.DataFrame, list[Sou
 
 
 def _roots(folder: Path) -> tuple[pd.DataFrame, list[SourceCheck]]:
-    """Root profiles of the own table, and of the published ones where they are there."""
+    """Root profiles of the user's own table and of the published one, as far as they are there."""
     own, published = folder / own_files.ROOTS, folder / "roots" / "root_profiles_D50D95.csv"
     parts = []
     if own.exists():
@@ -217,8 +217,8 @@ def _roots(folder: Path) -> tuple[pd.DataFrame, list[SourceCheck]]:
 def _with_covariates(
     source: str, table: pd.DataFrame, covariates: CovariateStack, nearest_km: float, *, keep: bool = False
 ) -> tuple[pd.DataFrame, SourceCheck]:
-    """Joins the covariates of each row's site, and its biome, which is that of the record if it says one; rows without
-    a biome, or that lack a covariate (unless `keep`), are dropped and counted.
+    """Joins the covariates of each row's site, and its biome, which is that of the record if it states one; rows
+    without a biome, or without one of the covariates (unless `keep`), are dropped and counted.
     """
     sites = table[SITE].drop_duplicates().reset_index(drop=True)
     values, report = covariates.sample(sites["lat"], sites["lon"], nearest_km=nearest_km)
@@ -258,7 +258,7 @@ def _with_covariates(
 
 
 def stock_rasters(covariates: CovariateStack) -> list[str]:
-    """Rasters of the stock of the first metre, the better first: of role `stock`, then `soc_stock*`."""
+    """Rasters of the stock of the first metre, best first: those of role `stock`, then `soc_stock*`."""
     return covariates.role("stock") + [f for f in covariates.features if f.startswith("soc_stock")]
 
 
@@ -268,7 +268,7 @@ def metre_stock(table: pd.DataFrame, covariates: CovariateStack) -> np.ndarray:
     Raises
     ------
     InputError
-        A raster's unit is none of a stock.
+        The unit of a raster is not one of a stock.
     """
     return _in_mg_ha(table, covariates, stock_rasters(covariates), STOCK_UNIT)
 

@@ -1,6 +1,6 @@
 """Radiocarbon layers from the International Soil Radiocarbon Database (ISRaD, Lawrence et al. 2020), flat layer table.
 
-Which layers are used (paper, Methods: mineral soil, 0–200 cm, year and depths known), and every other rule, stands in
+Which layers are used (paper, Methods: mineral soil, 0–200 cm, year and depths known), and every other rule, is in
 `read_layers`.
 """
 
@@ -30,7 +30,7 @@ MAX_SIGMA = 100.0
 """
 
 LARGEST_COINCIDENCE = 12.0
-"""A σ (‰) above this that equals the value is a copy of it; smaller ones may be so by chance."""
+"""A σ (‰) above this that equals the value is a copy of it; smaller ones may be equal by chance."""
 
 DEFAULT_SIGMA = 5.0
 """σ (‰) of a measurement reported without one: a little above the median of those reported (4 ‰)."""
@@ -49,15 +49,15 @@ MEASURED_STOCK_LOG_SD = 0.2
 
 GRIDDED_DEPTHS = (0, 10, 30, 60, 100, 200)
 MAX_GRIDDED = 1000.0
-"""No gridded figure can be larger, in the units of its column: larger ones, and negative ones, are fill values."""
+"""Largest possible gridded values, in the units of their columns: larger ones, and negative ones, are fill values."""
 
 GRIDDED_CARBON_PER_UNIT = 0.5
-"""`pro_corg_*_SG` counts 5 g kg⁻¹: only so do it, `pro_bd_*_SG` (10 kg m⁻³) and `pro_coarse_*_SG` (%) give
-`pro_corgStock_*_SG` in kg m⁻².
+"""`pro_corg_*_SG` is in units of 5 g kg⁻¹: only then do it, `pro_bd_*_SG` (10 kg m⁻³) and `pro_coarse_*_SG` (%)
+reproduce `pro_corgStock_*_SG` in kg m⁻².
 """
 
 UNTREATED = ("", "control", "none", "no", "n", "false", "0", "untreated", "no treatment", "ambient", "reference")
-"""Entries of `pro_treatment` of undisturbed soil; every other names an experiment."""
+"""Entries of `pro_treatment` for undisturbed soil; every other one names an experiment."""
 
 YES, NO = ("yes", "y", "true", "t", "1", "1.0", "peat", "peatland"), ("", "no", "n", "false", "f", "0", "0.0", "none")
 
@@ -86,17 +86,17 @@ SOIL_OPTIONAL = (
 """Columns of `soil_schema` that may be absent."""
 
 SAME_PLACE_DEGREES = 0.05
-"""Reported coordinates of one profile may differ by so much."""
+"""Largest difference between reported coordinates of one profile, degrees."""
 
 LAYER_COLUMNS = ("id", "study", "site", "profile", "lat", "lon", "top", "bottom", "year")
-"""What `layer_columns` tells of a row."""
+"""Columns that `layer_columns` makes from each row."""
 
 FORMS: dict[str, str] = {
     "fraction_modern": "lyr_fraction_modern",
     "percent_modern": "lyr_percent_modern",
     "radiocarbon_age": "lyr_radiocarbon_age",
 }
-"""Columns of radiocarbon in other forms than Δ14C: of a layer without `lyr_14c` the first with a value is converted."""
+"""Columns of radiocarbon in other forms than Δ14C: the first with a value is converted where `lyr_14c` has none."""
 
 SIGMA_FORMS = {form: f"{name}_sigma" for form, name in FORMS.items()}
 
@@ -126,12 +126,12 @@ def read_layers(path: Path) -> tuple[pd.DataFrame, SourceCheck]:
 
     Returns
     -------
-    layers
+    layers : DataFrame
         `id`, `study`, `site`, `profile`, `lat`, `lon` (degrees), `top`, `bottom` (cm), `year` (decimal AD), `delta14c`,
         `sigma` (‰), `stock_measured`, `stock_gridded` (Mg C ha⁻¹ in the layer, NaN where unknown),
         `stock_measured_log_sd`, `organic_carbon` (%), and, as reported, `horizon` (A, E, B, C), `land_cover`,
-        `soil_order` (or `unknown`); `said_biome`, that of the record (`biomes.biome_of_record`).
-    check
+        `soil_order` (or `unknown`); `said_biome`, the biome that the record states (`biomes.biome_of_record`).
+    check : SourceCheck
         Rows read, used, and dropped by rule.
 
     Raises
@@ -195,7 +195,7 @@ def layers_of(screen: Screen) -> tuple[pd.DataFrame, SourceCheck]:
 
 
 def drop_other_soil(screen: Screen) -> None:
-    """Drops rows that are not of a layer of untreated mineral soil in 0-200 cm, sampled in a known place and year."""
+    """Keeps only layers of untreated mineral soil in 0-200 cm, sampled in a known place and year."""
     screen.drop("no coordinates", screen.table["pro_lat"].isna() | screen.table["pro_long"].isna())
     t = screen.table
     screen.drop("depth of top or bottom unknown", ~np.isfinite(t["lyr_top"]) | ~np.isfinite(t["lyr_bot"]))
@@ -228,7 +228,7 @@ def _refuse_unknown(screen: Screen, column: str, known: tuple[str, ...], expecte
         at = int(np.argmax(unknown))
         raise InputError(
             f"expected {expected}, found `{shown(screen.table[column].iloc[at])}`",
-            # Of several workbooks that are joined, each row says which it is from.
+            # Where several workbooks are joined, each row says which it is from.
             file=screen.table["file"].iloc[at] if "file" in screen.table else screen.check.file,
             row=int(screen.table["file_row"].iloc[at]),
             column=column,
@@ -242,7 +242,7 @@ def _peat(t: pd.DataFrame) -> pd.Series:
 
 
 def _organic_name(t: pd.DataFrame) -> pd.Series:
-    """Whether the name of the horizon is that of an organic one: O, Oa, 2Oe."""
+    """Whether the name of a horizon is that of an organic one: O, Oa, 2Oe."""
     return t["lyr_hzn"].fillna("").astype(str).str.match(r"^\d?O")
 
 
@@ -253,7 +253,7 @@ def _refuse_without_radiocarbon(path: Path) -> None:
 
 
 def _judge_together(screen: Screen) -> None:
-    """Compares columns of the layers with Δ14C that tell of each other's units."""
+    """Checks units by comparing columns of the layers with Δ14C."""
     t = screen.table[screen.table[list(RADIOCARBON)].notna().any(axis=1) & ~_organic_name(screen.table)]
     carbon = t["lyr_c_org_filled"][(t["lyr_top"] >= SUBSOIL_CM) & ~_peat(t) & (t["lyr_c_org_filled"] > 0)]
     if len(carbon) >= 5 and carbon.median() > MAX_SUBSOIL_CARBON:
@@ -284,7 +284,7 @@ def _judge_together(screen: Screen) -> None:
 
 
 def _below_organic_horizons(screen: Screen) -> None:
-    """Depths from the top of the mineral soil, in profiles whose depths are counted from that of the O horizon."""
+    """Depths from the top of the mineral soil, in profiles whose depths are counted from the top of the O horizon."""
     t = screen.table
     profile = [t[name] for name in ("entry_name", "site_name", "pro_name")]
     # Buried ones begin with a number.
@@ -307,7 +307,7 @@ def _convert_forms(screen: Screen) -> None:
     for form in ("fraction_modern", "percent_modern", "radiocarbon_age"):
         value, spread = t[FORMS[form]], t[SIGMA_FORMS[form]]
         converted, error = to_delta14c(value, spread, year, form)
-        # Without the year there is no Δ14C: the layer is left out for that, and not as one that was not measured.
+        # Without the year there is no Δ14C: the layer is dropped for its missing year, not as unmeasured.
         fill = delta.isna() & value.notna()
         delta[fill], sigma[fill] = np.nan_to_num(converted[fill]), error[fill]
         screen.remark(f"Δ14C from {FORMS[form]} and the year of sampling", fill & year.notna())
@@ -315,7 +315,7 @@ def _convert_forms(screen: Screen) -> None:
 
 
 def _places_apart(layers: pd.DataFrame) -> pd.Series:
-    """Adds the place to the names of profiles, and of their layers, that are found at several; which rows."""
+    """Adds the place to the names of profiles found at several places, and of their layers; returns their rows."""
     by_profile = layers.groupby("profile")[["lat", "lon"]]
     spread = (by_profile.transform("max") - by_profile.transform("min")).max(axis=1)
     apart = spread > SAME_PLACE_DEGREES
@@ -326,7 +326,7 @@ def _places_apart(layers: pd.DataFrame) -> pd.Series:
 
 
 def layer_columns(t: pd.DataFrame) -> pd.DataFrame:
-    """Which layer each row of a table is of, and where and when that was sampled: `id`, `study`, `site`, `profile`,
+    """Layer that each row of a table belongs to, and where and when it was sampled: `id`, `study`, `site`, `profile`,
     `lat`, `lon`, `top`, `bottom`, `year`.
     """
     month = t["lyr_obs_date_m"].where(t["lyr_obs_date_m"].between(0.5, 12.5))
@@ -349,7 +349,7 @@ def layer_columns(t: pd.DataFrame) -> pd.DataFrame:
 
 
 def with_other_layers(layers: pd.DataFrame, *others: pd.DataFrame) -> pd.DataFrame:
-    """Layers, and below them those that only incubations or fractions were measured of; their Δ14C is NaN."""
+    """Layers, followed by those of which only incubations or fractions were measured; their Δ14C is NaN."""
     known = set(layers["id"])
     columns = [name for name in LAYER_COLUMNS if name in layers]
     new = [other.rename(columns={"layer": "id"})[columns] for other in others]
@@ -368,9 +368,9 @@ def _master_horizon(name: object) -> str:
 
 
 def _measured_stock(t: pd.DataFrame) -> pd.Series:
-    """Reported stock, else carbon x bulk density x thickness (Mg ha⁻¹); NaN where neither is believable.
+    """Reported stock, else carbon x bulk density x thickness (Mg ha⁻¹); NaN where neither is plausible.
 
-    ISRaD's `lyr_bd_samp` is the mass of fine earth per volume of soil: stones are not taken off again.
+    ISRaD's `lyr_bd_samp` is the mass of fine earth per volume of soil: stones are not subtracted again.
     """
     thickness = t["lyr_bot"] - t["lyr_top"]
     computed = t["lyr_c_org_filled"] / 100 * t["lyr_bd_samp_filled"] * thickness
@@ -410,7 +410,7 @@ def _gridded_stock(t: pd.DataFrame) -> pd.Series:
 
 
 def soil_schema():  # type: ignore[no-untyped-def]
-    """Columns that tell which layer a row is of, and whether it is one that we use."""
+    """Columns that identify the layer of a row, and those that decide whether it is used."""
     import pandera.pandas as pa
 
     columns = {

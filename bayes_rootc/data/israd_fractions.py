@@ -19,7 +19,7 @@ from .israd import (
 from .tables import Screen, SourceCheck, number_column, read_csv
 
 PARTS = {"free light": "light", "occluded light": "light", "heavy": "heavy"}
-"""Names of density fractions by the part that they belong to: plant remains, and what is bound to minerals."""
+"""Names of density fractions by the part that they belong to: plant remains, or carbon bound to minerals."""
 
 COMPLETE = (80.0, 115.0)
 """Shares (%) of the layer's carbon add up to this where all of it is accounted for."""
@@ -42,10 +42,10 @@ def read_fractions(path: Path) -> tuple[pd.DataFrame, SourceCheck]:
     -------
     fractions : DataFrame
         `layer` (as `id` of the layers), `study`, `site`, `profile`, `lat`, `lon` (degrees), `top`, `bottom` (cm),
-        `year` (decimal AD), `light`, `heavy` (Δ14C, ‰), `light_sigma`, `heavy_sigma` (‰), `light_share` (of the
-        layer's carbon, 0 to 1; NaN where unknown, or where the shares do not add up to 80-115 %).
+        `year` (decimal AD), `light`, `heavy` (Δ14C, ‰), `light_sigma`, `heavy_sigma` (‰), `light_share` (share of
+        the layer's carbon, 0 to 1; NaN where unknown, or where the shares do not add up to 80-115 %).
     check : SourceCheck
-        Rows read, used (fractions of these layers), and dropped by rule.
+        Rows read, used (fractions of these layers), and dropped by each rule.
 
     Raises
     ------
@@ -73,7 +73,7 @@ def read_fractions(path: Path) -> tuple[pd.DataFrame, SourceCheck]:
     screen.remark(f"σ of Δ14C missing, 0 or > {MAX_SIGMA:g} ‰: set to {DEFAULT_SIGMA:g} ‰", lost)
     rows = pd.DataFrame({"layer": names["id"], "part": t["part"], "delta14c": t["frc_14c"], "share": t["frc_c_perc"]})
     rows["sigma"] = t["frc_14c_sigma"].where(~lost, DEFAULT_SIGMA)
-    # A share that is missing makes the sum NaN, and the mean of the part a plain one.
+    # A missing share makes the sum NaN; the part then has the plain mean.
     both = rows.groupby(["layer", "part"])["share"].agg(lambda share: share.sum(skipna=False))
     rows["weight"] = rows["share"].where(rows.groupby(["layer", "part"])["share"].transform("min") > 0, 1.0)
     rows[["delta14c", "sigma"]] = rows[["delta14c", "sigma"]].mul(rows["weight"], axis=0)

@@ -10,7 +10,7 @@ from .israd import DEFAULT_SIGMA, MAX_SIGMA, SOIL_OPTIONAL, drop_other_soil, lay
 from .tables import Screen, SourceCheck, number_column, read_csv
 
 HETEROTROPHIC = {"root-picked soil": "picked", "soil w/ dead roots": "dead"}
-"""Kinds of incubated soil in which only microbes respire, and what became of its roots."""
+"""Kinds of incubated soil in which only microbes respire, and whether its roots were picked or died."""
 
 MIN_DELTA14C = -990.0
 """A CO₂ at or below this (‰) is a leak or a blank, not respiration: fossil carbon hardly respires."""
@@ -24,8 +24,8 @@ _OPTIONAL = (*SOIL_OPTIONAL, "inc_duration", "inc_analyte", "inc_anaerobic", "in
 def read_incubations(path: Path) -> tuple[pd.DataFrame, SourceCheck]:
     """Incubations of mineral soil in which only microbes respired, one row an incubation.
 
-    The layers must keep the rules of `israd.read_layers`. Soil with roots that died in the jar respires these as well:
-    column `roots`.
+    The layers must keep the rules of `israd.read_layers`. Soil whose roots died in the jar respires their carbon as
+    well: see column `roots`.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ def read_incubations(path: Path) -> tuple[pd.DataFrame, SourceCheck]:
     -------
     incubations : DataFrame
         `layer` (as `id` of the layers), `study`, `site`, `profile`, `lat`, `lon` (degrees), `top`, `bottom` (cm),
-        `year` (decimal AD, of the *layer*: what is in the jar gets no new carbon), `delta14c` and `sigma` (‰) of the
+        `year` (decimal AD, of the *layer*: soil in the jar gets no new carbon), `delta14c` and `sigma` (‰) of the
         CO₂, `length` (days), `roots` (picked or dead).
     check : SourceCheck
         Rows read, used, and dropped by rule.

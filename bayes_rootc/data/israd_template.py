@@ -1,7 +1,7 @@
 """Workbooks in ISRaD's template (.xlsx), as its entries are written: the sheet `layer` with its profile and site.
 
-Below the header of every sheet stand two rows of descriptions and units, and then the records. Names are ISRaD's own,
-without what the "extra" release adds: coordinates that a profile lacks are those of its site, and carbon, bulk density,
+Below the header of every sheet are two rows of descriptions and units, and then the records. Names are ISRaD's own,
+without what the "extra" release adds: a profile without coordinates takes those of its site, and carbon, bulk density,
 stones and stocks are as measured.
 """
 
@@ -29,17 +29,17 @@ FILLED = {
 COORDINATES = {"pro_lat": "site_lat", "pro_long": "site_long"}
 
 LOCK = "~$"
-"""How the name of the file begins that a spreadsheet program leaves next to an open workbook."""
+"""Beginning of the name of the lock file that a spreadsheet program leaves next to an open workbook."""
 
 
 def templates(*folders: Path) -> list[Path]:
-    """Workbooks of some folders that have the sheets of ISRaD's template."""
+    """Workbooks in these folders that have the sheets of ISRaD's template."""
     found = [path for folder in folders for path in sorted(folder.glob("*")) if path.suffix.lower() == ".xlsx"]
     return [path for path in found if not path.name.startswith((LOCK, ".")) and set(SHEETS) <= set(_sheets(path))]
 
 
 def _sheets(path: Path) -> dict[str, str]:
-    """Names of a workbook's sheets, by how they are compared."""
+    """Names of a workbook's sheets, by the form in which they are compared."""
     with readable(path, "Excel workbook"), pd.ExcelFile(path, engine="openpyxl") as book:
         return {bare(str(name)): str(name) for name in book.sheet_names}
 
@@ -55,8 +55,8 @@ def read_templates(paths: Sequence[Path]) -> tuple[pd.DataFrame, SourceCheck]:
     Raises
     ------
     InputError
-        Not a workbook, a sheet or a column is missing, a layer names a profile or site that is not there, or see
-        `tables.read_csv`.
+        A file is not a workbook, a sheet or a column is missing, or a layer names a profile or site that is not there;
+        see also `tables.read_csv`.
     """
     tables = [_read(path).assign(file=str(path)) for path in paths]
     joined = pd.concat(tables, ignore_index=True)
@@ -142,7 +142,7 @@ def _label(value: object) -> object:
 
 
 def _joined(rows: pd.DataFrame, others: pd.DataFrame, key: tuple[str, ...], sheet: str, path: Path) -> pd.DataFrame:
-    """Rows with the columns of the one row of another sheet that has the same key."""
+    """Adds to each row the columns of the one row of another sheet with the same key."""
     others = others.drop_duplicates()
     for table, called in ((rows, "layer"), (others, sheet)):
         for name in key:

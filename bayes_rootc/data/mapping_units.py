@@ -2,14 +2,14 @@
 
 A cell holds the number of a mapping unit, and the table the properties of its soils, layer by layer. Numbers of units
 are looked up, never averaged or interpolated: a site has the soil of the unit it lies in, a cell of a map that of the
-unit at its centre. What a unit's property is over an interval of depth follows from five rules:
+unit at its centre. The property of a unit over an interval of depth follows from five rules:
 
-1. An empty cell of the table, and each of the entry's `missing` codes, is no value.
+1. Empty cells of the table, and the `missing` codes of the entry, count as missing.
 2. A unit whose soil is one of `no_soil` (rock, ice, water, towns) has no property at all; where several soils share a
    unit, those without soil are left out.
-3. The value is the mean of the layers with one, weighted by how much of the interval each takes up (and by the share of
-   its soil); where a soil ends within the interval, it is that of the part above.
-4. A soil that ends above the interval has the value of its lowest layer with one.
+3. The value is the mean of the layers that have one, weighted by how much of the interval each takes up (and by the
+   share of its soil); where a soil ends within the interval, it is the mean of the part above.
+4. A soil that ends above the interval has the value of its lowest layer that has one.
 5. A class is the one that takes up most of the interval (or of the unit); other spellings of a class are joined
    (`same`).
 """
@@ -31,12 +31,12 @@ from .manifest import Attribute, CarbonDensity, Units
 from .tables import HEADER_ROWS, SourceCheck, names_found, numbers, read_header, readable, shown
 
 SOIL_MAP_STOCKS = [f"stock_map_{name}" for name in LAYER_NAMES]
-"""Columns of tables of records with the stocks of the seven layers at the site, Mg C ha⁻¹."""
+"""Columns in tables of records for the soil map's stocks of the seven layers at the site, Mg C ha⁻¹."""
 
 
 @dataclass
 class UnitTable:
-    """The attribute table of a `[[units]]` entry. It is read when the first attribute is asked for.
+    """The attribute table of a `[[units]]` entry. It is read when the first attribute is looked up.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ class UnitTable:
     Raises
     ------
     InputError
-        The table is not there, or lacks a column that the entry names.
+        The table is missing, or lacks a column that the entry names.
     """
 
     entry: Units
@@ -72,7 +72,7 @@ class UnitTable:
 
     @property
     def asked(self) -> bool:
-        """Whether any attribute was asked for."""
+        """Whether any attribute has been looked up."""
         return bool(self._found)
 
     def check(self, attribute: Attribute) -> None:
@@ -80,7 +80,8 @@ class UnitTable:
         self._has(attribute.column, f"column of {attribute.name}", read_header(self.path))
 
     def values(self, attribute: Attribute) -> NDArray[np.float32]:
-        """The attribute of each unit, (unit + 1,), NaN where it has none, and at last, for cells without a unit.
+        """The attribute of each unit, (unit + 1,), NaN where it has none. The last value, for cells without a
+        unit, is NaN too.
 
         A class is its number in `categories`.
         """
@@ -95,8 +96,8 @@ class UnitTable:
         return self._found[attribute.name]
 
     def positions(self, cells: np.ma.MaskedArray) -> NDArray[np.unsignedinteger]:
-        """Which unit of `values` each cell of the raster has; the last where it has none, or one that is not in the
-        table.
+        """Position in `values` of the unit of each cell of the raster; the last one where it has none, or one that is
+        not in the table.
         """
         there, known = np.ma.getdata(cells).astype(np.int64), ~np.ma.getmaskarray(cells)
         at = np.searchsorted(self.numbers, there)
@@ -111,7 +112,7 @@ class UnitTable:
         return np.unique(self._rows["unit"].to_numpy(np.int64))
 
     def source_check(self) -> SourceCheck:
-        """What the rules above did, in units; of the attributes that were asked for."""
+        """How many units each rule above was applied to, for the attributes that have been looked up."""
         text, entry = self._text, self.entry
         joined = text[entry.soil].str.strip().isin(list(entry.same)) if entry.soil else np.zeros(len(text), bool)
         check = SourceCheck(f"mapping units {self.entry.name}", str(self.path), len(self.numbers), len(self.numbers))
@@ -191,7 +192,7 @@ class UnitTable:
         return self._text[column].str.strip().replace(self.entry.same)
 
     def _carbon_density(self) -> pd.Series:
-        """Of each row, g cm⁻³: organic carbon x bulk density of fine earth x the share of the volume that it takes."""
+        """Carbon density of each row, g cm⁻³: organic carbon x bulk density of fine earth x its share of the volume."""
         columns = self.entry.stock
         assert columns is not None
         carbon, density, coarse = (

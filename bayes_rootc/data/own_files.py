@@ -1,13 +1,13 @@
-"""Tables of one's own in a data folder: `layers.csv`, `production.csv`, `roots.csv`, with plain names and units.
+"""The user's own tables in a data folder: `layers.csv`, `production.csv`, `roots.csv`, with plain names and units.
 
-They stand for, or add to, the publishers' files, and go through the same rules. A unit may stand behind a name in the
-header, as in `bottom [m]`; other names are given in `columns.toml`::
+They replace the publishers' files, or add to them, and go through the same rules. A unit may follow a name in the
+header, as in `bottom [m]`; other names are listed in `columns.toml`::
 
     [layers]
     top = "upper_cm"
     delta14c = "D14C (permil)"
 
-A biome that they give, by name or number, is that of the record, whatever the rasters have at its place.
+A biome that they state, by name or number, is that of the record, whatever the rasters have at its place.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ LAYER_NAMES = {
     "biome": "biome",
     **FORMS,
 }
-"""Columns of `layers.csv`, and what ISRaD calls them."""
+"""Columns of `layers.csv`, and their names in ISRaD."""
 
 NEEDED = ("lat", "lon", "top", "bottom", "year")
 TEXT = ("horizon", "treatment", "peatland", "soil_order", "land_cover", "study", "site", "profile", "id", "biome")
@@ -65,12 +65,12 @@ UNJUDGED_RANGE = ("top", "bottom", "year", "npp", "anpp", "bnpp", "stock", "sigm
 
 
 def column_names(folder: Path) -> dict[str, dict[str, str]]:
-    """Names of columns in each table, by ours, from `columns.toml`.
+    """Names of the user's columns in each table, by our names, from `columns.toml`.
 
     Raises
     ------
     InputError
-        It names a table or a column that is not used, or is no table of texts.
+        The file names a table or a column that is not used, or has something other than tables of texts.
     """
     path = folder / COLUMNS
     found = read_toml(path) if path.exists() else {}
@@ -146,7 +146,7 @@ def read_own_layers(path: Path, names: dict[str, str]) -> tuple[pd.DataFrame, So
     renamed = table.rename(columns=LAYER_NAMES | {f"{form}_sigma": name for form, name in SIGMA_FORMS.items()})
     renamed = renamed.reindex(columns=[*israd_schema().columns, "file_row", "biome"])
     renamed["biome"] = _said_biome(table, path, names)
-    # A whole year is taken in its middle, as ISRaD's; another is where in the year it says, counted in months.
+    # A whole year stands for its middle, as in ISRaD; a decimal year is kept, as a fractional month.
     renamed["lyr_obs_date_m"] = (part * 12 + 0.5).where(part > 0)
     renamed.attrs.update(said)
     return layers_of(Screen("radiocarbon layers (own)", path, renamed))

@@ -1,7 +1,7 @@
 """The public inputs, where their publishers keep them, and how each becomes a file of the data folder.
 
-A source whose publisher asks for a login, or gives no address that lasts, is brought by hand: its row says from where.
-No checksum is stated here, because none of these publishers states one; the checksum seen first is kept in
+A source whose publisher asks for a login, or gives no address that lasts, has to be downloaded by hand: its entry says
+from where. No checksum is stated here, because none of these publishers states one; the checksum seen first is kept in
 `fetched.json`, so that a later change is noticed.
 """
 
@@ -46,26 +46,26 @@ class Source:
     Parameters
     ----------
     name : str
-        What `only` calls it; `soilgrids` also stands for every `soilgrids-*`.
+        Name by which `only` selects it; `soilgrids` also selects every `soilgrids-*`.
     publisher, licence : str
-        For people, and for the manifest.
+        Shown to the user, and written into the manifest.
     files : dict of str to Unpack
-        Path in the data folder → how it is made from the download. A path with a `*` has its name from the member of
-        the archive that fits.
+        Path in the data folder → how it is made from the download. A path with a `*` takes its name from the
+        member of the archive that matches.
     url : str
-        Where the publisher keeps it; empty where it is brought by hand.
+        Address of the download; empty where it is downloaded by hand.
     sha256 : str, optional
-        Of the download, where the publisher fixes it.
+        Checksum of the download, where the publisher fixes it.
     by_hand : str
-        What to do where there is no address, or a login in front of it.
+        What the user has to do where there is no address, or a login is required.
     rasters : tuple of Raster
         Entries of `covariates/manifest.toml`.
     stands_in : str
         Pattern of files of another version that serve as well.
     page : str
-        Where the publisher describes it: where to look if the file has moved.
+        Page on which the publisher describes it: where to look if the file has moved.
     newest : bool
-        The address is that of the newest release, so that its file may change.
+        Whether the address is that of the newest release, so that its file may change.
     """
 
     name: str
@@ -89,7 +89,7 @@ def as_is(download: Path, target: Path) -> None:
 def member(pattern: str) -> Unpack:
     """The one member of a zip archive whose name, folders apart, matches `pattern`.
 
-    Nothing else is written, and to no other place than the target's, whatever folders the archive names.
+    Nothing else is written, and nowhere but to the target, whatever folders the archive names.
     """
 
     def unpack(download: Path, target: Path) -> None:
@@ -124,7 +124,7 @@ def _only(archive: zipfile.ZipFile, pattern: str, download: Path) -> zipfile.Zip
 
 
 def cmip6_bands(download: Path, target: Path) -> None:
-    """Δ14C of CMIP6's three bands, from the table of the supplement, whose header and units stand below a title."""
+    """Δ14C of CMIP6's three bands, from the table of the supplement, whose header and units are below a title."""
     raw = target.with_suffix(".raw")
     member("TableS1.csv")(download, raw)
     lines = raw.read_text(encoding="utf-8-sig", errors="replace").splitlines()
@@ -140,7 +140,7 @@ def cmip6_bands(download: Path, target: Path) -> None:
 
 
 def calibration_curve(download: Path, target: Path) -> None:
-    """IntCal's `.14c` (comment lines, then five unnamed columns) with the columns' names in a header."""
+    """Rewrites IntCal's `.14c` (comment lines, then five unnamed columns) with a header of column names."""
     lines = download.read_text(encoding="utf-8", errors="replace").splitlines()
     rows = [line.replace(" ", "") for line in lines if line.strip() and not line.lstrip().startswith("#")]
     if not rows or any(row.count(",") != 4 for row in rows):
@@ -149,7 +149,7 @@ def calibration_curve(download: Path, target: Path) -> None:
 
 
 def soil_property(factor: float) -> Unpack:
-    """A SoilGrids raster (equal-area, scaled integers) in degrees and in plain units."""
+    """Converts a SoilGrids raster (equal-area, scaled integers) to degrees and plain units."""
 
     def unpack(download: Path, target: Path) -> None:
         step = SOIL_RESOLUTION_DEG
@@ -310,7 +310,7 @@ SOURCES: tuple[Source, ...] = (
     Source(
         name="peng2023",
         publisher="Peng et al. 2023, Journal of Ecology",
-        licence="as the authors state beside the file, cite the paper",
+        licence="as the authors state next to the file; cite the paper",
         url="https://raw.githubusercontent.com/yunkepeng/CNuptake_MS/b0f9f80c64fb514d4edd39b6bcef53413108015a"
         "/data/NPP_Yunke/NPP_dataset.csv",
         files={"npp/npp_peng2023.csv": as_is},
@@ -404,7 +404,7 @@ SOURCES: tuple[Source, ...] = (
         Source(
             name=f"peng2023-{name}",
             publisher="Peng et al. 2023, Journal of Ecology: published map, for comparison only",
-            licence="as the authors state beside the file, cite the paper",
+            licence="as the authors state next to the file; cite the paper",
             url=f"{PENG_MAPS}{name}.nc",
             files={f"compare/peng2023_{name}.nc": as_is},
             page="https://github.com/yunkepeng/CNuptake_MS",
@@ -415,7 +415,7 @@ SOURCES: tuple[Source, ...] = (
         Source(
             name=f"varney2020-{name.lower()}",
             publisher="Varney et al. 2020, Nature Communications: soil carbon of the first metre, for comparison only",
-            licence="as the authors state beside the file, cite the paper",
+            licence="as the authors state next to the file; cite the paper",
             url=f"{VARNEY_MAPS}{theirs}_soilc_0.5x0.5.nc",
             files={f"compare/varney2020_soilc_{name.lower()}.nc": as_is},
             page="https://github.com/rebeccamayvarney/soiltau_ec",

@@ -1,4 +1,4 @@
-"""What the cells of the maps range over, by biome: the paper's "95 % of the cells" of I_root, I_bulk and I_loss.
+"""Ranges of values over the cells of the maps, by biome: the paper's "95 % of the cells" of I_root, I_bulk and I_loss.
 
 A map of 30″ has too many cells to sort: their values are counted in classes 0.2 % wide, strip by strip.
 """
@@ -20,27 +20,27 @@ from .monte_carlo import FLUXES
 from .writers import Store, strips
 
 RANGED = {flux: f"{flux}_median" for flux in FLUXES}
-"""Map of each flux whose cells are ranged over. Forests predict logarithms: their mean, taken back, is the median of a
-cell's members of I_root in 0-200 cm and of I_bulk in a layer, and so what the paper maps. The mean over members grows
-with what they are stretched by, and so does the median of I_bulk in 0-200 cm, a sum of log-normal layers: in its place
-stands the sum of what the forest predicts for the layers.
+"""Map of each flux from which ranges are made. Forests predict logarithms: their mean, transformed back, is the median
+of a cell's members of I_root in 0-200 cm and of I_bulk in a layer, and is what the paper maps. The mean over members
+grows with the factor by which they are stretched, and so does the median of I_bulk in 0-200 cm, a sum of log-normal
+layers: the sum of what the forest predicts for the layers is used instead.
 """
 
 SMALLEST, LARGEST, CLASSES = 1e-4, 1e4, 20_000
-"""Classes are even below the first, in proportion to the value above it, and end at the second, Mg C ha⁻¹ yr⁻¹."""
+"""Classes have equal widths below the first value, proportional ones above, and end at the second (Mg C ha⁻¹ yr⁻¹)."""
 
 REACH = np.arcsinh(LARGEST / SMALLEST)
 EDGES = SMALLEST * np.sinh(np.linspace(-REACH, REACH, CLASSES + 1))
 
 ROWS = 64
-"""Rows that are counted at a time: a strip of a fine map is long."""
+"""Number of rows that are counted at a time: rows of a fine map are long."""
 
 PARTS = {"p025": 0.025, "median": 0.5, "p975": 0.975}
 
 
 @dataclass
 class Ranges:
-    """Cells of a map by biome (row 0: all) and class of its value: how many, and their area, ha, (10, `CLASSES`)."""
+    """Number of a map's cells, and their area (ha), by biome (row 0: all) and class of the value, (10, `CLASSES`)."""
 
     cells: NDArray[np.float64] = field(default_factory=lambda: np.zeros((1 + len(BIOMES), CLASSES)))
     area: NDArray[np.float64] = field(default_factory=lambda: np.zeros((1 + len(BIOMES), CLASSES)))
@@ -48,7 +48,7 @@ class Ranges:
     """Value x area, ha, by biome."""
 
     def add(self, values: NDArray[np.floating], biome: NDArray[np.integer], area_ha: NDArray[np.float64]) -> None:
-        """Counts some cells, of any shape: those with a value and a biome."""
+        """Counts cells, in arrays of any shape; only those with a value and a biome."""
         known = np.isfinite(values) & (biome > 0)
         place = (np.arcsinh(values[known] / SMALLEST) + REACH) * (CLASSES / (2 * REACH))
         at = biome[known].astype(np.int64) * CLASSES + np.clip(place.astype(np.int64), 0, CLASSES - 1)
@@ -61,7 +61,7 @@ class Ranges:
         self.summed[0] += flux.sum()
 
     def row(self, biome: int) -> dict[str, float]:
-        """Number of cells, their mean, and the values below which parts of their area, and of their number, lie."""
+        """Number of cells, their mean, and quantiles by area and by number of cells."""
         found: dict[str, float] = {"cells": int(self.cells[biome].sum())}
         found["mean"] = self.summed[biome] / self.area[biome].sum()
         for prefix, counted in (("", self.area[biome]), ("cell_", self.cells[biome])):
@@ -71,27 +71,27 @@ class Ranges:
 
 
 def _value_at(below: NDArray[np.float64], part: float) -> float:
-    """Value below which a part lies, if those of a class are spread evenly over it."""
+    """Value below which a given part lies, if the values within a class are spread evenly."""
     upper = int(np.searchsorted(below, part))
     lower = upper - 1
     return float(EDGES[lower] + (part - below[lower]) / (below[upper] - below[lower]) * (EDGES[upper] - EDGES[lower]))
 
 
 def range_table(store: Store, grid: MapGrid) -> pd.DataFrame:
-    """`map_ranges`: what the cells of each biome, and of all, range over, by flux and layer.
+    """`map_ranges`: ranges over the cells of each biome, and of all, by flux and layer.
 
     Parameters
     ----------
     store : Store
         The maps.
     grid : MapGrid
-        Theirs.
+        Grid of the maps.
 
     Returns
     -------
     DataFrame
-        `biome` (0: all), `biome_name`, `layer`, `quantity`, `cells`; of their area `mean`, `p025`, `median`, `p975`,
-        and with each cell counting the same `cell_p025`, `cell_median`, `cell_p975`, Mg C ha⁻¹ yr⁻¹.
+        `biome` (0: all), `biome_name`, `layer`, `quantity`, `cells`; weighted by area, `mean`, `p025`, `median`,
+        `p975`; with equal weights, `cell_p025`, `cell_median`, `cell_p975`, Mg C ha⁻¹ yr⁻¹.
     """
     names: dict[int, str] = {0: "global"} | BIOMES
     rows: list[dict[str, Any]] = []

@@ -2,8 +2,8 @@
 
 Independent draws in every cell average out, and shrink the interval of a total to nothing: a tree errs over whole
 regions at once, as the forest does. Member m is the map of tree m of both forests and draw m of the root shares; the
-trees' deviations are stretched by the same calibration as the cells' intervals. What independent draws would have
-claimed stands beside it.
+trees' deviations are stretched by the same calibration as the cells' intervals. For comparison, the tables also have
+the intervals that independent draws would have given.
 
 Cells, or the shares of them that lie in a zone, are gathered in classes, each of one biome, band of latitude and zone;
 every total is a sum of classes.
@@ -42,11 +42,11 @@ class Totals:
     area_ha : ndarray
         Land of the class, (class,).
     iroot : ndarray
-        Of the profile, by member, (class, member).
+        I_root of the profile, by member, (class, member).
     ibulk : ndarray
-        (class, 7, member).
+        I_bulk of the seven layers, by member, (class, 7, member).
     mean, variance : ndarray
-        Of independent members, by flux and layer, the profile last, (class, 3, 8).
+        Moments of sums of independent members, by flux and layer, the profile last, (class, 3, 8).
     """
 
     classes: NDArray[np.int64]
@@ -58,7 +58,7 @@ class Totals:
 
     @classmethod
     def joined(cls, parts: Iterable[Totals]) -> Totals:
-        """Of several parts of the land, in their order."""
+        """Joins the classes of several parts of the land, in their order."""
         whole: Totals | None = None
         for part in parts:
             whole = part if whole is None else whole.plus(part)
@@ -66,7 +66,7 @@ class Totals:
         return whole
 
     def plus(self, other: Totals) -> Totals:
-        """With those of another part of the land."""
+        """Adds the sums of another part of the land."""
         classes, at = np.unique(np.concatenate([self.classes, other.classes]), axis=0, return_inverse=True)
 
         def added(a: NDArray, b: NDArray) -> NDArray[np.float64]:
@@ -79,7 +79,7 @@ class Totals:
         return Totals(classes, *(added(getattr(self, n), getattr(other, n)) for n in names))
 
     def over(self, some: NDArray[np.bool_]) -> Totals:
-        """Of some of the classes, (class,)."""
+        """Sums over some of the classes, given as a mask, (class,)."""
         arrays = {name: value[some] for name, value in vars(self).items()}
         return replace(self, **arrays)
 
@@ -99,21 +99,21 @@ def sum_cells(
     Parameters
     ----------
     classes : ndarray
-        As in `Totals`, of each cell, (n, 3).
+        Class of each cell, as in `Totals`, (n, 3).
     area_ha : ndarray
-        Of whole cells, (n,).
+        Area of each whole cell, (n,).
     X : ndarray
         Predictors, (n, features).
     forests : tuple of CompiledForest
-        Of log I_root of the profile, and of log I_bulk per cm in the seven layers.
+        Forests of log I_root of the profile, and of log I_bulk per cm in the seven layers.
     means : tuple of ndarray
-        Over their trees, (n,) and (n, 7).
+        Means over their trees, (n,) and (n, 7).
     stretch : tuple of float
-        Of the trees' deviations from these.
+        Factors by which the trees' deviations from these means are multiplied.
     statistics : Statistics
-        Of independent members (n, 8).
+        Statistics of independent members, (n, 8).
     share : ndarray
-        Of each cell that counts, (n,).
+        Share of each cell that counts, 0 to 1, (n,).
     """
     unique, label = np.unique(classes, axis=0, return_inverse=True)
     whole_ha, area_ha = area_ha, area_ha * share
@@ -131,7 +131,7 @@ def sum_cells(
     mean, variance = (
         np.stack([statistics[f"{flux}_{name}"] for flux in FLUXES], axis=1) for name in ("mean", "variance")
     )
-    # Parts of a cell vary together: by its share in the cell's variance they add up to it.
+    # Parts of a cell vary together: each has its share of the cell's variance, so that they add up to it.
     area = area_ha[:, None, None]
     independent = by_class(mean * area), by_class(variance * area * whole_ha[:, None, None])
     return Totals(unique, by_class(area_ha), sums[0][:, 0], sums[1], *independent)
@@ -140,14 +140,14 @@ def sum_cells(
 def totals_tables(totals: Totals, fractions: NDArray, zones: list[str]) -> dict[str, pd.DataFrame]:
     """`map_totals` (by biome), `map_totals_latitude` and `map_totals_zones`: totals (Pg C yr⁻¹), area means
     (Mg C ha⁻¹ yr⁻¹) and the share lost, of each layer and the profile, with 95 % intervals, and with those that
-    independent draws would have claimed.
+    independent draws would have given.
 
     Parameters
     ----------
     fractions : ndarray
         Expected root shares, (draw, 9, 7).
     zones : list of str
-        Their names.
+        Names of the zones.
     """
     biome, band, zone = totals.classes.T
     everywhere = np.ones(len(biome), bool)
@@ -174,7 +174,7 @@ def totals_tables(totals: Totals, fractions: NDArray, zones: list[str]) -> dict[
 
 
 def _rows(totals: Totals, fractions: NDArray) -> list[dict[str, object]]:
-    """A row a layer, the profile last."""
+    """One row for each layer, the profile last."""
     members = np.arange(totals.iroot.shape[1])
     shares = fractions[members % len(fractions)][:, totals.classes[:, 0] - 1]  # (member, class, 7)
     root = np.einsum("cm,mcl->lm", totals.iroot, shares)

@@ -1,9 +1,9 @@
-"""Parts of the land that totals are wanted of: countries, river basins, any polygons or classes of a raster.
+"""Parts of the land for which totals are wanted: countries, river basins, any polygons or classes of a raster.
 
-Each cell counts by the share of it that lies in a zone, so that no zone is lost for being smaller than a cell. Shares
+Each cell counts by the share of it that lies in a zone, so that zones smaller than a cell are not lost. Shares
 of polygons are exact: a polygon is cut into halves of the grid until a piece fills its box or is one cell's.
-exactextract does as much, but counts twice what two polygons have in common, and is one more compiled package;
-regionmask samples 10 x 10 points a cell, for each zone on the whole grid.
+exactextract does the same, but counts the overlap of two polygons twice and is one more compiled package; regionmask
+samples 10 x 10 points in each cell, for each zone on the whole grid.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from ..data.tables import reason_of
 from ..errors import InputError
 
 RASTERS = (".tif", ".tiff", ".nc", ".vrt", ".asc")
-"""Endings of what is read as a raster; all else is read as polygons."""
+"""Endings of files that are read as rasters; all others are read as polygons."""
 
 UNNAMED = "without a name"
 
 MOST_POINTS = 100
-"""Points a side at which the classes of a raster are read in a cell, at most."""
+"""Largest number of points along a side of a cell at which the classes of a raster are read."""
 
 FULL = 1 - 1e-9
-"""Share from which a cell is full: the rest is rounding."""
+"""Share from which a cell counts as full; the rest is rounding."""
 
 
 type Box = tuple[float, float, float, float]
@@ -43,7 +43,7 @@ type Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class Shares:
-    """Which share of a cell lies in a zone: one row for each pair of them that has any.
+    """Shares of cells that lie in zones: one row for each cell and zone that overlap.
 
     Attributes
     ----------
@@ -52,7 +52,7 @@ class Shares:
     zone : ndarray
         Label, from 1 on, (n,).
     share : ndarray
-        0 to 1; those of a cell add up to 1 at most, (n,).
+        Share of the cell, 0 to 1, (n,). Those of one cell add up to at most 1.
     """
 
     cell: NDArray[np.int64]
@@ -61,13 +61,13 @@ class Shares:
 
     @classmethod
     def joined(cls, cell: NDArray, zone: NDArray, share: NDArray) -> Shares:
-        """One row a pair, of rows that may be of the same pair."""
+        """Adds up rows of the same cell and zone, so that each pair has one row."""
         pairs, at = np.unique(np.stack([cell, zone]).astype(np.int64), axis=1, return_inverse=True)
         return cls(pairs[0], pairs[1], np.bincount(at.ravel(), share, pairs.shape[1]))
 
     def of(self, cells: NDArray[np.int64]) -> Shares:
-        """Of some cells, given by ascending flat positions, each with a last row for what is in no zone (label 0);
-        `cell` counts these cells from 0.
+        """Shares in the cells at ascending flat positions, with a last row in each cell for the part that is in no zone
+        (label 0); `cell` counts these cells from 0.
         """
         at = np.searchsorted(cells, self.cell)
         here = at < len(cells)
@@ -84,7 +84,7 @@ def _is_missing(value: Any) -> bool:
 
 
 def _turned(shape: Any, path: Path) -> Any:
-    """A polygon between -180 and 180 degrees: what lies beyond is taken a turn back."""
+    """A polygon between -180 and 180 degrees: the part beyond is shifted by 360°."""
     import shapely
 
     west, _, east, _ = shape.bounds
@@ -113,13 +113,13 @@ class Zones:
     path : Path
         The file.
     name_field : str, optional
-        Column that names the polygons; by default the first one of text. Polygons of one name are one zone; what
-        several zones have in common belongs to the later one.
+        Column that names the polygons; by default the first one of text. Polygons of one name are one zone;
+        where zones overlap, the later one counts.
 
     Raises
     ------
     InputError
-        Not readable, in another coordinate system, no such column, no polygon.
+        The file is not readable or not in longitude and latitude, or it has no such column or no polygon.
     """
 
     path: Path
@@ -221,7 +221,7 @@ class Zones:
 
 
 class _Cover:
-    """What polygons cover of the cells of a grid; of what several have in common, the one that is added first has it.
+    """Shares of the cells of a grid that polygons cover; where they overlap, the one that is added first counts.
 
     Parameters
     ----------
@@ -233,11 +233,11 @@ class _Cover:
         self._grid = grid
         self._full = np.zeros(grid.shape, bool)
         self._taken: dict[int, Any] = {}
-        """Of cells that are partly covered: what is."""
+        """The covered part of each cell that is partly covered."""
         self._found: list[tuple[NDArray, NDArray, NDArray]] = []
 
     def add(self, shape: Any, label: int) -> None:
-        """Covers what a polygon has and none before it had."""
+        """Covers the part of a polygon that no earlier one covered."""
         import shapely
 
         whole = shape if shape.is_valid else shapely.make_valid(shape)
@@ -264,7 +264,7 @@ class _Cover:
         self._found.append((cells, np.full(len(cells), label), share))
 
     def shares(self) -> Shares:
-        """Of all polygons so far."""
+        """Shares of all polygons that were added."""
         cell, zone, share = (np.concatenate([np.zeros(0), *(found[i] for found in self._found)]) for i in range(3))
         some = share > 0
         return Shares.joined(cell[some], zone[some], share[some])
@@ -277,7 +277,7 @@ class _Cover:
         Parameters
         ----------
         inside : Polygon
-            What of it lies in the block of these rows and columns.
+            Its part in the block of these rows and columns.
         """
         number = (rows[1] - rows[0]) * (cols[1] - cols[0])
         if inside.area <= 0:

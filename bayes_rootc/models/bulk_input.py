@@ -16,12 +16,12 @@ from ..constants import LAYERS
 from ..data.mapping_units import SOIL_MAP_STOCKS
 
 GRIDDED_LOG_SD = 0.8
-"""Error of a gridded stock in one layer of one site (log scale) where too few layers are measured to tell:
-SoilGrids-like products against
-profiles have R² of about 0.4–0.6 on carbon density."""
+"""Error of a gridded stock in one layer of one site (log scale), for use where too few layers are measured to estimate
+it: products like SoilGrids have an R² of about 0.4–0.6 for carbon density of profiles.
+"""
 
 MIN_COMPARISONS = 30
-"""Layers with both a measured and a gridded stock from which the gridded one's bias and error are estimated."""
+"""Number of layers with both a measured and a gridded stock from which bias and error of the latter are estimated."""
 
 TOP_SHARE = {1: 0.50, 2: 0.42, 3: 0.50, 4: 0.42, 5: 0.33, 6: 0.50, 7: 0.42, 8: 0.33, 9: 0.42}
 """Share of the first metre's carbon in its top 20 cm, by biome: forests 0.50, grasslands 0.42, shrublands 0.33 (Jobbágy
@@ -33,12 +33,12 @@ SECOND_METRE = 491 / 1502
 
 
 SOURCES = {"calibrated": ("gridded profile", "gridded metre"), "soil_map": ("soil map",)}
-"""Which stocks stand in for those that were not measured, the better first, by the setting `gridded_stocks`."""
+"""Sources that are used where stocks were not measured, best first, for each value of the setting `gridded_stocks`."""
 
 
 @dataclass(frozen=True)
 class StockSource:
-    """How a source of layer stocks compares with measured layers: log bias (removed, but not from a soil map) and log
+    """How a source of layer stocks compares with measured layers: log bias (removed, except from a soil map) and log
     sd (kept).
     """
 
@@ -63,13 +63,14 @@ def metre_share(depth: NDArray[np.float64], biome: NDArray[np.int64]) -> NDArray
 
 
 def soil_map_stock(layers: pd.DataFrame) -> NDArray[np.float64]:
-    """Stock of each layer, Mg C ha⁻¹, from the soil map's seven layers at its site: of each the part that the layer
-    takes up.
+    """Stock of each layer, Mg C ha⁻¹, from the soil map's seven layers at its site: the parts of these that lie in the
+    layer, added up.
 
     Parameters
     ----------
     layers : DataFrame
-        `top`, `bottom` (cm, to 200) and `SOIL_MAP_STOCKS`; NaN where one that it reaches into has none.
+        `top`, `bottom` (cm, to 200) and `SOIL_MAP_STOCKS`; a layer has no stock if a soil-map layer that
+        it reaches into has none.
     """
     upper, lower = np.array(LAYERS, float).T
     top, bottom = (layers[c].to_numpy(float)[:, None] for c in ("top", "bottom"))
@@ -82,8 +83,8 @@ def layer_stocks(
     known: list[StockSource] | None = None,
     gridded: Literal["calibrated", "soil_map"] = "calibrated",
 ) -> tuple[pd.DataFrame, list[StockSource]]:
-    """Median stock and its error in each layer: measured, else the gridded profile, else the gridded metre spread over
-    depth; or, else that of a soil map.
+    """Median stock and its error in each layer: measured, else that of the gridded profile, else that of the gridded
+    metre, distributed over depth. With `gridded="soil_map"`: measured, else that of the soil map.
 
     Parameters
     ----------
@@ -91,16 +92,17 @@ def layer_stocks(
         `stock_measured`, `stock_measured_log_sd`, `stock_gridded` (Mg C ha⁻¹), `stock_metre` (Mg C ha⁻¹ in 0–100 cm),
         `top`, `bottom` (cm), `biome` (1–9), and, if there is a soil map, `SOIL_MAP_STOCKS`.
     known : list of StockSource, optional
-        What the gridded sources are worth, if that is known from other layers.
+        Bias and error of the gridded sources, if these are known from other layers.
     gridded : {"calibrated", "soil_map"}
-        What stands in for measured stocks: gridded profile and metre, without their bias, or the soil map as it is.
+        What is used where stocks were not measured: gridded profile and metre, less their bias, or the soil map,
+        uncorrected.
 
     Returns
     -------
-    stocks
+    stocks : DataFrame
         `stock` (Mg C ha⁻¹; NaN where no source has one), `stock_log_sd`, `stock_source`.
-    sources
-        What the gridded ones were found to be worth.
+    sources : list of StockSource
+        Bias and error of the gridded sources.
     """
     biome = layers["biome"].to_numpy(int)
     share = metre_share(layers["bottom"].to_numpy(float), biome) - metre_share(layers["top"].to_numpy(float), biome)
@@ -132,8 +134,8 @@ def layer_stocks(
 
 
 def standard_layers(layers: pd.DataFrame) -> pd.DataFrame:
-    """The seven standard layers of every profile: its site's columns (those of its first layer), `top`, `bottom`, and a
-    measured stock where measured layers cover one (`harmonise`); sorted by `profile_index`, then depth.
+    """The seven standard layers of every profile: columns of the site (from its first layer), `top`, `bottom`, and a
+    measured stock where measured layers cover the standard one (`harmonise`); sorted by `profile_index`, then depth.
     """
     profiles = layers.drop_duplicates("profile_index").sort_values("profile_index", ignore_index=True)
     thickness = (layers["bottom"] - layers["top"]).to_numpy(float)
@@ -165,7 +167,7 @@ def stock_draws(
 ) -> NDArray[np.float64]:
     """Draws of the stock, (layer, draw), Mg C ha⁻¹: log-normal about the median.
 
-    A measured layer errs by itself; a gridded profile errs as a whole: all its layers take the draws of its row of
+    Errors of measured layers are independent; the layers of a gridded profile share their error, which is its row of
     `gridded`, standard normal, (profile, draw).
     """
     own = rng.standard_normal((len(stocks), gridded.shape[1]))
@@ -190,18 +192,18 @@ def harmonise(
     Parameters
     ----------
     top, bottom : ndarray
-        Cm, (layer,).
+        Bounds of the layers, cm, (layer,).
     profile : ndarray
         Index of the layer's profile, (layer,).
     density : ndarray
         I_bulk per cm of depth, (layer, draw).
     profiles : int
-        How many.
+        Number of profiles.
 
     Returns
     -------
     ndarray
-        (profile, 7, draw); NaN where a standard layer is not covered.
+        I_bulk, (profile, 7, draw); NaN where a standard layer is not covered.
     """
     out = np.full((profiles, len(LAYERS), density.shape[1]), np.nan)
     for j, (upper, lower) in enumerate(LAYERS):

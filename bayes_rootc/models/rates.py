@@ -1,10 +1,11 @@
-r"""Many rates in one layer: log k ~ Normal(m, s²) within it, by carbon, cut at the range of rates that are told apart.
+r"""Many rates in one layer: log k ~ Normal(m, s²) within it, weighted by carbon and truncated to the range of rates
+that can be distinguished.
 
-What is observed of such a layer are means over it: bulk Δ14C by carbon, Δ14C of respired CO₂ by carbon and rate. In
-steady state its input is C E[k]; of that, what stays longer than t is C E[k exp(-kt)]; the mean age of the carbon is
-E[1/k], and the mean transit time C over the input. All of them are of the same cut distribution.
+Observations of such a layer are means over it: bulk Δ14C weighted by carbon, Δ14C of respired CO₂ weighted by carbon
+and rate. In steady state its input is C E[k], of which C E[k exp(-kt)] stays longer than t; the mean age of the carbon
+is E[1/k], and the mean transit time C over the input. All of them use the same truncated distribution.
 
-Weighting by k moves a Normal of log k by s², so that E[k] = exp(m + s²/2), less what the cut takes.
+Weighting by k moves a Normal of log k by s², so that E[k] = exp(m + s²/2), less what the truncation takes.
 """
 
 from __future__ import annotations
@@ -20,19 +21,19 @@ from scipy.special import ndtr
 from .radiocarbon import LOG_K_RANGE
 
 SPREADS = np.linspace(0.0, 3.25, 14)
-"""Values of s in tables of means; between them a cubic interpolates, to 1 ‰ since 1968 and to 3 ‰ in 1964."""
+"""Values of s in tables of means; cubic interpolation between them is good to 1 ‰ since 1968 and to 3 ‰ in 1964."""
 
 MAX_SPREAD = 3.0
-"""Largest s that is told from wider ones; beyond, the distribution fills the whole range of rates."""
+"""Largest s that can be distinguished from larger ones; beyond it, the distribution fills the whole range of rates."""
 
 FINE = 1024
-"""Rates over which means are taken."""
+"""Number of rates over which means are taken."""
 
 PERSISTING = (0, 1, 10, 30, 100, 300)
-"""Years after which it is asked how much of the input is still there."""
+"""Times (yr) for which the input that stays longer is reported."""
 
 NODES, REACH = 96, 8.0
-"""Points of Gauss and Legendre's rule over the rates of a layer, and how many s they reach from its centre."""
+"""Number of points of the Gauss–Legendre rule over the rates of a layer, and its reach from the centre, in s."""
 
 
 def fine_log_k() -> NDArray[np.float64]:
@@ -43,12 +44,12 @@ def fine_log_k() -> NDArray[np.float64]:
 def mean_table(
     values: NDArray[np.float64], log_k: NDArray[np.float64], weight: NDArray[np.float64] | float = 1.0
 ) -> NDArray[np.float32]:
-    """Weighted means of what depends on the rate, over every centre and spread.
+    """Weighted means of a quantity that depends on the rate, for every centre and spread.
 
     Parameters
     ----------
     values : ndarray, shape (row, FINE)
-        What carbon of each rate has, such as Δ14C (‰).
+        The quantity for carbon of each rate, such as Δ14C (‰).
     log_k : ndarray, shape (G,)
         Centres m.
     weight : float or ndarray, shape (FINE,) or (row, FINE)
@@ -57,7 +58,7 @@ def mean_table(
     Returns
     -------
     ndarray, shape (row, spread, G)
-        At `SPREADS`, in single precision.
+        Means at `SPREADS`, in single precision.
     """
     out = [mean_of(values, log_k, float(spread), weight) for spread in SPREADS]
     return np.stack(out, axis=1).astype(np.float32)
@@ -66,7 +67,10 @@ def mean_table(
 def mean_of(
     values: NDArray[np.float64], log_k: NDArray[np.float64], spread: float, weight: NDArray[np.float64] | float = 1.0
 ) -> NDArray[np.float64]:
-    """Weighted means of what depends on the rate, over every centre, at one spread; arguments as in `mean_table`."""
+    """Weighted means of a quantity that depends on the rate, for every centre, at one spread.
+
+    Arguments are those of `mean_table`.
+    """
     fine = fine_log_k()
     if spread == 0:
         return np.array([np.interp(log_k, fine, row) for row in values]).reshape(len(values), len(log_k))
@@ -77,7 +81,7 @@ def mean_of(
 
 
 def neighbours(spread: Any) -> list[tuple[Any, Any]]:
-    """Places in `SPREADS`, and weights, by which a cubic of Catmull and Rom goes through a table at `spread`, (n,).
+    """Positions in `SPREADS`, and weights, of the Catmull–Rom cubic that interpolates a table at `spread`, (n,).
 
     Means are even in s, which gives the neighbour below 0.
     """
@@ -101,9 +105,9 @@ def interpolate(table: Array, row: Array, spread: Array) -> Array:
     table : Array, shape (row, spread, G)
         Means at `SPREADS`.
     row : Array of int, shape (n,)
-        Which row.
+        Row of the table.
     spread : Array, shape (n,)
-        Its s.
+        Spread s for each of these rows.
 
     Returns
     -------
@@ -116,7 +120,7 @@ def interpolate(table: Array, row: Array, spread: Array) -> Array:
 def values_at(
     table: NDArray[np.floating], row: NDArray[np.int64], spread: NDArray[np.floating], place: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """One value of a `mean_table` for each layer: at its row and spread, and its place among the centres, 0 … G - 1."""
+    """One value of a `mean_table` for each layer, at its row, spread and position among the centres (0 … G - 1)."""
     left = np.minimum(place.astype(int), table.shape[2] - 2)
     share = place - left
     return sum(
@@ -130,7 +134,7 @@ def input_rate(log_k: ArrayLike, spread: ArrayLike) -> NDArray[np.float64]:
 
     Examples
     --------
-    One pool of 100 years, and one with rates a factor of e to either side, whose fast part needs more:
+    One pool of 100 years, and rates that spread by a factor of e to either side, whose fast part needs more input:
 
     >>> input_rate(np.log(0.01), [0.0, 1.0]).round(4)
     array([0.01  , 0.0165])
@@ -150,7 +154,7 @@ def mean_age(log_k: ArrayLike, spread: ArrayLike) -> NDArray[np.float64]:
 
 
 def _moment(log_k: ArrayLike, spread: ArrayLike, power: int) -> NDArray[np.float64]:
-    """E[k^power] of the cut log-normal."""
+    """E[k^power] of the truncated log-normal."""
     m, s = np.broadcast_arrays(np.asarray(log_k, float), np.asarray(spread, float))
     wide = np.maximum(s, 1e-6)
     low, high = ((end - m) / wide for end in LOG_K_RANGE)
@@ -160,13 +164,13 @@ def _moment(log_k: ArrayLike, spread: ArrayLike, power: int) -> NDArray[np.float
 
 
 def _between(low: NDArray[np.float64], high: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Normal probability between two ends, from the tail on whose side they are."""
+    """Normal probability between two bounds, computed from the nearer tail."""
     turn = low > 0
     return np.where(turn, ndtr(-low) - ndtr(-high), ndtr(high) - ndtr(low))
 
 
 def persisting_rate(log_k: ArrayLike, spread: ArrayLike, years: float) -> NDArray[np.float64]:
-    """Input over stock of what stays longer than `years`, E[k exp(-k years)] (yr⁻¹), in steady state.
+    """Input that stays longer than `years` over stock, E[k exp(-k years)] (yr⁻¹), in steady state.
 
     Parameters
     ----------
@@ -177,7 +181,7 @@ def persisting_rate(log_k: ArrayLike, spread: ArrayLike, years: float) -> NDArra
 
     Examples
     --------
-    Of one pool of 100 years a share of exp(-1) stays for 100 years:
+    In one pool of 100 years, a share of exp(-1) of the input stays for 100 years:
 
     >>> persisting_rate([np.log(0.01)], 0.0, 100.0).round(5)
     array([0.00368])
@@ -185,7 +189,7 @@ def persisting_rate(log_k: ArrayLike, spread: ArrayLike, years: float) -> NDArra
     if years == 0:
         return input_rate(log_k, spread)
     m, s = np.broadcast_arrays(np.asarray(log_k, float), np.asarray(spread, float))
-    # By rate the distribution is the one that is shifted by s²: E[k f(k)] = E[k] E'[f(k)].
+    # Weighted by rate, the distribution is shifted by s²: E[k f(k)] = E[k] E'[f(k)].
     centre, wide = m + s**2, np.maximum(s, 1e-6)
     low = np.maximum(LOG_K_RANGE[0], np.minimum(centre, LOG_K_RANGE[1]) - REACH * wide)
     high = np.minimum(LOG_K_RANGE[1], np.maximum(centre, LOG_K_RANGE[0]) + REACH * wide)
@@ -210,7 +214,7 @@ def persisting_rates(log_k: NDArray[np.float64], spread: NDArray[np.float64]) ->
     Returns
     -------
     dict of int to ndarray
-        yr⁻¹, by years, to a thousandth of the whole input.
+        Rate for each number of years, yr⁻¹, accurate to a thousandth of the whole input.
     """
     centres = fine_log_k()
     place = (log_k.ravel() - centres[0]) / (centres[1] - centres[0])

@@ -249,8 +249,10 @@ def _letters(results: Results) -> Table:
     if tested:
         caption += f"do not differ: {TEST}. Intervals are of the mean over sites"
     else:
-        caption += "cannot be distinguished with 97.5 % probability; "
-        caption += "what they have in common cancels, so intervals may overlap"
+        caption += (
+            "cannot be distinguished with 97.5 % probability; "
+            "what they have in common cancels, so intervals may overlap"
+        )
     return Table(head, rows, caption)
 
 

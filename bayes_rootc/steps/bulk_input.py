@@ -31,12 +31,12 @@ class BulkInput:
     ----------
     draws : Dataset
         `density` over `layer` and `draw`, Mg C ha⁻¹ yr⁻¹ per cm; over `profile`, `depth` (the seven layers) and `draw`,
-        Mg C ha⁻¹ yr⁻¹, `measured`, empty where measured layers do not cover one, and `standard`, which is there from
-        the profile's posterior, if the fit was hierarchical.
+        Mg C ha⁻¹ yr⁻¹, `measured`, which is NaN where measured layers do not cover one, and `standard`, from the
+        posterior of the profile, if the fit was hierarchical.
     stocks : DataFrame
-        As `layer_stocks` gives them.
+        Result of `layer_stocks`.
     sources : list of StockSource
-        What the gridded stocks were worth.
+        Bias and error of the gridded stocks.
     """
 
     draws: xr.Dataset
@@ -75,8 +75,8 @@ def infer_bulk_input(
 
 
 def stocks_of(inputs: Inputs, settings: RunSettings) -> Literal["calibrated", "soil_map"]:
-    """What stands in for measured stocks: as the settings have it, but nothing is taken from a soil map that is not
-    there.
+    """What is used where stocks were not measured: the choice of the settings, but `calibrated` gridded stocks where
+    that is a soil map and there is none.
     """
     there = inputs.layers[SOIL_MAP_STOCKS].notna().any(axis=None)
     return settings.gridded_stocks if there else "calibrated"
@@ -91,8 +91,8 @@ def harmonise_measured(inputs: Inputs, stocks: pd.DataFrame, density: NDArray[An
 
 
 def measured_stock_draws(inputs: Inputs, stocks: pd.DataFrame, settings: RunSettings) -> NDArray[np.float64]:
-    """Draws of the stock of each radiocarbon layer, (layer, draw), Mg C ha⁻¹; as it is, without an error, where k is
-    without one.
+    """Draws of the stock of each radiocarbon layer, (layer, draw), Mg C ha⁻¹; without an error where k has
+    none.
     """
     if settings.turnover_prior == "point":
         return np.repeat(stocks["stock"].to_numpy(float)[:, None], settings.members, axis=1)

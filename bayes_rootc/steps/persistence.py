@@ -25,7 +25,7 @@ from .turnover import LayerTurnover
 TABLE = "tables/persistence.csv"
 
 DRAWS = 200
-"""Draws that the table is made from: enough for an interval, and few enough to be quick."""
+"""Number of draws from which the table is made: enough for an interval, and few enough to be quick."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Persistence:
     aged : ndarray
         Stock times its mean age, Mg C yr ha⁻¹.
     input : dict of int to ndarray
-        What enters and stays longer than so many years, Mg C ha⁻¹ yr⁻¹.
+        Input that stays longer than each number of years (the key), Mg C ha⁻¹ yr⁻¹.
     """
 
     stock: NDArray[np.float64]
@@ -54,7 +54,7 @@ def infer_persistence(
     settings: RunSettings,
     progress: Progress | None = None,
 ) -> None:
-    """Writes `tables/persistence.csv`; nothing where layers were inverted alone, which says nothing of other layers."""
+    """Writes `tables/persistence.csv`; nothing where layers were inverted one by one, so that others are unknown."""
     path = settings.out / TABLE
     if turnover.fit is None:
         path.unlink(missing_ok=True)
@@ -65,7 +65,7 @@ def infer_persistence(
 def persistence_of(
     inputs: Inputs, turnover: LayerTurnover, bulk_input: BulkInput, settings: RunSettings
 ) -> Persistence:
-    """Measured layers where they cover one of the seven, else the posterior of the profile."""
+    """Each of the seven layers from measured layers where these cover it, else from the posterior of the profile."""
     assert turnover.fit is not None
     layers, standard = inputs.layers, standard_layers(inputs.layers)
     some = np.arange(DRAWS) * settings.members // DRAWS if settings.members > DRAWS else np.arange(settings.members)
@@ -107,10 +107,10 @@ def _per_stock(
 
 
 def persistence_table(found: Persistence, inputs: Inputs, turnover: LayerTurnover) -> pd.DataFrame:
-    """`tables/persistence.csv`: a row a quantity, biome and layer, the profile last.
+    """`tables/persistence.csv`: one row for each quantity, biome and layer, the profile last.
 
-    `ibulk` after so many `years` is input that stays longer, Mg C ha⁻¹ yr⁻¹, the mean over profiles; `age` and
-    `transit_time` (yr) are those of all their carbon. `family` says what the rates of a layer are taken to be.
+    `ibulk` is the input that stays longer than `years`, Mg C ha⁻¹ yr⁻¹, as mean over profiles; `age` and `transit_time`
+    (yr) are means over all their carbon. `family` is the assumed distribution of rates within a layer.
     """
     assert turnover.fit is not None
     family = "many rates" if turnover.fit.model.inferred or turnover.fit.model.pool_spread else "one pool"
