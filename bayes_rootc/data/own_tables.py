@@ -243,8 +243,8 @@ def layer_table(
     Returns
     -------
     DataFrame
-        `id`, `profile`, `profile_index`, `lat`, `lon`, `zone`, `biome`, `top`, `bottom`, `year`, `delta14c`, `sigma`,
-        and the covariates, with the index 0, 1, ….
+        `id`, `profile`, `profile_index`, `study` (if the table has it), `lat`, `lon`, `zone`, `biome`, `top`, `bottom`,
+        `year`, `delta14c`, `sigma`, and the covariates, with the index 0, 1, ….
 
     Raises
     ------
@@ -268,6 +268,8 @@ def layer_table(
     out["zone"] = own.labels("zone") if own.has("zone") else zone_of(out["lat"], out["lon"])
     out["delta14c"], out["sigma"] = _radiocarbon(own, out["year"], measured=measured)
     out["biome"] = own.biome()
+    if own.has("study"):
+        out["study"] = own.labels("study")
     out["profile"] = own.profile()
     out["profile_index"] = pd.factorize(out["profile"])[0]
     out["id"] = own.labels("id") if own.has("id") else [str(i) for i in table.index]

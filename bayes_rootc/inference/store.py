@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ DIMS = {
     "slope_sd": ["depth_form"],
     "slope_offset": ["depth_form", "biome"],
     "coefficient": ["component"],
+    "study_effect": ["study"],
     "log_k": ["layer"],
     "delta14c": ["layer"],
     "profiles": ["profile"],
@@ -99,6 +100,7 @@ def turnover_tree(
             "depth_form": list(DEPTH_FORMS),
             "period": list(PERIOD_NAMES),
             "component": list(fit.components.names),
+            "study": list(fit.model.studies),
             "profile": layers.drop_duplicates("profile_index").sort_values("profile_index")["profile"].to_numpy(str),
         }
     if prior is not None:
@@ -168,6 +170,7 @@ def read_fit(path: Path) -> TurnoverFit:
     components = Components.from_dataset(tree["components"].to_dataset())
     try:
         model = TurnoverModel(**json.loads(tree.attrs["model"]))
+        model = replace(model, studies=tuple(model.studies))
         quadrature = tuple(float(q) for q in np.ravel(tree.attrs["quadrature_error"]))
     except (KeyError, TypeError, ValueError) as error:
         text = f"attributes are not of this version ({reason_of(error)}); fit turnover again"

@@ -60,6 +60,9 @@ class Turnover(Fitted):
         Standard deviation of log k within a layer; 0 is one homogeneous pool. With "inferred" it changes with depth and
         is estimated, above all by comparing the Δ14C that layers respire with that of their bulk carbon (`incubations`
         of `fit`).
+    by_study : bool
+        Whether log k also differs between studies (`study` of the table): what is said of a new place is then of a new
+        study, and of the mean of all is less certain.
     chains, tune, draws : int
         Chains, and warm-up steps and kept draws of each.
     seed : int
@@ -94,6 +97,7 @@ class Turnover(Fitted):
         prehistory: Prehistory = "steady",
         error: Literal["student", "normal"] = "student",
         pool_spread: float | Literal["inferred"] = 0.0,
+        by_study: bool = False,
         chains: int = 4,
         tune: int = 100,
         draws: int = 600,
@@ -102,7 +106,7 @@ class Turnover(Fitted):
     ):
         self.groups = covariate_groups(covariates)
         self.columns, self.seed = columns, seed
-        self.model = TurnoverModel(prehistory, error, pool_spread)
+        self.model = TurnoverModel(prehistory, error, pool_spread, by_study=by_study)
         self.sampling = {"chains": chains, "tune": tune, "draws": draws}
         self.atmosphere = atmosphere or Atmosphere.packaged()
         self.layers: pd.DataFrame | None = None
@@ -303,6 +307,7 @@ class Turnover(Fitted):
             prehistory=model.prehistory,
             error=model.error,
             pool_spread=model.pool_spread,
+            by_study=model.by_study,
             chains=len(fit.samples["tau_layer"]),
             draws=fit.samples["tau_layer"].shape[1],
             seed=own.get("seed", 20),

@@ -43,7 +43,7 @@ DEPTH_CLASSES = ((0, 10), (10, 30), (30, 60), (60, 100), (100, 200))
 def sample_prior(model: TurnoverModel, n_components: int, count: int, seed: int) -> dict[str, NDArray]:
     """Draws of the hyperparameters from their priors, (draw, …)."""
     rng = np.random.default_rng(child_seed(seed, "sites"))
-    samples = prior_draws(Structure(n_components, tuple(BIOMES), model.student, model.inferred), count, rng)
+    samples = prior_draws(Structure.of(model, n_components, tuple(BIOMES)), count, rng)
     return complete(samples, tuple(BIOMES), child_seed(seed, "complete"))
 
 

@@ -177,10 +177,10 @@ def fit_turnover(
             f"{measured} radiocarbon layers are too few to learn how age changes with depth "
             f'(at least {MIN_LAYERS}); set turnover_prior = "weak"'
         )
-    model = model or TurnoverModel()
+    model = (model or TurnoverModel()).with_studies(layers)
     components = Components.fit(layers.drop_duplicates("profile_index"), groups)
     biomes = tuple(int(b) for b in np.unique(layers["biome"]))
-    sampler = _sampler_for(Structure(len(components.names), biomes, model.student, model.inferred), tune)
+    sampler = _sampler_for(Structure.of(model, len(components.names), biomes), tune)
 
     def data(model: TurnoverModel) -> tuple[tuple[Block, ...], Array]:
         with jax.enable_x64(True):
@@ -491,7 +491,7 @@ def extend_profiles(
     -------
     ndarray, shape (draw, layer)
     """
-    X, draws = design(layers, fit.components), fit.draws(len(effect))
+    X, draws = design(layers, fit.components, fit.model.studies), fit.draws(len(effect))
     rng = np.random.default_rng(seed)
     profile = layers["profile_index"].to_numpy()
     out = np.empty((len(effect), len(layers)), np.float32)

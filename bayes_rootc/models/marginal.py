@@ -186,6 +186,9 @@ class Scales(NamedTuple):
         Standard deviation of log k within each layer, where there are many rates.
     respired_sd : Array or None
         Misfit of respired carbon, ‰.
+    study_sd : Array or None
+        Standard deviation of the effects of studies, where there are any. There are then twice as many groups: profiles
+        of the second half are each of a study of its own, whose effect is part of theirs.
     """
 
     tau_layer: Array
@@ -197,6 +200,7 @@ class Scales(NamedTuple):
     skew: Array
     spread: Any = None
     respired_sd: Any = None
+    study_sd: Any = None
 
 
 def make_blocks(
@@ -488,7 +492,12 @@ def _padding(block: Block) -> int:
 
 
 def _log_weight(block: Block, scales: Scales) -> Array:
-    return student_log_weight(block.effect, scales.profile, scales.nu_profile, scales.skew)
+    log_weight = student_log_weight(block.effect, scales.profile, scales.nu_profile, scales.skew)
+    if scales.study_sd is None:
+        return log_weight
+    away = (block.effect[:, None] - block.effect) / jnp.maximum(scales.study_sd, block.effect[1] - block.effect[0])
+    blurred = logsumexp(log_weight[:, :, None] - 0.5 * away**2, axis=1)
+    return jnp.concatenate([log_weight, blurred - logsumexp(blurred, axis=1, keepdims=True)])
 
 
 def _resolved(block: Block, log_k: Array, scales: Scales, limits: Limits) -> Array:
@@ -534,9 +543,8 @@ def _backward(saved: Any, cotangent: Array) -> tuple[Any, ...]:
     squares -= (sums.delta * (2 * away + sums.delta * total)).sum()
     d_tau = jnp.where(scales.tau_layer < tau, 0.0, squares / tau**3 - total.sum() / tau)
 
-    by_group = jnp.zeros((len(scales.profile), len(block.effect))).at[block.group].add(by_profile)
-    _, pull_back = jax.vjp(partial(_log_weight, block), scales)
-    (by_weight,) = pull_back(by_group)
+    log_weight, pull_back = jax.vjp(partial(_log_weight, block), scales)
+    (by_weight,) = pull_back(jnp.zeros_like(log_weight).at[block.group].add(by_profile))
     return None, None, d_centre, by_weight._replace(tau_layer=d_tau), total, mass
 
 

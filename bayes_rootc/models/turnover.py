@@ -85,6 +85,7 @@ PRIORS: dict[str, tuple[tuple[float, float], str, str]] = {
     ),
     "spread_slope": ((0.0, 0.3), "normal", "they may differ more, or less, with depth"),
     "respired_sd": ((float(np.log(50.0)), 0.5), "log-normal", "misfit of respired carbon, 19 to 130 ‰"),
+    "study_sd": ((float(np.log(0.4)), 0.5), "log-normal", "studies differ by a factor of 1.2 to 3"),
     "log_misfit": ((0.0, 0.25), "normal", "that of a biome, period or step of depth differs by a factor of 0.6 to 1.6"),
     "nu_minus_1": ((float(np.log(3.0)), 1.0), "log-normal", "from a heavy tail with a mean to nearly Normal"),
 }
@@ -108,6 +109,10 @@ class TurnoverModel:
         Nodes of log k.
     refine : float
         Factor on the nodes of the profile effect.
+    by_study : bool
+        Whether log k also differs between studies.
+    studies : tuple of str
+        Studies with several profiles, whose effects are sampled. The effect of another study is part of its profiles'.
     """
 
     prehistory: Prehistory = "steady"
@@ -115,6 +120,16 @@ class TurnoverModel:
     pool_spread: float | Literal["inferred"] = 0.0
     grid: int = 220
     refine: float = 0.7
+    by_study: bool = False
+    studies: tuple[str, ...] = ()
+
+    def with_studies(self, layers: pd.DataFrame) -> TurnoverModel:
+        """With the studies that have measured layers in several profiles."""
+        if not self.by_study:
+            return self
+        known = layers[layers["delta14c"].notna() | np.isfinite(_respired(layers))]
+        count = known.groupby("study")["profile_index"].nunique()
+        return replace(self, studies=tuple(sorted(str(study) for study in count.index[count > 1])))
 
     @property
     def student(self) -> bool:
@@ -193,8 +208,10 @@ class TurnoverModel:
         known = np.nan_to_num(layers["sigma"].to_numpy(float)) ** 2 + atmosphere_sd(year, zone, atmosphere) ** 2
         bulk = np.where(measured, observed, 0.0)
         _, first, profile = np.unique(layers["profile_index"], return_index=True, return_inverse=True)
-        biome = layers["biome"].to_numpy(int)[first] - 1
-        X, M = design(layers, components), misfit_design(layers)
+        group = layers["biome"].to_numpy(int)[first] - 1
+        if self.by_study:
+            group = group + N_BIOMES * ~_study(layers).isin(self.studies).to_numpy()[first]
+        X, M = design(layers, components, self.studies), misfit_design(layers)
         data: OnePool | ManyRates
         if self.inferred:
             means = self.mean_tables(layers, atmosphere)
@@ -215,7 +232,7 @@ class TurnoverModel:
             measured = measured | np.isfinite(_respired(layers))
         else:
             data = one_pool(bulk[:, None] - self.predicted(layers, atmosphere), known)
-        return make_blocks(data, measured, X, M, profile, biome, refine=self.refine)
+        return make_blocks(data, measured, X, M, profile, group, refine=self.refine)
 
 
 class MeanTables(NamedTuple):
@@ -274,19 +291,28 @@ def depth_functions(depth: Any) -> NDArray[np.float64]:
     return forms - np.array([np.log1p(REFERENCE_DEPTH_CM / 10), REFERENCE_DEPTH_CM / 100])
 
 
-def design(layers: pd.DataFrame, components: Components) -> NDArray[np.float64]:
+def _study(layers: pd.DataFrame) -> pd.Series:
+    """Name of each layer's study; all are of none where the table does not say."""
+    return layers["study"].astype(str) if "study" in layers else pd.Series("", layers.index)
+
+
+def design(layers: pd.DataFrame, components: Components, studies: tuple[str, ...] = ()) -> NDArray[np.float64]:
     """Design matrix, in the order of `regression_vector`: shape (layer, p)."""
     depth = depth_functions((layers["top"] + layers["bottom"]) / 2)
     biome = layers["biome"].to_numpy(int)[:, None] == np.array(list(BIOMES))
     by_biome = [biome * d for d in (1.0, depth[:, :1], depth[:, 1:])]
-    return np.concatenate([np.ones((len(layers), 1)), depth, *by_biome, components.scores(layers)], axis=1)
+    parts = [np.ones((len(layers), 1)), depth, *by_biome, components.scores(layers)]
+    if studies:
+        parts.append(_study(layers).to_numpy()[:, None] == np.array(studies))
+    return np.concatenate(parts, axis=1)
 
 
 def regression_vector(sample: Mapping[str, Any]) -> Array:
     """Coefficients of the design matrix from one draw of the hyperparameters."""
     v = sample
     fixed = jnp.concatenate([jnp.atleast_1d(v["mean_log_k"]), v["slope"]])
-    return jnp.concatenate([fixed, v["biome_offset"], v["slope_offset"].ravel(), v["coefficient"]])
+    studies = [v["study_effect"]] if "study_effect" in v else []
+    return jnp.concatenate([fixed, v["biome_offset"], v["slope_offset"].ravel(), v["coefficient"], *studies])
 
 
 def profile_quantile(share: Any, scale: Any, skew: Any, nu: Any) -> NDArray[np.float64]:
@@ -322,6 +348,7 @@ def misfit_sd(M: Any, sample: Mapping[str, Any]) -> Array:
 
 def scales(sample: Mapping[str, Any], block: Block, *, student: bool) -> Scales:
     """Spreads of a block's layers and profiles from one draw of the hyperparameters."""
+    many = isinstance(block.data, ManyRates)
     return Scales(
         sample["tau_layer"],
         misfit_sd(block.misfit_design, sample),
@@ -330,11 +357,9 @@ def scales(sample: Mapping[str, Any], block: Block, *, student: bool) -> Scales:
         sample["tau_profile"] * sample["profile_scale"],
         sample["nu_profile"],
         sample["profile_skew"],
-        *(
-            (spread_of(block.data.spread_design, sample), sample["respired_sd"])
-            if isinstance(block.data, ManyRates)
-            else ()
-        ),
+        spread=spread_of(block.data.spread_design, sample) if many else None,
+        respired_sd=sample["respired_sd"] if many else None,
+        study_sd=sample.get("study_sd"),
     )
 
 
@@ -362,12 +387,23 @@ class Structure:
         Whether errors are Student's t.
     inferred : bool
         Whether the spread of rates within a layer is inferred.
+    by_study : bool
+        Whether log k differs between studies.
+    studies : int
+        Number of studies whose effects are sampled.
     """
 
     components: int
     biomes: tuple[int, ...]
     student: bool
     inferred: bool
+    by_study: bool = False
+    studies: int = 0
+
+    @classmethod
+    def of(cls, model: TurnoverModel, components: int, biomes: tuple[int, ...]) -> Structure:
+        """The structure of a variant of the model."""
+        return cls(components, biomes, model.student, model.inferred, model.by_study, len(model.studies))
 
 
 SPREAD_NAMES = ("log_spread", "spread_slope", "respired_sd")
@@ -404,7 +440,9 @@ def prior_medians(structure: Structure) -> dict[str, Any]:
     have = len(structure.biomes)
     shapes: dict[str, tuple[int, ...]] = {"misfit_biome": (N_BIOMES,), "misfit_period": (len(PERIODS),)}
     shapes |= {"log_profile_scale": (have,)}
-    left_out = (*EFFECTS.values(), "log_misfit", *(() if structure.inferred else SPREAD_NAMES))
+    left_out = [*EFFECTS.values(), "log_misfit"]
+    left_out += [] if structure.inferred else SPREAD_NAMES
+    left_out += [] if structure.by_study else ["study_sd"]
     medians: dict[str, Any] = {
         name: np.full(shapes.get(name, ()), location if family == "normal" else np.exp(location))
         for name, ((location, _), family, _) in PRIORS.items()
@@ -412,6 +450,7 @@ def prior_medians(structure: Structure) -> dict[str, Any]:
     }
     medians |= {name: np.zeros(shapes[name]) for name in ("misfit_biome", "misfit_period")} | {"misfit_depth": 0.0}
     effects = {"biome_effect": (have,), "slope_effect": (2, have), "coefficient": (structure.components,)}
+    effects |= {"study_effect": (structure.studies,)} if structure.studies else {}
     return medians | {name: np.zeros(shape) for name, shape in effects.items()}
 
 
@@ -423,10 +462,12 @@ def prior_draws(structure: Structure, count: int, rng: np.random.Generator) -> d
         value = location + scale * rng.standard_normal((count, *shape))
         return value if family == "normal" else np.exp(value)
 
-    sites = {}
+    sites: dict[str, NDArray[np.float64]] = {}
     for name, median in prior_medians(structure).items():
         shape = np.shape(median)
-        if name in EFFECTS:
+        if name == "study_effect":
+            sites[name] = sites["study_sd"][:, None] * rng.standard_normal((count, *shape))
+        elif name in EFFECTS:
             sites[name] = draw(EFFECTS[name], (*shape[:-1], 1)) * rng.standard_normal((count, *shape))
         else:
             sites[name] = draw("log_misfit" if name.startswith("misfit") else name, shape)
@@ -477,8 +518,12 @@ def hyperparameters(structure: Structure, *, known_spread: Any = 0.0) -> dict[st
     s["slope_offset"] = numpyro.deterministic("slope_offset", jnp.zeros((2, N_BIOMES)).at[:, have].set(by_slope))
     s["coefficient"] = effects("coefficient", "coefficient_sd", n_components) if n_components else jnp.zeros(0)
     rates = SPREAD_NAMES if structure.inferred else ()
-    for name in ("tau_profile", "profile_skew", "tau_layer", "model_sd", *rates):
+    studies = ("study_sd",) if structure.by_study else ()
+    for name in ("tau_profile", "profile_skew", "tau_layer", "model_sd", *rates, *studies):
         s[name] = numpyro.sample(name, prior(name))
+    if structure.studies:
+        effect = dist.Normal(0, s["study_sd"]).expand([structure.studies]).to_event(1)
+        s["study_effect"] = numpyro.sample("study_effect", effect)
     s["misfit_depth"] = numpyro.sample("misfit_depth", prior("log_misfit"))
     for name, size in (("misfit_biome", N_BIOMES), ("misfit_period", len(PERIODS))):
         s[name] = numpyro.sample(name, prior("log_misfit").expand([size]).to_event(1))

@@ -30,6 +30,7 @@ MEANINGS = {
     "profile_scale": "that of a biome over tau_profile",
     "profile_skew": "log by which their scale is greater on the young side, and less on the old",
     "nu_profile": "degrees of freedom of these differences",
+    "study_sd": "standard deviation of log k between studies",
     "tau_layer": "spread of log k between layers of a profile",
     "log_spread": "log of the spread of log k within a layer at 30 cm",
     "spread_slope": "its change for one of log(1 + depth/10 cm)",

@@ -64,6 +64,7 @@ def infer_turnover(inputs: Inputs, settings: RunSettings, progress: Progress | N
         prehistory=variant.prehistory,
         error=variant.error,
         pool_spread=variant.pool_spread,
+        by_study=variant.by_study,
         chains=settings.chains,
         tune=settings.turnover_tune,
         draws=settings.turnover_draws,
@@ -114,7 +115,7 @@ def read_turnover(settings: RunSettings) -> LayerTurnover:
 
 def turnover_model_of(settings: RunSettings) -> TurnoverModel:
     """The variant of the turnover model that the settings choose."""
-    return TurnoverModel(settings.prehistory, settings.turnover_error, settings.pool_spread)
+    return TurnoverModel(settings.prehistory, settings.turnover_error, settings.pool_spread, by_study=settings.by_study)
 
 
 def invert_alone(inputs: Inputs, settings: RunSettings) -> None:
@@ -170,7 +171,7 @@ TURNOVER = Step(
     infer_turnover,
     ("inputs",),
     (
-        *("prehistory", "turnover_prior", "turnover_error", "pool_spread", "chains", "turnover_tune"),
+        *("prehistory", "turnover_prior", "turnover_error", "pool_spread", "by_study", "chains", "turnover_tune"),
         *("turnover_draws", "prior_median_age", "prior_log_sd", "model_sd", "members"),
     ),
     (

