@@ -197,8 +197,10 @@ def make_tiles(
     if progress and len(places) < everything:
         progress(everything - len(places), everything)
     with warnings.catch_warnings(), _workers(job, workers, dask) as run:
-        # rasterio silences this itself, of arrays that it reprojects, but not where several threads do so at once.
+        # rasterio silences these itself, but not where several threads do so at once: of arrays that it reprojects, and
+        # of a product of affine's that it still uses.
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        warnings.simplefilter("ignore", PendingDeprecationWarning)
         for done, _ in enumerate(run(places), everything - len(places) + 1):
             if progress:
                 progress(done, everything)
