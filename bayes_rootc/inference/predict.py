@@ -216,6 +216,10 @@ def with_covariates(
     if "biome" in sites:
         said = biome_numbers(rows["biome_own"])
         unknown = said.isna().to_numpy()
+        if unknown.all() and len(rows):  # a column of the user's own, of another kind
+            text = f"column biome: no value is one of ours, so that of the rasters is used; expected {EXPECTED_BIOME}"
+            warnings.warn(text, InputWarning, stacklevel=2)
+            said, unknown = said.fillna(UNSAID), np.zeros(len(rows), bool)
         reason[rows.loc[unknown, ROW]] = f"biome: expected {EXPECTED_BIOME}"
         rows["biome"] = biome_of_record(said.fillna(UNSAID), rows["biome"], rows["natural_biome"])
         rows = rows[~unknown]

@@ -104,7 +104,7 @@ def test_the_fit_is_to_be_trusted(fitted):
 
 def test_draws_of_a_coarse_grid_are_weighted_into_those_of_a_fine_one(fitted, world):
     layers, _ = world
-    fine, coarse = (TurnoverModel(grid=grid) for grid in (fitted.model.grid, 110))
+    fine, coarse = (TurnoverModel(grid=grid) for grid in (fitted.model.grid, 90))
     rough = fit_turnover(layers, GROUPS, AIR, coarse, seed=6, until_good=False, tune=100, draws=100)
     assert rough.model.grid > coarse.grid and max(rough.quadrature) < 0.05
     start = replace(fitted, model=coarse)
@@ -229,7 +229,7 @@ def test_the_file_gives_the_fit_back(fitted, world, tmp_path):
 
 def test_leaving_a_profile_out_is_safe(fitted, world):
     layers, _ = world
-    values = draw_layers(fitted, layers, AIR, seed=1).log_likelihood
+    values = draw_layers(fitted, layers, AIR, seed=1)["log_likelihood"].values
     assert values.shape == (fitted.samples["tau_layer"].size, PROFILES)
     some = np.arange(16) * len(values) // 16
     np.testing.assert_allclose(profile_log_likelihoods(fitted, layers, AIR, 16), values[some], atol=1e-6)
