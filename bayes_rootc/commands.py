@@ -142,7 +142,15 @@ def predict(arguments: argparse.Namespace) -> None:
     from .data.atmosphere import Atmosphere
     from .data.covariates import covariates_for
     from .files import write_csv
-    from .inference.predict import COLUMNS, MAX_DRAWS, ROOT_COLUMNS, predict_root_depth, predict_turnover, read_sites
+    from .inference.predict import (
+        COLUMNS,
+        MAX_DRAWS,
+        RATE_COLUMNS,
+        ROOT_COLUMNS,
+        predict_root_depth,
+        predict_turnover,
+        read_sites,
+    )
     from .inference.store import read_fit, read_root_depth
     from .mapping.model_file import read_learners
     from .mapping.predict import FLUXES, flux_columns, predict_flux
@@ -162,7 +170,7 @@ def predict(arguments: argparse.Namespace) -> None:
     if what == "turnover":
         fit, air = read_fit(posterior / "turnover.nc"), Atmosphere.read(arguments.data / "atmosphere")
         covariates = covariates_for(folder, fit.components.covariates)
-        table, added = predict_turnover(fit, sites, covariates, air, **how), COLUMNS
+        table, added = predict_turnover(fit, sites, covariates, air, **how), (*COLUMNS, *RATE_COLUMNS)
     elif what == "root-depth":
         draws, components = read_root_depth(posterior / "root_depth.nc", MAX_DRAWS)
         covariates = covariates_for(folder, components.covariates)
@@ -172,7 +180,7 @@ def predict(arguments: argparse.Namespace) -> None:
         roots = None if what == "ibulk" else read_root_depth(posterior / "root_depth.nc", MAX_DRAWS)
         covariates = covariates_for(folder, learners.features)
         table, added = predict_flux(what, learners, roots, sites, covariates, **how), flux_columns(what)
-    write_csv(arguments.to, table, shorten=[c for c in added if c not in ("unexplained", "reason")])
+    write_csv(arguments.to, table, shorten=[c for c in added if c in table and c not in ("unexplained", "reason")])
     print(f"{arguments.to}: {(table['reason'] == '').sum()} of {len(table)} rows predicted")
 
 
