@@ -29,6 +29,9 @@ MAX_SPREAD = 3.0
 FINE = 1024
 """Number of rates over which means are taken."""
 
+ONE_RATE = 1e-4
+"""Spread below which a layer has one rate."""
+
 PERSISTING = (0, 1, 10, 30, 100, 300)
 """Times (yr) for which the input that stays longer is reported."""
 
@@ -156,11 +159,12 @@ def mean_age(log_k: ArrayLike, spread: ArrayLike) -> NDArray[np.float64]:
 def _moment(log_k: ArrayLike, spread: ArrayLike, power: int) -> NDArray[np.float64]:
     """E[k^power] of the truncated log-normal."""
     m, s = np.broadcast_arrays(np.asarray(log_k, float), np.asarray(spread, float))
-    wide = np.maximum(s, 1e-6)
+    one = s < ONE_RATE
+    wide = np.where(one, 1.0, s)  # there is nothing to cut from one rate, wherever it is
     low, high = ((end - m) / wide for end in LOG_K_RANGE)
     shift = power * wide
     share = _between(low - shift, high - shift) / _between(low, high)
-    return np.exp(power * m + 0.5 * (power * s) ** 2) * np.where(s > 1e-6, share, 1.0)
+    return np.exp(power * m + 0.5 * (power * s) ** 2) * np.where(one, 1.0, share)
 
 
 def _between(low: NDArray[np.float64], high: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -190,7 +194,7 @@ def persisting_rate(log_k: ArrayLike, spread: ArrayLike, years: float) -> NDArra
         return input_rate(log_k, spread)
     m, s = np.broadcast_arrays(np.asarray(log_k, float), np.asarray(spread, float))
     # Weighted by rate, the distribution is shifted by s²: E[k f(k)] = E[k] E'[f(k)].
-    centre, wide = m + s**2, np.maximum(s, 1e-6)
+    centre, wide = np.where(s < ONE_RATE, np.clip(m, *LOG_K_RANGE), m + s**2), np.maximum(s, ONE_RATE)
     low = np.maximum(LOG_K_RANGE[0], np.minimum(centre, LOG_K_RANGE[1]) - REACH * wide)
     high = np.minimum(LOG_K_RANGE[1], np.maximum(centre, LOG_K_RANGE[0]) + REACH * wide)
     stays, whole = np.zeros(m.shape), np.zeros(m.shape)

@@ -44,6 +44,10 @@ def test_means_over_the_rates_are_those_of_a_sum(centre, spread):
 def test_one_pool_has_one_rate():
     assert input_rate(-4.0, 0.0) == pytest.approx(np.exp(-4)) and mean_age(-4.0, 0.0) == pytest.approx(np.exp(4))
     assert persisting_rate(-4.0, 0.0, 30) == pytest.approx(np.exp(-4 - 30 * np.exp(-4)), rel=1e-6)
+    ends = np.array([*LOG_K_RANGE, *np.float32(LOG_K_RANGE)]) + np.array([0, 0, -1e-5, 1e-5])
+    for log_k in ends:  # at an end of the range, and a rounding beyond it
+        assert input_rate(log_k, 0.0) == pytest.approx(np.exp(log_k)) and mean_age(log_k, 0.0) > 0
+        assert persisting_rate(log_k, 0.0, 1) == pytest.approx(np.exp(log_k - np.exp(log_k)), rel=1e-3)
 
 
 def test_the_quick_way_to_what_persists_is_as_good():
