@@ -145,9 +145,13 @@ def _interrupts_heard() -> Iterator[None]:
         yield
     else:
         before = [(number, signal.signal(number, interrupt)) for number in (signal.SIGINT, signal.SIGALRM)]
+        report = sys.unraisablehook
+        # one that fell into a callback of the garbage collector is no news: it is sent again
+        sys.unraisablehook = lambda found: None if found.exc_type is KeyboardInterrupt else report(found)
         try:
             yield
         finally:
+            sys.unraisablehook = report
             signal.setitimer(signal.ITIMER_REAL, 0)
             for number, handler in before:
                 signal.signal(number, handler)
