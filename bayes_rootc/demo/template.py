@@ -86,7 +86,7 @@ Empty cells, NA and -9999 are missing. Columns that have other names are given i
     year = "sampled"
 
 A `biome`, by name or number, stands for that of the rasters at its place. Other columns are left alone. The
-publishers' own files may lie beside these, in `israd/`, `npp/` and `roots/`; both are read.
+publishers' own files may be placed next to these, in `israd/`, `npp/` and `roots/`; both are read.
 """
 
 

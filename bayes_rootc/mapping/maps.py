@@ -125,7 +125,7 @@ def map_cells(
     coherent : bool
         Use the trees of the forests as members of each cell, in place of independent members.
     zones : Shares, optional
-        Of the cells, counted from 0, with what is in no zone (`Shares.of`).
+        Shares of the zones in each cell, counted from 0, including the part in no zone (`Shares.of`).
 
     Returns
     -------

@@ -187,7 +187,7 @@ def figure_histories(results: Results) -> Figure:
 
 @styled
 def figure_persistence(results: Results) -> Figure:
-    """How much of what enters bulk soil stays longer than so many years, by depth; and mean age and transit time."""
+    """Input to bulk soil that persists beyond a given time, by depth; mean age and transit time of the carbon."""
     table = results.table("persistence")
     world = table[table["biome"] == 0]
     fig = new_figure(3.2)

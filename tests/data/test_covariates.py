@@ -180,7 +180,7 @@ def test_great_circle_distance_of_a_degree():
 
 
 def test_a_grid_across_180_degrees_has_the_cells_of_both_sides(demo_world):
-    """Of the same cells as the whole globe's; a box that 180° parts in the middle of a cell has values there too."""
+    """A box across 180° gives the same values as the global map, also where 180° falls inside a cell."""
     stack = CovariateStack(demo_world.folder / "covariates")
     names = stack.features[::4]
     whole, across = stack.on_grid(MapGrid(4.0), names), stack.on_grid(MapGrid(4.0, (140, -62, -140, 78)), names)

@@ -49,7 +49,7 @@ LAYERS = pd.DataFrame(
 
 
 def written(path, *, descriptions: int = 2, **sheets: pd.DataFrame):
-    """A workbook with so many rows of descriptions below each header, and an empty row below the records."""
+    """A workbook with the given number of description rows below each header, and an empty row after the records."""
     whole = {"metadata": SITES[["entry_name"]], "site": SITES, "profile": PROFILES, "layer": LAYERS} | sheets
     with pd.ExcelWriter(path, engine="openpyxl") as book:
         for name, table in whole.items():

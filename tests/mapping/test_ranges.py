@@ -11,7 +11,7 @@ from bayes_rootc.mapping.ranges import CLASSES, REACH, Ranges, range_table
 from bayes_rootc.mapping.writers import FLAT, LAYERED, create_store, open_store, write_tile
 
 WIDTH = 2 * REACH / CLASSES
-"""Of a class, relative to its values."""
+"""Width of a class relative to its values."""
 
 
 def test_quantiles_of_cells_and_of_their_area_are_those_of_sorting():

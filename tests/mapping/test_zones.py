@@ -78,7 +78,7 @@ def test_polygons_of_one_name_are_one_zone_and_the_later_of_two_has_what_they_sh
 
 
 def test_zones_that_lie_side_by_side_and_in_one_another(tmp_path):
-    """Of three in one cell, each has what no later one takes; what is left is in no zone."""
+    """Where three zones overlap in a cell, the later one has the common part; the rest of the cell is in no zone."""
     three = [shapely.box(0.1, 0.1, 0.5, 0.9), shapely.box(0.5, 0.1, 0.9, 0.9), shapely.box(0.3, 0.3, 0.7, 0.5)]
     zones = Zones(polygons(tmp_path / "z.geojson", *(feature(s, name=n) for s, n in zip(three, "abc", strict=True))))
     found = zones.shares(GRID)
@@ -196,7 +196,7 @@ def test_zones_on_a_map_across_180_degrees(tmp_path):
 
 
 def test_polygons_with_holes_and_with_edges_along_those_of_cells(tmp_path):
-    """Of many pieces, against the areas of their intersections; and two that overlap."""
+    """Shares of a polygon with many pieces equal the areas of intersection; so do those of two that overlap."""
     rng = np.random.default_rng(4)
 
     def pieces(size: float, rounded: bool):

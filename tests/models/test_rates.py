@@ -60,7 +60,7 @@ def test_the_quick_way_to_what_persists_is_as_good():
 
 @pytest.mark.parametrize("spread", [0.06, 0.3, 0.6, 1.1, 2.1])
 def test_radiocarbon_between_the_spreads_of_the_table_is_right_to_a_permil(spread):
-    """Of bulk and of respired carbon; in 1964, when the air changed by hundreds of permil a year, to 3 ‰."""
+    """For bulk and respired carbon since 1968; in 1964, when the air changed by hundreds of permil, to 3 ‰."""
     year, log_k = np.array([1968.5, 1990.5, 2010.5]), np.linspace(*LOG_K_RANGE, 120)
     fine, air = fine_log_k(), Atmosphere.packaged()
     values = predicted_table(np.exp(fine), year, np.full(3, "NHZone1"), "steady", air)
