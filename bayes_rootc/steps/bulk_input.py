@@ -113,13 +113,25 @@ def extrapolate(
     the stock of the layer.
     """
     assert turnover.fit is not None
+    drawn = standard_draws(inputs, turnover, sources, settings)
+    rate = turnover.fit.rate(drawn["log_k"].values.T, standard_layers(inputs.layers)).T
+    return (drawn["stock"].values * rate).reshape(-1, len(LAYERS), settings.members)
+
+
+def standard_draws(
+    inputs: Inputs, turnover: LayerTurnover, sources: list[StockSource], settings: RunSettings
+) -> xr.Dataset:
+    """`log_k` and `stock` (Mg C ha⁻¹) of the seven layers of every profile, over `layer`, in the order of
+    `standard_layers`, and `draw`: from the posterior of the profile, and from the source of its stocks.
+    """
+    assert turnover.fit is not None
     layers = standard_layers(inputs.layers)
     effect, seed = turnover.layers["effect"].values, step_seed(settings, "standard layers")
-    rate = turnover.fit.rate(extend_profiles(turnover.fit, effect, layers, seed=seed), layers).T
+    log_k = extend_profiles(turnover.fit, effect, layers, seed=seed).T
     stocks, _ = layer_stocks(layers, sources, stocks_of(inputs, settings))
     profile, rng = layers["profile_index"].to_numpy(), step_rng(settings, "standard stocks")
     stock = stock_draws(stocks, profile, gridded_errors(inputs, settings), rng)
-    return (stock * rate).reshape(-1, len(LAYERS), settings.members)
+    return xr.Dataset({"log_k": (("layer", "draw"), log_k), "stock": (("layer", "draw"), stock)})
 
 
 BULK_INPUT = Step(

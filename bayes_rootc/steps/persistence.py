@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import pandas as pd
+import xarray as xr
 from numpy.typing import NDArray
 
-from ..constants import BIOMES, LAYER_NAMES, LAYERS, PROFILE_NAME
+from ..constants import BIOMES, LAYER_NAMES, PROFILE_NAME
 from ..data.folder import Inputs
 from ..estimates import GLOBAL
 from ..files import write_csv
 from ..inference.sampling import summarise
-from ..inference.turnover_fit import extend_profiles
-from ..models.bulk_input import harmonise, layer_stocks, standard_layers, stock_draws
+from ..models.bulk_input import standard_layers
 from ..models.rates import PERSISTING, mean_age, persisting_rates
 from ..progress import Progress
-from ..settings import RunSettings, step_rng, step_seed
-from .bulk_input import BulkInput, gridded_errors, measured_stock_draws, stocks_of
+from ..settings import RunSettings
+from .bulk_input import BulkInput, harmonise_measured, measured_stock_draws, standard_draws
 from .engine import Step
 from .turnover import LayerTurnover
 
@@ -26,25 +24,6 @@ TABLE = "tables/persistence.csv"
 
 DRAWS = 200
 """Number of draws from which the table is made: enough for an interval, and few enough to be quick."""
-
-
-@dataclass(frozen=True)
-class Persistence:
-    """Carbon of the seven layers of every profile, (profile, 7, draw).
-
-    Attributes
-    ----------
-    stock : ndarray
-        Mg C ha⁻¹.
-    aged : ndarray
-        Stock times its mean age, Mg C yr ha⁻¹.
-    input : dict of int to ndarray
-        Input that stays longer than each number of years (the key), Mg C ha⁻¹ yr⁻¹.
-    """
-
-    stock: NDArray[np.float64]
-    aged: NDArray[np.float64]
-    input: dict[int, NDArray[np.float64]]
 
 
 def infer_persistence(
@@ -62,72 +41,67 @@ def infer_persistence(
     write_csv(path, persistence_table(persistence_of(inputs, turnover, bulk_input, settings), inputs, turnover))
 
 
-def persistence_of(
-    inputs: Inputs, turnover: LayerTurnover, bulk_input: BulkInput, settings: RunSettings
-) -> Persistence:
-    """Each of the seven layers from measured layers where these cover it, else from the posterior of the profile."""
-    assert turnover.fit is not None
-    layers, standard = inputs.layers, standard_layers(inputs.layers)
-    some = np.arange(DRAWS) * settings.members // DRAWS if settings.members > DRAWS else np.arange(settings.members)
-    effect, seed = turnover.layers["effect"].values, step_seed(settings, "standard layers")
-    extended = extend_profiles(turnover.fit, effect, standard, seed=seed)
-    stocks, _ = layer_stocks(standard, bulk_input.sources, stocks_of(inputs, settings))
-    profile = standard["profile_index"].to_numpy()
-    rng = step_rng(settings, "standard stocks")
-    stock = stock_draws(stocks, profile, gridded_errors(inputs, settings), rng)[:, some]
-    known = bulk_input.stocks["stock"].notna().to_numpy()
-    thickness = (layers["bottom"] - layers["top"]).to_numpy()[known, None]
-    measured = measured_stock_draws(inputs, bulk_input.stocks, settings)[known][:, some] / thickness
-    parts = [
-        _per_stock(turnover.log_k[known].T, turnover, layers[known], some),
-        _per_stock(extended, turnover, standard, some),
-    ]
-    bounds = (layers[name].to_numpy()[known] for name in ("top", "bottom", "profile_index"))
-    top, bottom, index = bounds
-    profiles = int(profile.max()) + 1
+def persistence_of(inputs: Inputs, turnover: LayerTurnover, bulk_input: BulkInput, settings: RunSettings) -> xr.Dataset:
+    """Carbon of the seven layers of every profile: from measured layers where these cover one, else from the posterior
+    of the profile.
 
-    def joined(name: str) -> NDArray[np.float64]:
-        own = harmonise(top, bottom, index, measured * parts[0][name], profiles)
-        other = (stock * parts[1][name]).reshape(profiles, len(LAYERS), len(some))
-        return np.where(np.isfinite(own), own, other)
+    Returns
+    -------
+    Dataset
+        Over `profile`, `depth` and `draw`: `stock` (Mg C ha⁻¹), `aged`, the stock times its mean age (Mg C yr ha⁻¹),
+        and, over `time` (yr) as well, `input` that stays longer (Mg C ha⁻¹ yr⁻¹).
+    """
+    count = min(DRAWS, settings.members)
+    some = np.arange(count) * settings.members // count
+    standard = standard_draws(inputs, turnover, bulk_input.sources, settings)
+    stock = measured_stock_draws(inputs, bulk_input.stocks, settings)[:, some]
+    thickness = (inputs.layers["bottom"] - inputs.layers["top"]).to_numpy()[:, None]
+    measured = _per_stock(turnover.log_k, inputs.layers, turnover, some)
+    extended = _per_stock(standard["log_k"].values, standard_layers(inputs.layers), turnover, some)
 
-    return Persistence(joined("stock"), joined("aged"), {years: joined(f"input {years}") for years in PERSISTING})
+    def joined(name: str) -> xr.DataArray:
+        own = harmonise_measured(inputs, bulk_input.stocks, stock * measured[name] / thickness)
+        other = (standard["stock"].values[:, some] * extended[name]).reshape(own.shape)
+        return xr.DataArray(np.where(np.isfinite(own), own, other), dims=("profile", "depth", "draw"))
+
+    staying = xr.concat([joined(f"input {years}") for years in PERSISTING], pd.Index(PERSISTING, name="time"))
+    return xr.Dataset({"stock": joined("stock"), "aged": joined("aged"), "input": staying})
 
 
 def _per_stock(
-    log_k: NDArray[np.floating], turnover: LayerTurnover, layers: pd.DataFrame, some: NDArray[np.int64]
+    log_k: NDArray[np.floating], layers: pd.DataFrame, turnover: LayerTurnover, some: NDArray[np.int64]
 ) -> dict[str, NDArray[np.float64]]:
-    """Each quantity of `Persistence` per stock, (layer, draw), from log k, (draw, layer)."""
+    """What `persistence_of` has of a layer over its stock, (layer, draw), in some of the draws of log k."""
     assert turnover.fit is not None
-    spread = turnover.fit.spread(layers, len(log_k))[some]
-    centre = np.asarray(log_k, float)[some]
-    found = {"stock": np.ones(centre.T.shape), "aged": mean_age(centre, spread).T}
+    centre, spread = log_k[:, some].astype(float), turnover.fit.spread(layers, log_k.shape[1])[some].T
     rates = persisting_rates(centre, spread)
-    return found | {f"input {years}": rates[years].T for years in PERSISTING}
+    return {"stock": np.ones(centre.shape), "aged": mean_age(centre, spread)} | {
+        f"input {years}": rate for years, rate in rates.items()
+    }
 
 
-def persistence_table(found: Persistence, inputs: Inputs, turnover: LayerTurnover) -> pd.DataFrame:
+def persistence_table(found: xr.Dataset, inputs: Inputs, turnover: LayerTurnover) -> pd.DataFrame:
     """`tables/persistence.csv`: one row for each quantity, biome and layer, the profile last.
 
     `ibulk` is the input that stays longer than `years`, Mg C ha⁻¹ yr⁻¹, as mean over profiles; `age` and `transit_time`
     (yr) are means over all their carbon. `family` is the assumed distribution of rates within a layer.
     """
     assert turnover.fit is not None
-    family = "many rates" if turnover.fit.model.inferred or turnover.fit.model.pool_spread else "one pool"
+    family = "many rates" if turnover.fit.model.pool_spread else "one pool"
     biome = inputs.layers.drop_duplicates("profile_index").sort_values("profile_index")["biome"].to_numpy(int)
+    stocks, times = found["stock"].values, found["time"].values
+    values = (stocks, found["aged"].values, *found["input"].values)
     rows = []
     for number, biome_name in {0: GLOBAL, **BIOMES}.items():
-        here = np.isfinite(found.stock).all(axis=(1, 2)) & ((biome == number) | (number == 0))
+        here = np.isfinite(stocks).all(axis=(1, 2)) & ((biome == number) | (number == 0))
         if not here.any():
             continue
         for layer, name in enumerate((*LAYER_NAMES, PROFILE_NAME)):
             where = slice(None) if name == PROFILE_NAME else slice(layer, layer + 1)
-
-            values = (found.stock, found.aged, *found.input.values())
             stock, aged, *entering = (v[here, where].sum(axis=1).mean(axis=0) for v in values)
             first = {"family": family, "biome": number, "biome_name": biome_name, "layer": name, "n": int(here.sum())}
             for quantity, unit, years, draws in (
-                *(("ibulk", "Mg C ha-1 yr-1", t, v) for t, v in zip(found.input, entering, strict=True)),
+                *(("ibulk", "Mg C ha-1 yr-1", t, v) for t, v in zip(times, entering, strict=True)),
                 ("age", "yr", np.nan, aged / stock),
                 ("transit_time", "yr", np.nan, stock / entering[0]),
             ):
