@@ -306,10 +306,13 @@ def _moments(records: Records, unit_variance: Any, record_variance: Any, by_unit
     variance = record_variance + records.sd**2
     weighted = Z / variance[:, None]
     sums = by_unit(weighted, records.unit, len(records.unit_ids))  # the intercept's column sums the weights
-    shared = unit_variance + records.unit_sd**2
-    joint = 1 + shared * sums[:, 0]
-    excess = (shared / joint)[:, None] * sums  # Woodbury: records of a unit have equal covariances
-    moments = _products(Z, weighted, records.biome) - _products(sums, excess, records.biome[records.first])
+    joint = 1 + (unit_variance + records.unit_sd**2) * sums[:, 0]
+    # Records of a unit have equal covariances: what differs within it, and its mean, which is as uncertain as `joint`
+    # says. As a sum it stays positive; Woodbury's difference cancels where records are precise and units are not.
+    mean = sums / sums[:, :1]
+    within = Z - mean[records.unit]
+    moments = _products(within, within / variance[:, None], records.biome)
+    moments += _products(mean, sums / joint[:, None], records.biome[records.first])
     return moments, log(variance).sum() + log(joint).sum()
 
 

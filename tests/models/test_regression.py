@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,16 @@ import pytest
 from scipy.stats import multivariate_normal
 
 from bayes_rootc.inference.regressions import sample_prior
-from bayes_rootc.models.regression import PRIORS, Records, group_shares, make_records, r_squared, site_means
+from bayes_rootc.models.regression import (
+    PRIORS,
+    Records,
+    _moments,
+    _sum_rows,
+    group_shares,
+    make_records,
+    r_squared,
+    site_means,
+)
 
 pytestmark = pytest.mark.compiled
 
@@ -212,3 +222,25 @@ def test_dropping_records_keeps_units_together():
     assert (np.diff(kept.unit) >= 0).all() and kept.unit.max() == len(kept.unit_ids) - 1
     np.testing.assert_array_equal(kept.y, data.y[data.unit != 2])
     assert kept.centre == data.centre
+
+
+def test_precise_records_of_uncertain_units_leave_a_positive_precision():
+    """Moments equal those in exact fractions. A difference of two sums of 1e14 would be wrong by several units."""
+    rng = np.random.default_rng(5)
+    X, y = rng.standard_normal((8, 2)), rng.standard_normal(8)
+    unit, biome = pd.Series(np.repeat(["a", "b", "c", "d"], 2)), np.repeat([1, 3], 4)
+    records = make_records(y, X, ("one", "two"), ("soil", "soil"), biome, unit, sd=np.full(8, 1e-7))
+    found, _ = _moments(records, 9.0, 1e-14, _sum_rows, np.log)
+    Z = np.column_stack([records.design, records.y - records.centre])
+    for place, number in enumerate((1, 3)):
+        exact = np.full((4, 4), Fraction(0))
+        for one in np.unique(records.unit[records.biome == number]):
+            rows = np.array([[Fraction(float(v)) for v in row] for row in Z[records.unit == one]])
+            weight = 1 / (Fraction(1e-14) + Fraction(float(records.sd[0])) ** 2)
+            summed = weight * rows.sum(axis=0)
+            shared = Fraction(9)
+            exact += weight * rows.T @ rows - shared / (1 + shared * summed[0]) * np.outer(summed, summed)
+        expected = exact.astype(float)
+        scale = np.sqrt(np.outer(np.diag(expected), np.diag(expected)))
+        np.testing.assert_allclose(found[place] / scale, expected / scale, atol=1e-9)
+        assert np.linalg.eigvalsh(np.eye(4) + found[place]).min() > 0.9
