@@ -152,10 +152,11 @@ def _loss_map(results: Results) -> str:
     share = f"{results.map_middle.title()} I_loss over {results.map_middle} I_root"
     probability = results.maps["iloss_probability"].sel(layer="0-200").values
     known = probability[probability == probability]
+    band = " with the mean of their 95 % intervals (band)" if results.map_middle == "mean" else ""
     certain = ((known >= 0.975) | (known <= 0.025)).mean() if len(known) else math.nan
     return (
         f"I_loss, 0–200 cm; over all mapped land {text}. (a) {middle[0].upper()}{middle[1:]}; and by latitude the mean "
-        "of the cells (line) with the mean of their 95 % intervals (band), the mean share of I_root, and the mean "
+        f"of the cells (line){band}, the mean share of I_root, and the mean "
         f"probability of a loss. (b) Half the 95 % interval of a cell. (c) {share}. (d) Probability that I_loss is "
         f"positive. Dots: the sign is known with 97.5 % probability, {number(100 * certain)} % of the cells. The "
         "interval of one cell is that of a new site there and is wide; that of the total is narrower because cells err "

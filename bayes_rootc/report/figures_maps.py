@@ -142,8 +142,10 @@ def figure_4(results: Results) -> Figure:
     colour_bar(mesh, ax, scale, flux_axis("iloss"), bounds=bar_bounds(tall, 0.2))
     draw_dots(ax, known, lat, lon)
     draw_hatch(ax, outside_area(maps, "iloss"), lat, lon)
+    # members stretched by bootstraps reach so far that their band would hide the line
+    band = (low, high) if middle == "mean" else (None, None)
     profiles = (
-        (loss, low, high, FLUX_UNIT),
+        (loss, *band, FLUX_UNIT),
         (share, None, None, share_name),
         (probability, None, None, probability_name),
     )
@@ -255,9 +257,8 @@ def figure_layer_maps(results: Results, flux: str, statistic: str | None = None)
     name = f"{flux}_{statistic or results.map_middle}"
     maps = on_the_globe(results.maps[[name]])[name]
     if flux == "ibulk" and statistic is None and results.map_middle == "median":  # of a sum it is not what is predicted
-        layers = maps.sel(layer=list(LAYER_NAMES))
-        profile = layers.sum("layer", skipna=False).expand_dims(layer=[PROFILE_NAME])
-        maps = xr.concat([layers, profile], "layer")
+        profile = maps.sel(layer=list(LAYER_NAMES)).sum("layer", skipna=False)
+        maps = maps.where(maps["layer"] != PROFILE_NAME, profile)
     relative = statistic == "uncertainty"
     lat, lon = maps["lat"].values, maps["lon"].values
     aspect = map_aspect(*painted_extent(maps.sel(layer=PROFILE_NAME).values, lat, lon))
