@@ -19,6 +19,7 @@ from . import __version__, commands
 from .cache import keep_compiled_code
 from .constants import LAYER_NAMES, PROFILE_NAME
 from .errors import InputError, InputWarning
+from .memory import keep_freed_memory
 
 BAD_INPUT = 2
 INTERRUPTED = 130
@@ -72,6 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name in BLAS_THREADS:
         os.environ.setdefault(name, "1")
     keep_compiled_code()
+    keep_freed_memory()
     try:
         with _interrupts_heard(), _warnings_in_a_line():
             return int(arguments.command(arguments) or 0)

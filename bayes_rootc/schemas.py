@@ -298,9 +298,10 @@ TABLES: dict[str, pa.DataFrameSchema] = {
         **SCORES_OF_RADIOCARBON,
     ),
     "turnover_held_out": table(
-        "predictions for the layers of held-out profiles", "a measured layer",
-        f"id top bottom biome fold {PREDICTIONS}", by="fit turnover --folds",
+        "predictions for the layers of held-out profiles, or studies", "a measurement of a layer",
+        f"id top bottom biome fold {PREDICTIONS} measured", by="fit turnover --folds",
         **OF_RADIOCARBON,
+        measured=text("which of its carbon", "bulk", "respired", "light less heavy"),
     ),
     "turnover_prehistory": table(
         "age and I_bulk with a pool steady in 1950, and with the history since 55 kyr BP",

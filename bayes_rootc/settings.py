@@ -28,6 +28,7 @@ def _possible(path: Path) -> Path:
     return path
 
 
+type FamilyName = Literal["log-normal", "two pools"]
 Place = Annotated[Path, pydantic.AfterValidator(_possible)]
 
 
@@ -105,8 +106,12 @@ class RunSettings(pydantic.BaseModel):
     """Hierarchical: standard deviation of log k within a layer; 0 is the paper's one homogeneous pool, "inferred"
     estimates it from the data, above all from the CO₂ that layers respire (ISRaD's incubations, where they are in the
     folder)."""
-    by_study: bool = False
-    """Hierarchical: whether log k also differs between studies, as neighbouring profiles of one study are alike."""
+    family: FamilyName = "log-normal"
+    """Hierarchical: how rates within a layer are distributed, where their spread is inferred: log-normal, or two
+    pools."""
+    levels: tuple[Literal["site", "study"], ...] = ()
+    """Hierarchical: what profiles have in common with others, from the lowest level up: log k also differs between
+    sites, and between studies."""
     turnover_tune: int = pydantic.Field(100, ge=100)
     turnover_draws: int = pydantic.Field(600, ge=100)
     """Warm-up and kept draws of each chain of the hierarchical fit; while these are too few, 100 more are made, at most

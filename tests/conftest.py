@@ -17,10 +17,12 @@ from filelock import FileLock
 
 from bayes_rootc.demo import DemoWorld, simulate_world
 from bayes_rootc.inference.sampling import offer_devices
+from bayes_rootc.memory import keep_freed_memory
 from bayes_rootc.settings import RunSettings
 from tests.browser import EXECUTABLE
 
 offer_devices(RunSettings().chains)  # before any test starts JAX
+keep_freed_memory()
 COMPILED = "JAX_COMPILATION_CACHE_DIR"
 
 

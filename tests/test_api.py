@@ -34,7 +34,7 @@ PUBLIC = {
         "Results": "out data",
         "RootDepth": "covariates columns sampler chains tune draws seed",
         "RunSettings": "",
-        "Turnover": "covariates columns prehistory error pool_spread by_study chains tune draws seed atmosphere",
+        "Turnover": "covariates columns prehistory error pool_spread family levels chains tune draws seed atmosphere",
         "delta14c": "k year zone prehistory atmosphere",
         "invert": "delta14c sigma year zone prior prehistory model_sd atmosphere grid_size",
         "layer_fractions": "d50 d95",

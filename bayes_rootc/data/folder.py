@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,12 +18,13 @@ from .biomes import CROPLANDS, biome_of_record
 from .choice import not_read, the_files, the_table
 from .covariates import CovariateStack
 from .israd import read_layers
+from .israd_fractions import read_fractions
 from .israd_incubations import read_incubations
 from .israd_template import read_templates, templates
 from .mapping_units import SOIL_MAP_STOCKS
 from .npp import read_npp
 from .own_files import column_names
-from .own_tables import respired_columns
+from .own_tables import parts_columns, respired_columns
 from .plausible import Doubt, judge
 from .roots import read_root_profiles
 from .tables import Screen, SourceCheck
@@ -30,6 +32,7 @@ from .units import factor
 
 SITE = ["lat", "lon"]
 ISRAD_LAYERS, ISRAD_INCUBATIONS = "ISRaD_extra_flat_layer_", "ISRaD_extra_flat_incubation_"
+ISRAD_FRACTIONS = "ISRaD_extra_flat_fraction_"
 STOCK_UNIT, FLUX_UNIT = "Mg ha-1", "Mg ha-1 yr-1"
 
 
@@ -54,9 +57,10 @@ class Inputs:
         What was used and dropped, one for each source.
     files : dict of str to str
         Checksum of every file read.
-    incubations : DataFrame, optional
-        Radiocarbon of the CO₂ that layers respire (`israd_incubations.read_incubations`); `layer` is a label in the
-        index of `layers`. Read only by `with_incubations`.
+    incubations, fractions : DataFrame, optional
+        Radiocarbon of the CO₂ that layers respire (`israd_incubations.read_incubations`), and of their light and heavy
+        carbon (`israd_fractions.read_fractions`); `layer` is a label in the index of `layers`. Read only by
+        `with_parts`.
     """
 
     folder: Path
@@ -69,13 +73,19 @@ class Inputs:
     checks: list[SourceCheck]
     files: dict[str, str] = field(default_factory=dict)
     incubations: pd.DataFrame | None = None
+    fractions: pd.DataFrame | None = None
 
     @property
     def turnover_layers(self) -> pd.DataFrame:
-        """Radiocarbon layers as the turnover model takes them, with their incubations if these were read."""
-        if self.incubations is None:
-            return self.layers
-        return self.layers.join(respired_columns(self.incubations, self.layers.index, self.layers["year"], None))
+        """Radiocarbon layers as the turnover model takes them, with their incubations and fractions if these were
+        read.
+        """
+        layers = self.layers
+        if self.incubations is not None:
+            layers = layers.join(respired_columns(self.incubations, layers.index, layers["year"]))
+        if self.fractions is not None:
+            layers = layers.join(parts_columns(self.fractions, layers.index))
+        return layers
 
     @property
     def features(self) -> list[str]:
@@ -167,20 +177,27 @@ def read_inputs(folder: str | Path, *, nearest_km: float = 100.0, manifest: Path
     )
 
 
-def with_incubations(inputs: Inputs) -> None:
-    """Adds the incubations of the layers that are used, where the folder has ISRaD's table of them."""
-    if not the_files(inputs.folder / "israd", ISRAD_INCUBATIONS):
-        return
-    path = the_table(inputs.folder / "israd", ISRAD_INCUBATIONS, f"{ISRAD_INCUBATIONS}*.csv")
-    table, check = read_incubations(path)
+def with_parts(inputs: Inputs) -> None:
+    """Adds the incubations and the density fractions of the layers that are used, where the folder has ISRaD's tables
+    of them.
+    """
+    inputs.incubations = _parts(inputs, ISRAD_INCUBATIONS, read_incubations)
+    inputs.fractions = _parts(inputs, ISRAD_FRACTIONS, read_fractions)
+
+
+def _parts(inputs: Inputs, name: str, read: Callable[[Path], tuple[pd.DataFrame, SourceCheck]]) -> pd.DataFrame | None:
+    if not the_files(inputs.folder / "israd", name):
+        return None
+    path = the_table(inputs.folder / "israd", name, f"{name}*.csv")
+    table, check = read(path)
     known = pd.Series(inputs.layers.index, inputs.layers["id"])
     at = table["layer"].map(known[~known.index.duplicated()])
     if at.isna().any():
         check.dropped["of a layer that is not used, as its own Δ14C was not measured"] = int(at.isna().sum())
         check.used -= int(at.isna().sum())
-    inputs.incubations = table.assign(layer=at)[at.notna()].astype({"layer": int}).reset_index(drop=True)
     inputs.checks.append(check)
     inputs.files[str(path.relative_to(inputs.folder))] = sha256(path)
+    return table.assign(layer=at)[at.notna()].astype({"layer": int}).reset_index(drop=True)
 
 
 def _layers(folder: Path, workbooks: list[Path]) -> tuple[pd.DataFrame, list[SourceCheck]]:

@@ -243,8 +243,8 @@ def layer_table(
     Returns
     -------
     DataFrame
-        `id`, `profile`, `profile_index`, `study` (if the table has it), `lat`, `lon`, `zone`, `biome`, `top`, `bottom`,
-        `year`, `delta14c`, `sigma`, and the covariates, with the index 0, 1, ….
+        `id`, `profile`, `profile_index`, `study` and `site` (if the table has them), `lat`, `lon`, `zone`,
+        `biome`, `top`, `bottom`, `year`, `delta14c`, `sigma`, and the covariates, with the index 0, 1, ….
 
     Raises
     ------
@@ -270,6 +270,8 @@ def layer_table(
     out["biome"] = own.biome()
     if own.has("study"):
         out["study"] = own.labels("study")
+    if own.has("site"):
+        out["site"] = own.labels("site")
     out["profile"] = own.profile()
     out["profile_index"] = pd.factorize(out["profile"])[0]
     out["id"] = own.labels("id") if own.has("id") else [str(i) for i in table.index]
@@ -277,7 +279,7 @@ def layer_table(
 
 
 def respired_columns(
-    incubations: pd.DataFrame, layers: pd.Index[Any], year: pd.Series, columns: Mapping[str, str] | None
+    incubations: pd.DataFrame, layers: pd.Index[Any], year: pd.Series, columns: Mapping[str, str] | None = None
 ) -> pd.DataFrame:
     """Radiocarbon of the CO₂ of incubated layers, the mean of a layer's incubations.
 
@@ -305,13 +307,7 @@ def respired_columns(
         A column is missing, a label is of no layer, or a value is impossible.
     """
     own = OwnTable(incubations, {o: t for o, t in (columns or {}).items() if t in incubations})
-    if "layer" not in incubations:
-        raise InputError("incubations: the table has no column layer; expected the label of each incubation's layer")
-    place = layers.get_indexer(pd.Index(incubations["layer"]))
-    if (place < 0).any():
-        lost = incubations["layer"].iloc[int(np.argmax(place < 0))]
-        raise InputError(f"incubations: {shown(lost)} is no layer of the table; expected a label of its index")
-    at = pd.Series(place, incubations.index)
+    at = _layers_of(incubations, layers, "incubations")
     value, sigma = _radiocarbon(own, at.map(year.reset_index(drop=True)), measured=True)
     length = _to_numbers(incubations["length"]) if "length" in incubations else pd.Series(np.nan, incubations.index)
     if (length <= 0).any():
@@ -320,6 +316,65 @@ def respired_columns(
     by_layer = each[value.notna()].groupby(at)
     found = by_layer.mean()
     found["respired_sigma"] = np.sqrt(found.pop("variance") / by_layer.size())
+    return found.reindex(range(len(layers)))
+
+
+def _layers_of(table: pd.DataFrame, layers: pd.Index[Any], name: str) -> pd.Series:
+    """Position of each row's layer."""
+    if "layer" not in table:
+        raise InputError(f"{name}: the table has no column layer; expected the label of each row's layer")
+    place = layers.get_indexer(pd.Index(table["layer"]))
+    if (place < 0).any():
+        lost = table["layer"].iloc[int(np.argmax(place < 0))]
+        raise InputError(f"{name}: {shown(lost)} is no layer of the table; expected a label of its index")
+    return pd.Series(place, table.index)
+
+
+def parts_columns(fractions: pd.DataFrame, layers: pd.Index[Any]) -> pd.DataFrame:
+    """By how much the light carbon of layers is richer in radiocarbon than the heavy, the mean of a layer's rows.
+
+    Parameters
+    ----------
+    fractions : DataFrame
+        `layer`, a label of `layers`; Δ14C (‰) of the `light` and the `heavy` carbon, by density; `light_share`, the
+        share of the layer's carbon that is light (0 to 1; a row without one is not used); optionally `light_sigma` and
+        `heavy_sigma` (‰).
+    layers : Index
+        Labels of the layers.
+
+    Returns
+    -------
+    DataFrame
+        `light_less_heavy`, `light_less_heavy_sigma` (‰) and `light_share`, a row a layer, with the index 0, 1, …; NaN
+        where there is no fraction.
+
+    Raises
+    ------
+    InputError
+        A column is missing, a label is of no layer, or a value is impossible.
+    """
+    at = _layers_of(fractions, layers, "fractions")
+    for name in ("light", "heavy", "light_share"):
+        if name not in fractions:
+            raise InputError(f"fractions: the table has no column {name}; found {', '.join(map(str, fractions))}")
+    table = fractions.reindex(columns=["light", "heavy", "light_share", "light_sigma", "heavy_sigma"]).apply(
+        _to_numbers
+    )
+    outside = table["light_share"].notna() & ~table["light_share"].between(0, 1, inclusive="neither")
+    if outside.any():
+        found = table["light_share"][outside].iloc[0]
+        raise InputError(f"fractions, column light_share: found {found:g}; expected a share between 0 and 1")
+    sigma = table[["light_sigma", "heavy_sigma"]].fillna(DEFAULT_SIGMA)
+    each = pd.DataFrame(
+        {
+            "light_less_heavy": table["light"] - table["heavy"],
+            "light_share": table["light_share"],
+            "variance": (sigma**2).sum(axis=1),
+        }
+    )
+    by_layer = each.dropna().groupby(at)
+    found = by_layer.mean()
+    found["light_less_heavy_sigma"] = np.sqrt(found.pop("variance") / by_layer.size())
     return found.reindex(range(len(layers)))
 
 

@@ -131,15 +131,15 @@ def predict_turnover(
         )
         count = min(fit.samples["tau_layer"].size, MAX_DRAWS)
         drawn = draw_layers(fit, layers, atmosphere, seed=seed, count=count)
-        log_k, spread = drawn["log_k"].values.astype(float), fit.spread(layers, count)
+        log_k, shape = drawn["log_k"].values.astype(float), fit.shape(layers, count)
         summaries = [
             _predictive(drawn["replicated"].values, drawn["fitted"].values),
-            summary_columns("k", input_rate(log_k, spread), axis=0),
-            summary_columns("age", mean_age(log_k, spread), axis=0),
+            summary_columns("k", input_rate(log_k, shape.spread, shape.fast), axis=0),
+            summary_columns("age", mean_age(log_k, shape.spread, shape.fast), axis=0),
         ]
         if fit.model.inferred:
             summaries.append(summary_columns("respired", drawn["respired"].values.astype(float), axis=0))
-            summaries.append(summary_columns("s", spread, axis=0))
+            summaries.append(summary_columns("s", shape.spread, axis=0))
         for table in summaries:
             table.index = layers[ROW]
             out = out.join(table)

@@ -100,7 +100,6 @@ def turnover_tree(
             "depth_form": list(DEPTH_FORMS),
             "period": list(PERIOD_NAMES),
             "component": list(fit.components.names),
-            "study": list(fit.model.studies),
             "profile": layers.drop_duplicates("profile_index").sort_values("profile_index")["profile"].to_numpy(str),
         }
     if prior is not None:
@@ -170,7 +169,7 @@ def read_fit(path: Path) -> TurnoverFit:
     components = Components.from_dataset(tree["components"].to_dataset())
     try:
         model = TurnoverModel(**json.loads(tree.attrs["model"]))
-        model = replace(model, studies=tuple(model.studies))
+        model = replace(model, levels=tuple(model.levels))
         quadrature = tuple(float(q) for q in np.ravel(tree.attrs["quadrature_error"]))
     except (KeyError, TypeError, ValueError) as error:
         text = f"attributes are not of this version ({reason_of(error)}); fit turnover again"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -19,12 +19,13 @@ from ..data.own_tables import (
     covariate_groups,
     flat,
     layer_table,
+    parts_columns,
     respired_columns,
     row_coordinates,
 )
 from ..errors import InputError
-from ..models.rates import PERSISTING, input_rate, mean_age, persisting_rate
-from ..models.turnover import TurnoverModel
+from ..models.rates import PERSISTING, FamilyName, input_rate, mean_age, persisting_rate
+from ..models.turnover import Level, TurnoverModel
 from ..progress import Progress, part_of
 from ..seeds import child_seed
 from . import turnover_checks
@@ -59,10 +60,13 @@ class Turnover(Fitted):
     pool_spread : float or "inferred"
         Standard deviation of log k within a layer; 0 is one homogeneous pool. With "inferred" it changes with depth and
         is estimated, above all by comparing the Δ14C that layers respire with that of their bulk carbon (`incubations`
-        of `fit`).
-    by_study : bool
-        Whether log k also differs between studies (`study` of the table): what is said of a new place is then of a new
-        study, and of the mean of all is less certain.
+        of `fit`), and that of their light carbon with that of their heavy carbon (`fractions`).
+    family : {"log-normal", "two pools"}
+        How rates within a layer are distributed, where their spread is inferred.
+    levels : sequence of {"site", "study"}
+        What profiles have in common with others, from the lowest level up: log k also differs between sites, and
+        between studies (columns of the table; a level that it does not have, or has too few of, is left out). What is
+        said of a new place is then of a new study, and of the mean of all is less certain.
     chains, tune, draws : int
         Chains, and warm-up steps and kept draws of each.
     seed : int
@@ -97,7 +101,8 @@ class Turnover(Fitted):
         prehistory: Prehistory = "steady",
         error: Literal["student", "normal"] = "student",
         pool_spread: float | Literal["inferred"] = 0.0,
-        by_study: bool = False,
+        family: FamilyName = "log-normal",
+        levels: Sequence[Level] = (),
         chains: int = 4,
         tune: int = 100,
         draws: int = 600,
@@ -106,7 +111,7 @@ class Turnover(Fitted):
     ):
         self.groups = covariate_groups(covariates)
         self.columns, self.seed = columns, seed
-        self.model = TurnoverModel(prehistory, error, pool_spread, by_study=by_study)
+        self.model = TurnoverModel(prehistory, error, pool_spread, family=family, levels=tuple(levels))
         self.sampling = {"chains": chains, "tune": tune, "draws": draws}
         self.atmosphere = atmosphere or Atmosphere.packaged()
         self.layers: pd.DataFrame | None = None
@@ -130,6 +135,7 @@ class Turnover(Fitted):
         self,
         layers: pd.DataFrame,
         incubations: pd.DataFrame | None = None,
+        fractions: pd.DataFrame | None = None,
         *,
         until_good: bool = True,
         progress: Progress | None = None,
@@ -147,6 +153,10 @@ class Turnover(Fitted):
             One row an incubation of such a layer without living roots: `layer`, its label in the index of `layers`;
             `delta14c` (‰) of the CO₂, or another form of it; optionally `sigma`, and `length`, in days. Needs
             `pool_spread="inferred"`.
+        fractions : DataFrame, optional
+            One row a layer whose carbon was parted by density: `layer`, its label; `light` and `heavy`, Δ14C (‰) of the
+            parts; `light_share`, the share of the carbon that is light; optionally `light_sigma` and `heavy_sigma`.
+            Needs `pool_spread="inferred"`.
         until_good : bool
             Continue sampling while R-hat or effective sample sizes are not good.
         progress : callable, optional
@@ -163,10 +173,13 @@ class Turnover(Fitted):
             A column is missing, a value is impossible, or there are too few layers.
         """
         own = layer_table(layers, self.columns, flat(self.groups), measured=True)
+        for name, table in (("incubations", incubations), ("fractions", fractions)):
+            if table is not None and not self.model.inferred:
+                raise InputError(f'{name} tell the spread of rates within a layer: set pool_spread="inferred"')
         if incubations is not None:
-            if not self.model.inferred:
-                raise InputError('incubations tell the spread of rates within a layer: set pool_spread="inferred"')
             own = own.join(respired_columns(incubations, layers.index, own["year"], self.columns))
+        if fractions is not None:
+            own = own.join(parts_columns(fractions, layers.index))
         fit = fit_turnover(
             own,
             self.groups,
@@ -210,7 +223,8 @@ class Turnover(Fitted):
             Over `draw` and `layer`, the index of the table: `log_k`; in steady state `k` (yr⁻¹, input over stock),
             `age` (yr, mean of the carbon), `transit_time` (yr, mean of what leaves) and `persisting` (yr⁻¹, input over
             stock of what stays longer than each `time`, yr); and `delta14c` (‰) of a new measurement. Where the spread
-            of rates is inferred, also `spread`, that of log k within the layer, and `respired`, Δ14C (‰) of the CO₂.
+            of rates is inferred, also `spread`, that of log k within the layer, with two pools `fast`, the share of the
+            faster one, and `respired`, Δ14C (‰) of the CO₂.
 
         Raises
         ------
@@ -222,14 +236,14 @@ class Turnover(Fitted):
         count = min(draws, fit.samples["tau_layer"].size)
         stream = child_seed(self.seed, "predict") if seed is None else seed
         drawn = draw_layers(fit, own, self.atmosphere, seed=stream, count=count)
-        log_k, spread = drawn["log_k"].values.astype(float), fit.spread(own, count)
-        rate, dims = input_rate(log_k, spread), ("draw", "layer")
-        persisting = np.stack([persisting_rate(log_k, spread, years) for years in PERSISTING])
+        log_k, (spread, fast, _) = drawn["log_k"].values.astype(float), fit.shape(own, count)
+        rate, dims = input_rate(log_k, spread, fast), ("draw", "layer")
+        persisting = np.stack([persisting_rate(log_k, spread, years, fast) for years in PERSISTING])
         found = xr.Dataset(
             {
                 "log_k": (dims, log_k, {"long_name": "log of the decay rate", "units": "log(yr-1)"}),
                 "k": (dims, rate, {"long_name": "input over stock", "units": "yr-1"}),
-                "age": (dims, mean_age(log_k, spread), {"long_name": "mean age of the carbon", "units": "yr"}),
+                "age": (dims, mean_age(log_k, spread, fast), {"long_name": "mean age of the carbon", "units": "yr"}),
                 "transit_time": (dims, 1 / rate, {"long_name": "mean transit time", "units": "yr"}),
                 "persisting": (("time", *dims), persisting, {"long_name": "input that stays", "units": "yr-1"}),
                 "delta14c": (
@@ -242,6 +256,8 @@ class Turnover(Fitted):
         ).assign_coords(time=("time", list(PERSISTING), {"units": "yr"}))
         if fit.model.inferred:
             found["spread"] = dims, spread, {"long_name": "standard deviation of log k within the layer", "units": "1"}
+            if fast is not None:
+                found["fast"] = dims, fast, {"long_name": "share of the faster pool", "units": "1"}
             found["respired"] = dims, drawn["respired"].values, {"long_name": "CO2 respired", "units": "per mille"}
         return found
 
@@ -307,7 +323,8 @@ class Turnover(Fitted):
             prehistory=model.prehistory,
             error=model.error,
             pool_spread=model.pool_spread,
-            by_study=model.by_study,
+            family=model.family,
+            levels=model.levels,
             chains=len(fit.samples["tau_layer"]),
             draws=fit.samples["tau_layer"].shape[1],
             seed=own.get("seed", 20),

@@ -15,12 +15,13 @@ from ..constants import BIOMES
 from ..data.atmosphere import Atmosphere
 from ..models.components import Components
 from ..models.marginal import EFFECT_RANGE
+from ..models.measurements import Measured
 from ..models.radiocarbon import atmosphere_sd
-from ..models.rates import values_at
+from ..models.rates import Kind, Shape, fitted_at
 from ..models.turnover import (
     PERIOD_NAMES,
-    Structure,
     TurnoverModel,
+    column,
     design,
     misfit_design,
     misfit_sd,
@@ -28,22 +29,33 @@ from ..models.turnover import (
     prior_draws,
     profile_quantile,
     regression_vector,
-    spread_design,
-    spread_of,
+    shape_of,
+    unit_of,
 )
 from ..progress import Progress, part_of
 from ..seeds import child_seed
 from . import checks
-from .turnover_fit import LAYER_GRID, TurnoverFit, complete, diagnose_fit, draw_errors, draw_layers, fit_turnover
+from .turnover_fit import (
+    LAYER_GRID,
+    TurnoverFit,
+    complete,
+    diagnose_fit,
+    draw_errors,
+    draw_layers,
+    fit_turnover,
+    structure_of,
+)
 
 DEPTH_CLASSES = ((0, 10), (10, 30), (30, 60), (60, 100), (100, 200))
 """Depths (cm, by the middle of a layer) in which predictions are scored."""
 
 
-def sample_prior(model: TurnoverModel, n_components: int, count: int, seed: int) -> dict[str, NDArray]:
+def sample_prior(
+    model: TurnoverModel, components: Components, layers: pd.DataFrame, count: int, seed: int
+) -> dict[str, NDArray]:
     """Draws of the hyperparameters from their priors, (draw, …)."""
     rng = np.random.default_rng(child_seed(seed, "sites"))
-    samples = prior_draws(Structure.of(model, n_components, tuple(BIOMES)), count, rng)
+    samples = prior_draws(structure_of(model, components, tuple(BIOMES), layers), count, rng)
     return complete(samples, tuple(BIOMES), child_seed(seed, "complete"))
 
 
@@ -51,9 +63,9 @@ def draw_prior(
     fit: TurnoverFit, layers: pd.DataFrame, atmosphere: Atmosphere, *, seed: int, count: int = 200
 ) -> tuple[dict[str, NDArray], xr.Dataset]:
     """Prior hyperparameters, and what radiocarbon they would make of the layers: the prior predictive."""
-    samples = sample_prior(fit.model, len(fit.components.names), count, child_seed(seed, "hyperparameters"))
+    samples = sample_prior(fit.model, fit.components, layers, count, child_seed(seed, "hyperparameters"))
     prior = replace(fit, samples={k: v[None] for k, v in samples.items()})
-    return samples, draw_layers(prior, layers.assign(delta14c=np.nan), atmosphere, seed=child_seed(seed, "layers"))
+    return samples, draw_layers(prior, _blank(layers), atmosphere, seed=child_seed(seed, "layers"))
 
 
 def cross_validate(
@@ -85,13 +97,16 @@ def cross_validate(
     Returns
     -------
     scores, fits : DataFrame
-        Results of `checks.cross_validate`, ‰; scores have one row a layer, in the order of `layers`.
+        Results of `checks.cross_validate`, ‰; scores have one row a measurement, with `measured`, one of `MEASURED`,
+        and `row`, the place of the layer in the table.
     """
-    observed = layers["delta14c"].to_numpy()
+    rows = measurements(layers)
+    place = rows["row"].to_numpy()
 
     def predict(number: int, held: NDArray[np.bool_]) -> tuple[NDArray, NDArray, dict[str, object]]:
-        measured = [name for name in ("delta14c", "respired") if name in layers]
-        blank = layers.assign(**layers[measured].where(~held))  # of one shape: compiled once
+        out = np.zeros(len(layers), bool)
+        out[place[held]] = True
+        blank = _blank(layers, out)
         fit = fit_turnover(
             blank,
             groups,
@@ -104,27 +119,80 @@ def cross_validate(
             until_good=False,
             progress=part_of(progress, number, folds),
         )
-        drawn = draw_layers(fit, blank[held], atmosphere, seed=child_seed(seed, "layers", number))
-        return drawn["replicated"].values, drawn["fitted"].values.mean(axis=0), diagnose_fit(str(number), fit)
+        drawn = draw_layers(fit, blank[out], atmosphere, seed=child_seed(seed, "layers", number))
+        at = (np.cumsum(out) - 1)[place[held]]
+        return *_predicted(drawn, rows["measured"][held], at), diagnose_fit(str(number), fit)
 
     unit = layers["profile_index"] if by == "profile" else pd.Series(pd.factorize(layers["study"])[0])
-    return checks.cross_validate(observed, unit, predict, folds=folds, seed=child_seed(seed, "folds"))
+    of_row = pd.Series(unit.to_numpy()[place])
+    observed = rows["observed"].to_numpy()
+    scores, fits = checks.cross_validate(observed, of_row, predict, folds=folds, seed=child_seed(seed, "folds"))
+    return scores.assign(**rows[["measured", "row"]]), fits
+
+
+MEASURED = {"bulk": "delta14c", "respired": "respired", "light less heavy": "light_less_heavy"}
+"""What a fit learns from, and its column of layers."""
+
+_DRAWN = {
+    "bulk": ("replicated", "fitted"),
+    "respired": ("respired_replicated", "respired"),
+    "light less heavy": ("parts_replicated", "parts_replicated"),
+}
+"""Names of new measurements, and of their values without error, among the draws of layers."""
+
+
+def measurements(layers: pd.DataFrame) -> pd.DataFrame:
+    """Every value that was measured: `measured`, of `MEASURED`, `row`, the place of its layer, and `observed`, ‰."""
+    parts = []
+    for name, label in MEASURED.items():
+        value = column(layers, label)
+        row = np.flatnonzero(np.isfinite(value))
+        parts.append(pd.DataFrame({"measured": name, "row": row, "observed": value[row]}))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _predicted(drawn: xr.Dataset, measured: pd.Series, row: NDArray[np.int64]) -> tuple[NDArray, NDArray]:
+    """Draws of new measurements, (draw, n), and their means without error, (n,), of rows of `measurements`."""
+    replicated, mean = np.empty((drawn.sizes["draw"], len(row))), np.empty(len(row))
+    for name, (with_error, without) in _DRAWN.items():
+        here = (measured == name).to_numpy()
+        if here.any():
+            replicated[:, here] = drawn[with_error].values[:, row[here]]
+            mean[here] = drawn[without].values[:, row[here]].mean(axis=0)
+    return replicated, mean
+
+
+def _blank(layers: pd.DataFrame, held: NDArray[np.bool_] | None = None) -> pd.DataFrame:
+    """Layers without what was measured of some; the table keeps its shape, so that nothing is compiled again."""
+    there = [name for name in MEASURED.values() if name in layers]
+    gone = np.ones(len(layers), bool) if held is None else held
+    return layers.assign(**{name: layers[name].mask(gone) for name in there})
 
 
 def ppc_scores(layers: pd.DataFrame, drawn: xr.Dataset) -> pd.DataFrame:
-    """Scores of the layers that were fitted, in their own replicates: a posterior predictive check."""
-    replicated, fitted = (drawn[name].values for name in ("replicated", "fitted"))
-    return checks.predictive_scores(layers["delta14c"].to_numpy(), replicated, fitted.mean(axis=0))
+    """Scores of what was fitted, in its own replicates, a row a measurement: a posterior predictive check."""
+    rows = measurements(layers)
+    found = _predicted(drawn, rows["measured"], rows["row"].to_numpy())
+    return checks.predictive_scores(rows["observed"].to_numpy(), *found).assign(**rows[["measured", "row"]])
 
 
 def score_table(scores: pd.DataFrame, layers: pd.DataFrame) -> pd.DataFrame:
-    """`checks.score_table` by depth, biome and period."""
-    middle = ((layers["top"] + layers["bottom"]) / 2).to_numpy()
-    period = period_of(layers["year"])
-    classes = {("depth, cm", f"{a}-{b}"): (middle >= a) & (middle < b) for a, b in DEPTH_CLASSES}
-    classes |= {("biome", name): (layers["biome"] == b).to_numpy() for b, name in BIOMES.items()}
-    classes |= {("sampled", name): period == number for number, name in enumerate(PERIOD_NAMES)}
-    return checks.score_table(scores, layers["profile_index"], classes, ("layers", "profiles"))
+    """`checks.score_table` of bulk Δ14C by depth, biome and period, and of what else was measured by depth."""
+    parts = []
+    for name in MEASURED:
+        some = scores[scores["measured"] == name].reset_index(drop=True)
+        if some.empty:
+            continue
+        of = layers.iloc[some["row"]].reset_index(drop=True)
+        middle = ((of["top"] + of["bottom"]) / 2).to_numpy()
+        classes = {("depth, cm", f"{a}-{b}"): (middle >= a) & (middle < b) for a, b in DEPTH_CLASSES}
+        if name == "bulk":
+            period = period_of(of["year"])
+            classes |= {("biome", biome): (of["biome"] == b).to_numpy() for b, biome in BIOMES.items()}
+            classes |= {("sampled", label): period == number for number, label in enumerate(PERIOD_NAMES)}
+        table = checks.score_table(some, of["profile_index"], classes, ("layers", "profiles"))
+        parts.append(table if name == "bulk" else table.assign(group=f"{name}: " + table["group"]))
+    return pd.concat(parts, ignore_index=True)
 
 
 RANKED = (
@@ -136,11 +204,8 @@ RANKED = (
     "profile_skew",
     "tau_layer",
     "model_sd",
-    "nu",
-    "log_spread",
-    "spread_slope",
 )
-"""Hyperparameters that simulation-based calibration ranks."""
+"""Hyperparameters that simulation-based calibration ranks, beside those that not every variant of the model has."""
 
 
 CALIBRATION_PROFILES = 40
@@ -166,18 +231,23 @@ def simulate(
     """
     rng = np.random.default_rng(seed)
     fine = replace(model, grid=LAYER_GRID)
-    X, nodes = design(layers, Components.fit(layers, {})), fine.log_k
+    components = Components.fit(layers, {})
+    X, nodes = design(layers, components), fine.log_k
     _, first, profile = np.unique(layers["profile_index"], return_index=True, return_inverse=True)
     biome = layers["biome"].to_numpy(int)[first] - 1
     known = layers["sigma"].to_numpy(float) ** 2
     known += atmosphere_sd(layers["year"].to_numpy(float), layers["zone"].to_numpy(str), atmosphere) ** 2
+    units = [pd.factorize(unit_of(layers, level)[first])[0] for level in model.levels]
     while True:
-        truth = {k: v[0] for k, v in sample_prior(model, 0, 1, int(rng.integers(2**31))).items()}
+        truth = {k: v[0] for k, v in sample_prior(model, components, layers, 1, int(rng.integers(2**31))).items()}
+        common = np.zeros(len(first))
+        for level, unit in zip(model.levels, units, strict=True):
+            common += truth[f"{level}_sd"] * rng.standard_normal(unit.max() + 1)[unit]
         scale = truth["tau_profile"] * truth["profile_scale"][biome]
         effect = np.full(len(first), np.inf)
         while (beyond := np.abs(effect) > EFFECT_RANGE).any():
             drawn = profile_quantile(rng.uniform(size=len(first)), scale, truth["profile_skew"], truth["nu_profile"])
-            effect = np.where(beyond, drawn, effect)
+            effect = np.where(beyond, common + drawn, effect)
         log_k = X @ np.asarray(regression_vector(truth)) + effect[profile]
         log_k += truth["tau_layer"] * rng.standard_normal(len(layers))
         if ((log_k >= nodes[0]) & (log_k <= nodes[-1])).all():
@@ -189,14 +259,19 @@ def simulate(
         return fitted + np.sqrt(variance) * draw_errors(rng, nu, len(fitted))
 
     misfit = np.asarray(misfit_sd(misfit_design(layers), truth)) ** 2
+    place = (log_k - nodes[0]) / (nodes[1] - nodes[0])
     if model.inferred:
-        means, place = fine.mean_tables(layers, atmosphere), (log_k - nodes[0]) / (nodes[1] - nodes[0])
-        spread, there = np.asarray(spread_of(spread_design(layers), truth), float), means.incubated
-        fitted = values_at(means.bulk, means.row, spread, place)
-        respired = values_at(means.respired, np.arange(len(there)), spread[there], place[there])
-        if len(there):
-            error = layers["respired_sigma"].to_numpy(float)[there] ** 2 + truth["respired_sd"] ** 2
-            out.loc[out.index[there], "respired"] = measured(respired, error)
+        data = fine.many_rates(layers, atmosphere)
+        shape = Shape(*(None if v is None else np.asarray(v, float) for v in shape_of(data.spread_design, truth)))
+        fitted = fitted_at(data.rates, "bulk", data.bulk.row, shape, place)
+        kinds: tuple[tuple[Kind, str, Measured], ...] = (
+            ("respired", "respired", data.respired),
+            ("parts", "light_less_heavy", data.parts),
+        )
+        for kind, name, at in kinds:
+            if len(at.layer):
+                values = fitted_at(data.rates, kind, at.row, shape.of(at.layer), place[at.layer])
+                out.loc[out.index[at.layer], name] = measured(values, at.known_variance + truth[f"{kind}_sd"] ** 2)
     else:
         predicted = fine.predicted(layers, atmosphere)
         fitted = np.array([np.interp(k, nodes, row) for k, row in zip(log_k, predicted, strict=True)])
@@ -218,8 +293,9 @@ def calibrate(
     """`checks.calibrate` of `RANKED` and of the `log_k` of the first layer. The layers give the design (depths, biomes,
     years, σ); covariates are left out.
     """
-    left_out = [*([] if model.student else ["nu"]), *([] if model.inferred else ["log_spread", "spread_slope"])]
-    names = [name for name in RANKED if name not in left_out]
+    model = model.with_levels(layers)
+    structure = structure_of(model, Components.fit(layers, {}), tuple(BIOMES), layers)
+    names = [*RANKED, *(["nu"] if model.student else []), *structure.optional]
 
     def truth(seed: int) -> tuple[dict[str, float], pd.DataFrame]:
         sample, log_k, simulated = simulate(layers, atmosphere, model, seed=seed)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cache, partial
@@ -22,24 +21,27 @@ from ..data.atmosphere import Atmosphere
 from ..data.israd import DEFAULT_SIGMA
 from ..errors import InputError
 from ..models.components import Components
-from ..models.marginal import Block, effect_log_posterior, log_density, product
+from ..models.marginal import Block, Levels, draw_effects, product
+from ..models.measurements import Measured, log_density
 from ..models.radiocarbon import LOG_K_RANGE
-from ..models.rates import input_rate, values_at
+from ..models.rates import Kind, Shape, fitted_at, input_rate
 from ..models.spread import draw_spread
 from ..models.turnover import (
     EFFECTS,
     PRIORS,
     Structure,
     TurnoverModel,
+    column,
     design,
+    likelihoods_of_effects,
     log_likelihood,
     misfit_design,
     misfit_sd,
     prior_medians,
     regression_vector,
     scales,
+    shape_of,
     spread_design,
-    spread_of,
     turnover_model,
 )
 from ..progress import Progress
@@ -109,16 +111,23 @@ class TurnoverFit:
             return flat
         return {name: value[np.arange(count) * total // count] for name, value in flat.items()}
 
-    def spread(self, layers: pd.DataFrame, count: int | None = None) -> NDArray[np.float64]:
-        """Spread s of log k within layers (`top`, `bottom`, cm) in `count` draws: (draw, layer)."""
+    def shape(self, layers: pd.DataFrame, count: int | None = None) -> Shape:
+        """Distribution of rates within layers (`top`, `bottom`, cm) in `count` draws: `spread` and, with two pools,
+        `fast`, (draw, layer).
+        """
         draws, D = self.draws(count), spread_design(layers)
         if not self.model.inferred:
-            return np.full((len(draws["tau_layer"]), len(layers)), self.model.pool_spread)
-        return np.stack([np.asarray(spread_of(D, sample), float) for sample in _each(draws)])
+            return Shape(np.full((len(draws["tau_layer"]), len(layers)), self.model.pool_spread))
+        found = [shape_of(D, sample) for sample in _each(draws)]
+        spread = np.stack([np.asarray(shape.spread, float) for shape in found])
+        if self.model.family == "log-normal":
+            return Shape(spread)
+        return Shape(spread, np.stack([np.asarray(shape.fast, float) for shape in found]))
 
     def rate(self, log_k: NDArray[Any], layers: pd.DataFrame) -> NDArray[np.float64]:
         """Input over stock (yr⁻¹) of layers with these draws of log k: (draw, layer), as many as there are."""
-        return input_rate(log_k, self.spread(layers, len(log_k)))
+        shape = self.shape(layers, len(log_k))
+        return input_rate(log_k, shape.spread, shape.fast)
 
     def misfit(self, layers: pd.DataFrame) -> NDArray[np.float64]:
         """Posterior mean of each layer's misfit σ_model, ‰."""
@@ -177,14 +186,14 @@ def fit_turnover(
             f"{measured} radiocarbon layers are too few to learn how age changes with depth "
             f'(at least {MIN_LAYERS}); set turnover_prior = "weak"'
         )
-    model = (model or TurnoverModel()).with_studies(layers)
+    model = (model or TurnoverModel()).with_levels(layers)
     components = Components.fit(layers.drop_duplicates("profile_index"), groups)
     biomes = tuple(int(b) for b in np.unique(layers["biome"]))
-    sampler = _sampler_for(Structure.of(model, len(components.names), biomes), tune)
+    sampler = _sampler_for(structure_of(model, components, biomes, layers), tune)
 
-    def data(model: TurnoverModel) -> tuple[tuple[Block, ...], Array]:
+    def data(model: TurnoverModel) -> tuple[tuple[tuple[Block, ...], Levels | None], Array]:
         with jax.enable_x64(True):
-            return model.blocks(layers, components, atmosphere), jnp.asarray(model.log_k)
+            return model.data(layers, components, atmosphere), jnp.asarray(model.log_k)
 
     place, starts = sampler.locate(data(model)), None
     for repetition in range(MAX_REPETITIONS):
@@ -214,12 +223,21 @@ def fit_turnover(
     return fit
 
 
+def structure_of(
+    model: TurnoverModel, components: Components, biomes: tuple[int, ...], layers: pd.DataFrame
+) -> Structure:
+    """The hyperparameters of a variant of the model for these layers."""
+    parts = model.inferred and bool(np.isfinite(column(layers, "light_share")).any())
+    family = model.family if model.inferred else None
+    return Structure(len(components.names), biomes, model.student, family, parts, model.levels)
+
+
 def weighted(
     fit: TurnoverFit, model: TurnoverModel, layers: pd.DataFrame, atmosphere: Atmosphere, seed: int
 ) -> TurnoverFit:
     """The fit on a finer grid: draws of each chain are taken as often as that grid finds them likelier, in order."""
     finer = replace(fit, model=model)
-    old, new = (profile_log_likelihoods(f, layers, atmosphere).sum(axis=1) for f in (fit, finer))
+    old, new = (log_likelihoods(f, layers, atmosphere) for f in (fit, finer))
     gain = split_chains(new - old, len(fit.samples["tau_layer"]))
     share = np.cumsum(np.exp(gain - gain.max(axis=1, keepdims=True)), axis=1)
     draws = gain.shape[1]
@@ -289,28 +307,25 @@ def quadrature_error(fit: TurnoverFit, layers: pd.DataFrame, atmosphere: Atmosph
     """Standard deviation over draws of (log likelihood - that on finer nodes): nodes of log k, and of the effect."""
 
     def total(model: TurnoverModel) -> NDArray[np.float64]:
-        some = replace(fit, model=model)
-        return profile_log_likelihoods(some, layers, atmosphere, CHECK_DRAWS).sum(axis=1)
+        return log_likelihoods(replace(fit, model=model), layers, atmosphere, CHECK_DRAWS)
 
     here = total(fit.model)
-    finer = (replace(fit.model, grid=2 * fit.model.grid), replace(fit.model, refine=2 * fit.model.refine))
+    finer = (replace(fit.model, grid=2 * fit.model.nodes), replace(fit.model, refine=2 * fit.model.refine))
     return tuple(float(np.std(here - total(m))) for m in finer)  # type: ignore[return-value]
 
 
-def profile_log_likelihoods(
+def log_likelihoods(
     fit: TurnoverFit, layers: pd.DataFrame, atmosphere: Atmosphere, count: int | None = None
 ) -> NDArray[np.float64]:
-    """Log marginal likelihood of each profile, in the order of `profile_index`, under draws: (draw, profile)."""
+    """Log marginal likelihood of all layers under draws of the hyperparameters, (draw,)."""
     with jax.enable_x64(True):
-        blocks, log_k = fit.model.blocks(layers, fit.components, atmosphere), jnp.asarray(fit.model.log_k)
-        place = np.concatenate([b.profile_order for b in blocks])
+        data, log_k = fit.model.data(layers, fit.components, atmosphere), jnp.asarray(fit.model.log_k)
         draws = [{k: jnp.asarray(v) for k, v in sample.items()} for sample in _each(fit.draws(count))]
-        values = [_by_block(sample, blocks, log_k, student=fit.model.student) for sample in draws]
-        out = np.stack([np.concatenate(parts) for parts in values])
-    return out[:, np.argsort(place)]
+        variant: Any = {"names": fit.model.levels, "student": fit.model.student}
+        return np.array([float(_log_likelihood(sample, *data, log_k, **variant)) for sample in draws])
 
 
-_by_block = jax.jit(log_likelihood, static_argnames="student")
+_log_likelihood = jax.jit(log_likelihood, static_argnames=("names", "student"))
 
 
 def draw_layers(
@@ -346,17 +361,19 @@ def draw_layers(
     -------
     Dataset
         `log_k`, `fitted` (Δ14C of the model, ‰) and `replicated` (a new measurement of it, ‰) over `draw` and `layer`;
-        `effect` of each profile and its `log_likelihood`, effect and log k summed out, over `draw` and `profile`, in
-        the order of `profile_index`; `density`, the probability density of log k averaged over the draws, and the Δ14C
-        that is `predicted` (‰), over `layer` and `node`, a value of log k. Where the spread of rates is inferred, also,
-        over `draw` and `layer`, `spread`, the Δ14C of respired carbon (`respired`; in the incubation, where there was
-        one) and of a new measurement of it (`respired_replicated`, ‰).
+        `effect` of each profile, with those of its site and study in it, and its `log_likelihood` given the latter, own
+        effect and log k summed out, over `draw` and `profile`, in the order of `profile_index`; `density`, the
+        probability density of log k averaged over the draws, and the Δ14C that is `predicted` (‰; of one pool), over
+        `layer` and `node`, a value of log k. Where the spread of rates is inferred, also, over `draw` and `layer`,
+        `spread` and, with two pools, `fast`; the Δ14C of respired carbon (`respired`; in the incubation, where there
+        was one) and of a new measurement of it (`respired_replicated`, ‰); and, if carbon was parted by density,
+        `parts_replicated`, light less heavy carbon (‰; NaN for other layers).
     """
     fine = replace(fit.model, grid=LAYER_GRID)
     nodes, step = fine.log_k, fine.log_k[1] - fine.log_k[0]
     n, total = len(layers), len(fit.draws(count)["tau_layer"])
     predicted = fine.predicted(layers, atmosphere)
-    samplers = _samplers(fit, fine, layers, atmosphere, count)
+    sampler = _Sampler(fit, fine, layers, atmosphere, count)
     nu = fit.draws(count)["nu"]
     log_k, fitted, replicated = (np.empty((total, n), np.float32) for _ in range(3))
     rates = _Rates(fit, fine, layers, atmosphere, count) if fit.model.inferred else None
@@ -364,11 +381,13 @@ def draw_layers(
     parts = np.array_split(np.arange(total), min(total, 8))  # fixed, so that sums do not depend on the threads
 
     def work(part: NDArray[np.int64]) -> list[NDArray[np.float32]]:
-        density = [np.zeros((len(rows), LAYER_GRID), np.float32) for rows, _, _ in samplers]
+        density = [np.zeros((len(rows), LAYER_GRID), np.float32) for rows in sampler.layers]
         for m in part:
             rng = np.random.default_rng([seed, m])
-            for (rows, profiles, sample), summed in zip(samplers, density, strict=True):
-                effect[m, profiles], log_likelihood[m, profiles], weight, sd = sample(m, rng)
+            for number, (profiles, by_profile, value) in enumerate(sampler.effects(m, rng)):
+                effect[m, profiles], log_likelihood[m, profiles] = by_profile, value
+                weight, sd = sampler.densities(number, m, by_profile)
+                rows = sampler.layers[number]
                 position, mass = _draw_positions(weight, rng)
                 log_k[m, rows] = nodes[0] + step * position
                 if rates:
@@ -379,7 +398,7 @@ def draw_layers(
                     fitted[m, rows] = low + (position - left) * (high - low)
                 noise = sd * draw_errors(rng, nu[m], len(rows))
                 replicated[m, rows] = np.maximum(fitted[m, rows] + noise, MIN_DELTA)
-                summed += weight * (1 / (mass * step))[:, None].astype(np.float32)
+                density[number] += weight * (1 / (mass * step))[:, None].astype(np.float32)
             done[0] += 1
             if progress:
                 progress(done[0], total)
@@ -389,7 +408,7 @@ def draw_layers(
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         by_part = list(pool.map(work, parts))
     density = np.empty((n, LAYER_GRID))
-    for (rows, _, _), *sums in zip(samplers, *by_part, strict=True):
+    for rows, *sums in zip(sampler.layers, *by_part, strict=True):
         density[rows] = np.sum(sums, axis=0, dtype=float)
     density /= density.sum(axis=1, keepdims=True) * step
     by_layer, by_profile, by_node = ("draw", "layer"), ("draw", "profile"), ("layer", "node")
@@ -415,27 +434,47 @@ class _Rates:
     def __init__(
         self, fit: TurnoverFit, fine: TurnoverModel, layers: pd.DataFrame, atmosphere: Atmosphere, count: int | None
     ):
-        means, draws = fine.mean_tables(layers, atmosphere), fit.draws(count)
-        self._bulk, self._row = means.bulk, means.row
-        self._respired = np.concatenate([means.flux, means.respired])
-        self._respired_row = means.row.copy()
-        self._respired_row[means.incubated] = len(means.flux) + np.arange(len(means.incubated))
-        sigma = layers["respired_sigma"].fillna(DEFAULT_SIGMA) if "respired_sigma" in layers else DEFAULT_SIGMA
-        self._sd = np.hypot(np.broadcast_to(sigma, len(layers)), draws["respired_sd"][:, None])
-        self._nu = draws["nu"]
-        spread = fit.spread(layers, count).astype(np.float32)
-        self.found = {"spread": spread} | {n: np.empty_like(spread) for n in ("respired", "respired_replicated")}
+        data, draws = fine.many_rates(layers, atmosphere, flux=True), fit.draws(count)
+        self._rates, self._bulk, self._nu = data.rates, data.bulk, draws["nu"]
+        self._shape = fit.shape(layers, count)
+        self._link = 1 / (1 + np.exp(-draws["logit_link"])) if "logit_link" in draws else None
+        self._kinds: dict[Kind, Measured] = {"respired": data.respired}
+        if self._link is not None:
+            self._kinds["parts"] = data.parts
+        n, total = len(layers), len(self._nu)
+        self._variance = {"respired": np.full(n, DEFAULT_SIGMA**2), "parts": np.full(n, np.nan)}
+        self._place = {name: np.full(n, -1) for name in self._kinds}
+        for name, kind in self._kinds.items():
+            self._variance[name][kind.layer] = kind.known_variance
+            self._place[name][kind.layer] = np.arange(len(kind.layer))
+        self._misfit = {name: draws[f"{name}_sd"] for name in self._kinds}
+        self.found = {"spread": self._shape.spread.astype(np.float32)}
+        if self._shape.fast is not None:
+            self.found["fast"] = self._shape.fast.astype(np.float32)
+        for quantity in ("respired", *(f"{kind}_replicated" for kind in self._kinds)):
+            self.found[quantity] = np.full((total, n), np.nan, np.float32)
 
     def fit(
         self, draw: int, rows: NDArray[np.int64], position: NDArray[np.float64], rng: np.random.Generator
     ) -> NDArray[np.float64]:
-        """Δ14C of the bulk of some layers, given the places of their centres; that of respired carbon is kept."""
-        spread = self.found["spread"][draw, rows]
-        respired = values_at(self._respired, self._respired_row[rows], spread, position)
-        noise = self._sd[draw, rows] * draw_errors(rng, self._nu[draw], len(rows))
+        """Δ14C of the bulk of some layers, given the places of their centres; what else is measured is kept."""
+        shape = Shape(*(None if v is None else v[draw] for v in self._shape[:2]))
+        of_rows = shape.of(rows)
+        respired = fitted_at(self._rates, "flux", self._bulk.row[rows], of_rows, position)
+        for name in self._kinds:
+            at = self._place[name][rows]
+            here = at >= 0
+            link = None if self._link is None else self._link[draw]
+            some = of_rows.of(here)._replace(link=link)
+            values = fitted_at(self._rates, name, at[here], some, position[here])
+            if name == "respired":
+                respired[here] = values
+                values, here = respired, np.ones(len(rows), bool)
+            sd = np.sqrt(self._variance[name][rows[here]] + self._misfit[name][draw] ** 2)
+            noise = sd * draw_errors(rng, self._nu[draw], int(here.sum()))
+            self.found[f"{name}_replicated"][draw, rows[here]] = np.maximum(values + noise, MIN_DELTA)
         self.found["respired"][draw, rows] = respired
-        self.found["respired_replicated"][draw, rows] = np.maximum(respired + noise, MIN_DELTA)
-        return values_at(self._bulk, self._row[rows], spread, position)
+        return fitted_at(self._rates, "bulk", self._bulk.row[rows], of_rows, position)
 
 
 def draw_errors(rng: np.random.Generator, nu: float, count: int) -> NDArray[np.float64]:
@@ -491,7 +530,7 @@ def extend_profiles(
     -------
     ndarray, shape (draw, layer)
     """
-    X, draws = design(layers, fit.components, fit.model.studies), fit.draws(len(effect))
+    X, draws = design(layers, fit.components), fit.draws(len(effect))
     rng = np.random.default_rng(seed)
     profile = layers["profile_index"].to_numpy()
     out = np.empty((len(effect), len(layers)), np.float32)
@@ -501,50 +540,70 @@ def extend_profiles(
     return np.clip(out, *LOG_K_RANGE)
 
 
-type _Sampler = Callable[[int, np.random.Generator], tuple[NDArray, NDArray, NDArray, NDArray]]
+class _Sampler:
+    """Draws from blocks of layers: the effects of profiles, then densities of log k given these.
 
-
-def _samplers(
-    fit: TurnoverFit, fine: TurnoverModel, layers: pd.DataFrame, atmosphere: Atmosphere, count: int | None
-) -> list[tuple[NDArray[np.int64], NDArray[np.int64], _Sampler]]:
-    """For each block: its layers, its profiles, and a function that draws from it.
-
-    The function takes the number of a draw of the hyperparameters and a generator. It draws the profiles' effects, and
-    returns them, the profiles' log likelihoods, the unnormalised density of each layer's log k at the fine nodes given
-    the effects, and the scale of each measurement's error, ‰.
+    Attributes
+    ----------
+    layers : list of ndarray
+        For each block, the places of its layers in their table.
     """
-    student = fit.model.student
-    with jax.enable_x64(True):
-        coarse_nodes, nodes = jnp.asarray(fit.model.log_k), jnp.asarray(fine.log_k)
-        coarse, blocks = (m.blocks(layers, fit.components, atmosphere) for m in (fit.model, fine))
-        # Single precision is ample for drawing, and there are many nodes.
-        nodes, blocks = jax.tree.map(lambda a: a.astype(jnp.float32) if a.dtype == float else a, (nodes, blocks))
-    draws = _each(fit.draws(count))
 
-    def sampler(first: Block, second: Block) -> _Sampler:
-        def sample(m: int, rng: np.random.Generator) -> tuple[NDArray, NDArray, NDArray, NDArray]:
-            with jax.enable_x64(True):
-                log_posterior = np.asarray(_effects(first, coarse_nodes, draws[m], student=student))
-                top = log_posterior.max(axis=1)
-                node, _, mass = _draw_index(np.exp(log_posterior - top[:, None]), rng.uniform(size=len(top)))
-                effect = np.asarray(first.effect)[node]
-                single = {name: np.float32(value) for name, value in draws[m].items()}
-                density, sd = _densities(second, nodes, single, np.float32(effect), student=student)
-                return effect, top + np.log(mass), np.asarray(density), np.asarray(sd)
+    def __init__(
+        self, fit: TurnoverFit, fine: TurnoverModel, layers: pd.DataFrame, atmosphere: Atmosphere, count: int | None
+    ):
+        with jax.enable_x64(True):
+            self._nodes, nodes = jnp.asarray(fit.model.log_k), jnp.asarray(fine.log_k)
+            self._blocks, self._levels = fit.model.data(layers, fit.components, atmosphere)
+            blocks, _ = fine.data(layers, fit.components, atmosphere)
+            # Single precision is ample for drawing, and there are many nodes.
+            single = jax.tree.map(lambda a: a.astype(jnp.float32) if a.dtype == float else a, (nodes, blocks))
+            self._fine_nodes, self._fine_blocks = single
+        self._draws, self._names, self._student = _each(fit.draws(count)), fit.model.levels, fit.model.student
+        units = 0 if self._levels is None else sum(len(order) for order in self._levels.order)
+        self._uniforms = units + sum(len(block.profile_order) for block in self._blocks)
+        self.layers = [np.asarray(block.layer_order) for block in self._blocks]
 
-        return sample
+    def effects(self, m: int, rng: np.random.Generator) -> list[tuple[NDArray, NDArray, NDArray]]:
+        """For each block its profiles, their effects, and their log likelihoods, under draw `m`."""
+        with jax.enable_x64(True):
+            found = _effects(
+                self._blocks,
+                self._levels,
+                self._nodes,
+                self._draws[m],
+                jnp.asarray(rng.uniform(size=self._uniforms)),
+                names=self._names,
+                student=self._student,
+            )
+        by_block = zip(self._blocks, *found, strict=True)
+        return [(np.asarray(b.profile_order), np.asarray(effect), np.asarray(value)) for b, effect, value in by_block]
 
-    return [
-        (np.asarray(a.layer_order), np.asarray(a.profile_order), sampler(a, b))
-        for a, b in zip(coarse, blocks, strict=True)
-    ]
+    def densities(self, number: int, m: int, effect: NDArray[np.float64]) -> tuple[NDArray, NDArray]:
+        """Unnormalised density of log k of each layer of a block at the fine nodes, given the effects of its profiles,
+        and the scale of each measurement's error, ‰.
+        """
+        single = {name: np.float32(value) for name, value in self._draws[m].items()}
+        block, student = self._fine_blocks[number], self._student
+        with jax.enable_x64(True):
+            found = _densities(block, self._fine_nodes, single, np.float32(effect), student=student)
+        return np.asarray(found[0]), np.asarray(found[1])
 
 
-@partial(jax.jit, static_argnames="student")
-def _effects(block: Block, log_k: Array, sample: dict[str, Array], *, student: bool) -> Array:
-    """Log posterior of the effect of each profile at its nodes, (profile, Q), under one draw of hyperparameters."""
-    centre = block.design @ regression_vector(sample)
-    return effect_log_posterior(block, log_k, centre, scales(sample, block, student=student), student=student)
+@partial(jax.jit, static_argnames=("names", "student"))
+def _effects(
+    blocks: tuple[Block, ...],
+    levels: Levels | None,
+    log_k: Array,
+    sample: dict[str, Array],
+    uniform: Array,
+    *,
+    names: tuple[str, ...],
+    student: bool,
+) -> tuple[list[Array], list[Array]]:
+    by_effect = likelihoods_of_effects(sample, blocks, log_k, student=student)
+    together = scales(sample, blocks[0], names, student=student)
+    return draw_effects(by_effect, blocks, levels, together, uniform, student=student)
 
 
 @partial(jax.jit, static_argnames="student")
@@ -554,7 +613,7 @@ def _densities(
     """Density of log k of each layer given its profile's effect, 1 at its highest, (layer, G); scale of its error."""
     centre = product(block.design, regression_vector(sample)) + effect[block.profile]
     spread = scales(sample, block, student=student)
-    _, depth = log_density(block, spread, student=student)
+    _, depth = log_density(block.data, spread, student=student)
     z = (log_k - centre[:, None]) / spread.tau_layer
     exponent = block.measured[:, None] * depth - 0.5 * z**2
     sd = jnp.sqrt(block.data.known_variance + spread.model_sd**2)

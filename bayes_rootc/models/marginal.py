@@ -1,4 +1,5 @@
-r"""The marginal likelihood of a profile: log k of every layer and the profile's own effect, both summed out on grids.
+r"""The marginal likelihood of layers: log k of each, and the effects of profiles, sites and studies, all summed out on
+grids.
 
 A layer's log k is Normal(c + a, τ), where c is what the regression says and a is common to the layers of a profile; a
 may have any distribution, which is but a weight on its nodes (here Student's t). Both sums are trapezoid rules on
@@ -14,6 +15,9 @@ of which the first term is one matrix for all layers and the others are factors 
 sum is a matrix product, from which each layer takes the stretch of the lattice that its profile's effect means to it.
 No factor is large, because δ is small; so single precision is enough, where the error has no narrower tail than
 Student's t, and sums over layers are taken in double precision.
+
+Profiles of one site have an effect in common, and sites of one study. Given that, a profile's likelihood is its own,
+blurred by how profiles differ; a site's likelihood is the product of its profiles', and so on upwards (`Levels`).
 """
 
 from __future__ import annotations
@@ -25,12 +29,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
-from jax.nn import softmax
-from jax.scipy.special import gammaln, logsumexp
+from jax.scipy.special import logsumexp
 from numpy.typing import NDArray
 
+from .measurements import ManyRates, OnePool, Scales, limits, log_density, of_layers, precision
 from .radiocarbon import LOG_K_RANGE
-from .rates import interpolate
 
 EFFECT_RANGE = 6.0
 """The profile effect is summed over ± this much of log k (a factor of 400), and its weights are normalised there: the
@@ -54,76 +57,17 @@ BUCKETS = (2, 4, 8, 16, 32)
 narrower effect, which needs closer nodes.
 """
 
+LEVEL_RANGE, LEVEL_SPACING = 5.0, 0.086
+"""What the profiles of a site or study have in common is summed over ± this much of log k, on nodes this far apart;
+those of profiles are then the same, or halves or thirds between them, so that a narrow distribution of profiles about
+it, whose weights are taken at differences of nodes, has the same sum everywhere.
+"""
 
-class Limits(NamedTuple):
-    """What a precision can hold: a likelihood is not below exp(-floor) of its highest, the tilt by δ not above
-    exp(tilt), and a sum not below `tiny`.
-    """
-
-    floor: float
-    tilt: float
-    tiny: float
-
-
-SINGLE, DOUBLE = Limits(50.0, 25.0, 1e-37), Limits(500.0, 100.0, 1e-300)
+BATCH = 16
+"""Profiles of one group that are blurred together."""
 
 product = partial(jnp.matmul, precision=lax.Precision.HIGHEST)
 """Matrix product at full precision: by default GPUs multiply single precision with a third of its digits."""
-
-
-class OnePool(NamedTuple):
-    """Δ14C of layers that are one pool each.
-
-    Attributes
-    ----------
-    squared : array, shape (layer, G)
-        Squares of observed minus predicted Δ14C at the nodes of log k, ‰².
-    least : array, shape (layer,)
-        The least of them, in double precision.
-    known_variance : array, shape (layer,)
-        Variance by the laboratory and the atmosphere, ‰².
-    """
-
-    squared: Any
-    least: Any
-    known_variance: Any
-
-
-class ManyRates(NamedTuple):
-    """Δ14C of layers with many rates each, of their bulk carbon and of the CO₂ that they respire.
-
-    Attributes
-    ----------
-    bulk, respired : array, shape (row, spread, G)
-        Δ14C of the model (‰) at the spreads of `rates.SPREADS` and the nodes of log k; layers of one year and zone
-        share a row.
-    bulk_row : array of int, shape (layer,)
-        Row of each layer.
-    bulk_observed, known_variance : array, shape (layer,)
-        Δ14C (‰), and its variance by the laboratory and the atmosphere (‰²).
-    bulk_measured : array, shape (layer,)
-        1, or 0 where only respired carbon was measured.
-    layer : array of int, shape (incubated,)
-        Layers whose CO₂ was measured.
-    respired_row : array of int, shape (incubated,)
-        Their rows of `respired`.
-    respired_observed, respired_variance : array, shape (incubated,)
-        Δ14C (‰) of the CO₂, and its variance by the laboratory (‰²).
-    spread_design : array, shape (layer, r)
-        Design matrix of log s.
-    """
-
-    bulk: Any
-    bulk_row: Any
-    bulk_observed: Any
-    bulk_measured: Any
-    known_variance: Any
-    respired: Any
-    layer: Any
-    respired_row: Any
-    respired_observed: Any
-    respired_variance: Any
-    spread_design: Any
 
 
 class Block(NamedTuple):
@@ -143,6 +87,12 @@ class Block(NamedTuple):
         Places of layers and profiles in the tables that they came from.
     group : array, shape (profile,)
         Group of each profile, such as its biome.
+    batch : array, shape (batches, BATCH)
+        Profiles in batches of one group; past their number, any.
+    batch_group : array, shape (batches, groups)
+        1 for the group of each batch, else 0.
+    rank : array, shape (profile,)
+        Place of each profile in `batch`, row by row.
     effect : array, shape (Q,)
         Nodes of the profile effect.
     lattice : array, shape (T,)
@@ -157,50 +107,30 @@ class Block(NamedTuple):
     layer_order: Any
     profile_order: Any
     group: Any
+    batch: Any
+    batch_group: Any
+    rank: Any
     effect: Any
     lattice: Any
 
 
-class Scales(NamedTuple):
-    """Spreads, and shapes of distributions, under one draw of the hyperparameters.
-
-    Effects of profiles follow two halves of Student's t.
+class Levels(NamedTuple):
+    """What profiles have in common with others: those of their site, and sites with others of their study.
 
     Attributes
     ----------
-    tau_layer : Array
-        Standard deviation of log k among layers of a profile.
-    model_sd : Array, shape (layer,)
-        Misfit of each layer, ‰.
-    nu : Array
-        Degrees of freedom of errors; infinite if they are Normal.
-    log_density : Array
-        Log of the probability density at 0 of an error of unit scale.
-    profile : Array, shape (group,)
-        Scale of the effects of profiles.
-    nu_profile : Array
-        Their degrees of freedom.
-    skew : Array
-        Log of the factor by which their scale is greater above 0, and less below.
-    spread : Array, shape (layer,), or None
-        Standard deviation of log k within each layer, where there are many rates.
-    respired_sd : Array or None
-        Misfit of respired carbon, ‰.
-    study_sd : Array or None
-        Standard deviation of the effects of studies, where there are any. There are then twice as many groups: profiles
-        of the second half are each of a study of its own, whose effect is part of theirs.
+    unit : tuple of array
+        For each level, from the lowest, the unit that each member belongs to: of profiles, in the order of the blocks,
+        their site; of sites, their study.
+    order : tuple of array
+        Numbers of the units.
+    nodes : array, shape (U,)
+        Nodes of what the members of a unit have in common.
     """
 
-    tau_layer: Array
-    model_sd: Array
-    nu: Array
-    log_density: Array
-    profile: Array
-    nu_profile: Array
-    skew: Array
-    spread: Any = None
-    respired_sd: Any = None
-    study_sd: Any = None
+    unit: Any
+    order: Any
+    nodes: Any
 
 
 def make_blocks(
@@ -212,6 +142,7 @@ def make_blocks(
     group: NDArray[np.int64] | None = None,
     *,
     refine: float = 1.0,
+    levels: bool = False,
 ) -> tuple[Block, ...]:
     """Blocks of layers.
 
@@ -227,6 +158,8 @@ def make_blocks(
         Group of each profile, such as its biome; by default 0.
     refine : float
         Factor on the number of nodes of the profile effect.
+    levels : bool
+        Whether profiles have something in common with others.
 
     Returns
     -------
@@ -241,10 +174,11 @@ def make_blocks(
         profiles = np.flatnonzero(bucket == b)
         layers = np.flatnonzero(bucket[profile] == b)
         layers = layers[np.argsort(profile[layers], kind="stable")]
-        effect, lattice = effect_nodes(int(size[profiles].max()), refine)
+        effect, lattice = effect_nodes(int(size[profiles].max()), refine, levels=levels)
+        batch, batch_group, rank = _batches(group[profiles], int(group.max()) + 1)
         blocks.append(
             Block(
-                data=_of_layers(data, layers),
+                data=of_layers(data, layers),
                 measured=measured[layers].astype(float),
                 design=design[layers],
                 misfit_design=misfit_design[layers],
@@ -252,6 +186,9 @@ def make_blocks(
                 layer_order=layers,
                 profile_order=profiles,
                 group=group[profiles],
+                batch=batch,
+                batch_group=batch_group,
+                rank=rank,
                 effect=effect,
                 lattice=lattice,
             )
@@ -259,41 +196,59 @@ def make_blocks(
     return tuple(jax.tree.map(jnp.asarray, blocks))
 
 
-def one_pool(residual: NDArray[np.float64], known_variance: NDArray[np.float64]) -> OnePool:
-    """Data of layers that are one pool each.
+def _batches(group: NDArray[np.int64], groups: int) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]:
+    """`batch`, `batch_group` and `rank` of a block."""
+    order = np.argsort(group, kind="stable")
+    inside = np.empty(len(group), int)
+    inside[order] = np.arange(len(group)) - np.searchsorted(group[order], group[order])
+    first = np.concatenate([[0], np.cumsum(-(-np.bincount(group, minlength=groups) // BATCH))])
+    rank = first[group] * BATCH + inside
+    batch = np.zeros(first[-1] * BATCH, int)
+    batch[rank] = np.arange(len(group))
+    of_batch = np.searchsorted(first, np.arange(first[-1]), side="right") - 1
+    return batch.reshape(-1, BATCH), np.eye(groups)[of_batch], rank
+
+
+def make_levels(blocks: tuple[Block, ...], units: list[NDArray[np.int64]], *, refine: float = 1.0) -> Levels | None:
+    """Levels above the profiles of blocks.
 
     Parameters
     ----------
-    residual : ndarray, shape (layer, G)
-        Observed minus predicted Δ14C at the nodes of log k, ‰.
-    known_variance : ndarray, shape (layer,)
-        As in `OnePool`.
+    blocks : tuple of Block
+        Profiles.
+    units : list of ndarray, each of shape (profile,)
+        For each level, from the lowest, the number of each profile's unit; no unit has parts in two of the next level.
+    refine : float
+        Factor on the number of nodes.
+
+    Returns
+    -------
+    Levels or None
+        None if there is no level.
     """
-    squared = residual**2
-    return OnePool(squared.astype(np.float32), squared.min(axis=1), known_variance)
+    if not units:
+        return None
+    half = int(np.ceil(LEVEL_RANGE / LEVEL_SPACING * refine))
+    nodes = LEVEL_SPACING / refine * np.arange(-half, half + 1)
+    member, of_members = np.concatenate([np.asarray(b.profile_order) for b in blocks]), []
+    for unit in units:
+        of_members.append(unit[member])
+        member = np.unique(unit, return_index=True)[1]  # a profile of each unit
+    order = [np.arange(int(unit.max()) + 1) for unit in units]
+    return jax.tree.map(jnp.asarray, Levels(tuple(of_members), tuple(order), nodes))
 
 
-def _of_layers(data: OnePool | ManyRates, layers: NDArray[np.int64]) -> OnePool | ManyRates:
-    """The data of some layers, in their order."""
-    if isinstance(data, OnePool):
-        return OnePool(*(values[layers] for values in data))
-    place = np.full(layers.max(initial=-1) + 1, -1)
-    place[layers] = np.arange(len(layers))
-    here = np.flatnonzero(np.isin(data.layer, layers))
-    here = here[np.argsort(place[data.layer[here]], kind="stable")]
-    by_layer = ("bulk_row", "bulk_observed", "bulk_measured", "known_variance", "spread_design")
-    by_incubation = ("respired_row", "respired_observed", "respired_variance")
-    return data._replace(
-        layer=place[data.layer[here]],
-        **{name: getattr(data, name)[layers] for name in by_layer},
-        **{name: getattr(data, name)[here] for name in by_incubation},
-    )
-
-
-def effect_nodes(layers: int, refine: float = 1.0) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def effect_nodes(
+    layers: int, refine: float = 1.0, *, levels: bool = False
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Nodes of the profile effect, close enough for a profile with this number of layers, and the lattice of log k."""
-    half = int(np.ceil(EFFECT_RANGE / SPACING * np.sqrt(1 + 4.5 * max(layers, 1)) * refine))
-    spacing, (low, high) = EFFECT_RANGE / half, LOG_K_RANGE
+    spacing, (low, high) = SPACING / np.sqrt(1 + 4.5 * max(layers, 1)) / refine, LOG_K_RANGE
+    if levels:
+        common = LEVEL_SPACING / refine
+        spacing = common / np.ceil(common / spacing)
+    half = int(np.ceil(EFFECT_RANGE / spacing))
+    if not levels:
+        spacing = EFFECT_RANGE / half
     count = 2 * _beyond(half) + int(np.ceil((high - low) / spacing)) + 1
     effect, lattice = np.arange(-half, half + 1, dtype=float), np.arange(count, dtype=float) - _beyond(half)
     return spacing * effect, low + spacing * lattice
@@ -304,120 +259,170 @@ def _beyond(half: int) -> int:
     return int(LATTICE_RANGE * half)
 
 
-def log_density_at_zero(nu: Array, *, student: bool) -> Array:
-    """Log probability density at 0 of a standard Student's t, or Normal."""
-    if not student:
-        return -0.5 * jnp.log(2 * jnp.pi)
-    return gammaln((nu + 1) / 2) - gammaln(nu / 2) - 0.5 * jnp.log(nu * jnp.pi)
-
-
 def student_log_weight(nodes: Array, scale: Array, nu: Array, skew: Array) -> Array:
     """Log weights of the nodes (Q,) of a two-piece Student's t of each scale (g,), shape (g, Q); they sum to 1."""
-    scale = scale[:, None] * jnp.exp(skew * jnp.sign(nodes))
     ends = jnp.log(jnp.array(GREGORY))
     rule = jnp.zeros_like(nodes).at[: len(ends)].set(ends).at[-len(ends) :].set(ends[::-1])
-    density = rule - 0.5 * (nu + 1) * jnp.log1p((nodes / scale) ** 2 / nu)
+    density = rule + _student(nodes, scale[:, None], nu, skew)
     return density - logsumexp(density, axis=1, keepdims=True)
 
 
-def log_density(block: Block, scales: Scales, *, student: bool) -> tuple[Array, Array]:
-    """Log likelihood of the measurements of each layer at every node of log k, in two parts.
+def _student(away: Array, scale: Array, nu: Array, skew: Array) -> Array:
+    """Log density of a two-piece Student's t, but for a constant."""
+    return -0.5 * (nu + 1) * jnp.log1p((away / (scale * jnp.exp(skew * jnp.sign(away)))) ** 2 / nu)
+
+
+def log_likelihoods(
+    by_effect: list[Array], blocks: tuple[Block, ...], levels: Levels | None, scales: Scales, *, student: bool
+) -> Array:
+    """Log marginal likelihood of each unit of the highest level, or of each profile if there is no level: (unit,).
 
     Parameters
     ----------
-    block : Block
-        Layers.
+    by_effect : list of Array
+        What `log_likelihood_of_effects` gives for each block.
+    blocks : tuple of Block
+    levels : Levels or None
     scales : Scales
-        Misfits, and degrees of freedom.
+        How profiles, and units of the levels, differ.
     student : bool
         Whether errors are Student's t.
+    """
+    if levels is None:
+        parts = [f + _log_weight(b, scales)[b.group] for f, b in zip(by_effect, blocks, strict=True)]
+        return jnp.concatenate([logsumexp(part, axis=1) for part in parts])
+    of_units = _upwards(by_effect, blocks, levels, scales, student)
+    return logsumexp(of_units[-1] + _log_normal_weight(levels.nodes, scales.levels[-1], jnp.zeros(1)).T, axis=1)
+
+
+def draw_effects(
+    by_effect: list[Array],
+    blocks: tuple[Block, ...],
+    levels: Levels | None,
+    scales: Scales,
+    uniform: Array,
+    *,
+    student: bool,
+) -> tuple[list[Array], list[Array]]:
+    """Exact draws of the effects of profiles, each with those of its site and study in it, from the top down.
+
+    Parameters
+    ----------
+    by_effect, blocks, levels, scales, student
+        As in `log_likelihoods`.
+    uniform : Array
+        A number between 0 and 1 for each unit, from the highest level down, and for each profile.
 
     Returns
     -------
-    constant : Array, shape (layer,)
-        Log likelihood at the best node.
-    depth : Array, shape (layer, G)
-        How far below it the other nodes are, in single precision where errors are Student's t.
+    effect : list of Array, each (profile,)
+        For each block.
+    log_likelihood : list of Array, each (profile,)
+        Of the profile's layers, given what it has in common with others; its effect and log k are summed out.
     """
-    if isinstance(block.data, OnePool):
-        return _one_pool(student, block, scales)
-    data, variance = block.data, block.data.known_variance + scales.model_sd**2
-    real = jnp.float32 if student else jnp.float64
-    fitted = interpolate(data.bulk, data.bulk_row, scales.spread).astype(real)
-    total = _error_density(data.bulk_observed, fitted, variance, scales, student) * data.bulk_measured[:, None]
-    fitted = interpolate(data.respired, data.respired_row, scales.spread[data.layer]).astype(real)
-    variance = data.respired_variance + scales.respired_sd**2
-    respired = _error_density(data.respired_observed, fitted, variance, scales, student)
-    total = total.at[data.layer].add(respired)
-    best = lax.stop_gradient(total.max(axis=1))
-    return best.astype(float), jnp.maximum(total - best[:, None], -_limits(real).floor).astype(real)
+    used, place = 0, None
+    if levels is not None:
+        of_units = _upwards(by_effect, blocks, levels, scales, student)
+        common = jnp.zeros(len(levels.order[-1]))
+        for level in reversed(range(len(of_units))):
+            weight = of_units[level] + _log_normal_weight(levels.nodes, scales.levels[level], common).T
+            place = draw_index(weight, uniform[used : used + len(weight)])
+            used, common = used + len(weight), levels.nodes[place]
+            if level:
+                common = common[levels.unit[level]]
+        place = place[levels.unit[0]]  # type: ignore[index]
+    effects, likelihoods, done = [], [], 0
+    for found, block in zip(by_effect, blocks, strict=True):
+        count = len(found)
+        if place is None or levels is None:
+            weight = _log_weight(block, scales)[block.group]
+        else:
+            common = levels.nodes[place[done : done + count]]
+            weight = _about(block, scales, common)
+        posterior = found + weight
+        effects.append(block.effect[draw_index(posterior, uniform[used + done : used + done + count])])
+        likelihoods.append(logsumexp(posterior, axis=1))
+        done += count
+    return effects, likelihoods
 
 
-def _error_density(observed: Array, fitted: Array, variance: Array, scales: Scales, student: bool) -> Array:
-    """Log density of measurements (n,) about what is fitted (n, G)."""
-    squared = (observed.astype(fitted.dtype)[:, None] - fitted) ** 2
-    constant, slope = _constant_and_slope(variance, scales, student=student)
-    penalty = _penalty(squared, variance, scales, student)
-    return constant.astype(fitted.dtype)[:, None] + slope.astype(fitted.dtype) * penalty
+def draw_index(log_weight: Array, uniform: Array) -> Array:
+    """A column of each row of log weights (n, Q), drawn by numbers between 0 and 1, (n,)."""
+    cumulative = jnp.cumsum(jnp.exp(log_weight - log_weight.max(axis=1, keepdims=True)), axis=1)
+    passed = cumulative < uniform[:, None] * cumulative[:, -1:]
+    return jnp.minimum(passed.sum(axis=1), log_weight.shape[1] - 1)
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _one_pool(student: bool, block: Block, scales: Scales) -> tuple[Array, Array]:
-    return _one_pool_forward(student, block, scales)[0]
+def _about(block: Block, scales: Scales, common: Array) -> Array:
+    """Log weights of the nodes of the effect of each profile, given what it has in common with others: (profile, Q)."""
+    scale = scales.profile[block.group][:, None]
+    density = _student(block.effect - common[:, None], scale, scales.nu_profile, scales.skew)
+    return density - logsumexp(density, axis=1, keepdims=True)
 
 
-def _one_pool_forward(student: bool, block: Block, scales: Scales) -> tuple[tuple[Array, Array], Any]:
-    real = jnp.float32 if student else jnp.float64
-    variance = block.data.known_variance + scales.model_sd**2
-    constant, slope = _constant_and_slope(variance, scales, student=student)
-    squared = block.data.squared.astype(real)
-    penalty, least = (_penalty(r, variance, scales, student) for r in (squared, block.data.least))
-    depth = jnp.maximum(slope.astype(real) * (penalty - least.astype(real)[:, None]), -_limits(real).floor)
-    return (constant + slope * least, depth), (block, scales, penalty)
-
-
-def _one_pool_backward(student: bool, saved: Any, cotangent: tuple[Array, Array]) -> tuple[None, Scales]:
-    """By hand, as the compiler would evaluate the logarithms again. The mass of a layer over the nodes adds up to its
-    `total`, so that the best node, which both parts contain, drops out.
+def _upwards(
+    by_effect: list[Array], blocks: tuple[Block, ...], levels: Levels, scales: Scales, student: bool
+) -> list[Array]:
+    """Log likelihood of what lies below each unit at the nodes of what its members have in common: for each level,
+    (unit, U).
     """
-    (block, scales, penalty), (total, mass) = saved, cotangent
-    variance = block.data.known_variance + scales.model_sd**2
-    penalty = (mass * penalty).sum(axis=1)
-    if student:
-        nu, squared = scales.nu, block.data.squared
-        scaled = (nu * variance).astype(squared.dtype)[:, None]
-        part = (mass * (squared / (squared + scaled))).sum(axis=1)
-        d_variance = (-0.5 * total + (nu + 1) / 2 * part) / variance
-        d_nu = 0.5 * ((nu + 1) / nu * part - penalty).astype(float).sum()
-    else:
-        d_variance = (-0.5 * total + penalty) / variance
-        d_nu = jnp.zeros_like(scales.nu)
-    nothing = jax.tree.map(jnp.zeros_like, scales)
-    return None, nothing._replace(model_sd=d_variance * 2 * scales.model_sd, nu=d_nu, log_density=total.sum())
+    real, nodes, out = precision(student), levels.nodes, []
+    members = jnp.concatenate(
+        [_given_common(f, b, nodes, scales, real) for f, b in zip(by_effect, blocks, strict=True)]
+    )
+    for level, (unit, order) in enumerate(zip(levels.unit, levels.order, strict=True)):
+        if level:
+            members = _blurred(members, _log_normal_weight(nodes, scales.levels[level - 1], nodes))
+        members = jax.ops.segment_sum(members, unit, len(order))
+        out.append(members)
+    return out
 
 
-_one_pool.defvjp(_one_pool_forward, _one_pool_backward)
+def _given_common(by_effect: Array, block: Block, nodes: Array, scales: Scales, real: Any) -> Array:
+    """Log likelihood of each profile at the nodes of what it has in common with others, (profile, U)."""
+    scale, nu, skew = (v.astype(real) for v in (scales.profile[:, None], scales.nu_profile, scales.skew))
+    # Differences of nodes are multiples of the spacing of the effect, so that there are but few of them.
+    count, common = len(block.effect), len(nodes)
+    ratio = round(LEVEL_RANGE * (count // 2) / EFFECT_RANGE / (common // 2))
+    steps = jnp.arange(count + ratio * common) - (count // 2 + ratio * (common // 2))
+    weight = jnp.exp(_student((steps * (block.effect[1] - block.effect[0])).astype(real), scale, nu, skew))
+    by_batch = product(
+        block.batch_group.astype(real), _shifted_rows(weight, count, common, ratio).reshape(len(scale), -1)
+    )
+    top = lax.stop_gradient(by_effect.max(axis=1))
+    share = jnp.exp(by_effect - top[:, None]).astype(real)[block.batch]
+    blurred = product(share, by_batch.reshape(-1, common, count).transpose(0, 2, 1))
+    blurred = blurred.reshape(-1, common)[block.rank]
+    whole = logsumexp(_student(block.effect, scales.profile[:, None], scales.nu_profile, scales.skew), axis=1)
+    return (top - whole[block.group])[:, None] + jnp.log(blurred + limits(real).tiny).astype(float)
 
 
-def _limits(real: Any) -> Limits:
-    return SINGLE if real == jnp.float32 else DOUBLE
+def _shifted_rows(values: Array, count: int, rows: int, shift: int) -> Array:
+    """Stretches of `count` of values (group, n), each `shift` farther left than the one above: (group, rows, count).
 
-
-def _constant_and_slope(variance: Array, scales: Scales, *, student: bool) -> tuple[Array, Array]:
-    return scales.log_density - 0.5 * jnp.log(variance), -(scales.nu + 1) / 2 if student else -jnp.ones(())
-
-
-def _penalty(squared: Array, variance: Array, scales: Scales, student: bool) -> Array:
-    """What squared residuals, (layer,) or (layer, G), cost in log density, but for a factor: half the squared
-    standardised residual of a Normal, or log(1 + r²/ν) of Student's t.
+    By tiling, which the compiler differentiates into sums; a table of places would become a slow scatter.
     """
-    factor = 1 / (scales.nu * variance) if student else 0.5 / variance
-    ratio = squared * factor.reshape(-1, *(1,) * (squared.ndim - 1)).astype(squared.dtype)
-    return jnp.log1p(ratio) if student else ratio
+    n = values.shape[1]
+    tiled = jnp.broadcast_to(values[:, None], (len(values), rows, n)).reshape(len(values), -1)
+    tiled = tiled[:, : rows * (n - shift)].reshape(len(values), rows, n - shift)
+    return tiled[:, :, shift * (rows - 1) : shift * (rows - 1) + count]
 
 
-def effect_log_posterior(block: Block, log_k: Array, centre: Array, scales: Scales, *, student: bool) -> Array:
-    """Log of (likelihood x prior) of each profile's effect at each node, not normalised.
+def _blurred(log_values: Array, log_weight: Array) -> Array:
+    """Log of the weighted sum of values (n, U) over nodes, for each column of weights: (n, V)."""
+    top = lax.stop_gradient(log_values.max(axis=1, keepdims=True))
+    return top + jnp.log(product(jnp.exp(log_values - top), jnp.exp(log_weight)) + limits(jnp.float64).tiny)
+
+
+def _log_normal_weight(nodes: Array, sd: Array, middle: Array) -> Array:
+    """Log weights of the nodes (U,) of a Normal about each middle (v,), (U, v); over the nodes they sum to 1."""
+    spacing = nodes[1] - nodes[0]
+    density = -0.5 * ((nodes[:, None] - middle) / jnp.maximum(sd, spacing)) ** 2
+    return density - logsumexp(density, axis=0, keepdims=True)
+
+
+def log_likelihood_of_effects(block: Block, log_k: Array, centre: Array, scales: Scales, *, student: bool) -> Array:
+    """Log likelihood of each profile's layers at every node of its effect, log k summed out.
 
     Parameters
     ----------
@@ -436,18 +441,13 @@ def effect_log_posterior(block: Block, log_k: Array, centre: Array, scales: Scal
     -------
     Array, shape (profile, Q)
     """
-    return _sum_out(block, log_k, centre, scales, *log_density(block, scales, student=student)).log_posterior
-
-
-def profile_log_likelihood(block: Block, log_k: Array, centre: Array, scales: Scales, *, student: bool) -> Array:
-    """Log marginal likelihood of each profile of the block: shape (profile,)."""
-    return _marginal(block, log_k, centre, scales, *log_density(block, scales, student=student))
+    return _by_effect(block, log_k, centre, scales.tau_layer, *log_density(block.data, scales, student=student))
 
 
 class _Sums(NamedTuple):
     """What both the value and its gradient need: tilted likelihood of layers at nodes (n, G), the blur (G, T), the
-    blurred likelihood on the layer's stretch (n, Q), where that begins and δ, (n,), and the log posterior of the effect
-    (P, Q).
+    blurred likelihood on the layer's stretch (n, Q), where that begins and δ, (n,), and the log likelihood of the
+    effect (P, Q).
     """
 
     tilted: Array
@@ -455,13 +455,13 @@ class _Sums(NamedTuple):
     blurred: Array
     start: Array
     delta: Array
-    log_posterior: Array
+    log_likelihood: Array
 
 
-def _sum_out(block: Block, log_k: Array, centre: Array, scales: Scales, constant: Array, depth: Array) -> _Sums:
-    real, limits = depth.dtype, _limits(depth.dtype)
+def _sum_out(block: Block, log_k: Array, centre: Array, tau_layer: Array, constant: Array, depth: Array) -> _Sums:
+    real, held = depth.dtype, limits(depth.dtype)
     middle, spacing, step = log_k.mean(), block.effect[1] - block.effect[0], log_k[1] - log_k[0]
-    centre, tau = jnp.clip(centre, log_k[0], log_k[-1]), _resolved(block, log_k, scales, limits)
+    centre, tau = jnp.clip(centre, log_k[0], log_k[-1]), _resolved(block, log_k, tau_layer, held.tilt)
 
     # The centre plus the first node of the effect is node `start` of the lattice, which is padded, plus δ.
     pad = _padding(block)
@@ -473,7 +473,7 @@ def _sum_out(block: Block, log_k: Array, centre: Array, scales: Scales, constant
     tilted = jnp.exp(depth + jnp.outer(tilt.astype(real), (log_k - middle).astype(real)))
     blur = jnp.exp(-0.5 * ((log_k[:, None] - block.lattice) / tau) ** 2).astype(real)
     blur = blur.at[np.array([0, -1])].multiply(0.5)  # the trapezoid rule: a likelihood does not vanish at the ends
-    padded = jnp.pad(product(tilted, blur), ((0, 0), (pad, pad))) + limits.tiny
+    padded = jnp.pad(product(tilted, blur), ((0, 0), (pad, pad))) + held.tiny
     blurred = jax.vmap(lambda row, at: lax.dynamic_slice(row, (at,), block.effect.shape))(padded, start)
 
     constant = constant + jnp.log(step / (tau * jnp.sqrt(2 * jnp.pi)))
@@ -481,8 +481,7 @@ def _sum_out(block: Block, log_k: Array, centre: Array, scales: Scales, constant
     by_layer = jnp.log(blurred) + rest[:, None] - jnp.outer(tilt, block.effect)
     by_layer = jnp.where(block.measured[:, None] > 0, by_layer, 0.0)  # no measurement: a sum of 1
     by_profile = jax.ops.segment_sum(by_layer, block.profile, len(block.profile_order), indices_are_sorted=True)
-    log_posterior = by_profile + _log_weight(block, scales)[block.group]
-    return _Sums(tilted, blur, blurred, start, delta, log_posterior)
+    return _Sums(tilted, blur, blurred, start, delta, by_profile)
 
 
 def _padding(block: Block) -> int:
@@ -492,42 +491,36 @@ def _padding(block: Block) -> int:
 
 
 def _log_weight(block: Block, scales: Scales) -> Array:
-    log_weight = student_log_weight(block.effect, scales.profile, scales.nu_profile, scales.skew)
-    if scales.study_sd is None:
-        return log_weight
-    away = (block.effect[:, None] - block.effect) / jnp.maximum(scales.study_sd, block.effect[1] - block.effect[0])
-    blurred = logsumexp(log_weight[:, :, None] - 0.5 * away**2, axis=1)
-    return jnp.concatenate([log_weight, blurred - logsumexp(blurred, axis=1, keepdims=True)])
+    return student_log_weight(block.effect, scales.profile, scales.nu_profile, scales.skew)
 
 
-def _resolved(block: Block, log_k: Array, scales: Scales, limits: Limits) -> Array:
+def _resolved(block: Block, log_k: Array, tau_layer: Array, tilt: float) -> Array:
     """τ_layer, floored at what the grid resolves; `quadrature_error` shows when the floor is active."""
     farthest = (log_k[-1] - log_k[0]) / 2 * (block.effect[1] - block.effect[0]) / 2  # |x - its middle| times |δ|
-    return jnp.maximum(scales.tau_layer, jnp.sqrt(farthest / limits.tilt))
+    return jnp.maximum(tau_layer, jnp.sqrt(farthest / tilt))
 
 
 @jax.custom_vjp
-def _marginal(block: Block, log_k: Array, centre: Array, scales: Scales, constant: Array, depth: Array) -> Array:
-    return _forward(block, log_k, centre, scales, constant, depth)[0]
+def _by_effect(block: Block, log_k: Array, centre: Array, tau_layer: Array, constant: Array, depth: Array) -> Array:
+    return _forward(block, log_k, centre, tau_layer, constant, depth)[0]
 
 
 def _forward(
-    block: Block, log_k: Array, centre: Array, scales: Scales, constant: Array, depth: Array
+    block: Block, log_k: Array, centre: Array, tau_layer: Array, constant: Array, depth: Array
 ) -> tuple[Array, Any]:
-    sums = _sum_out(block, log_k, centre, scales, constant, depth)
-    return logsumexp(sums.log_posterior, axis=1), (block, log_k, centre, scales, sums)
+    sums = _sum_out(block, log_k, centre, tau_layer, constant, depth)
+    return sums.log_likelihood, (block, log_k, centre, tau_layer, sums)
 
 
-def _backward(saved: Any, cotangent: Array) -> tuple[Any, ...]:
+def _backward(saved: Any, by_profile: Array) -> tuple[Any, ...]:
     """Fisher's identity: the gradient of a marginal likelihood is the posterior mean of the joint one's.
 
     Written out because the compiler's own reverse pass evaluates the exponentials again for each use: 3 times slower.
     """
-    block, log_k, centre, scales, sums = saved
+    block, log_k, centre, tau_layer, sums = saved
     middle, real = log_k.mean(), sums.tilted.dtype
-    tau = _resolved(block, log_k, scales, _limits(real))
-    by_profile = softmax(sums.log_posterior, axis=1) * cotangent[:, None]
-    total, effect = (v[block.profile] * block.measured for v in (cotangent, by_profile @ block.effect))
+    tau = _resolved(block, log_k, tau_layer, limits(real).tilt)
+    total, effect = (v[block.profile] * block.measured for v in (by_profile.sum(axis=1), by_profile @ block.effect))
     ratio = (by_profile.astype(real)[block.profile] * block.measured.astype(real)[:, None]) / sums.blurred  # (n, Q)
 
     # Posterior mass of each layer's log k, (n, G).
@@ -541,11 +534,8 @@ def _backward(saved: Any, cotangent: Array) -> tuple[Any, ...]:
     joint = product(sums.tilted.T, onto) * sums.blur  # of all layers' log k and place on the lattice, (G, T)
     squares = (joint * (log_k[:, None] - block.lattice) ** 2).sum()
     squares -= (sums.delta * (2 * away + sums.delta * total)).sum()
-    d_tau = jnp.where(scales.tau_layer < tau, 0.0, squares / tau**3 - total.sum() / tau)
-
-    log_weight, pull_back = jax.vjp(partial(_log_weight, block), scales)
-    (by_weight,) = pull_back(jnp.zeros_like(log_weight).at[block.group].add(by_profile))
-    return None, None, d_centre, by_weight._replace(tau_layer=d_tau), total, mass
+    d_tau = jnp.where(tau_layer < tau, 0.0, squares / tau**3 - total.sum() / tau)
+    return None, None, d_centre, d_tau, total, mass
 
 
-_marginal.defvjp(_forward, _backward)
+_by_effect.defvjp(_forward, _backward)

@@ -5,25 +5,27 @@ principal components x of soil, climate and topography:
 
 .. math::
     \log k_i &\sim \mathrm{Normal}(\beta_0 + u_b + (\beta + v_b)\cdot d_i + \gamma\cdot x_p + a_p,\
-    \tau_\mathrm{layer}), \qquad a_p \sim \mathrm{Student}_\eta(0, \tau_\mathrm{profile}\,\rho_b\,e^{\pm s}) \\
+    \tau_\mathrm{layer}), \qquad a_p \sim \mathrm{Student}_\eta(g_p, \tau_\mathrm{profile}\,\rho_b\,e^{\pm s}) \\
     \Delta^{14}\mathrm{C}_i &\sim \mathrm{Student}_\nu(F(k_i, \mathrm{year}_i, \mathrm{zone}_i),\
     \sigma_i \oplus \sigma_\mathrm{atmosphere} \oplus \sigma_\mathrm{model}\,\exp(w \cdot m_i))
 
 Profiles of some biomes differ more than those of others (ρ), a few by far more than most (η), and more of these are old
 than young (s < 0: the scale is smaller above 0 than below): peat that grew, or carbon of the Pleistocene, among
-ordinary soil. One pool is farther from the truth in some biomes, depths and years (m) than in others: in the
+ordinary soil. What a profile has in common with others of its site, and these with others of their study, is g_p, a sum
+of two Normal effects. One pool is farther from the truth in some biomes, depths and years (m) than in others: in the
 seventies, bomb carbon was in fast pools only. Spreads of u, v and γ are unknown (`spread`).
 
 A sampler that keeps the thousands of log k as parameters creeps: some 500 steps a draw, and chains that start on the
 young side of the bomb peak, where a measurement has its second solution, may stay there (`benchmarks/latent_k.py`).
-Here log k and a_p are summed out exactly (`marginal`), and what is sampled is smooth and has some 60 dimensions.
+Here log k and all effects of profiles, sites and studies are summed out exactly (`marginal`), and what is sampled is
+smooth and has some 60 dimensions.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -38,19 +40,22 @@ from scipy.stats import t as student_t
 from ..constants import BIOMES
 from ..data.atmosphere import Atmosphere, Prehistory
 from .components import Components
-from .marginal import (
-    Block,
-    ManyRates,
-    OnePool,
-    Scales,
-    log_density_at_zero,
-    make_blocks,
-    one_pool,
-    product,
-    profile_log_likelihood,
-)
+from .marginal import Block, Levels, log_likelihood_of_effects, log_likelihoods, make_blocks, make_levels, product
+from .measurements import ManyRates, Measured, OnePool, Scales, log_density_at_zero, measured, one_pool
 from .radiocarbon import LOG_K_RANGE, atmosphere_sd, predicted_table
-from .rates import MAX_SPREAD, fine_log_k, mean_of, mean_table
+from .rates import (
+    MAX_SPREAD,
+    Family,
+    FamilyName,
+    LogNormal,
+    Shape,
+    TwoPools,
+    fine_log_k,
+    mean_of,
+    mean_table,
+    padded,
+    parts_table,
+)
 from .spread import UnknownSpread
 
 REFERENCE_DEPTH_CM = 30.0
@@ -64,6 +69,8 @@ PERIOD_NAMES = ("before 1970", "1970-1989", "1990-2004", "since 2005")
 N_BIOMES = len(BIOMES)
 MAX_REFINEMENT = 2.0
 """Factor by which a grid is refined at once."""
+
+type Level = Literal["site", "study"]
 
 PRIORS: dict[str, tuple[tuple[float, float], str, str]] = {
     "mean_log_k": ((-6.5, 1.5), "normal", "age at 30 cm between 35 and 12,500 yr (95 %)"),
@@ -85,6 +92,11 @@ PRIORS: dict[str, tuple[tuple[float, float], str, str]] = {
     ),
     "spread_slope": ((0.0, 0.3), "normal", "they may differ more, or less, with depth"),
     "respired_sd": ((float(np.log(50.0)), 0.5), "log-normal", "misfit of respired carbon, 19 to 130 ‰"),
+    "logit_fast": ((-1.0, 1.0), "normal", "5 to 72 % of a layer's carbon at 30 cm is in the faster of two pools"),
+    "fast_slope": ((0.0, 0.5), "normal", "its share may fall, or rise, with depth"),
+    "logit_link": ((0.0, 1.0), "normal", "light carbon is fast carbon, from hardly to nearly as strongly as can be"),
+    "parts_sd": ((float(np.log(50.0)), 0.5), "log-normal", "misfit of light less heavy carbon, 19 to 130 ‰"),
+    "site_sd": ((float(np.log(0.3)), 0.5), "log-normal", "sites of a study differ by a factor of 1.1 to 2.2"),
     "study_sd": ((float(np.log(0.4)), 0.5), "log-normal", "studies differ by a factor of 1.2 to 3"),
     "log_misfit": ((0.0, 0.25), "normal", "that of a biome, period or step of depth differs by a factor of 0.6 to 1.6"),
     "nu_minus_1": ((float(np.log(3.0)), 1.0), "log-normal", "from a heavy tail with a mean to nearly Normal"),
@@ -105,31 +117,36 @@ class TurnoverModel:
     pool_spread : float or "inferred"
         Standard deviation s of log k *within* a layer (`rates`); 0 is the paper's one homogeneous pool. "inferred": it
         changes with depth, and what layers respire tells it. log k is then the centre of the rates.
-    grid : int
-        Nodes of log k.
+    grid : int, optional
+        Nodes of log k; by default as many as one pool needs, or, with means over rates being smoother, fewer.
     refine : float
         Factor on the nodes of the profile effect.
-    by_study : bool
-        Whether log k also differs between studies.
-    studies : tuple of str
-        Studies with several profiles, whose effects are sampled. The effect of another study is part of its profiles'.
+    family : {"log-normal", "two pools"}
+        How rates within a layer are distributed, where their spread is inferred.
+    levels : tuple of {"site", "study"}
+        What profiles have in common with others, from the lowest level up: log k also differs between sites, and
+        between studies. A fit drops those that its table does not have (`with_levels`).
     """
 
     prehistory: Prehistory = "steady"
     error: Literal["student", "normal"] = "student"
     pool_spread: float | Literal["inferred"] = 0.0
-    grid: int = 220
+    grid: int | None = None
     refine: float = 0.7
-    by_study: bool = False
-    studies: tuple[str, ...] = ()
+    family: FamilyName = "log-normal"
+    levels: tuple[Level, ...] = ()
 
-    def with_studies(self, layers: pd.DataFrame) -> TurnoverModel:
-        """With the studies that have measured layers in several profiles."""
-        if not self.by_study:
-            return self
-        known = layers[layers["delta14c"].notna() | np.isfinite(_respired(layers))]
-        count = known.groupby("study")["profile_index"].nunique()
-        return replace(self, studies=tuple(sorted(str(study) for study in count.index[count > 1])))
+    def with_levels(self, layers: pd.DataFrame) -> TurnoverModel:
+        """With those levels of which the table can tell the size: in which some units have several members."""
+        members = int(layers["profile_index"].nunique())
+        kept: list[Level] = []
+        for level in self.levels:
+            if level in layers:
+                units = len(np.unique(unit_of(layers, level)))
+                if members - units >= MIN_SHARED and units >= MIN_SHARED:
+                    kept.append(level)
+                    members = units
+        return replace(self, levels=tuple(kept))
 
     @property
     def student(self) -> bool:
@@ -137,9 +154,14 @@ class TurnoverModel:
         return self.error == "student"
 
     @property
+    def nodes(self) -> int:
+        """Number of nodes of log k."""
+        return self.grid or (160 if self.inferred else 220)
+
+    @property
     def log_k(self) -> NDArray[np.float64]:
         """Nodes of log k."""
-        return np.linspace(*LOG_K_RANGE, self.grid)
+        return np.linspace(*LOG_K_RANGE, self.nodes)
 
     @property
     def inferred(self) -> bool:
@@ -151,7 +173,7 @@ class TurnoverModel:
         least with the square of their number.
         """
         grid, effect = (min(np.sqrt(max(e / limit, 1.0)), MAX_REFINEMENT) for e in error)
-        return replace(self, grid=int(np.ceil(self.grid * grid)), refine=self.refine * effect)
+        return replace(self, grid=int(np.ceil(self.nodes * grid)), refine=self.refine * effect)
 
     def predicted(self, layers: pd.DataFrame, atmosphere: Atmosphere) -> NDArray[np.float64]:
         """Δ14C (‰) of layers (`year`, `zone`) at each node, (layer, grid); of one pool if the spread is inferred."""
@@ -161,38 +183,71 @@ class TurnoverModel:
         table = predicted_table(np.exp(fine_log_k()), year, zone, self.prehistory, atmosphere)
         return mean_of(table, self.log_k, float(self.pool_spread))
 
-    def mean_tables(self, layers: pd.DataFrame, atmosphere: Atmosphere) -> MeanTables:
-        """Δ14C (‰) of bulk and of respired carbon at every node and spread of rates.
+    def many_rates(self, layers: pd.DataFrame, atmosphere: Atmosphere, *, flux: bool = False) -> ManyRates:
+        """What was measured of layers with many rates each, and the Δ14C that such rates give.
 
         Parameters
         ----------
         layers : DataFrame
-            `year`, `zone`; of incubated layers `respired` (‰) and `respired_days`, the length of the incubation.
+            As in `data`; of incubated layers `respired` and `respired_sigma` (‰), and `respired_days`, the length of
+            the incubation; of layers whose carbon was parted by density `light_less_heavy` and
+            `light_less_heavy_sigma` (‰), and `light_share`. A layer with a length, or a share, but no Δ14C is one that
+            is held out.
         atmosphere : Atmosphere
             Its curves.
+        flux : bool
+            With means of what respires at one moment, which no likelihood needs.
 
         Returns
         -------
-        MeanTables
+        ManyRates
+            In NumPy's arrays.
         """
         rows, row = np.unique(layers[["year", "zone"]].to_records(index=False), return_inverse=True)
         years, zones = rows["year"].astype(float), rows["zone"].astype(str)
-        k = np.exp(fine_log_k())
-        values = predicted_table(k, years, zones, self.prehistory, atmosphere)
-        log_k, length = self.log_k, _days(layers) / DAYS_PER_YEAR
-        incubated = np.flatnonzero(np.isfinite(_respired(layers)))
-        weight = -np.expm1(-k * length[incubated, None])
-        respired = mean_table(values[row[incubated]], log_k, weight)
-        return MeanTables(mean_table(values, log_k), mean_table(values, log_k, k), row, respired, incubated)
+        days, share = (column(layers, name) for name in ("respired_days", "light_share"))
+        incubated, parted = np.flatnonzero(np.isfinite(days)), np.flatnonzero(np.isfinite(share))
+        length, rates = days[incubated] / DAYS_PER_YEAR, self.family
+        made: Family
+        if rates == "two pools":
+            values = predicted_table(np.exp(self.log_k), years, zones, self.prehistory, atmosphere)
+            made = TwoPools(padded(values), self.log_k, row[incubated], row[parted], length, share[parted])
+        else:
+            k = np.exp(fine_log_k())
+            values = predicted_table(k, years, zones, self.prehistory, atmosphere)
+            respired = mean_table(values[row[incubated]], self.log_k, -np.expm1(-k * length[:, None]))
+            parts = parts_table(values[row[parted]], self.log_k, share[parted])
+            made = LogNormal(
+                mean_table(values, self.log_k), respired, parts, mean_table(values, self.log_k, k) if flux else None
+            )
+        year, zone = layers["year"].to_numpy(float), layers["zone"].to_numpy(str)
+        air = atmosphere_sd(year, zone, atmosphere) ** 2
 
-    def blocks(self, layers: pd.DataFrame, components: Components, atmosphere: Atmosphere) -> tuple[Block, ...]:
-        """Layers as the likelihood takes them.
+        def column_of(name: str, sigma: str, at: NDArray[np.int64], row: NDArray[np.int64], more: Any) -> Measured:
+            value = column(layers, name)[at]
+            known = np.nan_to_num(column(layers, sigma)[at]) ** 2 + more
+            there = np.isfinite(value).astype(float)
+            return measured(at, row, np.nan_to_num(value), known, there, layers=len(layers))
+
+        return ManyRates(
+            made,
+            column_of("delta14c", "sigma", np.arange(len(layers)), row, air),
+            column_of("respired", "respired_sigma", incubated, np.arange(len(incubated)), 0.0),
+            column_of("light_less_heavy", "light_less_heavy_sigma", parted, np.arange(len(parted)), 0.0),
+            spread_design(layers),
+        )
+
+    def data(
+        self, layers: pd.DataFrame, components: Components, atmosphere: Atmosphere
+    ) -> tuple[tuple[Block, ...], Levels | None]:
+        """Layers as the likelihood takes them, and what their profiles have in common.
 
         Parameters
         ----------
         layers : DataFrame
             `year`, `zone`, `top`, `bottom` (cm), `biome` (1–9), `profile_index`, the covariates; `delta14c` and `sigma`
-            (‰), NaN where nothing was measured.
+            (‰), NaN where nothing was measured; `site` and `study`, without which each profile is of its own; and
+            columns of `many_rates`.
         components : Components
             How covariates become components.
         atmosphere : Atmosphere
@@ -200,86 +255,63 @@ class TurnoverModel:
 
         Returns
         -------
-        tuple of Block
+        blocks : tuple of Block
+        levels : Levels or None
         """
         observed = layers["delta14c"].to_numpy(float)
-        measured = np.isfinite(observed)
-        year, zone = layers["year"].to_numpy(float), layers["zone"].to_numpy(str)
-        known = np.nan_to_num(layers["sigma"].to_numpy(float)) ** 2 + atmosphere_sd(year, zone, atmosphere) ** 2
-        bulk = np.where(measured, observed, 0.0)
+        known = np.isfinite(observed)
         _, first, profile = np.unique(layers["profile_index"], return_index=True, return_inverse=True)
         group = layers["biome"].to_numpy(int)[first] - 1
-        if self.by_study:
-            group = group + N_BIOMES * ~_study(layers).isin(self.studies).to_numpy()[first]
-        X, M = design(layers, components, self.studies), misfit_design(layers)
+        X, M = design(layers, components), misfit_design(layers)
         data: OnePool | ManyRates
         if self.inferred:
-            means = self.mean_tables(layers, atmosphere)
-            sigma = layers["respired_sigma"].to_numpy(float)[means.incubated] if len(means.incubated) else np.empty(0)
-            data = ManyRates(
-                bulk=means.bulk,
-                bulk_row=means.row,
-                bulk_observed=bulk,
-                bulk_measured=measured.astype(float),
-                known_variance=known,
-                respired=means.respired,
-                layer=means.incubated,
-                respired_row=np.arange(len(means.incubated)),
-                respired_observed=_respired(layers)[means.incubated],
-                respired_variance=sigma**2,
-                spread_design=spread_design(layers),
-            )
-            measured = measured | np.isfinite(_respired(layers))
+            data = self.many_rates(layers, atmosphere)
+            for kind in (data.respired, data.parts):
+                known[kind.layer[kind.there > 0]] = True
         else:
-            data = one_pool(bulk[:, None] - self.predicted(layers, atmosphere), known)
-        return make_blocks(data, measured, X, M, profile, group, refine=self.refine)
-
-
-class MeanTables(NamedTuple):
-    """Δ14C (‰) over spreads of rates and nodes of their centre.
-
-    Attributes
-    ----------
-    bulk, flux : ndarray, shape (row, spread, grid)
-        Mean by carbon, and by what respires at one moment.
-    row : ndarray of int, shape (layer,)
-        Row of each layer.
-    respired : ndarray, shape (incubated, spread, grid)
-        Mean by what respires during an incubation.
-    incubated : ndarray of int, shape (incubated,)
-        Layers whose CO₂ was measured.
-    """
-
-    bulk: NDArray[np.float32]
-    flux: NDArray[np.float32]
-    row: NDArray[np.int64]
-    respired: NDArray[np.float32]
-    incubated: NDArray[np.int64]
+            year, zone = layers["year"].to_numpy(float), layers["zone"].to_numpy(str)
+            variance = np.nan_to_num(layers["sigma"].to_numpy(float)) ** 2 + atmosphere_sd(year, zone, atmosphere) ** 2
+            bulk = np.where(known, observed, 0.0)
+            data = one_pool(bulk[:, None] - self.predicted(layers, atmosphere), variance)
+        blocks = make_blocks(data, known, X, M, profile, group, refine=self.refine, levels=bool(self.levels))
+        units = [pd.factorize(unit_of(layers, level)[first])[0] for level in self.levels]
+        return blocks, make_levels(blocks, units, refine=self.refine)
 
 
 DAYS_PER_YEAR = 365.25
+MIN_SHARED = 4
+"""A level is in the model if there are as many units, and as many members that share one with another."""
 
 
-def _respired(layers: pd.DataFrame) -> NDArray[np.float64]:
-    """Δ14C of the CO₂ that layers respired (‰), NaN where it was not measured."""
-    return layers["respired"].to_numpy(float) if "respired" in layers else np.full(len(layers), np.nan)
+def column(layers: pd.DataFrame, name: str) -> NDArray[np.float64]:
+    """A column of numbers, NaN where the table does not have it."""
+    return layers[name].to_numpy(float) if name in layers else np.full(len(layers), np.nan)
 
 
-def _days(layers: pd.DataFrame) -> NDArray[np.float64]:
-    return layers["respired_days"].to_numpy(float) if "respired_days" in layers else np.full(len(layers), np.nan)
+def unit_of(layers: pd.DataFrame, level: str) -> NDArray[np.str_]:
+    """Label of each layer's unit of a level; without one, profiles are each of their own."""
+    if level not in layers:
+        return layers["profile_index"].to_numpy().astype(str)
+    names = ["study", "site"] if level == "site" and "study" in layers else [level]
+    return np.array(["\0".join(row) for row in layers[names].astype(str).to_numpy()])
 
 
 def spread_design(layers: pd.DataFrame) -> NDArray[np.float64]:
-    """What log s depends on, in the order of `spread_of`: depth (its log form); (layer, 2)."""
+    """What the shape of the distribution of rates depends on, depth (its log form): (layer, 2)."""
     depth = depth_functions((layers["top"] + layers["bottom"]) / 2)[:, :1]
     return np.concatenate([np.ones((len(layers), 1)), depth], axis=1)
 
 
-def spread_of(D: Any, sample: Mapping[str, Any]) -> Array:
-    """Spread s of log k within each layer, (layer,), from one draw of the hyperparameters."""
+def shape_of(D: Any, sample: Mapping[str, Any]) -> Shape:
+    """Distribution of rates within each layer, from one draw of the hyperparameters."""
     v = sample
-    w = jnp.stack([jnp.asarray(v["log_spread"]), jnp.asarray(v["spread_slope"])])
-    return jnp.minimum(jnp.exp(product(D, w)), MAX_SPREAD)
+
+    def line(first: str, slope: str) -> Array:
+        return product(D, jnp.stack([jnp.asarray(v[first]), jnp.asarray(v[slope])]))
+
+    spread = jnp.minimum(jnp.exp(line("log_spread", "spread_slope")), MAX_SPREAD)
+    fast = jax.nn.sigmoid(line("logit_fast", "fast_slope")) if "logit_fast" in v else None
+    return Shape(spread, fast, jax.nn.sigmoid(jnp.asarray(v["logit_link"])) if "logit_link" in v else None)
 
 
 def depth_functions(depth: Any) -> NDArray[np.float64]:
@@ -291,28 +323,19 @@ def depth_functions(depth: Any) -> NDArray[np.float64]:
     return forms - np.array([np.log1p(REFERENCE_DEPTH_CM / 10), REFERENCE_DEPTH_CM / 100])
 
 
-def _study(layers: pd.DataFrame) -> pd.Series:
-    """Name of each layer's study; all are of none where the table does not say."""
-    return layers["study"].astype(str) if "study" in layers else pd.Series("", layers.index)
-
-
-def design(layers: pd.DataFrame, components: Components, studies: tuple[str, ...] = ()) -> NDArray[np.float64]:
+def design(layers: pd.DataFrame, components: Components) -> NDArray[np.float64]:
     """Design matrix, in the order of `regression_vector`: shape (layer, p)."""
     depth = depth_functions((layers["top"] + layers["bottom"]) / 2)
     biome = layers["biome"].to_numpy(int)[:, None] == np.array(list(BIOMES))
     by_biome = [biome * d for d in (1.0, depth[:, :1], depth[:, 1:])]
-    parts = [np.ones((len(layers), 1)), depth, *by_biome, components.scores(layers)]
-    if studies:
-        parts.append(_study(layers).to_numpy()[:, None] == np.array(studies))
-    return np.concatenate(parts, axis=1)
+    return np.concatenate([np.ones((len(layers), 1)), depth, *by_biome, components.scores(layers)], axis=1)
 
 
 def regression_vector(sample: Mapping[str, Any]) -> Array:
     """Coefficients of the design matrix from one draw of the hyperparameters."""
     v = sample
     fixed = jnp.concatenate([jnp.atleast_1d(v["mean_log_k"]), v["slope"]])
-    studies = [v["study_effect"]] if "study_effect" in v else []
-    return jnp.concatenate([fixed, v["biome_offset"], v["slope_offset"].ravel(), v["coefficient"], *studies])
+    return jnp.concatenate([fixed, v["biome_offset"], v["slope_offset"].ravel(), v["coefficient"]])
 
 
 def profile_quantile(share: Any, scale: Any, skew: Any, nu: Any) -> NDArray[np.float64]:
@@ -346,8 +369,8 @@ def misfit_sd(M: Any, sample: Mapping[str, Any]) -> Array:
     return v["model_sd"] * jnp.exp(product(M, w))
 
 
-def scales(sample: Mapping[str, Any], block: Block, *, student: bool) -> Scales:
-    """Spreads of a block's layers and profiles from one draw of the hyperparameters."""
+def scales(sample: Mapping[str, Any], block: Block, levels: tuple[str, ...] = (), *, student: bool) -> Scales:
+    """Spreads of a block's layers and profiles, and of units of the levels, from one draw of the hyperparameters."""
     many = isinstance(block.data, ManyRates)
     return Scales(
         sample["tau_layer"],
@@ -357,19 +380,37 @@ def scales(sample: Mapping[str, Any], block: Block, *, student: bool) -> Scales:
         sample["tau_profile"] * sample["profile_scale"],
         sample["nu_profile"],
         sample["profile_skew"],
-        spread=spread_of(block.data.spread_design, sample) if many else None,
+        levels=tuple(jnp.asarray(sample[f"{level}_sd"]) for level in levels),
+        shape=shape_of(block.data.spread_design, sample) if many else None,
         respired_sd=sample["respired_sd"] if many else None,
-        study_sd=sample.get("study_sd"),
+        parts_sd=sample.get("parts_sd"),
     )
 
 
-def log_likelihood(sample: dict[str, Array], blocks: tuple[Block, ...], log_k: Array, *, student: bool) -> list[Array]:
-    """Log marginal likelihood of the profiles of each block."""
+def likelihoods_of_effects(
+    sample: dict[str, Array], blocks: tuple[Block, ...], log_k: Array, *, student: bool
+) -> list[Array]:
+    """Log likelihood of the profiles of each block at the nodes of their effects, (profile, Q)."""
     beta = regression_vector(sample)
     return [
-        profile_log_likelihood(b, log_k, b.design @ beta, scales(sample, b, student=student), student=student)
+        log_likelihood_of_effects(b, log_k, b.design @ beta, scales(sample, b, student=student), student=student)
         for b in blocks
     ]
+
+
+def log_likelihood(
+    sample: dict[str, Array],
+    blocks: tuple[Block, ...],
+    levels: Levels | None,
+    log_k: Array,
+    *,
+    names: tuple[str, ...],
+    student: bool,
+) -> Array:
+    """Log marginal likelihood of all layers, under one draw of the hyperparameters; `names` are those of the levels."""
+    by_effect = likelihoods_of_effects(sample, blocks, log_k, student=student)
+    together = scales(sample, blocks[0], names, student=student)
+    return log_likelihoods(by_effect, blocks, levels, together, student=student).sum()
 
 
 @dataclass(frozen=True)
@@ -385,40 +426,45 @@ class Structure:
         like the standard deviations of effects (`complete`).
     student : bool
         Whether errors are Student's t.
-    inferred : bool
-        Whether the spread of rates within a layer is inferred.
-    by_study : bool
-        Whether log k differs between studies.
-    studies : int
-        Number of studies whose effects are sampled.
+    family : {"log-normal", "two pools"} or None
+        How rates within a layer are distributed, if their spread is inferred.
+    parts : bool
+        Whether light and heavy carbon were measured.
+    levels : tuple of {"site", "study"}
+        What profiles have in common.
     """
 
     components: int
     biomes: tuple[int, ...]
     student: bool
-    inferred: bool
-    by_study: bool = False
-    studies: int = 0
+    family: FamilyName | None = None
+    parts: bool = False
+    levels: tuple[str, ...] = ()
 
-    @classmethod
-    def of(cls, model: TurnoverModel, components: int, biomes: tuple[int, ...]) -> Structure:
-        """The structure of a variant of the model."""
-        return cls(components, biomes, model.student, model.inferred, model.by_study, len(model.studies))
+    @property
+    def optional(self) -> tuple[str, ...]:
+        """Names of the hyperparameters that not every variant of the model has."""
+        names: tuple[str, ...] = tuple(f"{level}_sd" for level in self.levels)
+        if self.family:
+            names += ("log_spread", "spread_slope", "respired_sd")
+        if self.family == "two pools":
+            names += ("logit_fast", "fast_slope")
+        return (*names, "logit_link", "parts_sd") if self.parts else names
 
 
-SPREAD_NAMES = ("log_spread", "spread_slope", "respired_sd")
-"""Hyperparameters that are there where the spread of rates is inferred."""
+OPTIONAL = Structure(0, (), True, "two pools", True, ("site", "study")).optional
+"""All such names."""
 
 
 def turnover_model(
-    blocks: tuple[Block, ...] | None, log_k: Array, structure: Structure, *, known_spread: Any = 0.0
+    data: tuple[tuple[Block, ...], Levels | None] | None, log_k: Array, structure: Structure, *, known_spread: Any = 0.0
 ) -> None:
     """The NumPyro model of the hyperparameters.
 
     Parameters
     ----------
-    blocks : tuple of Block, or None
-        Layers; without them, the model is the prior.
+    data : tuple, or None
+        What `TurnoverModel.data` gives; without it, the model is the prior.
     log_k : Array, shape (G,)
         Nodes of log k.
     structure : Structure
@@ -426,9 +472,9 @@ def turnover_model(
         As in `hyperparameters`.
     """
     sample = hyperparameters(structure, known_spread=known_spread)
-    if blocks is not None:
-        by_block = log_likelihood(sample, blocks, log_k, student=structure.student)
-        numpyro.factor("layers", sum(p.sum() for p in by_block))
+    if data is not None:
+        value = log_likelihood(sample, *data, log_k, names=structure.levels, student=structure.student)
+        numpyro.factor("layers", value)
 
 
 EFFECTS = {"biome_effect": "biome_sd", "slope_effect": "slope_sd", "coefficient": "coefficient_sd"}
@@ -440,9 +486,7 @@ def prior_medians(structure: Structure) -> dict[str, Any]:
     have = len(structure.biomes)
     shapes: dict[str, tuple[int, ...]] = {"misfit_biome": (N_BIOMES,), "misfit_period": (len(PERIODS),)}
     shapes |= {"log_profile_scale": (have,)}
-    left_out = [*EFFECTS.values(), "log_misfit"]
-    left_out += [] if structure.inferred else SPREAD_NAMES
-    left_out += [] if structure.by_study else ["study_sd"]
+    left_out = {*EFFECTS.values(), "log_misfit", *OPTIONAL} - set(structure.optional)
     medians: dict[str, Any] = {
         name: np.full(shapes.get(name, ()), location if family == "normal" else np.exp(location))
         for name, ((location, _), family, _) in PRIORS.items()
@@ -450,7 +494,6 @@ def prior_medians(structure: Structure) -> dict[str, Any]:
     }
     medians |= {name: np.zeros(shapes[name]) for name in ("misfit_biome", "misfit_period")} | {"misfit_depth": 0.0}
     effects = {"biome_effect": (have,), "slope_effect": (2, have), "coefficient": (structure.components,)}
-    effects |= {"study_effect": (structure.studies,)} if structure.studies else {}
     return medians | {name: np.zeros(shape) for name, shape in effects.items()}
 
 
@@ -465,9 +508,7 @@ def prior_draws(structure: Structure, count: int, rng: np.random.Generator) -> d
     sites: dict[str, NDArray[np.float64]] = {}
     for name, median in prior_medians(structure).items():
         shape = np.shape(median)
-        if name == "study_effect":
-            sites[name] = sites["study_sd"][:, None] * rng.standard_normal((count, *shape))
-        elif name in EFFECTS:
+        if name in EFFECTS:
             sites[name] = draw(EFFECTS[name], (*shape[:-1], 1)) * rng.standard_normal((count, *shape))
         else:
             sites[name] = draw("log_misfit" if name.startswith("misfit") else name, shape)
@@ -517,13 +558,8 @@ def hyperparameters(structure: Structure, *, known_spread: Any = 0.0) -> dict[st
     s["biome_offset"] = numpyro.deterministic("biome_offset", jnp.zeros(N_BIOMES).at[have].set(offset))
     s["slope_offset"] = numpyro.deterministic("slope_offset", jnp.zeros((2, N_BIOMES)).at[:, have].set(by_slope))
     s["coefficient"] = effects("coefficient", "coefficient_sd", n_components) if n_components else jnp.zeros(0)
-    rates = SPREAD_NAMES if structure.inferred else ()
-    studies = ("study_sd",) if structure.by_study else ()
-    for name in ("tau_profile", "profile_skew", "tau_layer", "model_sd", *rates, *studies):
+    for name in ("tau_profile", "profile_skew", "tau_layer", "model_sd", *structure.optional):
         s[name] = numpyro.sample(name, prior(name))
-    if structure.studies:
-        effect = dist.Normal(0, s["study_sd"]).expand([structure.studies]).to_event(1)
-        s["study_effect"] = numpyro.sample("study_effect", effect)
     s["misfit_depth"] = numpyro.sample("misfit_depth", prior("log_misfit"))
     for name, size in (("misfit_biome", N_BIOMES), ("misfit_period", len(PERIODS))):
         s[name] = numpyro.sample(name, prior("log_misfit").expand([size]).to_event(1))

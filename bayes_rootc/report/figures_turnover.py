@@ -117,6 +117,7 @@ def _draw_depth(ax: Axes, tree: xr.DataTree) -> None:
 def figure_held_out_profiles(results: Results) -> Figure:
     """Profiles predicted from a fit to the others: where observations fall in their predictions, and coverage."""
     held_out, scores = results.table("turnover_held_out"), results.table("turnover_cv")
+    held_out = held_out[held_out["measured"] == "bulk"]
     fig = new_figure(3.6)
     a, b = fig.subplots(1, 2, width_ratios=(1, 1.3))
     letter(a, "a", "where observations fall (PIT)")

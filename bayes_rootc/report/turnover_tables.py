@@ -30,7 +30,12 @@ MEANINGS = {
     "profile_scale": "that of a biome over tau_profile",
     "profile_skew": "log by which their scale is greater on the young side, and less on the old",
     "nu_profile": "degrees of freedom of these differences",
-    "study_sd": "standard deviation of log k between studies",
+    "site_sd": "spread of log k between sites of a study",
+    "study_sd": "spread of log k between studies",
+    "logit_fast": "log of the odds that carbon is in the faster of two pools, at 30 cm",
+    "fast_slope": "its change for one of log(1 + depth/10 cm)",
+    "logit_link": "how strongly light carbon is fast carbon, as log of odds",
+    "parts_sd": "misfit of light less heavy carbon",
     "tau_layer": "spread of log k between layers of a profile",
     "log_spread": "log of the spread of log k within a layer at 30 cm",
     "spread_slope": "its change for one of log(1 + depth/10 cm)",
@@ -81,15 +86,16 @@ def median_ages(fit: TurnoverFit) -> pd.DataFrame:
     """`tables/turnover_ages.csv`: median carbon age (yr) of a biome's profiles at a depth, covariates at their mean."""
     draws = fit.draws()
     depth = depth_functions(AGE_DEPTHS)
-    spread = fit.spread(pd.DataFrame({"top": AGE_DEPTHS, "bottom": AGE_DEPTHS}))
+    shape = fit.shape(pd.DataFrame({"top": AGE_DEPTHS, "bottom": AGE_DEPTHS}))
     rows = []
     for b, (biome, name) in enumerate(BIOMES.items()):
         scale = draws["tau_profile"] * draws["profile_scale"][:, b]
         middle = draws["mean_log_k"] + draws["biome_offset"][:, b]
         middle = middle + profile_quantile(0.5, scale, draws["profile_skew"], draws["nu_profile"])
-        for d, forms, s in zip(AGE_DEPTHS, depth, spread.T, strict=True):
+        for at, (d, forms) in enumerate(zip(AGE_DEPTHS, depth, strict=True)):
+            here = shape.of((slice(None), at))
             slope = draws["slope"] + draws["slope_offset"][:, :, b]
-            age = mean_age(middle + slope @ forms, s)
+            age = mean_age(middle + slope @ forms, here.spread, here.fast)
             summary = {f"age_{key}": float(v) for key, v in summarise(age).items()}
             rows.append({"biome": biome, "biome_name": name, "depth_cm": d} | summary)
     return pd.DataFrame(rows)

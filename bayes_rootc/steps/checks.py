@@ -43,7 +43,8 @@ def held_out_layers(
         by=settings.folds_by,
         progress=progress,
     )
-    write_csv(tables / "turnover_held_out.csv", pd.concat([layers[["id", "top", "bottom", "biome"]], scores], axis=1))
+    about = layers[["id", "top", "bottom", "biome"]].iloc[scores["row"]].reset_index(drop=True)
+    write_csv(tables / "turnover_held_out.csv", pd.concat([about, scores.drop(columns="row")], axis=1))
     write_csv(tables / "turnover_cv.csv", score_table(scores, layers))
     write_csv(tables / "turnover_folds.csv", fits)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from .. import demo
 from ..data.covariates import PAPER_COVARIATES
-from ..data.folder import Inputs, read_inputs, with_incubations
+from ..data.folder import Inputs, read_inputs, with_parts
 from ..data.hemispheres import two_hemispheres
 from ..data.manifest import read_manifest
 from ..data.mapping_units import SOIL_MAP_STOCKS
@@ -30,7 +30,7 @@ def check(settings: RunSettings, progress: Progress | None = None) -> Inputs:
     if settings.atmosphere == "hemispheres":
         inputs.atmosphere = two_hemispheres(inputs.atmosphere)
     if settings.pool_spread == "inferred":
-        with_incubations(inputs)
+        with_parts(inputs)
     if missing:
         rule = "the paper's covariates need files that are not there: those of the folder's manifest are used"
         inputs.checks.append(SourceCheck("covariates of the paper", str(PAPER_COVARIATES), remarks={rule: missing}))

@@ -73,10 +73,10 @@ def _per_stock(
 ) -> dict[str, NDArray[np.float64]]:
     """What `persistence_of` has of a layer over its stock, (layer, draw), in some of the draws of log k."""
     assert turnover.fit is not None
-    centre, spread = log_k[:, some].astype(float), turnover.fit.spread(layers, log_k.shape[1])[some].T
-    rates = persisting_rates(centre, spread)
-    return {"stock": np.ones(centre.shape), "aged": mean_age(centre, spread)} | {
-        f"input {years}": rate for years, rate in rates.items()
+    centre, shape = log_k[:, some].T.astype(float), turnover.fit.shape(layers, log_k.shape[1]).of(some)
+    rates = persisting_rates(centre, shape.spread, shape.fast)
+    return {"stock": np.ones(centre.shape).T, "aged": mean_age(centre, shape.spread, shape.fast).T} | {
+        f"input {years}": rate.T for years, rate in rates.items()
     }
 
 
@@ -87,7 +87,7 @@ def persistence_table(found: xr.Dataset, inputs: Inputs, turnover: LayerTurnover
     (yr) are means over all their carbon. `family` is the assumed distribution of rates within a layer.
     """
     assert turnover.fit is not None
-    family = "many rates" if turnover.fit.model.pool_spread else "one pool"
+    family = turnover.fit.model.family if turnover.fit.model.pool_spread else "one pool"
     biome = inputs.layers.drop_duplicates("profile_index").sort_values("profile_index")["biome"].to_numpy(int)
     stocks, times = found["stock"].values, found["time"].values
     values = (stocks, found["aged"].values, *found["input"].values)

@@ -58,19 +58,20 @@ def infer_turnover(inputs: Inputs, settings: RunSettings, progress: Progress | N
     if settings.turnover_prior != "hierarchical":
         invert_alone(inputs, settings)
         return
-    layers, variant = inputs.layers, turnover_model_of(settings)
+    layers, measured, variant = inputs.layers, inputs.turnover_layers, turnover_model_of(settings)
     turnover = Turnover(
         inputs.groups,
         prehistory=variant.prehistory,
         error=variant.error,
         pool_spread=variant.pool_spread,
-        by_study=variant.by_study,
+        family=variant.family,
+        levels=variant.levels,
         chains=settings.chains,
         tune=settings.turnover_tune,
         draws=settings.turnover_draws,
         seed=step_seed(settings, "turnover"),
         atmosphere=inputs.atmosphere,
-    ).fit(layers, inputs.incubations, until_good=not settings.quick, progress=progress)
+    ).fit(layers, inputs.incubations, inputs.fractions, until_good=not settings.quick, progress=progress)
     fit, drawn, tree = turnover.hyperparameters, turnover.drawn, turnover.posterior
     assert drawn is not None
     path, tables = settings.out / "posterior" / "turnover.nc", settings.out / "tables"
@@ -78,7 +79,7 @@ def infer_turnover(inputs: Inputs, settings: RunSettings, progress: Progress | N
     write_csv(tables / "turnover_population.csv", population_table(tree))
     write_csv(tables / "turnover_ages.csv", median_ages(fit))
     observed = layers["delta14c"].to_numpy()
-    write_csv(tables / "turnover_ppc.csv", score_table(ppc_scores(layers, drawn), layers))
+    write_csv(tables / "turnover_ppc.csv", score_table(ppc_scores(measured, drawn), measured))
     write_csv(tables / "turnover_misfit.csv", misfit_table(layers, drawn))
     (row,) = turnover.check()["diagnostics"].to_dict("records")
     write_diagnostics(settings, {str(name): value for name, value in row.items()})
@@ -89,9 +90,9 @@ def infer_turnover(inputs: Inputs, settings: RunSettings, progress: Progress | N
     summary["unexplained"] = "layer", residual > UNEXPLAINED_SD * sd
     few = np.arange(settings.members) * drawn.sizes["draw"] // settings.members
     if fit.model.pool_spread:  # k and age are then means over the rates of a layer
-        log_k, spread = drawn["log_k"].values[few].astype(float), fit.spread(layers, settings.members)
-        for name, values in (("k", input_rate(log_k, spread)), ("age", mean_age(log_k, spread))):
-            for statistic, of_layers in summarise(values, axis=0).items():
+        log_k, shape = drawn["log_k"].values[few].astype(float), fit.shape(layers, settings.members)
+        for name, mean in (("k", input_rate), ("age", mean_age)):
+            for statistic, of_layers in summarise(mean(log_k, shape.spread, shape.fast), axis=0).items():
                 summary[f"{name}_{statistic}"] = "layer", of_layers
     save_layers(settings.out, summary.assign(effect=(("member", "profile"), drawn["effect"].values[few])))
 
@@ -115,7 +116,13 @@ def read_turnover(settings: RunSettings) -> LayerTurnover:
 
 def turnover_model_of(settings: RunSettings) -> TurnoverModel:
     """The variant of the turnover model that the settings choose."""
-    return TurnoverModel(settings.prehistory, settings.turnover_error, settings.pool_spread, by_study=settings.by_study)
+    return TurnoverModel(
+        settings.prehistory,
+        settings.turnover_error,
+        settings.pool_spread,
+        family=settings.family,
+        levels=settings.levels,
+    )
 
 
 def invert_alone(inputs: Inputs, settings: RunSettings) -> None:
@@ -171,8 +178,8 @@ TURNOVER = Step(
     infer_turnover,
     ("inputs",),
     (
-        *("prehistory", "turnover_prior", "turnover_error", "pool_spread", "by_study", "chains", "turnover_tune"),
-        *("turnover_draws", "prior_median_age", "prior_log_sd", "model_sd", "members"),
+        *("prehistory", "turnover_prior", "turnover_error", "pool_spread", "family", "levels", "chains"),
+        *("turnover_tune", "turnover_draws", "prior_median_age", "prior_log_sd", "model_sd", "members"),
     ),
     (
         *("posterior/turnover.nc", "posterior/layers.nc"),

@@ -13,8 +13,8 @@ from bayes_rootc.data.own_tables import layer_table, respired_columns
 from bayes_rootc.errors import InputError
 from bayes_rootc.inference.turnover_checks import simulate
 from bayes_rootc.models.radiocarbon import predicted_table
-from bayes_rootc.models.rates import fine_log_k, values_at
-from bayes_rootc.models.turnover import TurnoverModel, spread_design, spread_of
+from bayes_rootc.models.rates import Shape, fine_log_k, fitted_at
+from bayes_rootc.models.turnover import TurnoverModel, shape_of
 
 pytestmark = pytest.mark.compiled
 
@@ -105,20 +105,55 @@ def test_incubations_need_a_spread_and_a_layer(made):
         Turnover(pool_spread="inferred").fit(layers, incubations.assign(layer="layer 999"))
 
 
-def test_respired_carbon_is_simulated_about_its_mean():
+@pytest.mark.parametrize("family", ["log-normal", "two pools"])
+def test_what_is_measured_is_simulated_about_its_mean(family):
     """By its misfit, in worlds whose hyperparameters are drawn from their prior."""
     layers, incubations, _ = world(10, 3)
     own = layer_table(layers, None, [], measured=True)
-    own = own.join(respired_columns(incubations, layers.index, own["year"], None))
-    model, found = TurnoverModel(pool_spread="inferred", error="normal"), []
-    means = model.mean_tables(own, AIR)
-    there = means.incubated
+    own = own.join(respired_columns(incubations, layers.index, own["year"]))
+    parted = np.arange(len(own)) % 3 == 0
+    own["light_less_heavy"], own["light_less_heavy_sigma"] = np.where(parted, 50.0, np.nan), 4.0
+    own["light_share"] = np.where(parted, 0.3, np.nan)
+    model = TurnoverModel(pool_spread="inferred", error="normal", family=family)
+    data, found = model.many_rates(own, AIR), {"respired": [], "parts": []}
     for seed in range(15):
         truth, log_k, simulated = simulate(own, AIR, model, seed=seed)
-        assert (simulated["respired"].notna() == own["respired"].notna()).all() and np.isfinite(log_k).all()
         place = (log_k - model.log_k[0]) / (model.log_k[1] - model.log_k[0])
-        spread = np.asarray(spread_of(spread_design(own), {name: v[0, 0] for name, v in truth.items()}))
-        clean = values_at(means.respired, np.arange(len(there)), spread[there], place[there])
-        away = simulated["respired"].to_numpy()[there] - clean
-        found.append(np.mean(away**2) / (truth["respired_sd"][0, 0] ** 2 + 9))
-    assert np.mean(found) == pytest.approx(1, abs=4 * np.sqrt(2 / (15 * len(there))) + 0.01)
+        drawn = shape_of(data.spread_design, {name: v[0, 0] for name, v in truth.items()})
+        shape = Shape(*(None if v is None else np.asarray(v, float) for v in drawn))
+        for kind, column in (("respired", "respired"), ("parts", "light_less_heavy")):
+            assert (simulated[column].notna() == own[column].notna()).all() and np.isfinite(log_k).all()
+            here = getattr(data, kind)
+            clean = fitted_at(data.rates, kind, here.row, shape.of(here.layer), place[here.layer])
+            away = simulated[column].to_numpy()[here.layer] - clean
+            found[kind].append(np.mean(away**2 / (truth[f"{kind}_sd"][0, 0] ** 2 + here.known_variance)))
+    for kind, squares in found.items():
+        n = 15 * len(getattr(data, kind).layer)
+        assert np.mean(squares) == pytest.approx(1, abs=4 * np.sqrt(2 / n) + 0.02), kind
+
+
+def test_light_and_heavy_carbon_tell_the_two_pools():
+    """A world of two pools, whose light carbon is richer in the fast one, is found by the family of two pools."""
+    layers, incubations, _ = world(50, 6)
+    own = layer_table(layers, None, [], measured=True)
+    own = own.join(respired_columns(incubations, layers.index, own["year"]))
+    parted = np.arange(len(own)) % 2 == 0
+    own["light_less_heavy"], own["light_less_heavy_sigma"] = np.where(parted, 0.0, np.nan), 4.0
+    own["light_share"] = np.where(parted, 0.2, np.nan)
+    model = TurnoverModel(pool_spread="inferred", family="two pools")
+    truth, _, simulated = simulate(own, AIR, model, seed=8)
+    table = layers.assign(delta14c=simulated["delta14c"].to_numpy())
+    incubated, parts = simulated["respired"].notna().to_numpy(), simulated["light_less_heavy"].notna().to_numpy()
+    fractions = pd.DataFrame({"layer": layers.index[parts], "heavy": 0.0, "light_share": 0.2}).assign(
+        light=simulated["light_less_heavy"].to_numpy()[parts], light_sigma=4.0, heavy_sigma=0.0
+    )
+    again = pd.DataFrame({"layer": layers.index[incubated], "sigma": 3.0, "length": 30.0}).assign(
+        delta14c=simulated["respired"].to_numpy()[incubated]
+    )
+    fit = Turnover(pool_spread="inferred", family="two pools", chains=2, draws=300, seed=4)
+    posterior = fit.fit(table, again, fractions, until_good=False).posterior["posterior"].to_dataset()
+    for name in ("log_spread", "spread_slope", "logit_fast", "fast_slope", "logit_link", "parts_sd", "respired_sd"):
+        low, high = posterior[name].quantile([0.0005, 0.9995])
+        assert low < truth[name][0, 0] < high, name
+    found = fit.predict(table.head(4))
+    assert ((found["fast"] > 0) & (found["fast"] < 1)).all() and (found["persisting"].diff("time") < 0).all()

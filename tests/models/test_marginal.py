@@ -16,12 +16,15 @@ from scipy.stats import t as student_t
 from bayes_rootc.data.atmosphere import Atmosphere
 from bayes_rootc.models.marginal import (
     EFFECT_RANGE,
-    Scales,
-    log_density_at_zero,
+    LEVEL_RANGE,
+    Block,
+    draw_effects,
+    log_likelihood_of_effects,
+    log_likelihoods,
     make_blocks,
-    one_pool,
-    profile_log_likelihood,
+    make_levels,
 )
+from bayes_rootc.models.measurements import Scales, log_density_at_zero, one_pool
 from bayes_rootc.models.radiocarbon import LOG_K_RANGE, predicted_table
 
 pytestmark = pytest.mark.compiled
@@ -39,7 +42,11 @@ NO_DESIGN = (np.zeros((6, 1)), np.zeros((6, 1)))
 GROUP, GROUP_SCALE, NU_PROFILE, SKEW = np.array([0, 1, 1]), np.array([1.0, 1.6]), 3.0, -0.3
 
 
-log_likelihood = jax.jit(profile_log_likelihood, static_argnames="student")
+@partial(jax.jit, static_argnames="student")
+def log_likelihood(block: Block, log_k: jax.Array, centre: jax.Array, spread: Scales, *, student: bool) -> jax.Array:
+    """Of each profile of a block."""
+    found = log_likelihood_of_effects(block, log_k, centre, spread, student=student)
+    return log_likelihoods([found], (block,), None, spread, student=student)
 
 
 def scales(values: dict, layers: np.ndarray, group_scale: Sequence[float] = GROUP_SCALE, *, student: bool) -> Scales:
@@ -125,7 +132,7 @@ def one_profile(grid: int, measured: list[bool], refine: float = 1.0):
     @partial(jax.jit, static_argnames="student")
     def value(centre, values, student=True):
         spread = scales(TRUTH | values, np.arange(3), [1.3], student=student)
-        return 1.7 * profile_log_likelihood(block, jnp.asarray(log_k), centre, spread, student=student).sum()
+        return 1.7 * log_likelihood(block, jnp.asarray(log_k), centre, spread, student=student).sum()
 
     return value
 
@@ -187,3 +194,112 @@ def test_less_spread_of_layers_than_the_nodes_can_blur_by_shows_when_these_are_r
     )
     np.testing.assert_allclose(many, 1.7 * brute_force(2.5, 0.07, group_scale=[1.3, 1.3])[0], atol=5e-4)
     assert abs(few - many) > 0.1
+
+
+SITE, STUDY = np.array([0, 0, 1]), np.array([0, 0, 0])
+LEVEL_SD = (0.4, 0.6)
+
+
+def grouped(refine: float = 4):
+    """Both blocks of the three profiles, which are of two sites of one study, and what `log_likelihoods` takes."""
+    log_k, residual = residuals(256)
+    measured = np.ones(6, bool)
+    blocks = make_blocks(one_pool(residual, KNOWN), measured, *NO_DESIGN, PROFILE, GROUP, refine=refine, levels=True)
+    levels = make_levels(blocks, [SITE, STUDY], refine=refine)
+
+    def spread_of(block: Block, site_sd: float, study_sd: float, **values: float) -> Scales:
+        both = jnp.asarray(site_sd), jnp.asarray(study_sd)
+        made = scales(TRUTH | {"nu": 2.5} | values, np.asarray(block.layer_order), student=True)
+        return made._replace(levels=both)
+
+    def by_effect(**values: float) -> list[jax.Array]:
+        return [
+            log_likelihood_of_effects(
+                b,
+                jnp.asarray(log_k),
+                jnp.asarray(CENTRE)[b.layer_order],
+                spread_of(b, *LEVEL_SD, **values),
+                student=True,
+            )
+            for b in blocks
+        ]
+
+    return blocks, levels, spread_of, by_effect
+
+
+def of_common(blocks: tuple[Block, ...], found: list[jax.Array], common: np.ndarray) -> np.ndarray:
+    """Log likelihood of each profile, given what it has in common with others, by plain sums: (profile, common)."""
+    out = np.empty((3, len(common)))
+    for block, values in zip(blocks, found, strict=True):
+        effect = np.asarray(block.effect)
+        for p, value in zip(np.asarray(block.profile_order), np.asarray(values), strict=True):
+            away = effect[:, None] - common
+            density = student_t.logpdf(away / (0.8 * GROUP_SCALE[GROUP[p]] * np.exp(SKEW * np.sign(away))), NU_PROFILE)
+            whole = logsumexp(
+                student_t.logpdf(effect / (0.8 * GROUP_SCALE[GROUP[p]] * np.exp(SKEW * np.sign(effect))), 3)
+            )
+            out[p] = logsumexp(value[:, None] + density, axis=0) - whole
+    return out
+
+
+def test_sites_and_studies_are_summed_out_as_by_plain_sums():
+    blocks, levels, spread_of, by_effect = grouped()
+    found = by_effect()
+    value = log_likelihoods(found, blocks, levels, spread_of(blocks[0], *LEVEL_SD), student=True)
+    nodes = np.linspace(-LEVEL_RANGE, LEVEL_RANGE, 301)
+    step = nodes[1] - nodes[0]
+    profile = of_common(blocks, found, nodes)
+    given_study = sum(
+        logsumexp(profile[SITE == s].sum(axis=0)[:, None] + norm.logpdf(nodes[:, None], nodes, 0.4), axis=0)
+        + np.log(step)
+        for s in range(2)
+    )
+    plain = logsumexp(given_study + norm.logpdf(nodes, 0, 0.6)) + np.log(step)
+    assert value.shape == (1,) and float(value[0]) == pytest.approx(plain, abs=2e-3)
+
+
+def test_the_gradient_by_the_spread_of_levels_is_the_gradient():
+    blocks, levels, spread_of, by_effect = grouped()
+
+    @jax.jit
+    def value(at: dict[str, jax.Array]) -> jax.Array:
+        spread = spread_of(blocks[0], at["site_sd"], at["study_sd"], tau_profile=at["tau_profile"])
+        return log_likelihoods(by_effect(), blocks, levels, spread, student=True).sum()
+
+    at = {"site_sd": jnp.asarray(0.4), "study_sd": jnp.asarray(0.6), "tau_profile": jnp.asarray(0.8)}
+    gradient, step = jax.grad(value)(at), 2e-3
+    for name in at:
+        up, down = ({**at, name: at[name] + s} for s in (step, -step))
+        assert float(gradient[name]) == pytest.approx(float(value(up) - value(down)) / (2 * step), abs=2e-3), name
+
+
+def test_effects_are_drawn_from_their_posterior():
+    """The draws' means are those of the joint posterior of all levels by plain sums, to their Monte Carlo error."""
+    blocks, levels, spread_of, by_effect = grouped(refine=2)
+    found, spread = by_effect(), spread_of(blocks[0], *LEVEL_SD)
+    uniforms = np.random.default_rng(5).uniform(size=(4000, 1 + 2 + 3))
+    draw = jax.vmap(lambda u: draw_effects(found, blocks, levels, spread, u, student=True)[0])
+    drawn = np.empty((4000, 3))
+    for block, effects in zip(blocks, draw(jnp.asarray(uniforms)), strict=True):
+        drawn[:, np.asarray(block.profile_order)] = effects
+
+    nodes = np.linspace(-LEVEL_RANGE, LEVEL_RANGE, 121)
+    profile = of_common(blocks, found, nodes)
+    mean_given = np.empty((3, len(nodes)))
+    for block, values in zip(blocks, found, strict=True):
+        effect = np.asarray(block.effect)
+        for p, value in zip(np.asarray(block.profile_order), np.asarray(values), strict=True):
+            away = effect[:, None] - nodes
+            density = student_t.logpdf(away / (0.8 * GROUP_SCALE[GROUP[p]] * np.exp(SKEW * np.sign(away))), NU_PROFILE)
+            weight = np.exp(value[:, None] + density - (value[:, None] + density).max(axis=0))
+            mean_given[p] = effect @ weight / weight.sum(axis=0)
+    prior = norm.logpdf(nodes[:, None], nodes, 0.4)  # of the site's effect (row), given the study's (column)
+    site = np.stack([profile[SITE == s].sum(axis=0) for s in range(2)])
+    of_site = logsumexp(site[:, :, None] + prior, axis=1)  # (site, study's effect)
+    of_study = of_site.sum(axis=0) + norm.logpdf(nodes, 0, 0.6)
+    study = np.exp(of_study - logsumexp(of_study))
+    for p in range(3):
+        given = np.exp(site[SITE[p]][:, None] + prior - of_site[SITE[p]])  # of the site's effect, given the study's
+        expected = mean_given[p] @ given @ study
+        error = drawn[:, p].std() / np.sqrt(4000)
+        assert drawn[:, p].mean() == pytest.approx(expected, abs=4 * error + 5e-3), p

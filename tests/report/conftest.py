@@ -269,7 +269,7 @@ def contents() -> dict[str, tuple[dict[str, Any], ...] | list[dict[str, Any]]]:
             {"prehistory": ("steady", "intcal20"), "depth_cm": ("0-30", "30-100"), "of": 900.0,
              "quantity": ("carbon age", "I_bulk density")}
         ],
-        "turnover_held_out": [{"pit": value} for value in np.linspace(0.01, 0.99, 30)],
+        "turnover_held_out": [{"pit": value, "measured": "bulk"} for value in np.linspace(0.01, 0.99, 30)],
         "turnover_ages": [{"biome": list(BIOMES), "depth_cm": (5, 50, 150), "age": lambda row: 20.0 * row["depth_cm"]}],
         "persistence": [
             {"family": "one pool", "biome": 0, "layer": LAYERS, "quantity": "ibulk", "years": (0, 1, 10, 30, 100, 300),
