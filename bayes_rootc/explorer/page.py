@@ -13,7 +13,7 @@ import os
 import re
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
@@ -30,6 +30,7 @@ from matplotlib.colors import to_hex
 from ..constants import BIOMES
 from ..data.atmosphere import Atmosphere
 from ..data.hemispheres import two_hemispheres
+from ..data.netcdf import open_dataset
 from ..errors import InputError
 from ..files import PARTIAL, write_text
 from ..mapping.draw import Basemap
@@ -94,35 +95,48 @@ def write_explorer(
     """
     folder = to or results.out / "explorer"
     _refuse_other(folder)
-    maps = results.maps
-    variables, step = variables_of(maps), 0.0
-    pyramid = Pyramid(maps.sizes["lat"], maps.sizes["lon"])
+    with open_dataset(results.path("maps/maps.nc"), ("layer", "lat", "lon"), command="map") as maps:
+        if not quantities_of(maps):
+            raise InputError("holds no map that could be shown", file=results.path("maps/maps.nc"))
+        return _write(results, maps, folder, settings, simulated, progress)
+
+
+def _write(
+    results: Results,
+    maps: xr.Dataset,
+    folder: Path,
+    settings: Mapping[str, Any],
+    simulated: bool,
+    progress: Progress | None,
+) -> Path:
+    variables = variables_of(maps)
     about = _about(results, maps, variables, folder, settings, simulated)
     parts = _parts(results, maps, settings)
-    key = hashlib.sha256(json.dumps(about, sort_keys=True, default=str).encode()).hexdigest()[:12]
-    while True:
-        held: dict[str, str] = {}
+    one_tile = Pyramid(maps.sizes["lat"], maps.sizes["lon"]).is_one_tile
+    key = hashlib.sha256(json.dumps([about, parts], sort_keys=True).encode()).hexdigest()[:12]
+    held: dict[str, str] = {}
 
-        def write(name: str, content: str, held: dict[str, str] = held) -> None:
-            if pyramid.is_one_tile:
-                held[name] = content
-            else:
-                write_text(folder / "tiles" / key / f"{name}.js", f'bayesRootcTile("{name}","{content}")\n')
+    def write(name: str, content: str) -> None:
+        if one_tile:
+            held[name] = content
+        else:
+            write_text(folder / "tiles" / key / f"{name}.js", f'bayesRootcTile("{name}","{content}")\n')
 
+    cut = cut_maps(maps, variables, write, progress=progress)
+    while sum(map(len, (*held.values(), *parts.values()))) > MOST_BYTES and _step(variables) < MOST_STEP:
+        variables = [v.coarser() for v in variables]
         cut = cut_maps(maps, variables, write, progress=progress)
-        size = sum(map(len, (*held.values(), *parts.values())))
-        step = max(v.scale.step for v in variables if v.scale.floor)
-        if size <= MOST_BYTES or step >= MOST_STEP:
-            break
-        variables = [
-            replace(v, scale=replace(v.scale, step=2 * v.scale.step)) if v.scale.floor else v for v in variables
-        ]
-    about |= {"tiles": None if pyramid.is_one_tile else f"tiles/{key}"} | _maps(cut, variables)
-    write_text(folder / NAME, _rendered(about, {**parts, **held}, simulated=simulated, tiled=bool(about["tiles"])))
+    about |= {"tiles": None if one_tile else f"tiles/{key}"} | _maps(cut, variables)
+    write_text(folder / NAME, _rendered(about, parts | held, simulated=simulated))
     for old in (folder / "tiles").glob("*"):
-        if old.name != key or pyramid.is_one_tile:
+        if one_tile or old.name != key:
             shutil.rmtree(old)
     return folder / NAME
+
+
+def _step(variables: list[Variable]) -> float:
+    """The largest relative step."""
+    return max((v.scale.step for v in variables if v.scale.floor), default=MOST_STEP)
 
 
 def _refuse_other(folder: Path) -> None:
@@ -248,7 +262,7 @@ def _thinned(line: np.ndarray) -> list[int]:
     return np.concatenate([kept[:1], np.diff(kept, axis=0)]).ravel().tolist()
 
 
-def _rendered(about: dict[str, Any], held: dict[str, str], *, simulated: bool, tiled: bool) -> str:
+def _rendered(about: dict[str, Any], held: dict[str, str], *, simulated: bool) -> str:
     """The page as text. Nothing of a table is in it but as JSON, and that is deflated or has no `<`."""
     web = files("bayes_rootc.explorer") / "web"
 
@@ -258,7 +272,7 @@ def _rendered(about: dict[str, Any], held: dict[str, str], *, simulated: bool, t
     style, program = read("explorer.css"), joined({name: read(f"{name}.mjs") for name in MODULES})
     policy = [
         "default-src 'none'",
-        f"script-src 'sha256-{_sha256(program)}'" + (" 'self' file:" if tiled else ""),
+        f"script-src 'sha256-{_sha256(program)}'" + (" 'self' file:" if about["tiles"] else ""),
         f"style-src 'sha256-{_sha256(style)}'",
         "img-src data:",
         "base-uri 'none'",

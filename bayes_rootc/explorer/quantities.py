@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import xarray as xr
 
@@ -58,6 +58,10 @@ class Variable:
     layered: bool
     scale: Scale
     base: str | None = None
+
+    def coarser(self) -> Variable:
+        """The same with twice the relative error."""
+        return replace(self, scale=Scale(self.scale.floor, 2 * self.scale.step)) if self.scale.floor else self
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ export function calculatorPanel(air, place, colour) {
   compute();
   return [
     h("h2", {}, "How old is it?"),
-    h("p", { class: "note" }, `One pool at steady stock, fed by the air of its zone. Prior: log-normal, median ${air.prior[0]} yr, standard deviation ${air.prior[1]} of log k. Computed in your browser with the equations of `, h("code", {}, "bayes_rootc.invert"), ", from which quantiles differ by less than 10⁻⁶ of their value. Air: ", air.source, "."),
+    h("p", { class: "note" }, `One pool at steady stock, fed by the air of its zone. Prior: log-normal, median ${air.prior[0]} yr, standard deviation ${air.prior[1]} of log k. Computed in your browser with the equations of `, h("code", {}, "bayes_rootc.invert"), ", from which ages differ by less than 10⁻⁹ of their value. Air: ", air.source, "."),
     form,
     result,
   ]; // prettier-ignore

@@ -54,9 +54,9 @@ function sound(given) {
     if (!about.layers.includes(state.l2)) state.l2 = state.l;
     if (!other.layered) state.l2 = about.layers[0];
   } else [state.q2, state.s2, state.l2] = [null, null, null];
-  if (!(state.tab in TABS)) state.tab = "place";
+  if (!Object.hasOwn(TABS, state.tab)) state.tab = "place";
   state.w = Math.max(0, Math.min(1, state.w));
-  if (state.site !== null && !(state.site in places.lat)) state.site = null;
+  if (places.lat[state.site] === undefined) state.site = null;
   if (state.site !== null) state.at = [places.lat[state.site], places.lon[state.site]];
   return state;
 }

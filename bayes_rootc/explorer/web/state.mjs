@@ -6,7 +6,7 @@ const pair = (text) => {
   const [lat, lon] = text.split(",").map(number);
   return lat >= -90 && lat <= 90 && lon >= -180 && lon <= 180 ? [lat, lon] : undefined;
 };
-const flag = (text) => ({ 0: false, 1: true })[text];
+const flag = (text) => (text === "1" ? true : text === "0" ? false : undefined);
 const word = (text) => text;
 const READ = {
   q: word, s: word, l: word, // quantity, statistic, layer
@@ -20,7 +20,7 @@ const READ = {
 export function read(hash) {
   const found = {};
   for (const [key, text] of new URLSearchParams(hash.replace(/^#/, ""))) {
-    const value = READ[key]?.(text);
+    const value = Object.hasOwn(READ, key) ? READ[key](text) : undefined;
     if (value !== undefined) found[key] = value;
   }
   return found;
