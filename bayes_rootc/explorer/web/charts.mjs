@@ -7,7 +7,7 @@ import { ticks } from "./colours.mjs";
 export const LINEAR = 0.01;
 const bent = (v) => Math.sign(v) * Math.log1p(Math.abs(v) / LINEAR);
 
-const MARGIN = { left: 46, right: 10, top: 8, bottom: 34 };
+const MARGIN = { left: 46, right: 17, top: 8, bottom: 34 };
 
 /** A frame with axes. `x` and `y` are limits; `xAt` and `yAt` turn values into places; marks go into `marks`. */
 export function frame({ title, x, y, xLabel, yLabel, width = 340, height = 190, log = false, xTicks, yTicks, left, bend }) {

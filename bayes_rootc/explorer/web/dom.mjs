@@ -38,9 +38,10 @@ export function interval(middle, low, high, factor = 1) {
 }
 
 /** The same for a narrow table: the interval under the value. */
-export function stacked(middle, low, high, factor = 1) {
+export function stacked(middle, low, high, factor = 1, digits = 3) {
   const known = Number.isFinite(low) && Number.isFinite(high) && low !== null && low < high;
-  return [number(middle === null || middle === undefined ? NaN : middle * factor), known ? h("small", {}, `${number(low * factor)} to ${number(high * factor)}`) : null];
+  const of = (value) => number(value === null || value === undefined ? NaN : value * factor, digits);
+  return [of(middle), known ? h("small", {}, `${of(low)} to ${of(high)}`) : null];
 }
 
 /** A share in percent. */

@@ -4,7 +4,7 @@ import { Atlas } from "./atlas.mjs";
 import { calculatorPanel } from "./calculator.mjs";
 import { inflatedJson } from "./codec.mjs";
 import { Colours, DOUBTS, ticks } from "./colours.mjs";
-import { h, layerName, number, percent, placeName, symbol } from "./dom.mjs";
+import { h, layerName, number, placeName, symbol } from "./dom.mjs";
 import { MapView, forests } from "./map.mjs";
 import { cellPanel, tiffName } from "./place.mjs";
 import { Places, sitePanel } from "./site.mjs";
@@ -160,7 +160,7 @@ function legend(side, name) {
   for (let i = 0; i < pixels.length; i++) pixels[i] = colours.parts[Math.floor(i / 256 / 8)][i % 256];
   context.putImageData(image, 0, 0);
   const scale = h("div", { class: "scale" }, ticks(...limits, 4).map((value) => {
-    const mark = h("span", {}, percentOf(statistic) ? percent(value) : number(value, 2));
+    const mark = h("span", {}, percentOf(statistic) ? `${Math.round(100 * value)} %` : number(value, 2));
     mark.style.left = `${(100 * (value - limits[0])) / (limits[1] - limits[0])}%`;
     return mark;
   })); // prettier-ignore

@@ -76,8 +76,8 @@ export function sitePanel({ about, places, place, layer, air, shown, show, ageBi
     const about_ = [about.biomes[known.biome[site]], known.npp?.[site] ? `NPP measured ${number(known.npp[site])}` : "", known.satellite_npp?.[site] ? `by satellite ${number(known.satellite_npp[site])} Mg C ha⁻¹ yr⁻¹` : ""];
     out.push(h("p", { class: "note" }, about_.filter(Boolean).join("; ")));
     const here = record.rows.filter((row) => rows.site[row] === site && rows.layer[row] === layer);
-    const of = (row, name, factor) => stacked(places.value(name, row), places.value(`${name}_p025`, row), places.value(`${name}_p975`, row), factor);
-    const cells = here.map((row) => [String(rows.estimate[row]), of(row, "iroot"), of(row, "ibulk"), of(row, "iloss"), of(row, "share", 100)]);
+    const of = (row, name, ...how) => stacked(places.value(name, row), places.value(`${name}_p025`, row), places.value(`${name}_p975`, row), ...how);
+    const cells = here.map((row) => [String(rows.estimate[row]), of(row, "iroot"), of(row, "ibulk"), of(row, "iloss"), of(row, "share", 100, 2)]);
     out.push(cells.length
       ? table(`${layerName(layer)}, Mg C ha⁻¹ yr⁻¹`, ["estimate", symbol("I_root"), symbol("I_bulk"), symbol("I_loss"), "lost, %"], cells)
       : h("p", { class: "note" }, `No estimate for ${layerName(layer)}.`)); // prettier-ignore
@@ -92,13 +92,14 @@ function radiocarbonOf(numbers, { part, places, air, shown, show, ageBins, about
   const order = [...numbers].sort((a, b) => t.top[a] - t.top[b]);
   const chosen = order.includes(shown) ? shown : order[0];
   const rows = order.map((i) => {
-    const label = `${number(t.top[i])}–${number(t.bottom[i])} cm`;
+    const label = [t.top[i], t.bottom[i]].map((depth) => Number(depth.toFixed(1))).join("–");
     const choose = h("button", { type: "button", class: "link", "aria-pressed": String(i === chosen), click: () => show(i) }, label);
-    return [choose, t.year[i].toFixed(1), `${number(t.delta14c[i])} ± ${number(t.sigma[i], 2)}`, stacked(t.age_median[i], t.age_p025[i], t.age_p975[i]), stacked(t.ibulk_median?.[i], t.ibulk_p025?.[i], t.ibulk_p975?.[i])];
+    const value = [`${number(t.delta14c[i])} ± ${number(t.sigma[i], 2)}`, h("small", {}, `in ${t.year[i].toFixed(1)}`)];
+    return [choose, value, stacked(t.age_median[i], t.age_p025[i], t.age_p975[i]), stacked(t.ibulk_median?.[i], t.ibulk_p025?.[i], t.ibulk_p975?.[i])];
   });
   return [
     h("h3", {}, "Radiocarbon layers"),
-    table("Choose a layer to see its age", ["depth", "year", "Δ¹⁴C (‰)", "age (yr)", symbol("I_bulk")], rows),
+    table("Choose a layer to see its age", ["depth, cm", "Δ¹⁴C, ‰", "age, yr", symbol("I_bulk")], rows),
     ...layerAge(chosen, { t, places, air, ageBins, about }),
   ];
 }
@@ -110,7 +111,10 @@ function layerAge(i, { t, places, air, ageBins, about }) {
   const curves = [aloneCurve(alone, "#6b6b6b")];
   if (places.ages) {
     const heights = places.ages.subarray(i * bins, (i + 1) * bins);
-    const of = (age) => heights[Math.min(bins - 1, Math.max(0, Math.floor(((Math.log10(age) - first) / (last - first)) * bins)))];
+    const of = (age) => {
+      const at = Math.min(bins - 1.001, Math.max(0, ((Math.log10(age) - first) / (last - first)) * bins - 0.5));
+      return heights[Math.floor(at)] + (at % 1) * (heights[Math.floor(at) + 1] - heights[Math.floor(at)]);
+    };
     curves.push({ colour: about.fluxes.ibulk, of, middle: t.age_median[i] });
   }
   const spread = curves.length > 1 ? t.age_p975[i] : 0;
@@ -146,14 +150,12 @@ export function bombChart({ measured: [year, delta, sigma], modes, zone, prehist
   const years = Array.from({ length: 140 }, (_, i) => start + (i / 139) * (end - start));
   const tracks = modes.map((mode) => years.filter((one) => one <= year).concat(year).map((one) => [one, respond([1 / mode.age], one, curve, air.gamma)[0]]));
   const airLine = years.map((one) => [one, interpolated(one, curve.years, curve.delta14c)]);
-  const values = [...tracks.flat().map((p) => p[1]), delta - 2 * sigma, delta + 2 * sigma, 0];
-  // The peak of the air is cut where it would leave no room for the soil.
-  const top = Math.min(Math.max(...airLine.map((p) => p[1])), Math.max(...values) + 260);
-  const y = [Math.min(...values) - 25, Math.max(top, ...values) + 25];
+  const values = [...[...tracks.flat(), ...airLine].map((p) => p[1]), delta - 2 * sigma, delta + 2 * sigma, 0];
+  const y = [Math.min(...values) - 25, Math.max(...values) + 25];
   const text = modes.map((mode) => `${number(mode.age)} yr`).join(" and ");
   const f = frame({ title: `Radiocarbon of the air and of pools of ${text}, against year; measured ${number(delta)} ‰ in ${year.toFixed(1)}`, x: [start, end], y, xLabel: "year", yLabel: "Δ¹⁴C, ‰", height: 200,
     xTicks: ticks(start, end, 4).map((v) => [v, String(v)]), yTicks: ticks(...y, 4).map((v) => [v, number(v)]) });
-  const at = ([a, b]) => [f.xAt(a), f.yAt(Math.max(y[0], Math.min(y[1], b)))];
+  const at = ([a, b]) => [f.xAt(a), f.yAt(b)];
   f.marks.append(line(airLine.map(at), { stroke: "#8a8a8a", "stroke-width": 1.3 }));
   tracks.forEach((track, n) => {
     f.marks.append(line(track.map(at), { stroke: MODE_COLOURS[n], "stroke-width": 1.7, "stroke-dasharray": n ? "6 3" : null }));

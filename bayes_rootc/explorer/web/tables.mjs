@@ -10,7 +10,7 @@ export function totalsPanel(totals, layer) {
   const found = Object.entries(totals).map(([name, t]) => {
     const rows = t.layer.map((one, i) => i).filter((i) => t.layer[i] === layer).map((i) => {
       const of = (flux) => stacked(t[`${flux}_pg_median`][i], t[`${flux}_pg_p025`][i], t[`${flux}_pg_p975`][i]);
-      return [[nameOf(name, t, i), h("small", {}, `${number(t.area_mha[i])} Mha`)], of("iroot"), of("ibulk"), of("iloss"), stacked(t.share_median[i], t.share_p025[i], t.share_p975[i], 100)];
+      return [[nameOf(name, t, i), h("small", {}, `${number(t.area_mha[i])} Mha`)], of("iroot"), of("ibulk"), of("iloss"), stacked(t.share_median[i], t.share_p025[i], t.share_p975[i], 100, 2)];
     });
     return rows.length ? table(TITLES[name], ["", symbol("I_root"), symbol("I_bulk"), symbol("I_loss"), "lost, %"], rows) : null;
   });
@@ -22,11 +22,14 @@ export function totalsPanel(totals, layer) {
 }
 
 function nameOf(name, t, i) {
-  if (name === "map_totals") return String(t.biome_name[i]);
-  if (name === "map_totals_zones") return String(t.zone[i]);
+  if (name === "map_totals") return breakable(t.biome_name[i]);
+  if (name === "map_totals_zones") return breakable(t.zone[i]);
   const of = (value) => `${Math.abs(value)}°${value < 0 ? " S" : value > 0 ? " N" : ""}`;
   return `${of(t.south[i])} to ${of(t.north[i])}`;
 }
+
+/** A name that a narrow table may break after a slash. */
+const breakable = (name) => String(name).replaceAll("/", "/\u200b");
 
 /** Parameters of the fits, prior (grey) against posterior. */
 export function parametersPanel(fits, colour) {
