@@ -62,7 +62,7 @@ export function depthProfile({ name, unit, colour, layers, x, width = 175, left 
   const known = layers.filter((one) => Number.isFinite(one.middle));
   const text = known.map((one) => `${one.top} to ${one.bottom} cm: ${number(one.middle)}`).join("; ");
   const depth = Math.max(...layers.map((one) => one.bottom), 1);
-  const yTicks = [0, 50, 100, 150, 200].filter((d) => d <= depth).map((d) => [-d, String(d)]);
+  const yTicks = ticks(0, depth, 4).map((d) => [-d, String(d)]);
   const f = frame({ title: `${name} by depth, ${unit}. ${text}`, x, y: [-depth, 0], width, height: 210, left, yTicks, bend: true, xTicks: [-10, -1, -0.1, 0, 0.1, 1, 10].filter((v) => v >= x[0] && v <= x[1]).map((v) => [v, String(v).replace("-", "−")]) });
   for (const one of known) {
     const y = f.yAt(-(one.top + one.bottom) / 2);
