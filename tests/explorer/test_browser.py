@@ -215,6 +215,18 @@ def test_a_missing_layer_and_a_spoilt_address_leave_a_map(page, explored):
     assert page.complaints() == []
 
 
+def test_a_quantity_of_the_whole_profile_and_one_of_another_version_are_shown(page, explored):
+    show(page, explored, "#q=npp&l=20-40&at=7.5,12.5")
+    assert page.evaluate("""[document.getElementById("l").value, document.getElementById("s").value]""") == [
+        "0-200",
+        "median",
+    ]
+    assert "NPP" in page.evaluate("""document.getElementById("legend").innerText""")
+    assert "this cell’s own value after 100 years" in page.evaluate("""document.getElementById("content").innerText""")
+    show(page, explored, "#q=age&s=uncertainty&l=20-40&q2=ibulk_t100")
+    assert page.evaluate("""document.querySelectorAll(".legend-one").length""") == 2 and page.complaints() == []
+
+
 def test_the_calculator_computes_as_one_types(page, explored):
     show(page, explored, "#tab=calculator&at=48.7,9.2")
     assert "age: 85." in page.evaluate("""document.querySelector("#content .answer").innerText""")

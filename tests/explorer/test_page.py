@@ -73,6 +73,14 @@ def test_a_missing_layer_is_left_out(explored):
     assert "150-200" not in about["layers"] and about["layers"][0] == "0-200" and len(about["layers"]) == 7
 
 
+def test_quantities_are_taken_as_they_are_found(explored):
+    quantities = {q["name"]: q for q in about_of(explored / "explorer" / "index.html")["quantities"]}
+    assert list(quantities) == ["iloss", "iroot", "ibulk", "age", "ibulk_t100", "npp"]
+    assert quantities["age"]["unit"] == "yr" and quantities["ibulk_t100"]["symbol"] == "I_bulk(100 yr)"
+    assert not quantities["npp"]["layered"] and quantities["npp"]["meaning"] == "net primary production"
+    assert quantities["age"]["statistics"] == ["median", "p025", "p975", "uncertainty"]
+
+
 def test_tables_of_the_page_are_those_of_the_run(explored):
     totals, want = part(explored, "totals")["map_totals"], pd.read_csv(explored / "tables" / "map_totals.csv")
     assert totals["iloss_pg_median"] == pytest.approx(want["iloss_pg_median"].tolist(), rel=1e-5)

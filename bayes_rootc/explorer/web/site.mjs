@@ -154,7 +154,7 @@ export function bombChart({ measured: [year, delta, sigma], modes, zone, prehist
   const y = [Math.min(...values) - 25, Math.max(...values) + 25];
   const text = modes.map((mode) => `${number(mode.age)} yr`).join(" and ");
   const f = frame({ title: `Radiocarbon of the air and of pools of ${text}, against year; measured ${number(delta)} ‰ in ${year.toFixed(1)}`, x: [start, end], y, xLabel: "year", yLabel: "Δ¹⁴C, ‰", height: 200,
-    xTicks: ticks(start, end, 4).map((v) => [v, String(v)]), yTicks: ticks(...y, 4).map((v) => [v, number(v)]) });
+    xTicks: ticks(start, end, 4).map((v) => [v, String(v)]), yTicks: ticks(...y, 6).map((v) => [v, number(v)]) });
   const at = ([a, b]) => [f.xAt(a), f.yAt(b)];
   f.marks.append(line(airLine.map(at), { stroke: "#8a8a8a", "stroke-width": 1.3 }));
   tracks.forEach((track, n) => {
