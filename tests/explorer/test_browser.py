@@ -120,6 +120,27 @@ def test_three_places_answer_with_the_numbers_of_the_maps(page, explored):
     assert page.complaints() == []
 
 
+def test_all_that_the_maps_say_of_a_cell_can_be_saved(page, explored, tmp_path):
+    show(page, explored, "#at=-32.5,-117.5")
+    until(page, """[...document.querySelectorAll("button")].some((b) => b.innerText === "CSV of this cell")""")
+    page.send("Page.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path))
+    page.evaluate(
+        """[...document.querySelectorAll("button")].find((b) => b.innerText.startsWith("CSV")).click() ?? 0"""
+    )
+    end = time.monotonic() + 20
+    while not (saved := list(tmp_path.glob("*.csv"))):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    table = pd.read_csv(saved[0]).set_index(["quantity", "layer_cm"])
+    maps = xr.load_dataset(explored / "maps" / "maps.nc", engine="h5netcdf")
+    cell = maps.sel(lat=-32.5, lon=-117.5, method="nearest")
+    assert len(table) == 5 * 7 + 1  # one quantity is of the whole profile
+    for quantity, layer, statistic in (("iroot", "0-20", "mean"), ("iloss", "0-200", "p025"), ("age", "60-80", "p975")):
+        want = float(cell[f"{quantity}_{statistic}"].sel(layer=layer))
+        assert table.loc[(quantity, layer), statistic] == pytest.approx(want, rel=0.0055)
+    assert page.complaints() == []
+
+
 def test_a_measured_place_answers_with_its_rows_of_the_table(page, explored):
     sites = pd.read_csv(explored / "tables" / "sites.csv")
     want = sites[(sites["id"] == "roots-3") & (sites["layer"] == "0-200")].set_index("estimate")
