@@ -63,8 +63,8 @@ def _plain(value: Any, digits: int) -> Any:
 
 
 def places(results: Results) -> Part:
-    """Where something was measured, and what: `places` (lat, lon), rows of `sites.csv` and layers of `layers.csv` by
-    the number of their place.
+    """Where something was measured, and what: latitudes and longitudes, and by the number of their place the rows of
+    `sites.csv` and the layers of `layers.csv`.
     """
     sites = results.table("sites") if results.has("sites") else pd.DataFrame(columns=["lat", "lon"])
     layers = results.table("layers") if results.has("layers") else pd.DataFrame(columns=["lat", "lon"])
@@ -80,7 +80,9 @@ def places(results: Results) -> Part:
 
 
 def _sites(sites: pd.DataFrame, results: Results) -> Part:
-    """Fluxes at sites: `of` has the columns of each row of `values`, which has those of `SITE_COLUMNS`, packed."""
+    """Fluxes at sites: `known` are the sites; a row has a site, an estimate and a layer, and its `values`, packed like
+    those of a cell, are those of `SITE_COLUMNS`.
+    """
     values = sites[SITE_COLUMNS].to_numpy(float).T
     known = sites[["id", "sites", "biome", "place"]].drop_duplicates(["id", "sites"]).reset_index(drop=True)
     site = sites.merge(known.assign(site=known.index)[["id", "sites", "site"]], on=["id", "sites"], how="left")["site"]
@@ -95,9 +97,8 @@ def _sites(sites: pd.DataFrame, results: Results) -> Part:
 
 
 LAYER_COLUMNS = (
-    "id place biome top bottom year zone delta14c sigma age_median age_p025 age_p975 n_modes mode1_age "
-    "mode1_probability mode2_age mode2_probability model_sd unexplained stock_median ibulk_median ibulk_p025 "
-    "ibulk_p975"
+    "id place top bottom year zone delta14c sigma age_median age_p025 age_p975 model_sd unexplained ibulk_median "
+    "ibulk_p025 ibulk_p975"
 ).split()
 
 

@@ -48,9 +48,9 @@ MARK = '<meta name="generator" content="bayes-rootc explorer">'
 """By which an explorer's page is known from others, which are not written over."""
 
 MODULES = (
-    *("codec", "projection", "colours", "density", "radiocarbon", "atlas", "state", "dom", "charts", "painter", "map"),
-    *("place", "site", "tables", "calculator", "main"),
-)
+    "codec projection colours density radiocarbon atlas state dom charts painter outlines hands map place site tables "
+    "calculator main"
+).split()
 """Modules of the page, each after those that it imports."""
 
 MOST_BYTES = 12_000_000
@@ -109,6 +109,7 @@ def _write(
     simulated: bool,
     progress: Progress | None,
 ) -> Path:
+    """Tiles first and the page last, so that a page is never without its tiles; then those of the page before go."""
     variables = variables_of(maps)
     about = _about(results, maps, variables, folder, settings, simulated)
     parts = _parts(results, maps, settings)
@@ -123,15 +124,19 @@ def _write(
             write_text(folder / "tiles" / key / f"{name}.js", f'bayesRootcTile("{name}","{content}")\n')
 
     cut = cut_maps(maps, variables, write, progress=progress)
-    while sum(map(len, (*held.values(), *parts.values()))) > MOST_BYTES and _step(variables) < MOST_STEP:
+    while one_tile and _size(parts | held) > MOST_BYTES and _step(variables) < MOST_STEP:
         variables = [v.coarser() for v in variables]
         cut = cut_maps(maps, variables, write, progress=progress)
     about |= {"tiles": None if one_tile else f"tiles/{key}"} | _maps(cut, variables)
-    write_text(folder / NAME, _rendered(about, parts | held, simulated=simulated))
+    write_text(folder / NAME, _rendered(about, parts | dict(sorted(held.items())), simulated=simulated))
     for old in (folder / "tiles").glob("*"):
         if one_tile or old.name != key:
             shutil.rmtree(old)
     return folder / NAME
+
+
+def _size(held: Mapping[str, str]) -> int:
+    return sum(map(len, held.values()))
 
 
 def _step(variables: list[Variable]) -> float:

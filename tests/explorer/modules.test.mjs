@@ -9,7 +9,13 @@ const near = (a, b, tolerance = 1e-9) => assert.ok(Math.abs(a - b) <= tolerance,
 
 test("a place comes back from its projection", async () => {
   const { project, unproject, HEIGHT, WIDTH } = await load("projection");
-  for (const [lon, lat] of [[0, 0], [-179.9, 12.5], [100, -89], [33.3, 66.6], [180, 45]]) {
+  for (const [lon, lat] of [
+    [0, 0],
+    [-179.9, 12.5],
+    [100, -89],
+    [33.3, 66.6],
+    [180, 45],
+  ]) {
     const [x, y] = project(lon, lat);
     const [lon2, lat2] = unproject(x, y);
     near(lon, lon2, 1e-6);
@@ -44,7 +50,12 @@ test("distances are those of great circles", async () => {
 
 test("a density has the quantiles that it goes through", async () => {
   const { densityThrough } = await load("density");
-  for (const [low, middle, high] of [[0.2, 1, 5], [-2, 1, 2], [-1, 0, 1], [0.9, 1, 1.3]]) {
+  for (const [low, middle, high] of [
+    [0.2, 1, 5],
+    [-2, 1, 2],
+    [-1, 0, 1],
+    [0.9, 1, 1.3],
+  ]) {
     const of = densityThrough(low, middle, high);
     const [first, last, n] = [middle - 40 * (middle - low), middle + 40 * (high - middle), 400_000];
     const step = (last - first) / n;
@@ -63,16 +74,35 @@ test("a log-normal comes back as it is, and what does not increase has no densit
   const { densityThrough } = await load("density");
   const [m, sd, z] = [0.7, 0.5, 1.959963984540054];
   const of = densityThrough(m * Math.exp(-sd * z), m, m * Math.exp(sd * z));
-  for (const x of [0.1, 0.7, 2]) near(of(x), Math.exp(-0.5 * (Math.log(x / m) / sd) ** 2) / (x * sd * Math.sqrt(2 * Math.PI)), 1e-12);
+  for (const x of [0.1, 0.7, 2])
+    near(of(x), Math.exp(-0.5 * (Math.log(x / m) / sd) ** 2) / (x * sd * Math.sqrt(2 * Math.PI)), 1e-12);
   assert.equal(densityThrough(1, 1, 2), null);
   assert.equal(densityThrough(1, NaN, 2), null);
 });
 
 test("a view comes back from its address", async () => {
   const { read, written } = await load("state");
-  const state = { q: "iloss", s: "p975", l: "0-20", q2: null, s2: null, l2: null, w: 0.25, c: [12.3456, -170.5], z: 3.7, at: [-33.25, 18.75], site: null, layer: 4, tab: "totals", fade: false, hatch: true, sites: true };
+  const state = {
+    q: "iloss",
+    s: "p975",
+    l: "0-20",
+    q2: null,
+    s2: null,
+    l2: null,
+    w: 0.25,
+    c: [12.3456, -170.5],
+    z: 3.7,
+    at: [-33.25, 18.75],
+    site: null,
+    layer: 4,
+    tab: "totals",
+    fade: false,
+    hatch: true,
+    sites: true,
+  };
   const back = read(written(state));
-  for (const [key, value] of Object.entries(state)) assert.deepEqual(back[key], value === null ? undefined : value, key);
+  for (const [key, value] of Object.entries(state))
+    assert.deepEqual(back[key], value === null ? undefined : value, key);
 });
 
 test("an address that somebody has spoilt harms nothing", async () => {
@@ -92,14 +122,28 @@ test("numbers have a sensible count of digits", async () => {
 
 test("no cell of a CSV becomes a formula or another cell", async () => {
   const { csv } = await load("dom");
-  assert.equal(csv(["a", "b"], [["=1+1", -2.5], ['x, "y"', NaN], ["+cmd\nrun", null]]), "a,b\n'=1+1,-2.5\n\"x, \"\"y\"\"\",\n\"'+cmd\nrun\",\n");
+  assert.equal(
+    csv(
+      ["a", "b"],
+      [
+        ["=1+1", -2.5],
+        ['x, "y"', NaN],
+        ["+cmd\nrun", null],
+      ],
+    ),
+    'a,b\n\'=1+1,-2.5\n"x, ""y""",\n"\'+cmd\nrun",\n',
+  );
 });
 
 test("ticks are round and within limits", async () => {
   const { ticks } = await load("colours");
   assert.deepEqual(ticks(0, 3.9, 4), [0, 1, 2, 3]);
   assert.deepEqual(ticks(-0.52, 1, 4), [-0.5, 0, 0.5, 1]);
-  for (const [low, high] of [[0.003, 0.0171], [-3, 950], [1e-6, 2e-6]]) {
+  for (const [low, high] of [
+    [0.003, 0.0171],
+    [-3, 950],
+    [1e-6, 2e-6],
+  ]) {
     const found = ticks(low, high);
     assert.ok(found.length >= 2 && found.length <= 8 && found[0] >= low - 1e-12 && found.at(-1) <= high * (1 + 1e-9));
   }
@@ -131,7 +175,13 @@ test("pixels take the colour of the cell that they lie in", async () => {
   const view = { scale, x: -width / 2 / scale, y: height / 2 / scale };
   const pixels = new Uint32Array(width * height);
   paint(pixels, width, height, view, level, grid, () => ({ cols: 36, left, right, outside: null }), 250, 1);
-  for (const [lon, lat] of [[5, 5], [-95, 35], [64, -41], [-3, 55], [100, 12]]) {
+  for (const [lon, lat] of [
+    [5, 5],
+    [-95, 35],
+    [64, -41],
+    [-3, 55],
+    [100, 12],
+  ]) {
     const [x, y] = project(lon, lat);
     const [px, py] = [Math.floor((x - view.x) * scale), Math.floor((view.y - y) * scale)];
     const cell = Math.floor((90 - lat) / 10) * 36 + Math.floor((lon + 180) / 10) + 1;
@@ -154,6 +204,9 @@ test("a map across 180° is painted on both sides of it", async () => {
     const [x, y] = project(lon, lat);
     return pixels[Math.floor((view.y - y) * scale) * width + Math.floor((x - view.x) * scale)];
   };
-  assert.deepEqual([172.5, 177.5, -177.5, -172.5].map((lon) => at(lon, 7.5)), [1, 2, 3, 4]);
+  assert.deepEqual(
+    [172.5, 177.5, -177.5, -172.5].map((lon) => at(lon, 7.5)),
+    [1, 2, 3, 4],
+  );
   assert.equal(at(160, 7.5), 0);
 });

@@ -109,7 +109,14 @@ def test_links_lead_to_the_geotiffs_from_any_folder(tmp_path):
     assert about_of(elsewhere)["maps"] == "../../out/maps"
 
 
-def test_the_same_run_gives_the_same_page_and_leaves_no_old_tiles(fine):
+def test_the_same_run_gives_the_same_page(explored):
+    before = text_of(explored)
+    for _ in range(3):
+        make(explored)
+        assert text_of(explored) == before
+
+
+def test_the_same_run_gives_the_same_tiles_and_leaves_no_old_ones(fine):
     before = text_of(fine)
     make(fine)
     assert text_of(fine) == before

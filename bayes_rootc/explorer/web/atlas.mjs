@@ -88,7 +88,11 @@ export class Atlas {
 
   /** Number of a layer in a variable; -1 where it has no such layer. */
   layerOf(name, layer) {
-    return this.about.variables[name].layered ? this.about.layers.indexOf(layer) : layer === this.about.layers[0] ? 0 : -1;
+    return this.about.variables[name].layered
+      ? this.about.layers.indexOf(layer)
+      : layer === this.about.layers[0]
+        ? 0
+        : -1;
   }
 
   /** Variables from which a statistic of a quantity is made. */
@@ -143,7 +147,7 @@ function reader({ steps, known }, scale) {
 }
 
 /** Quantity and statistic of a variable's name. */
-export function split(name) {
+function split(name) {
   const at = name.lastIndexOf("_");
   return [name.slice(0, at), name.slice(at + 1)];
 }

@@ -3,7 +3,12 @@
 /** Half the 95 % interval over |middle| from which a cell is of the next class. */
 export const DOUBTS = [0.5, 1, 2];
 /** For each class: how far colours fade, and into how many steps they are cut (0: none). */
-const FADING = [[0, 0], [0.35, 9], [0.65, 5], [0.88, 3]];
+const FADING = [
+  [0, 0],
+  [0.35, 9],
+  [0.65, 5],
+  [0.88, 3],
+];
 const PAPER = [246, 246, 244];
 
 /** Class of an uncertainty, 0 to 3. */
@@ -52,6 +57,7 @@ export function ticks(low, high, count = 5) {
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 2.5, 5, 10].find((m) => m * power >= rough * 0.999) * power;
   const out = [];
-  for (let i = Math.ceil(low / step - 1e-9); i * step <= high + 1e-9 * step; i++) out.push(Number((i * step).toPrecision(12)));
+  for (let i = Math.ceil(low / step - 1e-9); i * step <= high + 1e-9 * step; i++)
+    out.push(Number((i * step).toPrecision(12)));
   return out;
 }

@@ -13,7 +13,8 @@ export function s(tag, attributes = {}, ...children) {
 function filled(element, attributes, children) {
   for (const [name, value] of Object.entries(attributes)) {
     if (typeof value === "function") element.addEventListener(name, value);
-    else if (value !== null && value !== undefined && value !== false) element.setAttribute(name, value === true ? "" : value);
+    else if (value !== null && value !== undefined && value !== false)
+      element.setAttribute(name, value === true ? "" : value);
   }
   element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== ""));
   return element;
@@ -27,14 +28,19 @@ export function number(value, digits = 3) {
   if (size < -5) return value.toExponential(digits - 1).replace("-", "−");
   const rounded = Number(value.toPrecision(digits));
   const decimals = Math.max(digits - 1 - Math.floor(Math.log10(Math.abs(rounded))), 0);
-  const text = Math.abs(rounded).toLocaleString("en-US", { minimumFractionDigits: decimals, maximumFractionDigits: decimals });
+  const text = Math.abs(rounded).toLocaleString("en-US", {
+    minimumFractionDigits: decimals,
+    maximumFractionDigits: decimals,
+  });
   return (rounded < 0 ? "−" : "") + text;
 }
 
 /** `1.52 (1.19 to 1.80)`. */
 export function interval(middle, low, high, factor = 1) {
   const of = (value) => number(value === null || value === undefined ? NaN : value * factor);
-  return Number.isFinite(low) && Number.isFinite(high) && low !== null && low < high ? `${of(middle)} (${of(low)} to ${of(high)})` : of(middle);
+  return Number.isFinite(low) && Number.isFinite(high) && low !== null && low < high
+    ? `${of(middle)} (${of(low)} to ${of(high)})`
+    : of(middle);
 }
 
 /** The same for a narrow table: the interval under the value. */
@@ -71,12 +77,29 @@ export const layerName = (layer) => `${layer.replace("-", "–")} cm`;
 /** A table; `rows` are lists of cells, the first of each is its head. */
 export function table(caption, head, rows) {
   const first = (cell, i) => (i === 0 ? h("th", { scope: "row" }, cell) : h("td", {}, cell));
-  return h("div", { class: "scroll" },
-    h("table", {},
+  return h(
+    "div",
+    { class: "scroll" },
+    h(
+      "table",
+      {},
       caption ? h("caption", {}, caption) : null,
-      h("thead", {}, h("tr", {}, head.map((cell) => h("th", { scope: "col" }, cell)))),
-      h("tbody", {}, rows.map((row) => h("tr", {}, row.map(first))))),
-  ); // prettier-ignore
+      h(
+        "thead",
+        {},
+        h(
+          "tr",
+          {},
+          head.map((cell) => h("th", { scope: "col" }, cell)),
+        ),
+      ),
+      h(
+        "tbody",
+        {},
+        rows.map((row) => h("tr", {}, row.map(first))),
+      ),
+    ),
+  );
 }
 
 /** A table as CSV text. */

@@ -39,7 +39,20 @@ function usualStatistic(quantity) {
   return [about.middle, "median", "mean", ...quantity.statistics].find((one) => quantity.statistics.includes(one));
 }
 
-const DEFAULTS = { l: about.layers[0], q2: null, s2: null, l2: null, w: 0.5, at: null, site: null, layer: null, tab: "place", fade: true, hatch: true, sites: true };
+const DEFAULTS = {
+  l: about.layers[0],
+  q2: null,
+  s2: null,
+  l2: null,
+  w: 0.5,
+  at: null,
+  site: null,
+  layer: null,
+  tab: "place",
+  fade: true,
+  hatch: true,
+  sites: true,
+};
 
 /** A state in which everything is something that the page has. */
 function sound(given) {
@@ -61,7 +74,9 @@ function sound(given) {
   return state;
 }
 
-const [coast, placesPart, totals, persistence, parameters, air] = await Promise.all(["coast", "places", "totals", "persistence", "parameters", "radiocarbon"].map(part));
+const [coast, placesPart, totals, persistence, parameters, air] = await Promise.all(
+  ["coast", "places", "totals", "persistence", "parameters", "radiocarbon"].map(part),
+);
 const places = new Places(placesPart, about, about.siteScale);
 const atlas = new Atlas(about, load);
 let state = sound(read(location.hash));
@@ -93,7 +108,11 @@ function options(select, entries, value) {
 }
 
 const quantityNames = () => about.quantities.map((one) => [one.name, one.symbol]);
-const statisticNames = (quantity) => quantity.statistics.map((one) => [one, one === "probability" && quantity.name !== "iloss" ? "probability" : about.statistics[one]]);
+const statisticNames = (quantity) =>
+  quantity.statistics.map((one) => [
+    one,
+    one === "probability" && quantity.name !== "iloss" ? "probability" : about.statistics[one],
+  ]);
 const layerNames = () => about.layers.map((one) => [one, layerName(one)]);
 
 function showControls() {
@@ -112,8 +131,10 @@ function showControls() {
 }
 
 function listen() {
-  for (const id of ["q", "s", "l", "q2", "s2", "l2"]) element(id).addEventListener("change", (event) => change({ [id]: event.target.value || null }));
-  for (const id of ["fade", "hatch", "sites"]) element(id).addEventListener("change", (event) => change({ [id]: event.target.checked }));
+  for (const id of ["q", "s", "l", "q2", "s2", "l2"])
+    element(id).addEventListener("change", (event) => change({ [id]: event.target.value || null }));
+  for (const id of ["fade", "hatch", "sites"])
+    element(id).addEventListener("change", (event) => change({ [id]: event.target.checked }));
   element("in").addEventListener("click", () => view.zoomBy(1.6));
   element("out").addEventListener("click", () => view.zoomBy(1 / 1.6));
   element("home").addEventListener("click", () => {
@@ -130,7 +151,21 @@ function listen() {
     }
   });
   const tabs = element("tabs");
-  tabs.replaceChildren(...Object.entries(TABS).map(([name, text]) => h("button", { type: "button", role: "tab", id: `tab-${name}`, "aria-controls": "panel", click: () => change({ tab: name }) }, text)));
+  tabs.replaceChildren(
+    ...Object.entries(TABS).map(([name, text]) =>
+      h(
+        "button",
+        {
+          type: "button",
+          role: "tab",
+          id: `tab-${name}`,
+          "aria-controls": "panel",
+          click: () => change({ tab: name }),
+        },
+        text,
+      ),
+    ),
+  );
   tabs.addEventListener("keydown", (event) => {
     const names = Object.keys(TABS);
     const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
@@ -151,7 +186,12 @@ function legend(side, name) {
   if (!side) return null;
   const { quantity, statistic, layer, limits, fades, hex, diverging } = side;
   const unit = statistic === "uncertainty" || statistic === "probability" ? "" : quantity.unit;
-  const bar = h("canvas", { width: "256", height: fades ? "32" : "8", class: fades ? "bar fading" : "bar", "aria-hidden": "true" });
+  const bar = h("canvas", {
+    width: "256",
+    height: fades ? "32" : "8",
+    class: fades ? "bar fading" : "bar",
+    "aria-hidden": "true",
+  });
   const context = bar.getContext("2d");
   const colours = new Colours(hex, limits, diverging);
   const rows = fades ? DOUBTS.length + 1 : 1;
@@ -159,16 +199,30 @@ function legend(side, name) {
   const pixels = new Uint32Array(image.data.buffer);
   for (let i = 0; i < pixels.length; i++) pixels[i] = colours.parts[Math.floor(i / 256 / 8)][i % 256];
   context.putImageData(image, 0, 0);
-  const scale = h("div", { class: "scale" }, ticks(...limits, 4).map((value) => {
-    const mark = h("span", {}, percentOf(statistic) ? `${Math.round(100 * value)} %` : number(value, 2));
-    mark.style.left = `${(100 * (value - limits[0])) / (limits[1] - limits[0])}%`;
-    return mark;
-  })); // prettier-ignore
-  const doubts = fades ? h("div", { class: "doubts" }, [...DOUBTS.map((d) => `to ± ${100 * d} %`), "more"].map((text) => h("span", {}, text))) : null;
+  const scale = h(
+    "div",
+    { class: "scale" },
+    ticks(...limits, 4).map((value) => {
+      const mark = h("span", {}, percentOf(statistic) ? `${Math.round(100 * value)} %` : number(value, 2));
+      mark.style.left = `${(100 * (value - limits[0])) / (limits[1] - limits[0])}%`;
+      return mark;
+    }),
+  );
+  const doubts = fades
+    ? h(
+        "div",
+        { class: "doubts" },
+        [...DOUBTS.map((d) => `to ± ${100 * d} %`), "more"].map((text) => h("span", {}, text)),
+      )
+    : null;
   const missing = side.missing ? h("p", { class: "warning" }, `The maps have no ${layerName(layer)} of this.`) : null;
-  return h("div", { class: "legend-one" },
+  return h(
+    "div",
+    { class: "legend-one" },
     h("p", {}, name ? h("b", {}, name) : null, symbol(quantity.symbol), `, ${titleOf(side)}`, unit ? ` (${unit})` : ""),
-    h("div", { class: "bars" }, h("div", {}, bar, scale), doubts), missing); // prettier-ignore
+    h("div", { class: "bars" }, h("div", {}, bar, scale), doubts),
+    missing,
+  );
 }
 
 const percentOf = (statistic) => statistic === "probability" || statistic === "uncertainty";
@@ -177,15 +231,22 @@ const titleOf = ({ statistic, layer }) => `${about.statistics[statistic]}, ${lay
 function showLegend() {
   const sides = view.sides();
   const notes = [];
-  if (state.hatch && forests(state.q).some((name) => `${name}_applicability` in about.variables)) notes.push(h("span", {}, h("span", { class: "hatched", "aria-hidden": "true" }), "outside the area of applicability"));
+  if (state.hatch && forests(state.q).some((name) => `${name}_applicability` in about.variables))
+    notes.push(
+      h("span", {}, h("span", { class: "hatched", "aria-hidden": "true" }), "outside the area of applicability"),
+    );
   notes.push(h("span", {}, h("span", { class: "unmapped", "aria-hidden": "true" }), "land that is not mapped"));
-  if (state.sites) for (const [name, { label, colour }] of Object.entries(about.kinds)) {
-    if (!places.kinds.has(name)) continue;
-    const dot = h("span", { class: "dot", "aria-hidden": "true" });
-    dot.style.background = colour;
-    notes.push(h("span", {}, dot, label));
-  }
-  element("legend").replaceChildren(...sides.map((side, i) => legend(side, sides.length > 1 ? ["left: ", "right: "][i] : "")).filter(Boolean), h("p", { class: "notes" }, notes));
+  if (state.sites)
+    for (const [name, { label, colour }] of Object.entries(about.kinds)) {
+      if (!places.kinds.has(name)) continue;
+      const dot = h("span", { class: "dot", "aria-hidden": "true" });
+      dot.style.background = colour;
+      notes.push(h("span", {}, dot, label));
+    }
+  element("legend").replaceChildren(
+    ...sides.map((side, i) => legend(side, sides.length > 1 ? ["left: ", "right: "][i] : "")).filter(Boolean),
+    h("p", { class: "notes" }, notes),
+  );
   const fades = sides.some((side) => side?.fades);
   element("fade-note").hidden = !fades;
 }
@@ -226,8 +287,24 @@ async function contentOf(tab) {
 
 async function placeContent() {
   if (state.site !== null) {
-    const cell = h("button", { type: "button", class: "link", click: () => change({ site: null }) }, "what the map says of its cell");
-    return [...sitePanel({ about, places, place: state.site, layer: state.l, air, shown: state.layer, show: (layer) => change({ layer }), ageBins: about.ages }), h("p", {}, "See ", cell, ".")];
+    const cell = h(
+      "button",
+      { type: "button", class: "link", click: () => change({ site: null }) },
+      "what the map says of its cell",
+    );
+    return [
+      ...sitePanel({
+        about,
+        places,
+        place: state.site,
+        layer: state.l,
+        air,
+        shown: state.layer,
+        show: (layer) => change({ layer }),
+        ageBins: about.ages,
+      }),
+      h("p", {}, "See ", cell, "."),
+    ];
   }
   if (!state.at) return [element("welcome-text").content.cloneNode(true)];
   const cell = atlas.cellAt(...state.at);
@@ -241,7 +318,9 @@ async function placeContent() {
 function announce(cell, found) {
   const of = found?.of[state.q];
   const value = (of?.median ?? of?.mean)?.[about.layers.indexOf(state.l)];
-  element("said").textContent = found ? `${placeName(cell.lat, cell.lon)}, ${about.biomes[found.biome] ?? ""}: ${quantityOf(state.q).symbol} ${number(value)} ${quantityOf(state.q).unit}` : `${placeName(...state.at)}: nothing is mapped here`;
+  element("said").textContent = found
+    ? `${placeName(cell.lat, cell.lon)}, ${about.biomes[found.biome] ?? ""}: ${quantityOf(state.q).symbol} ${number(value)} ${quantityOf(state.q).unit}`
+    : `${placeName(...state.at)}: nothing is mapped here`;
 }
 
 /** Shows a measured place. */
@@ -267,15 +346,23 @@ function show() {
   const [tiff] = side ? tiffName(about, state.q, state.s, state.l) : [];
   element("tiff").hidden = !tiff || !about.maps;
   if (tiff) element("tiff").href = `${about.maps}/${tiff}.tif`;
-  element("canvas").setAttribute("aria-label", `Map of ${quantityOf(state.q).symbol}, ${side ? titleOf(side) : ""}. Arrow keys move it, plus and minus zoom, Enter picks the middle, Shift with arrows picks the next cell.`);
+  element("canvas").setAttribute(
+    "aria-label",
+    `Map of ${quantityOf(state.q).symbol}, ${side ? titleOf(side) : ""}. Arrow keys move it, plus and minus zoom, Enter picks the middle, Shift with arrows picks the next cell.`,
+  );
 }
 
 view = new MapView(element("map"), atlas, coast, places, () => state, {
   moved: remember,
   picked: (some) => change({ ...some, layer: null, tab: "place" }),
-  swiped: (w) => change({ w }),
+  swiped: (w) => {
+    state.w = w;
+    view.changed();
+  },
   hovered: (found) => {
-    element("hover").textContent = found ? [placeName(found.place[1], found.place[0]), found.text].filter(Boolean).join(": ") : "";
+    element("hover").textContent = found
+      ? [placeName(found.place[1], found.place[0]), found.text].filter(Boolean).join(": ")
+      : "";
   },
   failed: (error) => {
     element("said").textContent = error.message;

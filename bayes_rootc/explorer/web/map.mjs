@@ -1,12 +1,12 @@
-// The map: what is drawn, and what mouse, fingers and keys do with it.
+// The map: what part of the world is seen, and how it is drawn.
 
 import { Colours, doubtClass } from "./colours.mjs";
-import { number } from "./dom.mjs";
+import { attach } from "./hands.mjs";
+import { graticule, pathOf } from "./outlines.mjs";
 import { paint } from "./painter.mjs";
 import { HEIGHT, WIDTH, parallel, project, unproject } from "./projection.mjs";
 
 const MOST_ZOOM = 4000;
-const HIT = 11; // pixels around a place within which a click means it
 const NO_FADE = ["uncertainty", "probability"];
 /** Limits of colours that do not follow from the values. */
 const FIXED = { probability: [0, 1], uncertainty: [0, 2] };
@@ -26,7 +26,7 @@ export class MapView {
     this.centre = [0, 0]; // of the projection
     this.zoom = 1;
     new ResizeObserver(() => this.resized()).observe(box);
-    this.listen();
+    attach(this);
   }
 
   // -- where ------------------------------------------------------------------------------------------------------
@@ -41,12 +41,19 @@ export class MapView {
     if (this.homeBox) return this.homeBox;
     const { west, east, south, north } = this.atlas.about.grid;
     const whole = east - west > 340 || east > 180;
-    const [low, high] = whole ? [Math.max(south, -57), Math.min(north, 84)] : [Math.max(south - 1, -90), Math.min(north + 1, 90)];
+    const [low, high] = whole
+      ? [Math.max(south, -57), Math.min(north, 84)]
+      : [Math.max(south - 1, -90), Math.min(north + 1, 90)];
     const y = [parallel(low).y, parallel(high).y];
     const widest = low <= 0 && high >= 0 ? 0 : Math.min(Math.abs(low), Math.abs(high));
     const per = parallel(widest).perDegree;
     const x = whole ? [-WIDTH, WIDTH] : [(west - 1) * per, (east + 1) * per];
-    return (this.homeBox = { width: (x[1] - x[0]) * 1.02, height: (y[1] - y[0]) * 1.03, x: (x[0] + x[1]) / 2, y: (y[0] + y[1]) / 2 });
+    return (this.homeBox = {
+      width: (x[1] - x[0]) * 1.02,
+      height: (y[1] - y[0]) * 1.03,
+      x: (x[0] + x[1]) / 2,
+      y: (y[0] + y[1]) / 2,
+    });
   }
 
   /** Shows a centre (latitude, longitude) at a zoom; without, all that is mapped. */
@@ -69,7 +76,10 @@ export class MapView {
   }
 
   toPlace(px, py) {
-    return unproject(this.centre[0] + (px - this.width / 2) / this.scale, this.centre[1] - (py - this.height / 2) / this.scale);
+    return unproject(
+      this.centre[0] + (px - this.width / 2) / this.scale,
+      this.centre[1] - (py - this.height / 2) / this.scale,
+    );
   }
 
   moveBy(dx, dy) {
@@ -114,7 +124,8 @@ export class MapView {
     const right = this.side(state.q2, state.s2, state.l2);
     // Two statistics of one quantity share their colours, else a difference of limits would pass for one of values.
     if (left && right && state.q === state.q2 && state.l === state.l2 && !FIXED[state.s] && !FIXED[state.s2])
-      for (const side of [left, right]) side.limits = [Math.min(left.limits[0], right.limits[0]), Math.max(left.limits[1], right.limits[1])];
+      for (const side of [left, right])
+        side.limits = [Math.min(left.limits[0], right.limits[0]), Math.max(left.limits[1], right.limits[1])];
     return [left, right];
   }
 
@@ -127,7 +138,16 @@ export class MapView {
     const limits = FIXED[statistic] ?? about.limits[sources[0]]?.[at] ?? [0, 1];
     const plain = NO_FADE.includes(statistic);
     const fades = this.shown().fade && !plain && this.atlas.sources(name, "uncertainty").length > 0;
-    return { quantity, statistic, layer, limits, hex: about.palettes[plain ? "cividis" : quantity.palette], diverging: quantity.diverging && !plain, fades, missing: at < 0 };
+    return {
+      quantity,
+      statistic,
+      layer,
+      limits,
+      hex: about.palettes[plain ? "cividis" : quantity.palette],
+      diverging: quantity.diverging && !plain,
+      fades,
+      missing: at < 0,
+    };
   }
 
   /** Draws soon: once a frame, whatever was asked. */
@@ -146,17 +166,34 @@ export class MapView {
     const level = this.atlas.levelFor(degrees);
     const sides = this.sides();
     const state = this.shown();
-    const key = JSON.stringify([sides.map((one) => one && [one.quantity.name, one.statistic, one.layer, one.limits, one.fades]), state.hatch]);
+    const key = JSON.stringify([
+      sides.map((one) => one && [one.quantity.name, one.statistic, one.layer, one.limits, one.fades]),
+      state.hatch,
+    ]);
     if (key !== this.key) {
       this.key = key;
       this.looks.clear();
       this.pending.clear();
     }
     const scale = this.scale * this.ratio;
-    const view = { scale, x: this.centre[0] - this.canvas.width / 2 / scale, y: this.centre[1] + this.canvas.height / 2 / scale };
+    const view = {
+      scale,
+      x: this.centre[0] - this.canvas.width / 2 / scale,
+      y: this.centre[1] + this.canvas.height / 2 / scale,
+    };
     const split = sides.length > 1 ? Math.round(state.w * this.canvas.width) : this.canvas.width;
     const look = (row, col) => this.lookOf(`${level}/${row}/${col}`, sides, state.hatch);
-    paint(this.pixels, this.canvas.width, this.canvas.height, view, this.atlas.levels[level], grid, look, split, this.ratio);
+    paint(
+      this.pixels,
+      this.canvas.width,
+      this.canvas.height,
+      view,
+      this.atlas.levels[level],
+      grid,
+      look,
+      split,
+      this.ratio,
+    );
     this.raster.getContext("2d").putImageData(this.image, 0, 0);
     const context = this.canvas.getContext("2d");
     context.setTransform(1, 0, 0, 1, 0, 0);
@@ -183,7 +220,6 @@ export class MapView {
       this.handle.setAttribute("aria-valuenow", String(Math.round(100 * state.w)));
     }
     this.box.dataset.waiting = String(this.pending.size);
-    this.painted ??= performance.now();
   }
 
   drawPlaces(context) {
@@ -211,7 +247,14 @@ export class MapView {
       const cell = this.atlas.cellAt(...at);
       const { height, width } = this.atlas.cell;
       const corners = cell
-        ? [[-1, 1], [1, 1], [1, -1], [-1, -1]].map(([e, n]) => this.toPixel(project(cell.lon + (e * width) / 2, Math.max(-90, Math.min(90, cell.lat + (n * height) / 2)))))
+        ? [
+            [-1, 1],
+            [1, 1],
+            [1, -1],
+            [-1, -1],
+          ].map(([e, n]) =>
+            this.toPixel(project(cell.lon + (e * width) / 2, Math.max(-90, Math.min(90, cell.lat + (n * height) / 2)))),
+          )
         : [];
       ring(context, (path) => {
         if (corners.length && Math.abs(corners[0][0] - corners[1][0]) > 9) {
@@ -247,7 +290,12 @@ export class MapView {
   async makeLook(tile, sides, hatch) {
     const land = await this.atlas.land(tile);
     const [left, right] = await Promise.all(sides.map((side) => this.coloured(tile, land, side)));
-    return { cols: land.cols, left, right: right ?? left, outside: hatch ? await this.outside(tile, land, sides[0]) : null };
+    return {
+      cols: land.cols,
+      left,
+      right: right ?? left,
+      outside: hatch ? await this.outside(tile, land, sides[0]) : null,
+    };
   }
 
   async coloured(tile, land, side) {
@@ -269,130 +317,15 @@ export class MapView {
 
   /** Places outside the area of applicability of the forests that a quantity is made from. */
   async outside(tile, land, side) {
-    const names = forests(side?.quantity.name ?? "").map((name) => `${name}_applicability`).filter((name) => name in this.atlas.about.variables);
+    const names = forests(side?.quantity.name ?? "")
+      .map((name) => `${name}_applicability`)
+      .filter((name) => name in this.atlas.about.variables);
     if (!names.length) return null;
     const layer = this.atlas.about.layers[0];
-    const fields = await Promise.all(names.map((name) => this.atlas.values(tile, name.slice(0, -14), "applicability", layer)));
+    const fields = await Promise.all(
+      names.map((name) => this.atlas.values(tile, name.slice(0, -14), "applicability", layer)),
+    );
     return Uint8Array.from(land.index, (i) => (i >= 0 && fields.some((field) => field && field[i] > 1) ? 1 : 0));
-  }
-
-  // -- what hands do ----------------------------------------------------------------------------------------------
-
-  listen() {
-    const { canvas, handle } = this;
-    const fingers = new Map();
-    let start = null;
-    const at = (event) => [event.offsetX, event.offsetY];
-    canvas.addEventListener("pointerdown", (event) => {
-      canvas.setPointerCapture(event.pointerId);
-      fingers.set(event.pointerId, at(event));
-      start = fingers.size === 1 ? { at: at(event), moved: false } : { moved: true };
-    });
-    canvas.addEventListener("pointermove", (event) => {
-      const before = fingers.get(event.pointerId);
-      if (!before) return this.hovered(event);
-      const now = at(event);
-      if (fingers.size === 1) {
-        if (!start.moved && Math.hypot(now[0] - start.at[0], now[1] - start.at[1]) < 4) return;
-        start.moved = true;
-        this.moveBy(now[0] - before[0], now[1] - before[1]);
-      } else {
-        const other = [...fingers].find(([id]) => id !== event.pointerId)[1];
-        const grown = Math.hypot(now[0] - other[0], now[1] - other[1]) / Math.max(1, Math.hypot(before[0] - other[0], before[1] - other[1]));
-        this.moveBy((now[0] - before[0]) / 2, (now[1] - before[1]) / 2);
-        this.zoomBy(grown, (now[0] + other[0]) / 2, (now[1] + other[1]) / 2);
-      }
-      fingers.set(event.pointerId, now);
-    });
-    const up = (event) => {
-      if (fingers.delete(event.pointerId) && !fingers.size && start && !start.moved && event.type === "pointerup") this.pick(...at(event), event.shiftKey);
-    };
-    canvas.addEventListener("pointerup", up);
-    canvas.addEventListener("pointercancel", up);
-    canvas.addEventListener("pointerleave", () => this.on.hovered(null));
-    canvas.addEventListener("wheel", (event) => {
-      event.preventDefault();
-      this.zoomBy(2 ** (-event.deltaY / (event.deltaMode ? 8 : 400)), ...at(event));
-    }, { passive: false }); // prettier-ignore
-    canvas.addEventListener("dblclick", (event) => this.zoomBy(2, ...at(event)));
-    canvas.addEventListener("keydown", (event) => this.key_(event));
-    const slide = (event) => this.on.swiped(Math.max(0, Math.min(1, (event.clientX - this.box.getBoundingClientRect().left) / this.width)));
-    handle.addEventListener("pointerdown", (event) => {
-      handle.setPointerCapture(event.pointerId);
-      event.preventDefault();
-      handle.focus();
-      handle.onpointermove = slide;
-    });
-    handle.addEventListener("lostpointercapture", () => (handle.onpointermove = null));
-    handle.addEventListener("keydown", (event) => {
-      const step = { ArrowLeft: -0.02, ArrowRight: 0.02, PageDown: -0.1, PageUp: 0.1, Home: -1, End: 1 }[event.key];
-      if (!step) return;
-      event.preventDefault();
-      this.on.swiped(Math.max(0, Math.min(1, this.shown().w + step)));
-    });
-  }
-
-  key_(event) {
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
-    const step = 60;
-    const moves = { ArrowLeft: [step, 0], ArrowRight: [-step, 0], ArrowUp: [0, step], ArrowDown: [0, -step] };
-    if (event.shiftKey && moves[event.key]) this.step(...moves[event.key].map(Math.sign));
-    else if (moves[event.key]) this.moveBy(...moves[event.key]);
-    else if (event.key === "+" || event.key === "=") this.zoomBy(1.5);
-    else if (event.key === "-") this.zoomBy(1 / 1.5);
-    else if (event.key === "0") {
-      this.look(null, 1);
-      this.changed();
-    } else if (event.key === "Enter" || event.key === " ") this.pick(this.width / 2, this.height / 2);
-    else return;
-    event.preventDefault();
-  }
-
-  /** Picks the next cell to the west, east, north or south. */
-  step(west, north) {
-    const from = this.shown().at ?? this.toPlace(this.width / 2, this.height / 2)?.reverse();
-    const cell = from && this.atlas.cellAt(...from);
-    if (!cell) return;
-    const lon = ((((cell.lon - west * this.atlas.cell.width + 180) % 360) + 360) % 360) - 180;
-    const lat = Math.max(-90, Math.min(90, cell.lat + north * this.atlas.cell.height));
-    this.on.picked({ at: [lat, lon], site: null });
-    const [x, y] = this.toPixel(project(lon, lat));
-    if (x < 20 || y < 20 || x > this.width - 20 || y > this.height - 20) {
-      this.centre = project(lon, lat);
-      this.changed();
-    }
-  }
-
-  pick(px, py) {
-    const place = this.toPlace(px, py);
-    if (!place) return;
-    this.on.picked({ at: [place[1], place[0]], site: this.placeNear(px, py) });
-  }
-
-  /** Number of the measured place at a pixel; null where there is none. */
-  placeNear(px, py) {
-    if (!this.shown().sites) return null;
-    let [best, found] = [HIT, null];
-    this.points.forEach((point, i) => {
-      const [x, y] = this.toPixel(point);
-      const away = Math.hypot(x - px, y - py);
-      if (away < best) [best, found] = [away, i];
-    });
-    return found;
-  }
-
-  async hovered(event) {
-    const place = this.toPlace(event.offsetX, event.offsetY);
-    const turn = (this.turn = (this.turn ?? 0) + 1);
-    const side = this.sides()[this.shown().q2 && event.offsetX >= this.shown().w * this.width ? 1 : 0];
-    if (!place || !side) return this.on.hovered(null);
-    const cell = this.atlas.cellAt(place[1], place[0]);
-    // only of what is there: a moving mouse loads nothing
-    if (!cell || !this.looks.get(cell.tile)) return this.on.hovered({ place, text: "" });
-    const land = await this.atlas.land(cell.tile);
-    const i = land.index[cell.row * land.cols + cell.col];
-    const values = i < 0 ? null : await this.atlas.values(cell.tile, side.quantity.name, side.statistic, side.layer);
-    if (turn === this.turn) this.on.hovered({ place, text: values ? `${number(values[i])}${side.statistic === "uncertainty" || side.statistic === "probability" ? "" : ` ${side.quantity.unit}`}` : "" });
   }
 }
 
@@ -403,43 +336,14 @@ export function forests(quantity) {
 }
 
 function ring(context, trace) {
-  for (const [width, colour] of [[4.5, "#fff"], [2.2, "#111"]]) {
+  for (const [width, colour] of [
+    [4.5, "#fff"],
+    [2.2, "#111"],
+  ]) {
     context.beginPath();
     trace(context);
     context.lineWidth = width;
     context.strokeStyle = colour;
     context.stroke();
   }
-}
-
-/** Lines of hundredths of a degree, each pair after the first as a difference, as a path of the projection. */
-function pathOf(lines, closed) {
-  const path = new Path2D();
-  for (const line of lines) {
-    let [lon, lat] = [0, 0];
-    for (let i = 0; i + 1 < line.length; i += 2) {
-      lon += line[i];
-      lat += line[i + 1];
-      const [x, y] = project(lon / 100, lat / 100);
-      if (i) path.lineTo(x, y);
-      else path.moveTo(x, y);
-    }
-    if (closed) path.closePath();
-  }
-  return path;
-}
-
-let lines = null;
-/** Parallels every 30° and meridians every 60°. */
-function graticule() {
-  if (lines) return lines;
-  lines = new Path2D();
-  for (let lat = -60; lat <= 60; lat += 30) {
-    const { y, perDegree } = parallel(lat);
-    lines.moveTo(-180 * perDegree, y);
-    lines.lineTo(180 * perDegree, y);
-  }
-  for (let lon = -180; lon <= 180; lon += 60)
-    for (let lat = -90; lat <= 90; lat += 3) lines[lat === -90 ? "moveTo" : "lineTo"](...project(lon, lat));
-  return lines;
 }

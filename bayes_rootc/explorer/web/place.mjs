@@ -25,16 +25,30 @@ export function cellPanel({ about, cell, found, layer, places, persistence, go, 
     applicability(found),
     h("h3", {}, "By depth"),
     profiles(about, found),
-    h("p", { class: "note" }, `Mg C ha⁻¹ yr⁻¹ against depth in cm: median of each layer (of 20 cm, below 1 m of 50 cm), and 95 % interval, where the flux of a new site in this cell would lie. The axis is logarithmic from ±${LINEAR} on.`),
+    h(
+      "p",
+      { class: "note" },
+      `Mg C ha⁻¹ yr⁻¹ against depth in cm: median of each layer (of 20 cm, below 1 m of 50 cm), and 95 % interval, where the flux of a new site in this cell would lie. The axis is logarithmic from ±${LINEAR} on.`,
+    ),
     posterior(about, found, n, layer),
     persistenceOf(about, found, persistence, layer),
     h("h3", {}, "Nearest measurements"),
     nearest([cell.lat, cell.lon], places, layer, go),
     h("h3", {}, "Take it along"),
-    h("p", { class: "links" },
-      h("button", { type: "button", click: () => save(`cell_${cell.lat.toFixed(3)}_${cell.lon.toFixed(3)}.csv`, cellCsv(about, cell, found)) }, "CSV of this cell"),
-      tiffLinks(about, layer)),
-  ].flat(); // prettier-ignore
+    h(
+      "p",
+      { class: "links" },
+      h(
+        "button",
+        {
+          type: "button",
+          click: () => save(`cell_${cell.lat.toFixed(3)}_${cell.lon.toFixed(3)}.csv`, cellCsv(about, cell, found)),
+        },
+        "CSV of this cell",
+      ),
+      tiffLinks(about, layer),
+    ),
+  ].flat();
 }
 
 const middleOf = (of) => of.median ?? of.mean;
@@ -51,10 +65,15 @@ function numbers(about, found, n, layer) {
     const mean = of.mean ? number(of.mean[i] * (share ? 100 : 1)) : "–";
     return [[[symbol(text), h("small", {}, share ? "%" : unit)], value, mean]];
   });
+  const medians = Object.values(found.of).some((of) => of.median);
   const lost = found.of.iloss?.probability?.[n];
   return [
-    rows.length ? table(layerName(layer), ["", "median (95 %)", "mean"], rows) : h("p", { class: "warning" }, `The maps have no values for ${layerName(layer)} here.`),
-    Number.isFinite(lost) ? h("p", {}, "Probability that carbon is lost, ", symbol("I_loss"), " > 0: ", h("b", {}, percent(lost))) : null,
+    rows.length
+      ? table(layerName(layer), ["", `${medians ? "median" : "mean"} (95 %)`, "mean"], rows)
+      : h("p", { class: "warning" }, `The maps have no values for ${layerName(layer)} here.`),
+    Number.isFinite(lost)
+      ? h("p", {}, "Probability that carbon is lost, ", symbol("I_loss"), " > 0: ", h("b", {}, percent(lost)))
+      : null,
   ];
 }
 
@@ -69,7 +88,14 @@ function applicability(found) {
     const why = inside
       ? "the soil, climate and terrain are like those of measured sites"
       : "no measured site is like this place, so the value and its interval are a guess";
-    return [h("p", { class: inside ? "note" : "warning" }, symbol(of), `: ${how} the area of applicability (dissimilarity ${number(ratio, 2)} of the threshold); ${why}.`)];
+    return [
+      h(
+        "p",
+        { class: inside ? "note" : "warning" },
+        symbol(of),
+        `: ${how} the area of applicability (dissimilarity ${number(ratio, 2)} of the threshold); ${why}.`,
+      ),
+    ];
   });
 }
 
@@ -85,7 +111,18 @@ function profiles(about, found) {
   });
   const values = shown.flatMap((one) => one.layers.flatMap((l) => [l.low, l.high, l.middle])).filter(Number.isFinite);
   const x = [Math.min(0, ...values), Math.max(LINEAR, ...values) * 1.1];
-  return h("div", { class: "trio" }, shown.map(({ name, symbol: text, unit, layers }) => h("figure", {}, h("figcaption", {}, symbol(text)), depthProfile({ name: text, unit, colour: about.fluxes[name], layers, x }))));
+  return h(
+    "div",
+    { class: "trio" },
+    shown.map(({ name, symbol: text, unit, layers }) =>
+      h(
+        "figure",
+        {},
+        h("figcaption", {}, symbol(text)),
+        depthProfile({ name: text, unit, colour: about.fluxes[name], layers, x }),
+      ),
+    ),
+  );
 }
 
 /** Posterior of the fluxes as densities. */
@@ -103,19 +140,32 @@ function posterior(about, found, n, layer) {
   const names = curves.map((c) => about.quantities.find((q) => q.name === c.name).symbol);
   return [
     h("h3", {}, `Posterior, ${layerName(layer)}`),
-    densities({ title: `Posterior densities of ${names.join(", ")}`, xLabel: "Mg C ha⁻¹ yr⁻¹", x: [low, high], curves }),
+    densities({
+      title: `Posterior densities of ${names.join(", ")}`,
+      xLabel: "Mg C ha⁻¹ yr⁻¹",
+      x: [low, high],
+      curves,
+    }),
     key(curves.map((c, i) => [c.colour, names[i]])),
-    h("p", { class: "note" }, "Shifted log-normals through the 2.5 %, 50 % and 97.5 % quantiles of the cell’s members, each to its own height; dashed: the median. The maps keep these quantiles, not the members."),
+    h(
+      "p",
+      { class: "note" },
+      "Shifted log-normals through the 2.5 %, 50 % and 97.5 % quantiles of the cell’s members, each to its own height; dashed: the median. The maps keep these quantiles, not the members.",
+    ),
   ];
 }
 
 /** Colours and what they stand for. */
 export function key(entries) {
-  return h("p", { class: "key" }, entries.map(([colour, text]) => {
-    const dot = h("span", { class: "dot", "aria-hidden": "true" });
-    dot.style.background = colour;
-    return h("span", {}, dot, symbol(text));
-  })); // prettier-ignore
+  return h(
+    "p",
+    { class: "key" },
+    entries.map(([colour, text]) => {
+      const dot = h("span", { class: "dot", "aria-hidden": "true" });
+      dot.style.background = colour;
+      return h("span", {}, dot, symbol(text));
+    }),
+  );
 }
 
 /** How long carbon stays, of the biome. */
@@ -132,44 +182,94 @@ function persistenceOf(about, found, all, layer) {
   const column = (name) => stays.map((i) => all[name][i]);
   const later = about.quantities.map((q) => q.name.match(/^ibulk_t(\d+)$/)).find(Boolean);
   const n = about.layers.indexOf(layer);
-  const cell = later && found.of[later[0]]?.median ? { years: Number(later[1]), middle: found.of[later[0]].median[n], low: found.of[later[0]].p025?.[n], high: found.of[later[0]].p975?.[n] } : null;
-  const whose = own.length ? `${all.n[stays[0]]} profiles in ${about.biomes[found.biome]}` : `all ${all.n[stays[0]]} profiles, as none is in this biome`;
+  const cell =
+    later && found.of[later[0]]?.median
+      ? {
+          years: Number(later[1]),
+          middle: found.of[later[0]].median[n],
+          low: found.of[later[0]].p025?.[n],
+          high: found.of[later[0]].p975?.[n],
+        }
+      : null;
+  const whose = own.length
+    ? `${all.n[stays[0]]} profiles in ${about.biomes[found.biome]}`
+    : `all ${all.n[stays[0]]} profiles, as none is in this biome`;
   const [age] = of("age");
   return [
     h("h3", {}, `How long it stays, ${layerName(layer)}`),
-    persistenceCurve({ title: `Input to bulk soil that stays longer than some years, mean over ${whose}`, unit: "Mg C ha⁻¹ yr⁻¹", colour: about.fluxes.ibulk, years: column("years"), middle: column("median"), low: column("p025"), high: column("p975"), cell }),
-    h("p", { class: "note" }, `Input that stays longer than so many years: the mean over ${whose} with its 95 % interval, rates taken as ${family}. `,
-      cell ? `The black mark is this cell’s own value after ${cell.years} years.` : "It is of the biome, not of this cell, whose maps hold no such curve.",
-      age !== undefined ? ` Mean age of the carbon: ${interval(all.median[age], all.p025[age], all.p975[age])} yr.` : ""),
-  ]; // prettier-ignore
+    persistenceCurve({
+      title: `Input to bulk soil that stays longer than some years, mean over ${whose}`,
+      unit: "Mg C ha⁻¹ yr⁻¹",
+      colour: about.fluxes.ibulk,
+      years: column("years"),
+      middle: column("median"),
+      low: column("p025"),
+      high: column("p975"),
+      cell,
+    }),
+    h(
+      "p",
+      { class: "note" },
+      `Input that stays longer than so many years: the mean over ${whose} with its 95 % interval, rates taken as ${family}. `,
+      cell
+        ? `The black mark is this cell’s own value after ${cell.years} years.`
+        : "It is of the biome, not of this cell, whose maps hold no such curve.",
+      age !== undefined
+        ? ` Mean age of the carbon: ${interval(all.median[age], all.p025[age], all.p975[age])} yr.`
+        : "",
+    ),
+  ];
 }
 
 /** The nearest places where something was measured, with their fluxes in a layer. */
 function nearest([lat, lon], places, layer, go) {
   if (!places.lat.length) return h("p", { class: "note" }, "This run has no table of sites.");
-  const order = places.lat.map((other, i) => [distanceKm(lat, lon, other, places.lon[i]), i]).sort((a, b) => a[0] - b[0]).slice(0, NEAREST);
+  const order = places.lat
+    .map((other, i) => [distanceKm(lat, lon, other, places.lon[i]), i])
+    .sort((a, b) => a[0] - b[0])
+    .slice(0, NEAREST);
   const rows = order.map(([km, i]) => {
     const values = places.fluxesAt(i, layer);
     const of = (name) => (values ? stacked(values[name], values[`${name}_p025`], values[`${name}_p975`]) : "–");
     const show = h("button", { type: "button", class: "link", click: () => go(i) }, places.nameOf(i));
-    return [[show, h("small", {}, `${places.kindsOf(i).join(", ")}, ${number(km)} km`)], of("iroot"), of("ibulk"), of("iloss")];
+    return [
+      [show, h("small", {}, `${places.kindsOf(i).join(", ")}, ${number(km)} km`)],
+      of("iroot"),
+      of("ibulk"),
+      of("iloss"),
+    ];
   });
   return table("", ["site", symbol("I_root"), symbol("I_bulk"), symbol("I_loss")], rows);
 }
 
 function tiffLinks(about, layer) {
   if (!about.maps) return [];
-  const names = about.quantities.flatMap((quantity) => quantity.statistics.flatMap((statistic) => tiffName(about, quantity.name, statistic, layer)));
-  return names.length ? h("details", {}, h("summary", {}, `GeoTIFFs of ${layerName(layer)}`), h("ul", {}, names.map((name) => h("li", {}, h("a", { href: `${about.maps}/${name}.tif` }, `${name}.tif`))))) : [];
+  const names = about.quantities.flatMap((quantity) =>
+    quantity.statistics.flatMap((statistic) => tiffName(about, quantity.name, statistic, layer)),
+  );
+  return names.length
+    ? h(
+        "details",
+        {},
+        h("summary", {}, `GeoTIFFs of ${layerName(layer)}`),
+        h(
+          "ul",
+          {},
+          names.map((name) => h("li", {}, h("a", { href: `${about.maps}/${name}.tif` }, `${name}.tif`))),
+        ),
+      )
+    : [];
 }
 
 /** Name of the GeoTIFF of a map, in a list of none or one. */
 export function tiffName(about, quantity, statistic, layer) {
-  return [`${quantity}_${layer}_${statistic}`, `${quantity}_${statistic}_${layer}`, `${quantity}_${statistic}`].filter((name) => about.tiffs.includes(name)).slice(0, 1);
+  return [`${quantity}_${layer}_${statistic}`, `${quantity}_${statistic}_${layer}`, `${quantity}_${statistic}`]
+    .filter((name) => about.tiffs.includes(name))
+    .slice(0, 1);
 }
 
 /** All that the maps say of a cell, one row a quantity and layer. */
-export function cellCsv(about, cell, found) {
+function cellCsv(about, cell, found) {
   const statistics = Object.keys(about.statistics);
   const head = ["lat", "lon", "biome", "quantity", "unit", "layer_cm", ...statistics, "applicability"];
   const rows = about.quantities.flatMap(({ name, unit, layered }) => {
@@ -177,7 +277,16 @@ export function cellCsv(about, cell, found) {
     if (!of) return [];
     return (layered ? about.layers : about.layers.slice(0, 1)).map((layer, i) => {
       const value = (values, at) => (values && Number.isFinite(values[at]) ? Number(values[at].toPrecision(4)) : null);
-      return [cell.lat, cell.lon, about.biomes[found.biome] ?? "", name, unit, layer, ...statistics.map((one) => value(of[one], i)), value(of.applicability, 0)];
+      return [
+        cell.lat,
+        cell.lon,
+        about.biomes[found.biome] ?? "",
+        name,
+        unit,
+        layer,
+        ...statistics.map((one) => value(of[one], i)),
+        value(of.applicability, 0),
+      ];
     });
   });
   return csv(head, rows);

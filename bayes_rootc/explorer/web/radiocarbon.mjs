@@ -78,7 +78,7 @@ function advanced(activity, k, inflow, slope, dt, gamma) {
 }
 
 /** Decay rates of the grid. */
-export function rates(air) {
+function rates(air) {
   const [first, last, count] = air.log_k;
   return Float64Array.from({ length: count }, (_, i) => first + (i * (last - first)) / (count - 1));
 }
@@ -158,9 +158,4 @@ function modesOf(density, logK) {
   });
   const kept = modes.filter((mode) => mode.probability >= MODE_FLOOR);
   return kept.sort((a, b) => b.probability - a.probability).slice(0, MAX_MODES);
-}
-
-/** Δ14C (‰) of a pool in each of some years, on its way along the curve. */
-export function trajectory(k, years, curve, gamma) {
-  return years.map((year) => respond([k], year, curve, gamma)[0]);
 }

@@ -9,12 +9,23 @@ const pair = (text) => {
 const flag = (text) => (text === "1" ? true : text === "0" ? false : undefined);
 const word = (text) => text;
 const READ = {
-  q: word, s: word, l: word, // quantity, statistic, layer
-  q2: word, s2: word, l2: word, w: number, // those on the right of the swipe, and where it is, 0 to 1
-  c: pair, z: number, // centre and zoom
-  at: pair, site: number, layer: number, tab: word, // what was clicked
-  fade: flag, hatch: flag, sites: flag,
-}; // prettier-ignore
+  q: word,
+  s: word,
+  l: word, // quantity, statistic, layer
+  q2: word,
+  s2: word,
+  l2: word,
+  w: number, // those on the right of the swipe, and where it is, 0 to 1
+  c: pair,
+  z: number, // centre and zoom
+  at: pair,
+  site: number,
+  layer: number,
+  tab: word, // what was clicked
+  fade: flag,
+  hatch: flag,
+  sites: flag,
+};
 
 /** State from the text behind the #. */
 export function read(hash) {
