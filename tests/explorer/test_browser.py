@@ -203,6 +203,24 @@ def test_keys_alone_reach_every_number(page, explored):
     assert page.evaluate("document.activeElement.id") == "tab-totals"
 
 
+def test_two_fingers_zoom(page, explored):
+    show(page, explored, "#sites=0", PHONE)
+    x, y = middle(page, "#canvas")
+
+    def touch(kind: str, *fingers: float) -> None:
+        points = [{"x": x + away, "y": y, "id": i} for i, away in enumerate(fingers)]
+        page.send("Input.dispatchTouchEvent", type=kind, touchPoints=points)
+
+    page.send("Emulation.setTouchEmulationEnabled", enabled=True, maxTouchPoints=2)
+    touch("touchStart", -20, 20)
+    for away in (30, 40, 60, 80):
+        touch("touchMove", -away, away)
+    touch("touchEnd")
+    page.send("Emulation.setTouchEmulationEnabled", enabled=False)
+    until(page, """Number(new URLSearchParams(location.hash.slice(1)).get("z")) > 2.5""")
+    assert "at=" not in page.evaluate("location.hash") and page.complaints() == []
+
+
 def test_everything_that_can_be_used_has_a_name(page, explored):
     show(page, explored, "#q2=ibulk&tab=calculator&at=10,10")
     nameless = page.evaluate("""

@@ -21,7 +21,7 @@ from bayes_rootc.explorer.page import MARK, MODULES, write_explorer
 from bayes_rootc.explorer.show import explore
 from bayes_rootc.report.html import render
 from bayes_rootc.report.results import Results
-from tests.report.conftest import finish
+from tests.report.conftest import HOSTILE, finish, made_up
 
 from .conftest import HOSTILE_SITE, make
 from .node import WEB
@@ -88,6 +88,15 @@ def test_tables_of_the_page_are_those_of_the_run(explored):
     assert len(stays["years"]) == len(want) and stays["median"] == pytest.approx(want["median"].tolist(), rel=1e-5)
     layers = part(explored, "places")["layers"]["table"]
     assert layers["delta14c"] == pytest.approx(pd.read_csv(explored / "tables" / "layers.csv")["delta14c"].tolist())
+
+
+def test_zones_have_their_totals_where_a_run_was_asked_for_them(tmp_path):
+    out = finish(tmp_path / "out")
+    zones = made_up("map_totals_zones", {"zone": ["Chile", HOSTILE], "layer": ["0-20", "0-200"], "iloss_pg": 0.4})
+    zones.to_csv(out / "tables" / "map_totals_zones.csv", index=False)
+    make(out)
+    found = part(out, "totals")["map_totals_zones"]
+    assert found["zone"] == ["Chile", "Chile", HOSTILE, HOSTILE] and found["iloss_pg_median"] == [0.4] * 4
 
 
 def test_parameters_have_their_prior_next_to_them(explored):
