@@ -19,6 +19,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "data.folder": ["read_inputs"],
         "data.grid": ["MapGrid"],
         "draws": ["loss", "summary"],
+        "explorer.show": ["explore"],
         "inference.drivers": ["Drivers"],
         "inference.root_depth": ["RootDepth"],
         "inference.turnover": ["Turnover"],

@@ -279,6 +279,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_finished(report)
 
+    explore = _command(
+        subparsers,
+        "explore",
+        commands.explore,
+        "the maps of a finished run as a page that answers when one clicks on it; works offline and on any web server",
+        "bayes-rootc explore --from out\n\nwrites DIR/index.html; maps finer than half a degree also DIR/tiles/",
+    )
+    _add_finished(explore)
+    explore.add_argument("--to", type=Path, metavar="DIR", help="folder to write into (default: explorer in OUT)")
+
     draw = _command(
         subparsers,
         "draw",

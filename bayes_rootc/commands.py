@@ -49,6 +49,7 @@ def run(arguments: argparse.Namespace) -> None:
     tables = settings.out / "tables"
     first = {
         report: "figures and tables of the whole run, with what they mean",
+        settings.out / "explorer" / "index.html": "the maps, which answer when one clicks on them",
         tables / "iloss_estimates.csv": "how much root carbon is lost, by six estimates",
         tables / "checks.csv": "what was used of each source, what was left out, and why",
     }
@@ -101,6 +102,14 @@ def report(arguments: argparse.Namespace) -> None:
 
     with _owned(arguments.out, finished=True):
         print(write_report(arguments.out, arguments.data))
+
+
+def explore(arguments: argparse.Namespace) -> None:
+    from .explorer.show import make
+    from .report.results import Results
+
+    with _owned(arguments.out, finished=True):
+        print(make(Results.read(arguments.out, data=arguments.data), arguments.to))
 
 
 def benchmark(arguments: argparse.Namespace) -> None:

@@ -18,6 +18,7 @@ from .steps.bulk_input import BULK_INPUT
 from .steps.checks import CHECKS, checks_of
 from .steps.engine import Run
 from .steps.estimates import ESTIMATES
+from .steps.explorer import EXPLORER
 from .steps.inputs import INPUTS, data_folder
 from .steps.learners import COMPARISON, LEARNERS
 from .steps.maps import MAPS
@@ -40,6 +41,7 @@ STEPS = (
     ESTIMATES,  # the six estimates of I_loss
     MAPS,  # forests and rasters → maps and totals
     SUMMARY,  # tables of all of it, next to the paper's
+    EXPLORER,  # maps, sites and posteriors → a page to click on
     *CHECKS,  # folds and calibration of the fits, where they are asked for
     COMPARISON,  # all learners on held-out places
 )
@@ -77,7 +79,7 @@ def run(settings: RunSettings, *, quiet: bool = False) -> Path:
 
     made = Run(STEPS, settings, quiet=quiet)
     checks = [check for fit in ("turnover", *REGRESSIONS) for check in checks_of(fit, settings)]
-    made.upto(*DRIVER_FITS, "persistence", "summary", *checks, more=1)
+    made.upto(*DRIVER_FITS, "persistence", "summary", "explorer", *checks, more=1)
     inputs = made.products["inputs"]
     with made.stages.stage("report"):
         describe_tables(settings.out / "tables")

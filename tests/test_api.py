@@ -36,6 +36,7 @@ PUBLIC = {
         "RunSettings": "",
         "Turnover": "covariates columns prehistory error pool_spread family levels chains tune draws seed atmosphere",
         "delta14c": "k year zone prehistory atmosphere",
+        "explore": "out to data show",
         "invert": "delta14c sigma year zone prior prehistory model_sd atmosphere grid_size",
         "layer_fractions": "d50 d95",
         "loss": "iroot ibulk dim",
@@ -123,6 +124,7 @@ def test_the_wheel_is_whole_and_installs_without_a_network(tmp_path):
     package = {str(p.relative_to(ROOT)) for p in (ROOT / "bayes_rootc").rglob("*.py")}
     package |= {"bayes_rootc/py.typed", "bayes_rootc/report/report.html"}
     package |= {str(p.relative_to(ROOT)) for p in (ROOT / "bayes_rootc" / "data").glob("*.csv")}
+    package |= {str(p.relative_to(ROOT)) for p in (ROOT / "bayes_rootc" / "explorer" / "web").iterdir()}
     assert package <= inside and not any(name.startswith(("tests/", "docs/")) for name in inside)
     subprocess.run([*pip, "install", *offline[:2], "--target", str(tmp_path / "site"), str(wheel)], check=True)
     script = "import bayes_rootc; print(bayes_rootc.__file__, float(bayes_rootc.delta14c(0.01, 2000.5, 'NHZone1')))"

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 
-def open_dataset(path: Path, needed: Iterable[str], *, command: str) -> xr.Dataset:
+def open_dataset(path: Path, needed: Iterable[str], *, command: str, group: str | None = None) -> xr.Dataset:
     """A dataset, lazily; close it, or use it in a `with`.
 
     Parameters
@@ -25,6 +25,8 @@ def open_dataset(path: Path, needed: Iterable[str], *, command: str) -> xr.Datas
         Variables and coordinates that it must have.
     command : str
         What writes the file, as in ``bayes-rootc COMMAND``.
+    group : str, optional
+        The group to open, for a file that has some; a tree of all takes longer.
 
     Raises
     ------
@@ -34,7 +36,7 @@ def open_dataset(path: Path, needed: Iterable[str], *, command: str) -> xr.Datas
     import xarray as xr
 
     with _readable(path):
-        dataset = xr.open_dataset(path, engine="h5netcdf")
+        dataset = xr.open_dataset(path, engine="h5netcdf", group=group)
     try:
         _refuse_missing([name for name in needed if name not in dataset.variables], path, command)
     except InputError:

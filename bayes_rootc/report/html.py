@@ -120,6 +120,7 @@ def render(results: Results, figures: Iterable[tuple[Path, str, str]]) -> str:
         letters=_letters(results),
         biome_letters=_biome_letters(results) if results.has("biome_letters") else None,
         factors=_factors(results),
+        explorer="explorer/index.html" if (results.out / "explorer" / "index.html").is_file() else "",
         figures=[_embedded(path, title, text) for path, title, text in figures],
         paper=_paper(results),
         statements=_statement_by_statement(results) if settings.get("preset") == "paper" else [],
