@@ -456,7 +456,7 @@ TABLES: dict[str, pa.DataFrameSchema] = {
     "persistence": table(
         "how much of the carbon that enters bulk soil stays, and for how long", "a quantity in a layer of a biome",
         "family biome biome_name layer n quantity years unit *", by="run",
-        family=text("what the rates within a layer are taken to be", "one pool", "many rates"),
+        family=text("what the rates within a layer are taken to be", "one pool", "log-normal", "two pools"),
         biome=BIOME_OR_ALL,
         n=count("number of profiles", 1),
         quantity=text(

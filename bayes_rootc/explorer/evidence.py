@@ -184,7 +184,7 @@ def _rows(posterior: xr.Dataset, prior: xr.Dataset, meanings: dict[str, str]) ->
     for variable in sorted(map(str, posterior.data_vars), key=lambda name: order.get(name, 0)):
         after = posterior[variable]
         more = [str(d) for d in after.dims if d not in ("chain", "draw")]
-        if math.prod(after.sizes[d] for d in more) > MOST_VALUES or "layer" in more:
+        if not 0 < math.prod(after.sizes[d] for d in more) <= MOST_VALUES or "layer" in more:
             continue
         draws = after.transpose(..., "chain", "draw").values.reshape(*(after.sizes[d] for d in more), -1)
         before = None

@@ -34,7 +34,6 @@ DIMS = {
     "slope_sd": ["depth_form"],
     "slope_offset": ["depth_form", "biome"],
     "coefficient": ["component"],
-    "study_effect": ["study"],
     "log_k": ["layer"],
     "delta14c": ["layer"],
     "profiles": ["profile"],

@@ -29,6 +29,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
+from jax.nn import one_hot
 from jax.scipy.special import logsumexp
 from numpy.typing import NDArray
 
@@ -89,8 +90,8 @@ class Block(NamedTuple):
         Group of each profile, such as its biome.
     batch : array, shape (batches, BATCH)
         Profiles in batches of one group; past their number, any.
-    batch_group : array, shape (batches, groups)
-        1 for the group of each batch, else 0.
+    batch_group : array of int, shape (batches,)
+        Group of each batch.
     rank : array, shape (profile,)
         Place of each profile in `batch`, row by row.
     effect : array, shape (Q,)
@@ -175,7 +176,7 @@ def make_blocks(
         layers = np.flatnonzero(bucket[profile] == b)
         layers = layers[np.argsort(profile[layers], kind="stable")]
         effect, lattice = effect_nodes(int(size[profiles].max()), refine, levels=levels)
-        batch, batch_group, rank = _batches(group[profiles], int(group.max()) + 1)
+        batch, batch_group, rank = _batches(group[profiles])
         blocks.append(
             Block(
                 data=of_layers(data, layers),
@@ -196,17 +197,17 @@ def make_blocks(
     return tuple(jax.tree.map(jnp.asarray, blocks))
 
 
-def _batches(group: NDArray[np.int64], groups: int) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]:
+def _batches(group: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """`batch`, `batch_group` and `rank` of a block."""
     order = np.argsort(group, kind="stable")
     inside = np.empty(len(group), int)
     inside[order] = np.arange(len(group)) - np.searchsorted(group[order], group[order])
-    first = np.concatenate([[0], np.cumsum(-(-np.bincount(group, minlength=groups) // BATCH))])
+    first = np.concatenate([[0], np.cumsum(-(-np.bincount(group) // BATCH))])
     rank = first[group] * BATCH + inside
     batch = np.zeros(first[-1] * BATCH, int)
     batch[rank] = np.arange(len(group))
     of_batch = np.searchsorted(first, np.arange(first[-1]), side="right") - 1
-    return batch.reshape(-1, BATCH), np.eye(groups)[of_batch], rank
+    return batch.reshape(-1, BATCH), of_batch, rank
 
 
 def make_levels(blocks: tuple[Block, ...], units: list[NDArray[np.int64]], *, refine: float = 1.0) -> Levels | None:
@@ -386,9 +387,8 @@ def _given_common(by_effect: Array, block: Block, nodes: Array, scales: Scales, 
     ratio = round(LEVEL_RANGE * (count // 2) / EFFECT_RANGE / (common // 2))
     steps = jnp.arange(count + ratio * common) - (count // 2 + ratio * (common // 2))
     weight = jnp.exp(_student((steps * (block.effect[1] - block.effect[0])).astype(real), scale, nu, skew))
-    by_batch = product(
-        block.batch_group.astype(real), _shifted_rows(weight, count, common, ratio).reshape(len(scale), -1)
-    )
+    by_group = _shifted_rows(weight, count, common, ratio).reshape(len(scale), -1)
+    by_batch = product(one_hot(block.batch_group, len(scale), dtype=real), by_group)
     top = lax.stop_gradient(by_effect.max(axis=1))
     share = jnp.exp(by_effect - top[:, None]).astype(real)[block.batch]
     blurred = product(share, by_batch.reshape(-1, common, count).transpose(0, 2, 1))

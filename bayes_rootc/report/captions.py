@@ -232,10 +232,11 @@ def _persistence(results: Results) -> str:
     world = table[(table["biome"] == 0) & (table["layer"] == "0-200")]
     at = {t: world[(world["quantity"] == "ibulk") & (world["years"] == t)].iloc[0] for t in (0, 100)}
     text = {t: posterior(row) for t, row in at.items()}
-    if world["family"].iloc[0] == "one pool":
-        family = "Each layer is taken to be one pool with one rate, which bulk radiocarbon cannot tell from many rates"
-    else:
-        family = "Rates within a layer are log-normal, wider or narrower by depth"
+    family = {
+        "one pool": "Each layer is taken to be one pool, which bulk radiocarbon cannot tell from many rates",
+        "log-normal": "Rates within a layer are log-normal, wider or narrower by depth",
+        "two pools": "Each layer is taken to be two pools, a fast and a slow one, nearer or farther apart by depth",
+    }[world["family"].iloc[0]]
     return (
         "Carbon that enters bulk soil, by how long it stays, mean over profiles. (a) Input that stays longer than the "
         f"years below: {text[0]} Mg C ha⁻¹ yr⁻¹ enter in all, {text[100]} stay longer than a century. (b) Mean age of "

@@ -140,7 +140,7 @@ def test_light_and_heavy_carbon_tell_the_two_pools():
     parted = np.arange(len(own)) % 2 == 0
     own["light_less_heavy"], own["light_less_heavy_sigma"] = np.where(parted, 0.0, np.nan), 4.0
     own["light_share"] = np.where(parted, 0.2, np.nan)
-    model = TurnoverModel(pool_spread="inferred", family="two pools")
+    model = TurnoverModel(pool_spread="inferred", error="normal", family="two pools")
     truth, _, simulated = simulate(own, AIR, model, seed=8)
     table = layers.assign(delta14c=simulated["delta14c"].to_numpy())
     incubated, parts = simulated["respired"].notna().to_numpy(), simulated["light_less_heavy"].notna().to_numpy()
@@ -150,7 +150,7 @@ def test_light_and_heavy_carbon_tell_the_two_pools():
     again = pd.DataFrame({"layer": layers.index[incubated], "sigma": 3.0, "length": 30.0}).assign(
         delta14c=simulated["respired"].to_numpy()[incubated]
     )
-    fit = Turnover(pool_spread="inferred", family="two pools", chains=2, draws=300, seed=4)
+    fit = Turnover(pool_spread="inferred", error="normal", family="two pools", chains=2, draws=300, seed=4)
     posterior = fit.fit(table, again, fractions, until_good=False).posterior["posterior"].to_dataset()
     for name in ("log_spread", "spread_slope", "logit_fast", "fast_slope", "logit_link", "parts_sd", "respired_sd"):
         low, high = posterior[name].quantile([0.0005, 0.9995])
