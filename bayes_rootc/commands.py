@@ -156,6 +156,7 @@ def predict(arguments: argparse.Namespace) -> None:
         MAX_DRAWS,
         RATE_COLUMNS,
         ROOT_COLUMNS,
+        NewPlaces,
         predict_root_depth,
         predict_turnover,
         read_sites,
@@ -175,20 +176,19 @@ def predict(arguments: argparse.Namespace) -> None:
     if not arguments.data.is_dir():
         raise InputError("no such data folder", file=arguments.data)
     folder = arguments.data / "covariates"
-    how = {"nearest_km": arguments.nearest_km, "seed": arguments.seed}
     if what == "turnover":
         fit, air = read_fit(posterior / "turnover.nc"), Atmosphere.read(arguments.data / "atmosphere")
-        covariates = covariates_for(folder, fit.components.covariates)
-        table, added = predict_turnover(fit, sites, covariates, air, **how), (*COLUMNS, *RATE_COLUMNS)
+        places = NewPlaces(sites, covariates_for(folder, fit.components.covariates), arguments.nearest_km)
+        table, added = predict_turnover(fit, places, air, seed=arguments.seed), (*COLUMNS, *RATE_COLUMNS)
     elif what == "root-depth":
         draws, components = read_root_depth(posterior / "root_depth.nc", MAX_DRAWS)
-        covariates = covariates_for(folder, components.covariates)
-        table, added = predict_root_depth(draws, components, sites, covariates, **how), ROOT_COLUMNS
+        places = NewPlaces(sites, covariates_for(folder, components.covariates), arguments.nearest_km)
+        table, added = predict_root_depth(draws, components, places, seed=arguments.seed), ROOT_COLUMNS
     else:
         learners = read_learners(arguments.out / "models" / "learners.npz")
         roots = None if what == "ibulk" else read_root_depth(posterior / "root_depth.nc", MAX_DRAWS)
-        covariates = covariates_for(folder, learners.features)
-        table, added = predict_flux(what, learners, roots, sites, covariates, **how), flux_columns(what)
+        places = NewPlaces(sites, covariates_for(folder, learners.features), arguments.nearest_km)
+        table, added = predict_flux(what, learners, roots, places, seed=arguments.seed), flux_columns(what)
     write_csv(arguments.to, table, shorten=[c for c in added if c in table and c not in ("unexplained", "reason")])
     print(f"{arguments.to}: {(table['reason'] == '').sum()} of {len(table)} rows predicted")
 

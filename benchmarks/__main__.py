@@ -20,7 +20,7 @@ from bayes_rootc.constants import GAMMA
 from bayes_rootc.data.atmosphere import Atmosphere
 from bayes_rootc.files import write_json
 from bayes_rootc.inference.sampling import offer_devices
-from bayes_rootc.mapping.monte_carlo import independent_statistics
+from bayes_rootc.mapping.monte_carlo import LogNormals, independent_statistics
 from bayes_rootc.models.radiocarbon import delta14c, invert
 
 from . import r
@@ -134,10 +134,8 @@ def monte_carlo(tuned: bool) -> Case:
         "I_loss, 4,096 cells x 8 x 500 members",
         "JAX, two threads",
         lambda: independent_statistics(
-            **fields,
-            fractions=shares,
-            biome=biome,
-            cell=np.arange(n),
+            LogNormals(**fields, biome=biome, cell=np.arange(n)),
+            shares,
             members=members,
             seed=1,
             profile_correlation=0.3,

@@ -14,7 +14,7 @@ import pandas as pd
 from bayes_rootc.data.folder import Inputs, read_inputs
 from bayes_rootc.demo.world import simulate_world
 from bayes_rootc.inference.regressions import iroot_records, sample_records
-from bayes_rootc.inference.sampling import diagnose
+from bayes_rootc.inference.sampling import Sampling, diagnose
 from bayes_rootc.inference.turnover_fit import diagnose_fit, fit_turnover
 
 from . import latent_k, r
@@ -76,7 +76,7 @@ def drivers() -> Case:
 
     def ours() -> Seconds:
         def fit() -> dict[str, object]:
-            tree = sample_records(records, seed=1, chains=4, tune=500, draws=500, sampler="numpyro")
+            tree = sample_records(records, Sampling(tune=500, draws=500), seed=1)
             return diagnose("drivers", tree)
 
         return seconds_of(fit)

@@ -21,17 +21,17 @@ from rich.table import Table
 from bayes_rootc.data.folder import read_inputs
 from bayes_rootc.files import write_json
 from bayes_rootc.inference.regressions import Response, allocation_records, iroot_records, root_records, sample_records
-from bayes_rootc.inference.sampling import diagnose
+from bayes_rootc.inference.sampling import Sampling, diagnose
 from bayes_rootc.models.regression import INTERCEPT, Records
 
 SAMPLERS = ("numpyro", "blackjax", "nutpie", "pymc")
-SEED, CHAINS, TUNE, DRAWS = 1, 4, 500, 500
+SEED, LENGTH = 1, {"chains": 4, "tune": 500, "draws": 500}
 
 
 def measure(name: str, records: Response, sampler: Any) -> dict[str, Any]:
     """Seconds, the worst quantity's effective draws, and how long 400 of them take, warm-up and compilation once."""
     start = time.perf_counter()
-    tree = sample_records(records, seed=SEED, chains=CHAINS, tune=TUNE, draws=DRAWS, sampler=sampler)
+    tree = sample_records(records, Sampling(sampler, **LENGTH), seed=SEED)
     seconds = time.perf_counter() - start
     row = diagnose(name, tree)
     ess = min(float(str(row["ess_bulk_min"])), float(str(row["ess_tail_min"])))
@@ -62,7 +62,7 @@ def reml(records: Records) -> pd.DataFrame:
     columns.append([[f"unit {u}" for u in range(v.max() + 1)] for v in in_biome])
     matrices.append([np.eye(v.max() + 1)[v] for v in in_biome])
     spec = VCSpec([*names, "unit"], columns, matrices)
-    draws = sample_records(records, seed=SEED, chains=CHAINS, tune=TUNE, draws=DRAWS, sampler="numpyro")["posterior"]
+    draws = sample_records(records, Sampling(**LENGTH), seed=SEED)["posterior"]
     model = MixedLM(records.y - records.centre, X, records.biome, exog_vc=spec)
     # from the posterior on: from its own start the optimiser stops short of the best
     spread = np.append(draws["biome_sd"].values.mean(axis=(0, 1)), float(draws["unit_sd"].mean()))

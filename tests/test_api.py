@@ -87,11 +87,11 @@ from importlib import import_module
 
 def torn(module):
     import_module(module)
-    from bayes_rootc.inference.sampling import sample
+    from bayes_rootc.inference.sampling import Sampling, sample
     if module.endswith("sampling"):  # which is where all are used
         with pymc.Model() as model:
             pymc.Normal("x")
-        sample(model, seed=1, chains=1, tune=5, draws=5, sampler="numpyro")
+        sample(model, Sampling(chains=1, tune=5, draws=5), seed=1)
     from numpyro.infer import MCMC, NUTS
     parts = [name.rpartition(".") for name in sys.modules if name.startswith("numpyro.")]
     return len(parts) <= 20 or any(not hasattr(sys.modules[whole], part) for whole, _, part in parts)

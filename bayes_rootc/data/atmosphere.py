@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -174,6 +174,22 @@ class Atmosphere:
         source = f"{', '.join(names)}" if curves else packaged.source + (f" with {', '.join(names)}" if names else "")
         return Atmosphere(packaged.curves | curves, packaged.before | before, source)
 
+    def by_hemisphere(self) -> Atmosphere:
+        """The atmosphere as the paper takes it: every zone has the mean curve of the zones of its hemisphere.
+
+        Examples
+        --------
+        >>> air = Atmosphere.packaged().by_hemisphere()
+        >>> bool(air.bomb("NHZone1").at(1964.5) == air.bomb("NHZone3").at(1964.5) > air.bomb("SHZone3").at(1964.5))
+        True
+        """
+        curves: dict[str, Curve] = {}
+        for hemisphere in ("NH", "SH"):
+            zones = [zone for zone in self.curves if zone.startswith(hemisphere)]
+            if zones:
+                curves |= dict.fromkeys(zones, _mean([self.curves[zone] for zone in zones]))
+        return replace(self, curves=curves, source=f"{self.source}, mean of each hemisphere's zones")
+
     @staticmethod
     def cmip6(path: str | Path) -> Atmosphere:
         """The atmosphere that Earth system models of CMIP6 were given (Graven et al. 2017), for comparing with them.
@@ -302,6 +318,16 @@ def joined_to_observations(curve: Curve, zone: str) -> Curve:
         np.r_[curve.years, observed.years[later]],
         np.r_[curve.delta14c, observed.delta14c[later] + difference.mean()],
         np.r_[curve.sd, np.sqrt(observed.sd[later] ** 2 + difference.var() + since**2)],
+    )
+
+
+def _mean(curves: list[Curve]) -> Curve:
+    """Mean of curves at the nodes of any of them, over the years that all have."""
+    first, last = max(c.years[0] for c in curves), min(c.years[-1] for c in curves)
+    years = np.unique(np.concatenate([c.years for c in curves]))
+    years = years[(years >= first) & (years <= last)]
+    return Curve(
+        years, *(np.mean([f(years) for f in fs], axis=0) for fs in ([c.at for c in curves], [c.sd_at for c in curves]))
     )
 
 

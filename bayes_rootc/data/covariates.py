@@ -264,19 +264,12 @@ class CovariateStack:
         out["biome"] = ("lat", "lon"), biome
         return out
 
-    def land_outline(self) -> tuple[NDArray[np.bool_], tuple[float, float, float, float]]:
-        """Land mask of the biome raster at its own resolution, and its extent (west, east, south, north): what
-        coastlines are drawn from.
-        """
+    def land_outline(self) -> tuple[NDArray[np.bool_], rasterio.coords.BoundingBox]:
+        """Land mask of the biome raster at its own resolution, and its bounds: what coastlines are drawn from."""
         with self._opened(self._entry(BIOME_RASTER)) as source:
             land = source.read(1, masked=True)
             bounds = source.bounds
-        return ~np.ma.getmaskarray(land) & (np.ma.getdata(land) > 0), (
-            bounds.left,
-            bounds.right,
-            bounds.bottom,
-            bounds.top,
-        )
+        return ~np.ma.getmaskarray(land) & (np.ma.getdata(land) > 0), bounds
 
     def _biome_on_grid(self, grid: MapGrid) -> NDArray[np.uint8]:
         natural = np.nan_to_num(self._read_onto(self._entry(BIOME_RASTER), grid, Resampling.mode, {})).astype(np.uint8)

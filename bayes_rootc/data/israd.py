@@ -348,15 +348,6 @@ def layer_columns(t: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def with_other_layers(layers: pd.DataFrame, *others: pd.DataFrame) -> pd.DataFrame:
-    """Layers, followed by those of which only incubations or fractions were measured; their Δ14C is NaN."""
-    known = set(layers["id"])
-    columns = [name for name in LAYER_COLUMNS if name in layers]
-    new = [other.rename(columns={"layer": "id"})[columns] for other in others]
-    more = pd.concat(new).drop_duplicates("id") if new else layers.iloc[:0]
-    return pd.concat([layers, more[~more["id"].isin(known)]], ignore_index=True)
-
-
 def _organic_carbon(t: pd.DataFrame) -> pd.Series:
     return t["lyr_c_org_filled"].where(t["lyr_c_org_filled"] > 0, t["lyr_c_tot"])
 

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -30,8 +31,28 @@ ORDINARY_MANAGEMENT = ("none", "control", "conventional tillage", "no-till", "re
 """Entries of SRDB's `Manipulation` that are how such land is kept, not an experiment on it."""
 
 
-def read_npp(folder: Path, own: Screen | None = None) -> tuple[pd.DataFrame, pd.DataFrame, list[SourceCheck]]:
-    """Sites with belowground production, one row a site: records of one place, and of one biome where they say it, are
+class Npp(NamedTuple):
+    """Belowground production.
+
+    Attributes
+    ----------
+    sites : DataFrame
+        One row a site: `id`, `lat`, `lon` (degrees), `bnpp` (Mg C ha⁻¹ yr⁻¹), `npp` (the same; NaN where unknown),
+        `f_bnpp` (0–1; NaN where unknown), `records` (how many were averaged), `said_biome` (the biome that the records
+        state, `biomes.biome_of_record`).
+    records : DataFrame
+        `id` of the site, `bnpp`, `npp`, `f_bnpp`, as of sites; one row a year or study.
+    checks : list of SourceCheck
+        One for each file.
+    """
+
+    sites: pd.DataFrame
+    records: pd.DataFrame
+    checks: list[SourceCheck]
+
+
+def read_npp(folder: Path, own: Screen | None = None) -> Npp:
+    """Sites with belowground production, at which records of one place, and of one biome where they say it, are
     averaged; and the records.
 
     Parameters
@@ -40,17 +61,6 @@ def read_npp(folder: Path, own: Screen | None = None) -> tuple[pd.DataFrame, pd.
         Holds `npp_peng2023.csv`, `srdb-data.csv`, or both.
     own : Screen, optional
         Records of a table of one's own, which come first.
-
-    Returns
-    -------
-    sites : DataFrame
-        `id`, `lat`, `lon` (degrees), `bnpp` (Mg C ha⁻¹ yr⁻¹), `npp` (the same; NaN where unknown), `f_bnpp` (0–1; NaN
-        where unknown), `records` (how many were averaged), `said_biome` (the biome that the records state,
-        `biomes.biome_of_record`).
-    records : DataFrame
-        `id` of the site, `bnpp`, `npp`, `f_bnpp`, as of sites; one row a year or study.
-    checks : list of SourceCheck
-        One for each file.
 
     Raises
     ------
@@ -78,7 +88,7 @@ def read_npp(folder: Path, own: Screen | None = None) -> tuple[pd.DataFrame, pd.
     ).reset_index()
     sites.insert(0, "id", [f"npp-{i:04d}" for i in range(1, len(sites) + 1)])
     records.insert(0, "id", sites["id"].to_numpy()[place.ngroup()])
-    return sites, records[["id", "bnpp", "npp", "f_bnpp"]], checks
+    return Npp(sites, records[["id", "bnpp", "npp", "f_bnpp"]], checks)
 
 
 def _keys(records: pd.DataFrame) -> pd.Series:

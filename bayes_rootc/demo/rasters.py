@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import rasterio
@@ -175,8 +175,8 @@ class Geography:
 
     def _at(self, lat: Array, lon: Array, xyz: Array, topography: bool) -> dict[str, Array]:
         elevation = self._elevation(xyz)
-        temperature, rain, day_range = self._months(lat, lon, xyz, elevation)
-        out = bioclim(temperature, rain, day_range)
+        months = self._months(lat, lon, xyz, elevation)
+        temperature, out = months.temperature, bioclim(months)
         out["elevation"] = elevation
         # Rain over potential evapotranspiration (Holdridge: 58.93 mm for each degree of mean temperature between 0 and
         # 30).
@@ -212,8 +212,7 @@ class Geography:
         xyz = xyz * self._turn
         return _step(self._relief(xyz, 3) + 0.35 * self._broad(xyz) - self._sea, -0.7, 1.1)
 
-    def _months(self, lat: Array, lon: Array, xyz: Array, elevation: Array) -> tuple[Array, Array, Array]:
-        """Monthly mean temperature (°C), rain (mm), shape (n, 12), and the daily range of temperature (°C)."""
+    def _months(self, lat: Array, lon: Array, xyz: Array, elevation: Array) -> Months:
         latitude, pole = lat[:, None], np.abs(lat)[:, None]
         july = np.cos(2 * np.pi * (np.arange(12) - 6) / 12)  # 1 in July, -1 in January
         summer = july * np.tanh(latitude / 8)
@@ -245,7 +244,7 @@ class Geography:
         rain *= (1 + 0.5 * self._ridges(xyz)[:, None]) * (1 - 0.55 * shadow)
         rain *= np.minimum(1, np.exp(0.04 * (temperature - 5)))  # cold air holds little water
         day_range = 6 + 9 * np.exp(-rain.sum(axis=1) / 700) + 2 * inland[:, 0]
-        return temperature, rain, day_range
+        return Months(temperature, rain, day_range)
 
     def _biome(self, xyz: Array, climate: dict[str, Array], warmest: Array, coldest: Array, wetness: Array) -> Array:
         """WWF class, 1–16, by thresholds of climate."""
@@ -339,16 +338,19 @@ class Geography:
         }
 
 
-def bioclim(temperature: Array, rain: Array, day_range: Array) -> dict[str, Array]:
-    """The nineteen bioclimatic variables (O'Donnell & Ignizio 2012).
-
-    Parameters
-    ----------
-    temperature, rain : Array
-        Monthly means (°C) and sums (mm), shape (n, 12).
-    day_range : Array
-        Mean daily range of temperature (°C), shape (n,).
+class Months(NamedTuple):
+    """Climate of n places: monthly means of temperature (°C) and sums of rain (mm), (n, 12); the mean daily range of
+    temperature (°C), (n,).
     """
+
+    temperature: Array
+    rain: Array
+    day_range: Array
+
+
+def bioclim(months: Months) -> dict[str, Array]:
+    """The nineteen bioclimatic variables (O'Donnell & Ignizio 2012)."""
+    temperature, rain, day_range = months
     highest, lowest = temperature + day_range[:, None] / 2, temperature - day_range[:, None] / 2
     quarter_t = np.mean([np.roll(temperature, -i, axis=1) for i in range(3)], axis=0)
     quarter_p = np.sum([np.roll(rain, -i, axis=1) for i in range(3)], axis=0)
@@ -395,15 +397,12 @@ class RasterFolder:
         name: str,
         values: NDArray,
         transform: Affine,
-        unit: str,
+        unit: str | tuple[str, ...],
         group: str,
-        *,
-        role: str = "covariate",
         note: str = "",
-        categories: tuple[str, ...] = (),
     ) -> None:
-        """One raster, shape (lat, lon), north up; NaN (class 0) is missing."""
-        is_class = bool(categories)
+        """One raster, shape (lat, lon), north up; NaN (class 0) is missing. Of classes, the unit is their names."""
+        is_class = isinstance(unit, tuple)
         data = (
             np.nan_to_num(values).astype(np.uint8)
             if is_class
@@ -421,13 +420,13 @@ class RasterFolder:
         entry = {
             "name": name,
             "path": f"{name}.tif",
-            "role": role,
+            "role": group if group in ("npp", "stock") else "covariate",
             "group": group,
-            "unit": unit,
+            "unit": "class" if is_class else unit,
             "source": "simulated",
             "note": note,
         }
-        self._entries.append(entry | ({"categories": list(categories)} if is_class else {}))
+        self._entries.append(entry | ({"categories": list(unit)} if is_class else {}))
 
     def write_manifest(self) -> None:
         """`manifest.toml`, in the order in which the rasters were added."""
@@ -485,7 +484,7 @@ def write_geography(
     for name, unit in TOPOGRAPHY.items():
         sink.add(name, plain(name), grid.transform, unit, "topography", note="20 arc-minute relief")
     biome = spread(on_fine["wwf_biome"], land.reshape(fine.shape))
-    sink.add("wwf_biome", biome, fine.transform, "class", "biome", categories=WWF_CLASSES)
+    sink.add("wwf_biome", biome, fine.transform, WWF_CLASSES, "biome")
     sink.add("cropland_fraction", plain("cropland_fraction"), grid.transform, "1", "biome")
     return land.reshape(fine.shape), on_grid
 

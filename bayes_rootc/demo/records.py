@@ -39,7 +39,7 @@ TOPS, BOTTOMS = (np.array(bounds, float) for bounds in zip(*LAYERS, strict=True)
 
 def radiocarbon_records(
     folder: Path, sites: pd.DataFrame, p: DemoParameters, rng: np.random.Generator
-) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, dict[str, int]]]:
+) -> tuple[pd.DataFrame, dict[str, dict[str, int]]]:
     """Profiles of contiguous layers to 200 cm, and the ISRaD table that reports them."""
     sites = sites.assign(
         entry=[f"Demo_{1 + i // 8:02d}" for i in range(len(sites))],
@@ -120,7 +120,7 @@ def radiocarbon_records(
     kept = (
         "id profile lat lon biome top bottom year zone sigma sigma_reported log_k_expected k age stock i_bulk".split()
     )
-    return t.assign(year=decimal_year)[kept], in_standard_layers(t, p), {"israd": planted}
+    return t.assign(year=decimal_year)[kept], {"israd": planted}
 
 
 RADIOCARBON_FLAWS: dict[str, dict[str, Any]] = {

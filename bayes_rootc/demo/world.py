@@ -31,13 +31,7 @@ from ..errors import InputError
 from ..models.root_depth import layer_fractions
 from .parameters import DRIVERS, Array, DemoParameters
 from .rasters import WWF_CLASSES, Geography, RasterFolder, cell_centres, spread, touched_by_land, write_geography
-from .records import (
-    BOTTOMS,
-    TOPS,
-    npp_records,
-    radiocarbon_records,
-    root_records,
-)
+from .records import BOTTOMS, TOPS, in_standard_layers, npp_records, radiocarbon_records, root_records
 
 MARKER = "SIMULATED.txt"
 
@@ -185,9 +179,9 @@ def simulate_world(
     rasters.write_manifest()
     places = _Places(CovariateStack(rasters.folder), MapGrid(resolution / 2))
 
-    layers, profiles, planted_layers = radiocarbon_records(
-        folder / "israd", places.choose(soil_rng, radiocarbon_profiles), parameters, soil_rng
-    )
+    chosen = places.choose(soil_rng, radiocarbon_profiles)
+    layers, planted_layers = radiocarbon_records(folder / "israd", chosen, parameters, soil_rng)
+    profiles = in_standard_layers(layers, parameters)
     sites, planted_npp = npp_records(folder / "npp", places.choose(npp_rng, npp_sites), parameters, npp_rng)
     roots, planted_roots = root_records(folder / "roots", places.choose(root_rng, root_profiles), parameters, root_rng)
     return DemoWorld(
@@ -248,15 +242,8 @@ def _write_carbon_maps(
     rasters.add("soc_stock_hwsd", spread(stock, touched), grid.transform, "kg m-2", "soil", note="0-1 m")
     frozen = np.isin(here["biome"], (6, 7)) & (here["bio1"] < 0) & (lat > 45)
     northern = spread(np.where(frozen, stock * np.exp(-0.3 * error), np.nan), touched)
-    rasters.add(
-        "soc_stock_ncscd",
-        northern,
-        grid.transform,
-        "kg m-2",
-        "stock",
-        role="stock",
-        note="0-1 m, northern permafrost region only",
-    )
+    note = "0-1 m, northern permafrost region only"
+    rasters.add("soc_stock_ncscd", northern, grid.transform, "kg m-2", "stock", note)
 
     coarse = MapGrid(180 / max(round(90 / grid.resolution), 1))
     touched = touched_by_land(land, coarse)
@@ -264,7 +251,7 @@ def _write_carbon_maps(
     here = _with_biome(geography.at(lat, lon))
     npp = p.median_bnpp(here) * (1 + np.exp(-p.logit_f_bnpp(here))) / G_M2_TO_MG_HA
     npp = np.nan_to_num(npp) * np.exp(0.15 * geography.surveyed(lat, lon))  # nothing grows on ice
-    rasters.add("npp_satellite", spread(npp, touched), coarse.transform, "g C m-2 yr-1", "npp", role="npp")
+    rasters.add("npp_satellite", spread(npp, touched), coarse.transform, "g C m-2 yr-1", "npp")
 
 
 def _with_biome(covariates: dict[str, Array]) -> dict[str, Any]:

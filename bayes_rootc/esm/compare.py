@@ -15,7 +15,7 @@ over ours.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -154,12 +154,12 @@ def compare(
         for field in fields.values():
             if field.grid.shape != first.grid.shape or not np.allclose(field.grid.lon_edges, first.grid.lon_edges):
                 raise InputError(f"`{first.variable}` and `{field.variable}` are on different grids", file=path)
-        layered = first.values.ndim == 3
-        grid, values = _common_grid(first.grid, {n: f.values for n, f in fields.items()}, source)
+        fields = _on_common_grid(fields, source)
+        grid, layered = next(iter(fields.values())).grid, first.values.ndim == 3
         key = grid.lat_edges.tobytes() + grid.lon_edges.tobytes(), layered
         if key not in known:
             known[key] = posterior_on(grid, source, layered=layered, progress=progress)
-        out.append(_comparison(path, variable, fields, values, grid, known[key], source, seed))
+        out.append(_comparison(path, variable, fields, known[key], source, seed))
     return out
 
 
@@ -178,14 +178,13 @@ def _fields(path: Path, variable: str, years: tuple[int, int] | None) -> dict[st
     return {name: read_field(path, name, years) for name in ("cSoil", flux)}
 
 
-def _common_grid(
-    grid: ModelGrid, values: dict[str, NDArray[np.float64]], source: Source
-) -> tuple[ModelGrid, dict[str, NDArray[np.float64]]]:
-    """The coarser of the grids of a model and of the maps, and the model's values on it."""
+def _on_common_grid(fields: dict[str, ModelField], source: Source) -> dict[str, ModelField]:
+    """A model's fields on the coarser of its grid and that of the maps."""
+    grid = next(iter(fields.values())).grid
     if np.median(grid.area_ha) >= 0.99 * np.median(source.grid.area_ha):
-        return grid, values
+        return fields
     ours = ModelGrid.like(source.grid)
-    flat = {name: v.reshape(-1, grid.shape[0] * grid.shape[1]) for name, v in values.items()}
+    flat = {name: f.values.reshape(-1, grid.shape[0] * grid.shape[1]) for name, f in fields.items()}
     out = {name: np.full((len(v), ours.shape[0] * ours.shape[1]), np.nan) for name, v in flat.items()}
     for row, cells in source.land():
         overlap, at = grid.overlap(cells).T, row * ours.shape[1] + cells.index
@@ -193,29 +192,30 @@ def _common_grid(
             known = np.isfinite(v)
             with np.errstate(invalid="ignore", divide="ignore"):
                 out[name][:, at] = ((overlap @ np.where(known, v, 0).T) / (overlap @ known.T.astype(float))).T
-    return ours, {name: v.reshape(*values[name].shape[:-2], *ours.shape) for name, v in out.items()}
+    return {
+        name: replace(field, grid=ours, values=out[name].reshape(*field.values.shape[:-2], *ours.shape))
+        for name, field in fields.items()
+    }
 
 
 def _comparison(
     path: Path,
     variable: str,
     fields: dict[str, ModelField],
-    on_grid: dict[str, NDArray[np.float64]],
-    grid: ModelGrid,
     posterior: xr.Dataset,
     source: Source,
     seed: int,
 ) -> Comparison:
     """The model's values and the map's, of one meaning and unit."""
-    cells = grid.shape[0] * grid.shape[1]
     first = next(iter(fields.values()))
+    cells = first.grid.shape[0] * first.grid.shape[1]
     remarks = [remark for field in fields.values() for remark in field.remarks]
-    check_orientation(path, next(iter(on_grid.values())), posterior)
+    check_orientation(path, first.values, posterior)
     iroot, ibulk = (posterior[name].transpose("layer", "cell", "draw").values for name in ("iroot", "ibulk"))
     index, area, f_bnpp = (posterior[name].values for name in ("cell", "area_ha", "f_bnpp"))
     stock_error = _stock_errors(posterior.sizes["cell"], posterior.sizes["draw"], source, seed)
     carbon = posterior["stock"].values.T[:, :, None] * stock_error
-    model = {name: v.reshape(-1, cells)[:, index, None] for name, v in on_grid.items()}  # (layer, cell, 1)
+    model = {name: f.values.reshape(-1, cells)[:, index, None] for name, f in fields.items()}  # (layer, cell, 1)
     layers: tuple[str, ...] = (PROFILE_NAME,)
     parts: dict[str, NDArray[np.floating]] = {}
     values: NDArray[np.floating]
@@ -252,7 +252,7 @@ def _comparison(
     weight = np.where(usable, area, 0.0)
     if not weight.any():
         raise InputError(f"has no value of `{variable}` where our maps have land", file=path)
-    where = grid, index, weight, posterior["biome"].values
+    where = first.grid, index, weight, posterior["biome"].values
     return Comparison(first.model, variable, unit, values, reference, layers, *where, parts, remarks)
 
 

@@ -124,8 +124,8 @@ def posterior_on(
     n, members = len(index), len(source.learners.iroot.forest.trees_.root)
     layers = len(LAYERS) if layered else 1
     area, with_stock, biomes = np.zeros(n), np.zeros(n), np.zeros((n, 1 + max(BIOMES)))
-    iroot, ibulk = (np.zeros((n, layers, members), np.float32) for _ in range(2))
-    f_bnpp, stock = np.zeros((n, members), np.float32), np.zeros((n, len(LAYERS)))
+    means = {flux: np.zeros((n, layers, members), np.float32) for flux in ("iroot", "ibulk")}
+    means["f_bnpp"], stock = np.zeros((n, members), np.float32), np.zeros((n, len(LAYERS)))
     for row, cells in source.land():
         overlap = grid.overlap(cells)[index]
         area += overlap.sum(axis=1)
@@ -139,15 +139,14 @@ def posterior_on(
             part = slice(start, start + MEMBER_CELLS)
             weight = overlap[:, part]
             found = np.flatnonzero(np.diff(weight.indptr))
-            fluxes = _members(cells.X[part], cells.biome[part], source, layered=layered)
-            for target, values in zip((iroot, ibulk, f_bnpp), fluxes, strict=True):
+            for name, values in _members(cells.X[part], cells.biome[part], source, layered=layered).items():
                 summed = weight[found].astype(np.float32) @ values.reshape(len(values), -1)
-                target[found] += summed.reshape(len(found), *target.shape[1:])
+                means[name][found] += summed.reshape(len(found), *values.shape[1:])
         if progress:
             progress(min(row + cells.grid.shape[0], source.grid.shape[0]), source.grid.shape[0])
     land = area > 0
     stock = np.divide(stock, with_stock[:, None], out=np.full_like(stock, np.nan), where=with_stock[:, None] > 0)
-    for values in (iroot, ibulk, f_bnpp):
+    for values in means.values():
         values /= np.where(land, area, 1).astype(np.float32).reshape(-1, *[1] * (values.ndim - 1))
     layer = list(LAYER_NAMES) if layered else [PROFILE_NAME]
     whole = xr.Dataset(
@@ -155,9 +154,9 @@ def posterior_on(
             "area_ha": ("cell", area),
             "biome": ("cell", biomes.argmax(axis=1)),
             "stock": (("cell", "depth"), stock),
-            "iroot": (("cell", "layer", "draw"), iroot),
-            "ibulk": (("cell", "layer", "draw"), ibulk),
-            "f_bnpp": (("cell", "draw"), f_bnpp),
+            "iroot": (("cell", "layer", "draw"), means["iroot"]),
+            "ibulk": (("cell", "layer", "draw"), means["ibulk"]),
+            "f_bnpp": (("cell", "draw"), means["f_bnpp"]),
         },
         coords={"cell": index, "layer": layer, "depth": list(LAYER_NAMES)},
     )
@@ -177,8 +176,8 @@ def _land_of(grid: ModelGrid, source: Source) -> NDArray[np.int64]:
 
 def _members(
     X: NDArray[np.float32], biome: NDArray[np.int64], source: Source, *, layered: bool
-) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """I_root and I_bulk, (n, layer, member), and f_BNPP, (n, member)."""
+) -> dict[str, NDArray[np.float32]]:
+    """`iroot` and `ibulk`, (n, layer, member), and `f_bnpp`, (n, member)."""
     models, members = source.models, np.arange(len(source.learners.iroot.forest.trees_.root))
     root = np.exp(models.iroot.calibration.stretched(models.forests[0].members(X, threads=2)))
     bulk = np.exp(models.ibulk.calibration.stretched(models.forests[1].members(X, threads=2)))
@@ -188,9 +187,10 @@ def _members(
     fraction = expit(allocated.calibration.stretched(allocated.forest.compiled().members(X, threads=2)))
     fraction = fraction[:, members % fraction.shape[1]].astype(np.float32)
     if not layered:
-        return root[:, None], bulk.sum(axis=1, keepdims=True), fraction
+        return {"iroot": root[:, None], "ibulk": bulk.sum(axis=1, keepdims=True), "f_bnpp": fraction}
     shares = models.expected_shares[members % len(models.expected_shares)].astype(np.float32)
-    return root[:, None] * shares[:, biome - 1].transpose(1, 2, 0), bulk, fraction
+    root = root[:, None] * shares[:, biome - 1].transpose(1, 2, 0)
+    return {"iroot": root, "ibulk": bulk, "f_bnpp": fraction}
 
 
 def _stock(cells: LandCells, source: Source) -> NDArray[np.float64]:

@@ -15,10 +15,10 @@ from scipy.special import expit, logit
 from ..data.own_tables import Covariates, OwnTable, flat, row_coordinates
 from ..errors import InputError
 from ..models.components import Components
-from ..models.regression import Records, make_records
+from ..models.regression import DEPTH, Records, make_records
 from ..seeds import child_seed
 from .fitted import FittedRegression
-from .regressions import groups_of_components, ibulk_records
+from .regressions import ibulk_records
 from .sampling import Sampler
 
 
@@ -135,14 +135,7 @@ Mg C ha⁻¹ yr⁻¹, above 0
                 raise InputError(f"draws are for the response ibulk, not for {self.response}")
             y = RESPONSES[self.response].there(own.numbers(self.response).to_numpy())
             components = Components.fit(rows.drop_duplicates("profile"), self.groups)
-            records = make_records(
-                y,
-                components.scores(rows),
-                components.names,
-                groups_of_components(components),
-                rows["biome"].to_numpy(int),
-                rows["profile"],
-            )
+            records = make_records(y, components.predictors(rows), rows["biome"].to_numpy(int), rows["profile"])
         if np.ptp(records.y) == 0:
             raise InputError(f"{self.response} is the same in all {len(records.y)} rows; expected rows that differ")
         return self._settle(records, components, until_good=until_good)
@@ -173,16 +166,12 @@ Mg C ha⁻¹ yr⁻¹, above 0
         """
         some = self._draws(draws)
         rows = self._rows(OwnTable(table, self.columns))
-        X = self.components.scores(rows)
-        thickness = np.ones(len(rows))
+        X, thickness = self.components.predictors(rows), np.ones(len(rows))
         if self.response == "ibulk":
             depth = rows[["top", "bottom"]].to_numpy(float)
-            X, thickness = np.column_stack([X, (depth - self._depth[0]) / self._depth[1]]), np.diff(depth, axis=1)[:, 0]
+            X[list(DEPTH)], thickness = (depth - self._depth[0]) / self._depth[1], np.diff(depth, axis=1)[:, 0]
         centre = float(self.posterior.attrs["centre"])
-        names = [str(name) for name in self.posterior["posterior"].to_dataset()["coefficient"].values[1:]]
-        new = make_records(
-            np.zeros(len(rows)), X, tuple(names), tuple(names), rows["biome"].to_numpy(int), rows["profile"]
-        )
+        new = make_records(np.zeros(len(rows)), X, rows["biome"].to_numpy(int), rows["profile"])
         order = np.lexsort((rows["profile"].to_numpy(str), rows["biome"].to_numpy(int)))  # as `make_records` sorts
         mean = np.empty((len(some["unit_sd"]), len(rows)))
         mean[:, order] = centre + replace(new, centre=centre).expected(some)

@@ -25,7 +25,7 @@ from ..progress import Progress
 from ..seeds import child_seed
 from . import checks
 from .regressions import calibrate, cross_validate, fit_regression, flat_draws, score_table
-from .sampling import Sampler, diagnose
+from .sampling import Sampler, Sampling, diagnose
 from .store import COMPONENTS, read_tree
 
 
@@ -230,7 +230,8 @@ class FittedRegression[R: (Records, RootRecords)](Fitted):
 
     def _settle(self, records: R, components: Components, *, until_good: bool) -> Self:
         """Fits the regression and keeps it."""
-        fit, _ = fit_regression(self._kind, records, components, seed=self.seed, until_good=until_good, **self.sampling)
+        how = Sampling(**self.sampling, until_good=until_good)
+        fit, _ = fit_regression(self._kind, records, components, how, seed=self.seed)
         self.records, self._components, self._posterior = records, components, fit.tree
         return self
 

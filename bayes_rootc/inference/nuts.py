@@ -48,6 +48,7 @@ STATS = {"diverging": "diverging", "energy": "energy", "n_steps": "n_steps", "me
 """Statistics that are kept, by nutpie's names."""
 
 type Place = tuple[NDArray[np.float64], NDArray[np.float64]]
+type LogDensity = Callable[[NDArray], tuple[float, NDArray]]
 
 
 class Sampled(NamedTuple):
@@ -159,6 +160,7 @@ class Nuts:
             Draws, statistics of the sampler, and the ends of the chains.
         """
         place = place or self.locate(arguments)
+        log_density = self._log_density(arguments, place)
         warm = starts is not None
         if starts is None:
             rng = np.random.default_rng(child_seed(seed, "start"))
@@ -169,24 +171,15 @@ class Nuts:
             length = MORE_DRAWS if rounds else draws
             seeds = [child_seed(seed, "chain", len(rounds), number) for number in range(chains)]
             told = None if rounds else progress
-            rounds.append(self._advance(arguments, place, starts, seeds, tune, length, told))
+            rounds.append(self._advance(log_density, starts, seeds, tune, length, told))
             together = {name: np.concatenate([r[name] for r in rounds], axis=1) for name in rounds[0]}
             white = together.pop("white")
             samples, starts = self._natural(white, place, arguments), white[:, -1]
             if enough is None or len(rounds) > MAX_ROUNDS or enough(samples):
                 return Sampled(samples, together, starts)
 
-    def _advance(
-        self,
-        arguments: tuple[Any, ...],
-        place: Place,
-        starts: NDArray,
-        seeds: list[int],
-        tune: int,
-        draws: int,
-        progress: Progress | None,
-    ) -> dict[str, NDArray]:
-        """Chains, each from its start, side by side: `white`, (chain, draw, dimension), and the statistics."""
+    def _log_density(self, arguments: tuple[Any, ...], place: Place) -> LogDensity:
+        """Log density of a point of the whitened space, and its gradient."""
         with jax.enable_x64(True):
             inputs = (jnp.asarray(place[0]), jnp.asarray(place[1]), 0.0, arguments)
 
@@ -196,6 +189,18 @@ class Nuts:
                 value, gradient = jax.block_until_ready(found)  # lets the other chains run, as `float` does not
                 return -float(value), -np.asarray(gradient)
 
+        return log_density
+
+    def _advance(
+        self,
+        log_density: LogDensity,
+        starts: NDArray,
+        seeds: list[int],
+        tune: int,
+        draws: int,
+        progress: Progress | None,
+    ) -> dict[str, NDArray]:
+        """Chains, each from its start, side by side: `white`, (chain, draw, dimension), and the statistics."""
         log_density(starts[0])  # compiled here, not in each thread
         n, done, running = starts.shape[1], [0] * len(starts), list[Any]()
 

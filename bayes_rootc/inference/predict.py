@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import pandas as pd
@@ -94,29 +97,82 @@ def read_sites(path: Path, *, layers: bool = True, year: bool = True, total: boo
     return sites
 
 
-def predict_turnover(
-    fit: TurnoverFit,
-    sites: pd.DataFrame,
-    covariates: CovariateStack,
-    atmosphere: Atmosphere,
-    *,
-    nearest_km: float = 100.0,
-    seed: int = 20,
-) -> pd.DataFrame:
+@dataclass(frozen=True)
+class NewPlaces:
+    """Sites, one a row, or layers at them, where something is to be predicted.
+
+    Attributes
+    ----------
+    sites : DataFrame
+        `lat`, `lon`, and what the prediction needs.
+    covariates : CovariateStack
+        What their covariates and biomes are read from.
+    nearest_km : float
+        Largest distance from which one that is missing is taken.
+    """
+
+    sites: pd.DataFrame
+    covariates: CovariateStack
+    nearest_km: float
+
+    def without(self, columns: Collection[str]) -> Self:
+        """The same without some columns, as those of an earlier prediction."""
+        return replace(self, sites=self.sites.drop(columns=[c for c in columns if c in self.sites]))
+
+    def rows(self, reason: pd.Series, needed: tuple[str, ...]) -> pd.DataFrame:
+        """Rows without a `reason`, with `ROW`, covariates of their place, and its biome unless they have one; those
+        that lack one get a reason.
+        """
+        sites = self.sites
+        usable = (reason == "").to_numpy()
+        places = sites.loc[usable, ["lat", "lon"]].drop_duplicates()
+        values, _ = self.covariates.sample(places["lat"], places["lon"], nearest_km=self.nearest_km)
+        at = places.reset_index(drop=True).join(values)
+        rows = sites.reset_index(names=ROW)[usable].merge(at, on=["lat", "lon"], how="left", suffixes=("_own", ""))
+        lacking = [c for c in needed if c not in rows]
+        if lacking:
+            raise InputError(
+                f"the fit knows the covariate {lacking[0]}, the data folder does not", file=self.covariates.manifest
+            )
+        if "biome" in sites:
+            said = biome_numbers(rows["biome_own"])
+            unknown = said.isna().to_numpy()
+            if unknown.all() and len(rows):  # a column of the user's own, of another kind
+                text = f"no value is one of ours, so that of the rasters is used; expected {EXPECTED_BIOME}"
+                warnings.warn(f"column biome: {text}", InputWarning, stacklevel=2)
+                said, unknown = said.fillna(UNSAID), np.zeros(len(rows), bool)
+            reason[rows.loc[unknown, ROW]] = f"biome: expected {EXPECTED_BIOME}"
+            rows["biome"] = biome_of_record(said.fillna(UNSAID), rows["biome"], rows["natural_biome"])
+            rows = rows[~unknown]
+        no_biome = (rows["biome"] == 0).to_numpy()
+        reason[rows.loc[no_biome, ROW]] = f"no soil biome within {self.nearest_km:g} km"
+        no_covariate = rows[list(needed)].isna().any(axis=1).to_numpy() & ~no_biome
+        reason[rows.loc[no_covariate, ROW]] = f"a covariate is missing within {self.nearest_km:g} km"
+        return rows[~no_biome & ~no_covariate].reset_index(drop=True)
+
+    def answer(
+        self, rows: pd.DataFrame, found: list[pd.DataFrame], reason: pd.Series, columns: tuple[str, ...]
+    ) -> pd.DataFrame:
+        """All sites, with what was found for some rows, or the reason why nothing was."""
+        out = self.sites
+        for table in found:
+            out = out.join(table.set_axis(rows[ROW]))
+        return out.assign(reason=reason).reindex(columns=[*self.sites, *columns])
+
+
+def predict_turnover(fit: TurnoverFit, places: NewPlaces, atmosphere: Atmosphere, *, seed: int = 20) -> pd.DataFrame:
     """Posterior of new layers, as `bayes-rootc predict --help` says.
 
     Parameters
     ----------
-    sites : DataFrame
+    places : NewPlaces
         `lat`, `lon`, `year`, `top`, `bottom`; optionally `delta14c`, `sigma` (‰), `profile`.
     seed : int
         Seed of the random draws.
     """
-    sites = sites.drop(columns=[c for c in (*COLUMNS, *RATE_COLUMNS) if c in sites])  # of an earlier prediction
-    reason = reasons(sites, min(curve.years[-1] for curve in atmosphere.curves.values()))
-    layers = with_covariates(sites, reason, fit.components.covariates, covariates, nearest_km)
-
-    out = sites.copy()
+    places, found = places.without((*COLUMNS, *RATE_COLUMNS)), list[pd.DataFrame]()
+    reason = reasons(places.sites, min(curve.years[-1] for curve in atmosphere.curves.values()))
+    layers = places.rows(reason, fit.components.covariates)
     if len(layers):
         measured = layers["delta14c"] if "delta14c" in layers else pd.Series(np.nan, layers.index)
         sigma = layers["sigma"] if "sigma" in layers else pd.Series(np.nan, layers.index)
@@ -132,17 +188,14 @@ def predict_turnover(
         count = min(fit.samples["tau_layer"].size, MAX_DRAWS)
         drawn = draw_layers(fit, layers, atmosphere, seed=seed, count=count)
         log_k, shape = drawn["log_k"].values.astype(float), fit.shape(layers, count)
-        summaries = [
+        found = [
             _predictive(drawn["replicated"].values, drawn["fitted"].values),
             summary_columns("k", input_rate(log_k, shape.spread, shape.fast), axis=0),
             summary_columns("age", mean_age(log_k, shape.spread, shape.fast), axis=0),
         ]
         if fit.model.inferred:
-            summaries.append(summary_columns("respired", drawn["respired"].values.astype(float), axis=0))
-            summaries.append(summary_columns("s", shape.spread, axis=0))
-        for table in summaries:
-            table.index = layers[ROW]
-            out = out.join(table)
+            found.append(summary_columns("respired", drawn["respired"].values.astype(float), axis=0))
+            found.append(summary_columns("s", shape.spread, axis=0))
         flags = unexplained(
             layers["delta14c"],
             layers["sigma"],
@@ -151,19 +204,13 @@ def predict_turnover(
             prehistory=fit.model.prehistory,
             atmosphere=atmosphere,
         )
-        out = out.join(pd.DataFrame({"unexplained": flags}, index=layers[ROW]))
+        found.append(pd.DataFrame({"unexplained": flags}))
     added = (*COLUMNS[:-2], *(RATE_COLUMNS if fit.model.inferred else ()), *COLUMNS[-2:])
-    return out.assign(reason=reason).reindex(columns=[*sites, *added])
+    return places.answer(layers, found, reason, added)
 
 
 def predict_root_depth(
-    draws: dict[str, NDArray],
-    components: Components,
-    sites: pd.DataFrame,
-    covariates: CovariateStack,
-    *,
-    nearest_km: float = 100.0,
-    seed: int = 20,
+    draws: dict[str, NDArray], components: Components, places: NewPlaces, *, seed: int = 20
 ) -> pd.DataFrame:
     """D50 and D95 (cm) and the shares of the seven layers at one new profile of each site, as `bayes-rootc predict
     --help` says.
@@ -174,60 +221,19 @@ def predict_root_depth(
         Posterior draws of the fit, by parameter.
     components : Components
         Components of the covariates that the fit was made with.
-    sites : DataFrame
+    places : NewPlaces
         `lat`, `lon`.
     seed : int
         Seed of the random draws.
     """
-    sites = sites.drop(columns=[c for c in ROOT_COLUMNS if c in sites])
-    reason = reasons(sites, layers=False)
-    places = with_covariates(sites, reason, components.covariates, covariates, nearest_km)
-    out = sites.copy()
-    if len(places):
-        d50, d95 = new_profiles(draws, components, places, np.random.default_rng(seed))
+    places, found = places.without(ROOT_COLUMNS), list[pd.DataFrame]()
+    reason = reasons(places.sites, layers=False)
+    rows = places.rows(reason, components.covariates)
+    if len(rows):
+        d50, d95 = new_profiles(draws, components, rows, np.random.default_rng(seed))
         drawn = dict(zip(ROOT_QUANTITIES, (d50, d95, *np.moveaxis(layer_fractions(d50, d95), 2, 0)), strict=True))
-        for quantity, values in drawn.items():
-            table = summary_columns(quantity, values, axis=0)
-            table.index = places[ROW]
-            out = out.join(table)
-    return out.assign(reason=reason).reindex(columns=[*sites, *ROOT_COLUMNS])
-
-
-def with_covariates(
-    sites: pd.DataFrame,
-    reason: pd.Series,
-    needed: tuple[str, ...],
-    covariates: CovariateStack,
-    nearest_km: float,
-) -> pd.DataFrame:
-    """Rows without a `reason`, with `ROW`, covariates of their place, and its biome unless they have one; those that
-    lack one get a reason.
-    """
-    usable = (reason == "").to_numpy()
-    places = sites.loc[usable, ["lat", "lon"]].drop_duplicates()
-    values, _ = covariates.sample(places["lat"], places["lon"], nearest_km=nearest_km)
-    at = places.reset_index(drop=True).join(values)
-    rows = sites.reset_index(names=ROW)[usable].merge(at, on=["lat", "lon"], how="left", suffixes=("_own", ""))
-    lacking = [c for c in needed if c not in rows]
-    if lacking:
-        raise InputError(
-            f"the fit knows the covariate {lacking[0]}, the data folder does not", file=covariates.manifest
-        )
-    if "biome" in sites:
-        said = biome_numbers(rows["biome_own"])
-        unknown = said.isna().to_numpy()
-        if unknown.all() and len(rows):  # a column of the user's own, of another kind
-            text = f"column biome: no value is one of ours, so that of the rasters is used; expected {EXPECTED_BIOME}"
-            warnings.warn(text, InputWarning, stacklevel=2)
-            said, unknown = said.fillna(UNSAID), np.zeros(len(rows), bool)
-        reason[rows.loc[unknown, ROW]] = f"biome: expected {EXPECTED_BIOME}"
-        rows["biome"] = biome_of_record(said.fillna(UNSAID), rows["biome"], rows["natural_biome"])
-        rows = rows[~unknown]
-    no_biome = (rows["biome"] == 0).to_numpy()
-    reason[rows.loc[no_biome, ROW]] = f"no soil biome within {nearest_km:g} km"
-    no_covariate = rows[list(needed)].isna().any(axis=1).to_numpy() & ~no_biome
-    reason[rows.loc[no_covariate, ROW]] = f"a covariate is missing within {nearest_km:g} km"
-    return rows[~no_biome & ~no_covariate].reset_index(drop=True)
+        found = [summary_columns(quantity, values, axis=0) for quantity, values in drawn.items()]
+    return places.answer(rows, found, reason, ROOT_COLUMNS)
 
 
 def _predictive(replicated: NDArray, fitted: NDArray) -> pd.DataFrame:

@@ -14,17 +14,15 @@ from numpy.typing import NDArray
 
 from ..constants import BIOMES
 from ..models.components import Components
-from ..models.regression import Records, make_records
+from ..models.regression import DEPTH, Records, make_records
 from ..models.root_depth import RootRecords, make_root_records
 from ..progress import Progress
 from ..seeds import child_seed
 from . import checks
-from .sampling import Sampler, by_chain, diagnose, quiet, sample, split_chains
+from .sampling import Sampler, Sampling, by_chain, diagnose, quiet, sample, split_chains
 
 if TYPE_CHECKING:
     import pymc as pm
-
-DEPTH = ("layer top", "layer bottom")
 
 MIN_ERROR = 0.05
 """Least standard deviation (log scale) of a layer's own error, where its profile's common error leaves less over."""
@@ -124,15 +122,8 @@ def allocation_records(
 def _of_sites(sites: pd.DataFrame, records: pd.DataFrame, groups: dict[str, list[str]]) -> tuple[Records, Components]:
     components = Components.fit(sites[sites["id"].isin(records["id"])], groups)
     rows = records.merge(sites.drop(columns=["bnpp", "npp", "f_bnpp"]), on="id", validate="many_to_one")
-    made = make_records(
-        rows["y"].to_numpy(float),
-        components.scores(rows),
-        components.names,
-        groups_of_components(components),
-        rows["biome"].to_numpy(int),
-        rows["id"],
-    )
-    return made, components
+    y, biome = rows["y"].to_numpy(float), rows["biome"].to_numpy(int)
+    return make_records(y, components.predictors(rows), biome, rows["id"]), components
 
 
 def root_records(profiles: pd.DataFrame, groups: dict[str, list[str]]) -> tuple[RootRecords, Components]:
@@ -161,8 +152,8 @@ def ibulk_records(
     known = np.isfinite(density[:, 0]) & layers["has_covariates"].to_numpy()
     layers, log_density = layers[known], np.log(density[known])
     components = Components.fit(layers.drop_duplicates("profile"), groups)
-    depth = layers[["top", "bottom"]].to_numpy(float)
-    depth = (depth - depth.mean(axis=0)) / depth.std(axis=0)
+    X, depth = components.predictors(layers), layers[["top", "bottom"]].to_numpy(float)
+    X[list(DEPTH)] = (depth - depth.mean(axis=0)) / depth.std(axis=0)
     away = log_density - log_density.mean(axis=1, keepdims=True)
     variance = away.var(axis=1)
     by_profile = pd.DataFrame({"profile": layers["profile"].to_numpy(str), "variance": variance})
@@ -177,9 +168,7 @@ def ibulk_records(
     names = pd.Series(by_profile["profile"].unique())
     made = make_records(
         log_density.mean(axis=1),
-        np.column_stack([components.scores(layers), depth]),
-        (*components.names, *DEPTH),
-        (*groups_of_components(components), "depth", "depth"),
+        X,
         layers["biome"].to_numpy(int),
         layers["profile"],
         sd=np.sqrt(np.maximum(variance - shared[index], MIN_ERROR**2)),
@@ -188,22 +177,8 @@ def ibulk_records(
     return made, components
 
 
-def groups_of_components(components: Components) -> tuple[str, ...]:
-    """Group of each component, which its name begins with."""
-    return tuple(name.rsplit(" ", 1)[0] for name in components.names)
-
-
 def fit_regression[R: Response](
-    name: str,
-    records: R,
-    components: Components,
-    *,
-    seed: int,
-    chains: int = 4,
-    tune: int = 1000,
-    draws: int = 1000,
-    sampler: Sampler = "numpyro",
-    until_good: bool = True,
+    name: str, records: R, components: Components, how: Sampling, *, seed: int
 ) -> tuple[RegressionFit[R], dict[str, object]]:
     """Posterior of a regression, with its checks; and the row of `tables/diagnostics.csv`, leave-one-unit-out included.
 
@@ -212,22 +187,14 @@ def fit_regression[R: Response](
     """
     import arviz as az
 
-    sampled = sample_records(
-        records,
-        seed=child_seed(seed, "posterior"),
-        chains=chains,
-        tune=tune,
-        draws=draws,
-        sampler=sampler,
-        until_good=until_good,
-    )
+    sampled = sample_records(records, how, seed=child_seed(seed, "posterior"))
     row = diagnose(name, sampled)
     flat, rng = flat_draws(sampled, records.sampled), np.random.default_rng(child_seed(seed, "replicates"))
     prior = sample_prior(records, MAX_REPLICATES, seed=child_seed(seed, "prior"))
     likelihood = records.log_likelihood(flat)
 
     def shaped(values: NDArray) -> NDArray:
-        return split_chains(values, chains)
+        return split_chains(values, how.chains)
 
     few = flat_draws(sampled, records.sampled, MAX_REPLICATES)
     groups: dict[str, dict[str, Any]] = {
@@ -247,17 +214,17 @@ def fit_regression[R: Response](
     )
     tree["components"] = xr.DataTree(components.to_dataset())
     tree.attrs["centre"] = getattr(records, "centre", 0.0)
-    return RegressionFit(name, records, components, tree), row | checks.leave_one_out(likelihood, chains)
+    return RegressionFit(name, records, components, tree), row | checks.leave_one_out(likelihood, how.chains)
 
 
-def sample_records(records: Response, *, seed: int, **how: Any) -> xr.DataTree:
-    """Draws of what the sampler samples, and of what it leaves to be drawn; other keywords are those of `sample`."""
+def sample_records(records: Response, how: Sampling, *, seed: int) -> xr.DataTree:
+    """Draws of what the sampler samples, and of what it leaves to be drawn."""
     tree = sample(
         records.build(),
+        how,
         seed=child_seed(seed, "sampler"),
         target_accept=records.target_accept,
         max_tree_depth=records.max_tree_depth,
-        **how,
     )
     names = tuple(map(str, tree["posterior"].to_dataset().data_vars))
     flat = records.complete(flat_draws(tree, names), np.random.default_rng(child_seed(seed, "complete")))
@@ -316,9 +283,8 @@ def cross_validate(
     def predict(number: int, held: NDArray[np.bool_]) -> tuple[NDArray, NDArray, dict[str, object]]:
         here = held[::numbers]
         known, new = records.rows(~here), records.rows(here)
-        tree = sample_records(
-            known, seed=child_seed(seed, "fit", number), chains=2, tune=500, draws=500, sampler=sampler
-        )
+        how = Sampling(sampler, chains=2, tune=500, draws=500)
+        tree = sample_records(known, how, seed=child_seed(seed, "fit", number))
         draws = flat_draws(tree, records.sampled)
         replicated = new.replicate(draws, np.random.default_rng(child_seed(seed, "replicates", number)))
         return replicated.reshape(len(replicated), -1), new.fitted(draws).ravel(), diagnose(str(number), tree)
@@ -353,7 +319,7 @@ def calibrate(
         return {name: float(v[0]) for name, v in records.ranked(truth).items()}, records.with_observed(observed)
 
     def infer(seed: int, data: Response) -> tuple[checks.Draws, dict[str, object]]:
-        tree = sample_records(data, seed=seed, chains=2, tune=300, draws=400, sampler=sampler)
+        tree = sample_records(data, Sampling(sampler, chains=2, tune=300, draws=400), seed=seed)
         draws = flat_draws(tree, records.sampled, checks.CALIBRATION_DRAWS)
         return records.ranked(draws), diagnose(str(seed), tree)
 

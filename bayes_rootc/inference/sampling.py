@@ -6,6 +6,7 @@ import logging
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -33,17 +34,30 @@ type Sampler = Literal["pymc", "nutpie", "numpyro", "blackjax"]
 JAX_SAMPLERS = ("numpyro", "blackjax")
 
 
+@dataclass(frozen=True)
+class Sampling:
+    """How a model is sampled.
+
+    Attributes
+    ----------
+    sampler : {"numpyro", "pymc", "nutpie", "blackjax"}
+        What draws the posterior.
+    chains, tune, draws : int
+        Chains, and warm-up steps and kept draws of each.
+    until_good : bool
+        Extend NumPyro's chains, by `draws` each time and `MAX_ROUNDS` times at most, until R-hat and effective sample
+        sizes are good enough.
+    """
+
+    sampler: Sampler = "numpyro"
+    chains: int = 4
+    tune: int = 1000
+    draws: int = 1000
+    until_good: bool = False
+
+
 def sample(
-    model: pm.Model,
-    *,
-    seed: int,
-    chains: int = 4,
-    tune: int = 1000,
-    draws: int = 1000,
-    target_accept: float = 0.9,
-    max_tree_depth: int = 10,
-    sampler: Sampler = "numpyro",
-    until_good: bool = False,
+    model: pm.Model, how: Sampling, *, seed: int, target_accept: float = 0.9, max_tree_depth: int = 10
 ) -> xr.DataTree:
     """NUTS draws of a model as an ArviZ DataTree, with the posterior predictive of what was observed.
 
@@ -55,9 +69,6 @@ def sample(
     max_tree_depth : int
         Maximum tree depth of NumPyro's trajectories. Its chains wait for each other: while step sizes are not yet
         adapted, one trajectory of a thousand steps would hold up all of them.
-    until_good : bool
-        Extend NumPyro's chains, by `draws` each time and `MAX_ROUNDS` times at most, until R-hat and effective sample
-        sizes are good enough.
 
     Raises
     ------
@@ -66,21 +77,19 @@ def sample(
     """
     import pymc as pm
 
-    compiled = {} if sampler in JAX_SAMPLERS else {"mode": "NUMBA"}
-    nuts: dict[str, Any] = {"target_accept": target_accept}
-    length = {"chains": chains, "tune": tune, "draws": draws}
+    sampler, nuts = how.sampler, dict[str, Any](target_accept=target_accept)
     if sampler not in ("pymc", "numpyro") and find_spec(sampler) is None:
         raise InputError(f'sampler "{sampler}" is not installed; `pip install {sampler}`, or choose another')
     with model, quiet("pymc"), _double_precision(sampler in JAX_SAMPLERS):
         if sampler == "numpyro":
-            tree = _sample_numpyro(
-                model, nuts | {"max_tree_depth": max_tree_depth}, seed=seed, until_good=until_good, **length
-            )
+            tree = _sample_numpyro(model, how, nuts | {"max_tree_depth": max_tree_depth}, seed=seed)
         else:
             if sampler == "blackjax":
-                nuts["chain_method"] = _chain_method(sampler, chains)
+                nuts["chain_method"] = _chain_method(sampler, how.chains)
             tree = pm.sample(
-                **length,
+                how.draws,
+                tune=how.tune,
+                chains=how.chains,
                 cores=1 if sampler == "pymc" else None,
                 random_seed=seed,
                 nuts=nuts,
@@ -88,7 +97,7 @@ def sample(
                 progressbar=False,
                 quiet=True,
                 compute_convergence_checks=False,
-                compile_kwargs=compiled,
+                compile_kwargs={} if sampler in JAX_SAMPLERS else {"mode": "NUMBA"},
             )
         if model.observed_RVs:
             predictive = pm.sample_posterior_predictive(
@@ -127,9 +136,7 @@ NUMPYRO_STATS = {
 """Statistics of NumPyro that are kept, and ArviZ's names of them."""
 
 
-def _sample_numpyro(
-    model: pm.Model, nuts: dict[str, Any], *, seed: int, chains: int, tune: int, draws: int, until_good: bool
-) -> xr.DataTree:
+def _sample_numpyro(model: pm.Model, how: Sampling, nuts: dict[str, Any], *, seed: int) -> xr.DataTree:
     """NumPyro on the log probability density of a PyMC model.
 
     `pm.sample` also can, but differentiates the model for samplers that it does not use, and evaluates the starting
@@ -143,7 +150,7 @@ def _sample_numpyro(
 
     potential = jax.jit(get_jaxified_logp(model, negative_logp=False))
     point, rng = model.initial_point(seed), np.random.default_rng(child_seed(seed, "start"))
-    start = [point[v.name] + rng.uniform(-1, 1, (chains, *np.shape(point[v.name]))) for v in model.value_vars]
+    start = [point[v.name] + rng.uniform(-1, 1, (how.chains, *np.shape(point[v.name]))) for v in model.value_vars]
     mcmc = MCMC(
         NUTS(
             potential_fn=potential,
@@ -151,17 +158,17 @@ def _sample_numpyro(
             target_accept_prob=nuts["target_accept"],
             max_tree_depth=nuts["max_tree_depth"],
         ),
-        num_warmup=tune,
-        num_samples=draws,
-        num_chains=chains,
-        chain_method=_chain_method("numpyro", chains),
+        num_warmup=how.tune,
+        num_samples=how.draws,
+        num_chains=how.chains,
+        chain_method=_chain_method("numpyro", how.chains),
         progress_bar=False,
     )
     # with either sign a spread is the same: chains need not agree on it
     names = [v for v in model.unobserved_value_vars if not is_transformed_name(v.name)]
     shown = [v for v in names if not v.name.endswith(SIGNED)]
     natural = jax.jit(jax.vmap(jax.vmap(get_jaxified_graph(model.value_vars, shown))))
-    keys, rounds = jax.random.split(jax.random.key(child_seed(seed, "chains")), chains), list[xr.DataTree]()
+    keys, rounds = jax.random.split(jax.random.key(child_seed(seed, "chains")), how.chains), list[xr.DataTree]()
     while True:
         mcmc.run(keys, init_params=start, extra_fields=tuple(NUMPYRO_STATS))
         values = dict(zip([v.name for v in shown], natural(*mcmc.get_samples(group_by_chain=True)), strict=True))
@@ -171,7 +178,7 @@ def _sample_numpyro(
         together = xr.DataTree.from_dict(
             {name: xr.concat([r[name].to_dataset() for r in rounds], "draw") for name in groups}
         )
-        if not until_good or len(rounds) > MAX_ROUNDS or converged(convergence(together["posterior"].to_dataset())):
+        if not how.until_good or len(rounds) > MAX_ROUNDS or converged(convergence(together["posterior"].to_dataset())):
             return together
         mcmc.post_warmup_state = mcmc.last_state  # the chains go on
         keys = mcmc.last_state.rng_key

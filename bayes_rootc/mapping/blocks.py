@@ -40,15 +40,6 @@ FOLDS, TREES = 5, 100
 """Folds and trees of the forest whose residuals the variogram is made from."""
 
 
-def fold_labels(groups: ArrayLike, folds: int, seed: int) -> NDArray[np.int64]:
-    """Number of the fold that each row belongs to, (n,); groups are kept whole."""
-    groups = np.asarray(groups)
-    label = np.empty(len(groups), int)
-    for fold, (_, held) in enumerate(GroupKFold(folds, shuffle=True, random_state=seed).split(groups, None, groups)):
-        label[held] = fold
-    return label
-
-
 @dataclass(frozen=True)
 class Variogram:
     """Half the mean squared difference of two places' residuals against their distance h, and the exponential model
@@ -95,7 +86,7 @@ class Variogram:
         classes = pd.DataFrame(rows, columns=CLASSES)
         if len(classes) < 4 or not classes["semivariance"].max() > 0:  # what does not vary has no range
             return cls(classes, np.nan, np.nan, np.nan)
-        return cls(classes, *_fit_model(classes))
+        return _fit_model(classes)
 
     def model(self, distance_km: ArrayLike) -> NDArray[np.float64]:
         """Semivariance at distances, of their shape."""
@@ -109,7 +100,7 @@ class Variogram:
         return float(np.clip(50 * np.round(self.range_km / 50), *BLOCK_KM))
 
 
-def _fit_model(classes: pd.DataFrame) -> tuple[float, float, float]:
+def _fit_model(classes: pd.DataFrame) -> Variogram:
     h, gamma, pairs = (classes[c].to_numpy(float) for c in ("distance_km", "semivariance", "pairs"))
     weight = np.sqrt(pairs / pairs.max())
     scale = gamma.max()
@@ -123,7 +114,7 @@ def _fit_model(classes: pd.DataFrame) -> tuple[float, float, float]:
     bounds = ([1e-3, 0.0, low], [2.0, 2.0, high])
     best = min((least_squares(error, start, bounds=bounds) for start in starts), key=lambda found: found.cost)
     nugget, sill, log_range = best.x
-    return float(nugget * scale), float(sill * scale), float(np.exp(log_range))
+    return Variogram(classes, float(nugget * scale), float(sill * scale), float(np.exp(log_range)))
 
 
 def residual_variogram(

@@ -23,22 +23,22 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..files import atomic_path
 from ..progress import Progress
-from .learners import PosteriorForest, response_of
+from .learners import PosteriorForest, TrainingData, response_of
 
 HELD_OUT = 0.2
 
 LEVEL = 0.95
 
 
-def scaled_error(observed: ArrayLike, trees: ArrayLike) -> NDArray[np.float64]:
+def scaled_error(observed: ArrayLike, mean: ArrayLike, sd: ArrayLike) -> NDArray[np.float64]:
     """τ of each observation (paper, eq. 9).
 
     Parameters
     ----------
     observed : array-like, shape (n,)
         What was measured.
-    trees : array-like, shape (n, trees)
-        What each tree predicts.
+    mean, sd : array-like, shape (n,)
+        Mean and standard deviation over the trees.
 
     Returns
     -------
@@ -47,17 +47,10 @@ def scaled_error(observed: ArrayLike, trees: ArrayLike) -> NDArray[np.float64]:
 
     Examples
     --------
-    Trees that say 1, 2 and 6 have the mean 3 and the variance 14/3:
-
-    >>> scaled_error([5.0], [[1.0, 2.0, 6.0]]) ** 2 * 14 / 3
-    array([4.])
+    >>> scaled_error([5.0, 4.0], [3.0, 3.0], [0.5, 0.0])
+    array([ 4., inf])
     """
-    predictions = np.asarray(trees, float)
-    return _tau(np.asarray(observed, float), predictions.mean(axis=-1), predictions.std(axis=-1))
-
-
-def _tau(observed: NDArray[np.float64], mean: NDArray[np.float64], sd: NDArray[np.float64]) -> NDArray[np.float64]:
-    error = np.abs(observed - mean)
+    error, sd = np.abs(np.asarray(observed, float) - mean), np.asarray(sd, float)
     return np.divide(error, sd, out=np.where(error > 0, np.inf, 0.0), where=sd > 0)
 
 
@@ -89,9 +82,7 @@ def percentile95(tau: ArrayLike) -> float:
 
 def bootstrap_tau(
     forest: PosteriorForest,
-    X: NDArray,
-    y: NDArray,
-    profile: NDArray,
+    data: TrainingData,
     *,
     bootstraps: int,
     seed: int,
@@ -104,12 +95,8 @@ def bootstrap_tau(
     ----------
     forest : PosteriorForest
         Not fitted; its settings are used.
-    X : ndarray, shape (n, features)
-        Features, finite.
-    y : ndarray, shape (n, draws)
-        The response; an observation is one of its draws.
-    profile : ndarray, shape (n,)
-        Labels of the rows that are drawn, and held out, together.
+    data : TrainingData
+        Rows of a site are drawn, and held out, together.
     bootstraps : int
         Number of bootstraps.
     seed : int
@@ -124,15 +111,15 @@ def bootstrap_tau(
     list of ndarray
         One array a bootstrap, (held-out rows,).
     """
-    key = _key(forest, X, y, profile, seed)
-    number = np.unique(profile, return_inverse=True)[1]
+    key = _key(forest, data, seed)
+    number = np.unique(data.site, return_inverse=True)[1]
     found = []
     for b, child in enumerate(np.random.SeedSequence(seed).spawn(bootstraps)):
         path = folder / f"{key}-{b}.npy" if folder else None
         if path and path.is_file():
             found.append(np.load(path, allow_pickle=False))
         else:
-            found.append(_one(forest, X, y, number, np.random.default_rng(child)))
+            found.append(_one(forest, data.X, data.y, number, np.random.default_rng(child)))
             if path:
                 with atomic_path(path) as temporary, open(temporary, "wb") as file:
                     np.save(file, found[-1], allow_pickle=False)
@@ -153,7 +140,7 @@ def _one(
     fold = PosteriorForest(**(forest.get_params() | {"random_state": int(rng.integers(2**31))}))
     fold.fit(X[train], response_of(y[train]), copy)
     mean, sd = fold.mean_and_std(X[test])
-    return _tau(y[test, rng.integers(y.shape[1])], mean, sd)
+    return scaled_error(y[test, rng.integers(y.shape[1])], mean, sd)
 
 
 def _rows(
@@ -169,11 +156,11 @@ def _rows(
     return rows, profile[rows] * (times.max() + 1) + copy
 
 
-def _key(forest: PosteriorForest, X: NDArray, y: NDArray, profile: NDArray, seed: int) -> str:
+def _key(forest: PosteriorForest, data: TrainingData, seed: int) -> str:
     """Checksum of what a bootstrap follows from."""
     settings = {name: value for name, value in forest.get_params().items() if name not in ("n_jobs", "random_state")}
-    text = repr((seed, sorted(settings.items()), X.shape, y.shape, [str(p) for p in profile]))
+    text = repr((seed, sorted(settings.items()), data.X.shape, data.y.shape, [str(s) for s in data.site]))
     found = hashlib.sha256(text.encode())
-    for values in (X, y):
+    for values in (data.X, data.y):
         found.update(np.ascontiguousarray(values).tobytes())
     return found.hexdigest()[:16]

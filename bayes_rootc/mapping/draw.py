@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Any, Literal, cast
+from typing import Any, Literal, NamedTuple, cast
 
 import numpy as np
 import xarray as xr
@@ -51,6 +51,15 @@ def project(lon: ArrayLike, lat: ArrayLike) -> tuple[NDArray[np.float64], NDArra
     return points[:, 0].reshape(lon.shape), points[:, 1].reshape(lon.shape)
 
 
+class Extent(NamedTuple):
+    """A box of longitudes and latitudes, degrees."""
+
+    west: float
+    east: float
+    south: float
+    north: float
+
+
 @dataclass(frozen=True)
 class Basemap:
     """Land of a world: coverage of the cells of a grid by land, 0–1, from north to south and west to east.
@@ -70,7 +79,8 @@ class Basemap:
     @classmethod
     def of(cls, covariates: CovariateStack) -> Basemap:
         """The land of a covariate stack."""
-        return cls.trace(*covariates.land_outline())
+        land, bounds = covariates.land_outline()
+        return cls.trace(land, Extent(bounds.left, bounds.right, bounds.bottom, bounds.top))
 
     @classmethod
     def trace(cls, land: NDArray, extent: tuple[float, float, float, float], *, step: float = 0.25) -> Basemap:
@@ -85,15 +95,11 @@ class Basemap:
         """
         west, east, south, north = extent
         cover = np.asarray(land, float)
-        row_edges, col_edges = (
-            np.linspace(north, south, cover.shape[0] + 1),
-            np.linspace(west, east, cover.shape[1] + 1),
-        )
-        factors = [
-            max(int(step * n / span), 1) for n, span in zip(cover.shape, (north - south, east - west), strict=True)
-        ]
-        cover, row_edges, col_edges = block_mean(cover, row_edges, col_edges, (factors[0], factors[1]))
-        lat, lon = (row_edges[:-1] + row_edges[1:]) / 2, (col_edges[:-1] + col_edges[1:]) / 2
+        edges = np.linspace(north, south, cover.shape[0] + 1), np.linspace(west, east, cover.shape[1] + 1)
+        rows, cols = cover.shape
+        factors = max(int(step * rows / (north - south)), 1), max(int(step * cols / (east - west)), 1)
+        coarse = Field(cover, *edges).averaged(*factors)
+        cover, lat, lon = coarse.values, *coarse.centres
         if east - west >= 360 - 1e-6:
             # One column of the other side, so that land that continues across 180° is not given a coast there.
             lon = np.r_[-180.0, lon, 180.0]
@@ -125,10 +131,10 @@ class Basemap:
     def _projected_coastline(self) -> list[NDArray[np.float64]]:
         return [np.column_stack(project(line[:, 0], line[:, 1])) for line in self.coastline]
 
-    def extent(self, lat: ArrayLike) -> tuple[float, float, float, float]:
-        """West, east, south, north of a map of places at these latitudes: without Antarctica, unless one lies there."""
+    def extent(self, lat: ArrayLike) -> Extent:
+        """What a map of places at these latitudes shows: not Antarctica, unless one lies there."""
         south = min(max(-56.0, self.lat.min()), np.asarray(lat, float).min())
-        return self.lon.min(), self.lon.max(), south, min(84.0, self.lat.max())
+        return Extent(self.lon.min(), self.lon.max(), south, min(84.0, self.lat.max()))
 
     def draw(self, ax: Axes) -> None:
         """Graticule and land, beneath the values."""
@@ -136,9 +142,9 @@ class Basemap:
         if np.size(self.outline.vertices):
             ax.add_artist(PathPatch(self.outline, facecolor=LAND, edgecolor="none", zorder=1))
 
-    def draw_coastline(self, ax: Axes, *, width: float = 0.3) -> LineCollection:
+    def draw_coastline(self, ax: Axes) -> LineCollection:
         """The coastline, above the values."""
-        collection = LineCollection(self._projected_coastline, colors=COAST, linewidths=width, zorder=4)
+        collection = LineCollection(self._projected_coastline, colors=COAST, linewidths=0.3, zorder=4)
         ax.add_collection(collection, autolim=False)
         return collection
 
@@ -208,26 +214,48 @@ def cell_edges(centres: NDArray, span: tuple[float, float]) -> NDArray[np.float6
     return np.clip(np.r_[centres - half, centres[-1] + half], *span)
 
 
-def block_mean(
-    values: NDArray, row_edges: NDArray, col_edges: NDArray, factors: tuple[int, int]
-) -> tuple[NDArray[np.float64], NDArray, NDArray]:
-    """Means over blocks of `factors` (rows, columns) cells and the blocks' edges; NaN where fewer than half of a
-    block's
-    cells have a value. The last block may be smaller.
-    """
-    if factors == (1, 1):
-        return np.asarray(values, float), row_edges, col_edges
-    rows, cols = (np.arange(0, n, f) for n, f in zip(values.shape, factors, strict=True))
-    known = np.isfinite(values)
+class Field(NamedTuple):
+    """Values of cells, (row, column), and the edges of rows and columns, degrees."""
 
-    def total(a: NDArray) -> NDArray[np.float64]:
-        return np.add.reduceat(np.add.reduceat(a.astype(float), rows, axis=0), cols, axis=1)
+    values: NDArray
+    row_edges: NDArray[np.float64]
+    col_edges: NDArray[np.float64]
 
-    count = total(known)
-    cells = np.diff(np.r_[rows, values.shape[0]])[:, None] * np.diff(np.r_[cols, values.shape[1]])
-    with np.errstate(invalid="ignore", divide="ignore"):
-        mean = np.where(count >= cells / 2, total(np.where(known, values, 0)) / count, np.nan)
-    return mean, np.r_[row_edges[rows], row_edges[-1]], np.r_[col_edges[cols], col_edges[-1]]
+    @classmethod
+    def of(cls, values: NDArray, lat: NDArray, lon: NDArray) -> Field:
+        """A field from the centres of its cells."""
+        return cls(values, cell_edges(lat, (WORLD[1], WORLD[3])), cell_edges(lon, (WORLD[0], WORLD[2])))
+
+    @property
+    def centres(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Latitudes and longitudes between the edges."""
+        lat, lon = ((edges[:-1] + edges[1:]) / 2 for edges in (self.row_edges, self.col_edges))
+        return lat, lon
+
+    def averaged(self, down: int, across: int) -> Field:
+        """Means over blocks of so many rows and columns; NaN where fewer than half of a block's cells have a value. The
+        last block may be smaller.
+        """
+        values = np.asarray(self.values)
+        if down == across == 1:
+            return self._replace(values=values.astype(float))
+        rows, cols = np.arange(0, values.shape[0], down), np.arange(0, values.shape[1], across)
+        known = np.isfinite(values)
+
+        def total(a: NDArray) -> NDArray[np.float64]:
+            return np.add.reduceat(np.add.reduceat(a.astype(float), rows, axis=0), cols, axis=1)
+
+        count = total(known)
+        cells = np.diff(np.r_[rows, values.shape[0]])[:, None] * np.diff(np.r_[cols, values.shape[1]])
+        with np.errstate(invalid="ignore", divide="ignore"):
+            mean = np.where(count >= cells / 2, total(np.where(known, values, 0)) / count, np.nan)
+        edges = (np.r_[e[start], e[-1]] for e, start in ((self.row_edges, rows), (self.col_edges, cols)))
+        return Field(mean, *edges)
+
+    def coarsened(self, spacing: float) -> Field:
+        """Means over blocks of about this many degrees."""
+        steps = (abs(edges[1] - edges[0]) for edges in (self.row_edges, self.col_edges))
+        return self.averaged(*(max(round(spacing / step), 1) for step in steps))
 
 
 def draw_map(
@@ -242,16 +270,15 @@ def draw_map(
     lat, lon : ndarray
         Centres of the cells, degrees.
     """
-    rows, cols = cell_edges(lat, (WORLD[1], WORLD[3])), cell_edges(lon, (WORLD[0], WORLD[2]))
     factor = int(np.ceil(values.shape[1] / MAX_COLUMNS))
-    shown, rows, cols = block_mean(values, rows, cols, (factor, factor))
-    x, y = project(*np.meshgrid(cols, rows))
+    shown = Field.of(values, lat, lon).averaged(factor, factor)
+    x, y = project(*np.meshgrid(shown.col_edges, shown.row_edges))
     if basemap:
         basemap.draw(ax)
     mesh = ax.pcolormesh(
         x,
         y,
-        np.ma.masked_invalid(shown),
+        np.ma.masked_invalid(shown.values),
         cmap=scale.cmap,
         norm=scale.norm,
         shading="flat",
@@ -303,40 +330,36 @@ def _frame(west: float, east: float, south: float, north: float) -> tuple[tuple[
     return (float(x.min()), float(x.max())), (float(y[0]), float(y[1]))
 
 
-def painted_extent(
-    values: NDArray, lat: NDArray, lon: NDArray, *, margin: float = 2.0
-) -> tuple[float, float, float, float]:
-    """West, east, south, north of the cells that have a value, with a margin in degrees; the world if none has."""
+def painted_extent(values: NDArray, lat: NDArray, lon: NDArray, *, margin: float = 2.0) -> Extent:
+    """Where cells have a value, with a margin in degrees; the world if none has."""
     painted = np.isfinite(values)
     if not painted.any():
-        return WORLD[0], WORLD[2], WORLD[1], WORLD[3]
-    rows, cols = cell_edges(lat, (WORLD[1], WORLD[3])), cell_edges(lon, (WORLD[0], WORLD[2]))
+        return Extent(WORLD[0], WORLD[2], WORLD[1], WORLD[3])
+    _, rows, cols = Field.of(values, lat, lon)
     r, c = np.flatnonzero(painted.any(axis=1)), np.flatnonzero(painted.any(axis=0))
     west, east = float(cols[c[0]]) - margin, float(cols[c[-1] + 1]) + margin
     south, north = float(rows[r[-1] + 1]) - margin, float(rows[r[0]]) + margin
-    return max(west, WORLD[0]), min(east, WORLD[2]), max(south, WORLD[1]), min(north, WORLD[3])
+    return Extent(max(west, WORLD[0]), min(east, WORLD[2]), max(south, WORLD[1]), min(north, WORLD[3]))
 
 
 def draw_dots(ax: Axes, where: NDArray[np.bool_], lat: NDArray, lon: NDArray, *, spacing: float = 3.0) -> int:
     """Dots on a grid of `spacing` degrees where most cells of its blocks fulfil a condition; returns how many."""
-    rows, cols = cell_edges(lat, (WORLD[1], WORLD[3])), cell_edges(lon, (WORLD[0], WORLD[2]))
-    factors = tuple(max(round(spacing / abs(e[1] - e[0])), 1) for e in (rows, cols))
-    share, rows, cols = block_mean(np.asarray(where, float), rows, cols, (factors[0], factors[1]))
-    r, c = np.nonzero(share > 0.5)
-    x, y = project((cols[c] + cols[c + 1]) / 2, (rows[r] + rows[r + 1]) / 2)
+    share = Field.of(where, lat, lon).coarsened(spacing)
+    r, c = np.nonzero(share.values > 0.5)
+    rows, cols = share.centres
+    x, y = project(cols[c], rows[r])
     ax.plot(x, y, ls="none", marker="o", ms=1.0, mew=0, color="black", zorder=5)
     return len(r)
 
 
-def draw_hatch(ax: Axes, where: NDArray[np.bool_], lat: NDArray, lon: NDArray, *, spacing: float = 1.0) -> None:
-    """Hatches cells that fulfil a condition, joined to areas of `spacing` degrees at least."""
-    rows, cols = cell_edges(lat, (WORLD[1], WORLD[3])), cell_edges(lon, (WORLD[0], WORLD[2]))
-    factors = tuple(max(round(spacing / abs(e[1] - e[0])), 1) for e in (rows, cols))
-    share, rows, cols = block_mean(np.asarray(where, float), rows, cols, (factors[0], factors[1]))
-    if min(share.shape) < 2 or not (share > 0.5).any():
+def draw_hatch(ax: Axes, where: NDArray[np.bool_], lat: NDArray, lon: NDArray) -> None:
+    """Hatches cells that fulfil a condition, joined to areas of a degree at least."""
+    share = Field.of(where, lat, lon).coarsened(1.0)
+    most = share.values > 0.5
+    if min(most.shape) < 2 or not most.any():
         return
-    x, y = project(*np.meshgrid((cols[:-1] + cols[1:]) / 2, (rows[:-1] + rows[1:]) / 2))
-    hatched = ax.contourf(x, y, share > 0.5, levels=[0.5, 1.5], colors="none", hatches=["//////"], zorder=3)
+    x, y = project(*np.meshgrid(*share.centres[::-1]))
+    hatched = ax.contourf(x, y, most, levels=[0.5, 1.5], colors="none", hatches=["//////"], zorder=3)
     hatched.set_edgecolor("#333333")
     hatched.set_linewidth(0)
 
@@ -350,7 +373,6 @@ def draw_latitudes(
     *,
     beside: Axes | None = None,
     colour: str = "black",
-    limits: tuple[float | None, float | None] = (None, None),
 ) -> Axes:
     """Zonal means against latitude, in the projection's northing, so that they are level with the map next to them
     (`beside`).
@@ -361,8 +383,6 @@ def draw_latitudes(
         Values of the map, (lat, lon).
     low, high : ndarray, optional
         Bounds of the cells' intervals, (lat, lon): their zonal means bound a band.
-    limits : tuple of float, optional
-        Limits of the value axis; None leaves them to matplotlib.
     """
     lat = np.asarray(lat, float)
     painted = np.isfinite(values).any(axis=1)
@@ -379,7 +399,7 @@ def draw_latitudes(
     ticks = np.arange(-60, 90, 30)
     ax.set_yticks(project(np.zeros(len(ticks)), ticks)[1], [latitude_name(float(t)) for t in ticks])
     ax.set_ylim(beside.get_ylim() if beside is not None else (northing.min(), northing.max()))
-    ax.set_xlim(*limits)
+    ax.set_xlim(auto=False)  # what is drawn later, such as a line at 0, does not widen it
     ax.yaxis.tick_right()
     ax.spines["left"].set_visible(False)
     ax.spines["right"].set_visible(True)

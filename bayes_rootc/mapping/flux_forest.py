@@ -17,9 +17,7 @@ from ..data.own_tables import row_coordinates
 from ..errors import InputError
 from ..progress import Progress
 from ..seeds import child_seed
-from .applicability import Applicability
-from .blocks import fold_labels
-from .learners import MIN_GROUPS, FluxModel, PosteriorForest, response_of, validate
+from .learners import FluxModel, PosteriorForest, TrainingData, validate
 from .model_file import read_model, save_model
 
 NODES = 24
@@ -167,15 +165,12 @@ class FluxForest:
             raise InputError(f"the feature {column} has an empty or infinite cell; expected finite numbers")
         group = np.arange(len(X)) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
         block = group if blocks is None else np.unique(np.asarray(blocks), return_inverse=True)[1]
-        y = there(y)
+        data = TrainingData(rows, there(y), group, block)
         forest = PosteriorForest(**self.settings, random_state=child_seed(self.seed, "forest"))  # type: ignore[arg-type]
         calibration, self.scores, self.held_out = validate(
-            forest, rows, y, group, block, splits=self.splits, seed=child_seed(self.seed, "splits"), progress=progress
+            forest, data, splits=self.splits, seed=child_seed(self.seed, "splits"), progress=progress
         )
-        forest.fit(rows, response_of(y), group)
-        regions = block if len(np.unique(block)) >= MIN_GROUPS else group
-        fold = fold_labels(regions, MIN_GROUPS, child_seed(self.seed, "folds"))
-        self._model = FluxModel(forest, calibration, Applicability.fit(rows, forest.feature_importances_, fold))
+        self._model = FluxModel.fit(forest, data, calibration, seed=child_seed(self.seed, "folds"))
         self.features = list(map(str, X.columns))
         return self
 

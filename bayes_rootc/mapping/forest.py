@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache, cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -29,8 +29,25 @@ type Layers = tuple[tuple[float, float], ...]
 TYPES = {"feature": np.int16, "number": np.float64, "left": np.int32, "right": np.int32, "root": np.int32}
 
 
-NOTHING, NO_MEMBERS = np.empty((0, 0, 0)), np.empty((0, 0, 0), np.float32)
-NO_WEIGHTS, NO_GROUPS = np.empty((0, 0)), np.empty(0, np.int32)
+class Wanted(NamedTuple):
+    """Where results of a tile go: one of `sums`, `kept` and `totals` is filled, the others are empty.
+
+    Attributes
+    ----------
+    sums : ndarray
+        (layer, row, 2), where trees' values and their squares are added, as differences between a layer and the one
+        above.
+    kept : ndarray
+        (layer, tree, row), where the values go.
+    totals : ndarray
+        (group, layer, tree), where values times `weight`, (layer, row), are added by the `group` of the row.
+    """
+
+    sums: NDArray[np.float64] = np.empty((0, 0, 0))
+    kept: NDArray[np.float32] = np.empty((0, 0, 0), np.float32)
+    totals: NDArray[np.float64] = np.empty((0, 0, 0))
+    weight: NDArray[np.float64] = np.empty((0, 0))
+    group: NDArray[np.int32] = np.empty(0, np.int32)
 
 
 @dataclass(frozen=True)
@@ -192,7 +209,7 @@ class CompiledForest:
 
         def work(part: slice, columns: NDArray[np.float32]) -> None:
             sums = np.zeros((depth, columns.shape[1], 2))
-            self._descend(columns, value, sums=sums)
+            self._descend(columns, value, Wanted(sums=sums))
             first, second = np.moveaxis(np.cumsum(sums, axis=0) / trees, (0, 1, 2), (2, 1, 0))
             mean[part] = shift + first
             sd[part] = np.sqrt(np.maximum(second - first**2, 0))
@@ -221,7 +238,7 @@ class CompiledForest:
 
         def work(part: slice, columns: NDArray[np.float32]) -> None:
             kept = np.empty((depth, self.nodes.trees, columns.shape[1]), np.float32)
-            self._descend(columns, self.nodes.number, kept=kept)
+            self._descend(columns, self.nodes.number, Wanted(kept=kept))
             out[part] = kept.transpose(2, 0, 1)
 
         for _ in _by_tile(work, rows, threads, None):
@@ -252,7 +269,7 @@ class CompiledForest:
         def work(part: slice, columns: NDArray[np.float32]) -> NDArray[np.float64]:
             totals = np.zeros(shape)
             own = np.ascontiguousarray(weights[part].T)
-            self._descend(columns, value, weight=own, group=groups[part], totals=totals)
+            self._descend(columns, value, Wanted(totals=totals, weight=own, group=groups[part]))
             return totals
 
         out = np.zeros(shape)
@@ -276,20 +293,10 @@ class CompiledForest:
             raise ValueError(f"{rows.shape[1]} columns, of which a tree tests number {tested}")
         return rows
 
-    def _descend(
-        self,
-        columns: NDArray[np.float32],
-        value: NDArray[np.float64],
-        *,
-        sums: NDArray[Any] = NOTHING,
-        kept: NDArray[Any] = NO_MEMBERS,
-        weight: NDArray[Any] = NO_WEIGHTS,
-        group: NDArray[Any] = NO_GROUPS,
-        totals: NDArray[Any] = NOTHING,
-    ) -> None:
+    def _descend(self, columns: NDArray[np.float32], value: NDArray[np.float64], wanted: Wanted) -> None:
         n = self.nodes
-        where = (self.tested, n.leaf, n.thresholds, value, n.left, n.right, self.fork, n.root, n.depth + 1)
-        _kernel()(*where, columns, sums, kept, weight, group, totals)
+        nodes = (self.tested, n.leaf, n.thresholds, value, n.left, n.right, self.fork)
+        _kernel()(nodes, n.root, n.depth + 1, columns, wanted)
 
 
 def _by_tile[T](
@@ -313,39 +320,20 @@ def _kernel() -> Any:
     return njit(_descend_trees, nogil=True, cache=True)
 
 
-def _descend_trees(
-    feature: Any,
-    leaf: Any,
-    threshold: Any,
-    number: Any,
-    left: Any,
-    right: Any,
-    fork: Any,
-    root: Any,
-    stack: Any,
-    columns: Any,
-    sums: Any,
-    kept: Any,
-    weight: Any,
-    group: Any,
-    totals: Any,
-) -> None:
+def _descend_trees(nodes: tuple[Any, ...], root: Any, stack: int, columns: Any, wanted: Wanted) -> None:
     """All rows of a tile down all trees.
 
     Parameters
     ----------
-    stack : object
+    nodes : tuple of ndarray
+        What a node tests and where it leads; `fork`: layers of the upper stretch at a node that tests a depth, else -1.
+    root : ndarray
+        First node of each tree.
+    stack : int
         Nodes that may wait while one is visited.
-    fork : object
-        Layers of the upper stretch at a node that tests a depth, else -1. One of these is filled, the others are empty.
-    sums : object
-        (layer, row, 2), where trees' values and their squares are added, as differences between a layer and the one
-        above.
-    kept : object
-        (layer, tree, row), where the values go.
-    totals : object
-        (group, layer, tree), where values times weight (layer, row) are added.
     """
+    feature, leaf, threshold, number, left, right, fork = nodes
+    sums, kept, totals, weight, group = wanted
     rows, keep, add_up = columns.shape[1], kept.size > 0, totals.size > 0
     depth = kept.shape[0] if keep else totals.shape[1] if add_up else sums.shape[0]
     order, spare = np.empty(rows, np.uint32), np.empty(rows, np.uint32)  # what is signed may count from the end

@@ -5,7 +5,7 @@ spread of the trees.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -13,6 +13,7 @@ from joblib import Parallel, delayed
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import norm
 from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.model_selection import GroupKFold
 from sklearn.tree import DecisionTreeRegressor
 from sklearn.utils import check_array, check_consistent_length, column_or_1d
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -218,6 +219,39 @@ def response_of(draws: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 @dataclass(frozen=True)
+class TrainingData:
+    """What a forest learns from: a row a site or layer.
+
+    Attributes
+    ----------
+    X : ndarray
+        Predictors, (n, features), finite.
+    y : ndarray
+        Draws of the response on its log or logit scale, (n, draw); an observation is one of them.
+    site, block : ndarray
+        Labels of the sites or profiles, which stay together, and of the spatial blocks that they lie in, (n,).
+    """
+
+    X: NDArray[np.float32]
+    y: NDArray[np.float64]
+    site: NDArray[Any]
+    block: NDArray[Any]
+
+    def regions(self, least: int = MIN_GROUPS) -> NDArray[Any]:
+        """Labels of the blocks, or of the sites where there are fewer blocks than `least`."""
+        return self.block if len(np.unique(self.block)) >= least else self.site
+
+
+def fold_labels(groups: ArrayLike, folds: int, seed: int) -> NDArray[np.int64]:
+    """Number of the fold that each row belongs to, (n,); groups are kept whole."""
+    groups = np.asarray(groups)
+    label = np.empty(len(groups), int)
+    for fold, (_, held) in enumerate(GroupKFold(folds, shuffle=True, random_state=seed).split(groups, None, groups)):
+        label[held] = fold
+    return label
+
+
+@dataclass(frozen=True)
 class Calibration:
     """How far the standard deviation of the trees is from the true error (paper, eq. 9–10), measured on sites that the
     forest had not seen.
@@ -267,6 +301,13 @@ class FluxModel:
     calibration: Calibration
     applicability: Applicability
 
+    @classmethod
+    def fit(cls, forest: PosteriorForest, data: TrainingData, calibration: Calibration, *, seed: int) -> FluxModel:
+        """Fits a forest to all data; the seed parts them into the folds of the area of applicability."""
+        forest.fit(data.X, response_of(data.y), data.site)
+        fold = fold_labels(data.regions(), MIN_GROUPS, seed)
+        return cls(forest, calibration, Applicability.fit(data.X, forest.feature_importances_, fold))
+
     def members(self, X: ArrayLike, layers: Layers = ()) -> NDArray[np.float32]:
         """Calibrated members, (n, tree) or (n, layer, tree), on the scale of the fit."""
         return self.calibration.stretched(self.forest.members(X, layers))
@@ -301,17 +342,19 @@ class Learners:
         return (1 / (1 + np.exp(-self.f_bnpp.members(X)))).astype(np.float32)
 
 
+class Validation(NamedTuple):
+    """A calibration; scores (`split`, `r2`, `rmse`, `bias`, `crps`, `coverage95`, `tau95`, `n`) and predictions
+    (held-out `split`, `fold`, `row`, `observed`, `mean`, `sd`, `tau`) that it comes with.
+    """
+
+    calibration: Calibration
+    scores: pd.DataFrame
+    predictions: pd.DataFrame
+
+
 def validate(
-    forest: PosteriorForest,
-    X: NDArray,
-    y: NDArray,
-    site: NDArray,
-    block: NDArray,
-    *,
-    splits: int,
-    seed: int,
-    progress: Progress | None = None,
-) -> tuple[Calibration, pd.DataFrame, pd.DataFrame]:
+    forest: PosteriorForest, data: TrainingData, *, splits: int, seed: int, progress: Progress | None = None
+) -> Validation:
     """Scores on held-out sites and held-out spatial blocks, and the calibration that follows from the latter.
 
     Each split holds out 20 % of the sites (or of the blocks), fits the forest to the rest and compares it with one
@@ -322,27 +365,14 @@ def validate(
     ----------
     forest : PosteriorForest
         An unfitted forest, whose settings are used.
-    X : ndarray
-        (n, features).
-    y : ndarray
-        (n, draws), log scale.
-    site, block : ndarray
-        Labels (n,).
-
-    Returns
-    -------
-    tuple of Calibration, DataFrame
-        Calibration, scores (`split`, `r2`, `rmse`, `bias`, `crps`, `coverage95`, `tau95`, `n`), predictions (held-out
-        `split`, `row`, `observed`, `mean`, `sd`).
     """
+    X, y, site = data.X, data.y, data.site
     if len(np.unique(site)) < MIN_GROUPS:
         raise InputError(f"{len(np.unique(site))} sites are too few to train and validate with, expected {MIN_GROUPS}")
-    if len(np.unique(block)) < MIN_GROUPS:
-        block = site
     rng = np.random.default_rng(seed)
     parts = []
     total = 2 * splits
-    for kind, labels in {"site": site, "spatial": block}.items():
+    for kind, labels in {"site": site, "spatial": data.regions()}.items():
         groups = np.unique(labels)
         for split in range(splits):
             held = np.isin(labels, rng.choice(groups, max(len(groups) // 5, 1), replace=False))
@@ -369,7 +399,7 @@ def validate(
     scores = pd.DataFrame([_score(str(kind), group) for kind, group in predictions.groupby("split", sort=False)])
     spatial = predictions[predictions["split"] == "spatial"]
     calibration = Calibration(float(spatial["tau"].quantile(0.95)), _profile_correlation(spatial, site))
-    return calibration, scores, predictions
+    return Validation(calibration, scores, predictions)
 
 
 def _score(kind: str, p: pd.DataFrame) -> dict[str, object]:

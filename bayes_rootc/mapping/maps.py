@@ -18,8 +18,8 @@ from ..data.netcdf import open_dataset
 from . import forest_device
 from .forest import CompiledForest
 from .learners import FluxModel, Learners, design_matrix
-from .monte_carlo import Statistics, coherent_statistics, independent_statistics
-from .totals import BAND_DEGREES, THICKNESS_CM, Totals, sum_cells
+from .monte_carlo import LogNormals, Statistics, coherent_statistics, independent_statistics
+from .totals import BAND_DEGREES, THICKNESS_CM, Totals, Trees, sum_cells
 from .zones import Shares
 
 MAP_LAYERS = (*LAYER_NAMES, PROFILE_NAME)
@@ -134,20 +134,15 @@ def map_cells(
         dissimilarity from the training data over its threshold, up to 1 inside the area of applicability, of the layer
         that is farthest outside, (n,).
     """
-    X, (root, bulk) = cells.X, models.forests
-    root_stretch, bulk_stretch = models.iroot.calibration.stretch, models.ibulk.calibration.stretch
-    (root_mean, root_sd), (bulk_mean, bulk_sd) = (_mean_and_std(forest, X) for forest in (root, bulk))
+    X, root, bulk = cells.X, models.iroot.calibration, models.ibulk.calibration
+    (root_mean, root_sd), (bulk_mean, bulk_sd) = (_mean_and_std(forest, X) for forest in models.forests)
+    scaled = root_mean, root.stretch * root_sd, bulk_mean + np.log(THICKNESS_CM), bulk.stretch * bulk_sd
     statistics = independent_statistics(
-        root_mean,
-        root_stretch * root_sd,
-        bulk_mean + np.log(THICKNESS_CM),
-        bulk_stretch * bulk_sd,
+        LogNormals(*scaled, cells.biome, cells.number),
         models.predictive_shares,
-        cells.biome,
-        cells.number,
         members=members,
         seed=seed,
-        profile_correlation=models.ibulk.calibration.profile_correlation,
+        profile_correlation=bulk.profile_correlation,
     )
     band = np.floor(cells.lat / BAND_DEGREES) * BAND_DEGREES
     parts = zones or Shares(np.arange(len(X)), np.zeros(len(X), np.int64), np.ones(len(X)))
@@ -156,9 +151,7 @@ def map_cells(
         np.stack([cells.biome[at], band.astype(np.int64)[at], parts.zone], axis=1),
         cells.area_ha[at],
         X[at],
-        (root, bulk),
-        (root_mean[at], bulk_mean[at]),
-        (root_stretch, bulk_stretch),
+        (Trees(models.forests[0], root_mean[at], root.stretch), Trees(models.forests[1], bulk_mean[at], bulk.stretch)),
         {name: statistics[name][at] for name in statistics},
         share=parts.share,
     )

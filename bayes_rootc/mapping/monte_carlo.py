@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -60,14 +60,32 @@ NOT_LOG_NORMAL: Asked = (("iroot", "iloss", "share"), ("ibulk", "iloss", "share"
 and variances have formulas."""
 
 
+class LogNormals(NamedTuple):
+    """Log-normal fluxes of cells.
+
+    Attributes
+    ----------
+    root_mean, root_sd : array-like
+        Mean and standard deviation of log I_root of the profile (Mg C ha⁻¹ yr⁻¹), (n,).
+    bulk_mean, bulk_sd : array-like
+        Mean and standard deviation of log I_bulk of the layers (Mg C ha⁻¹ yr⁻¹), (n, 7).
+    biome : array-like
+        Biome of each cell, 1–9, (n,).
+    cell : array-like
+        Number of each cell, for its random key, (n,).
+    """
+
+    root_mean: Any
+    root_sd: Any
+    bulk_mean: Any
+    bulk_sd: Any
+    biome: Any
+    cell: Any
+
+
 def independent_statistics(
-    root_mean: ArrayLike,
-    root_sd: ArrayLike,
-    bulk_mean: ArrayLike,
-    bulk_sd: ArrayLike,
+    cells: LogNormals,
     fractions: ArrayLike,
-    biome: ArrayLike,
-    cell: ArrayLike,
     *,
     members: int,
     seed: int,
@@ -83,16 +101,8 @@ def independent_statistics(
 
     Parameters
     ----------
-    root_mean, root_sd : array-like
-        Mean and standard deviation of log I_root of the profile (Mg C ha⁻¹ yr⁻¹), (n,).
-    bulk_mean, bulk_sd : array-like
-        Mean and standard deviation of log I_bulk of the layers (Mg C ha⁻¹ yr⁻¹), (n, 7).
     fractions : array-like
         Draws of the root shares by biome, (draw, 9, 7).
-    biome : array-like
-        Biome of each cell, 1–9, (n,).
-    cell : array-like
-        Number of each cell, for its random key, (n,).
 
     Returns
     -------
@@ -102,15 +112,17 @@ def independent_statistics(
         `share_median`, `share_p025`, `share_p975` are of I_loss / I_root. Means and variances do not depend on
         `members`.
     """
-    fields = [np.asarray(a, np.float32) for a in (root_mean, root_sd, bulk_mean, bulk_sd)]
-    numbers = [np.asarray(a).astype(np.uint32) for a in (biome, cell)]
+    *fluxes, biome, cell = cells
+    fields = LogNormals(
+        *(np.asarray(a, np.float32) for a in fluxes), *(np.asarray(a).astype(np.uint32) for a in (biome, cell))
+    )
     by_biome = np.moveaxis(np.asarray(fractions, np.float32), 0, 2)
-    layers = fields[2].shape[1]
+    layers = fields.bulk_mean.shape[1]
     lists = _lists_of_members(layers, by_biome.shape[2], members, seed)
     common = by_biome, np.uint32(seed), np.float32(profile_correlation), *lists
     known = partial(_log_normal, by_biome.mean(axis=2), by_biome.var(axis=2), profile_correlation)
     make = partial(_independent_members, common)
-    return _by_chunk(make, (*fields, *numbers), layers, threads, asked=NOT_LOG_NORMAL, known=known)
+    return _by_chunk(make, fields, layers, threads, asked=NOT_LOG_NORMAL, known=known)
 
 
 def coherent_statistics(root: ArrayLike, bulk: ArrayLike, fractions: ArrayLike, biome: ArrayLike) -> Statistics:
@@ -130,17 +142,7 @@ def coherent_statistics(root: ArrayLike, bulk: ArrayLike, fractions: ArrayLike, 
     return _by_chunk(make, fields, fields[1].shape[1])
 
 
-def _log_normal(
-    share_mean: NDArray,
-    share_variance: NDArray,
-    correlation: float,
-    root_mean: NDArray,
-    root_sd: NDArray,
-    bulk_mean: NDArray,
-    bulk_sd: NDArray,
-    biome: NDArray,
-    _: NDArray,
-) -> Statistics:
+def _log_normal(share_mean: NDArray, share_variance: NDArray, correlation: float, cells: LogNormals) -> Statistics:
     """Statistics that follow from formulas, without members, for layers and profile, (n, 8): means and variances, and
     quantiles of what is log-normal, I_root of the profile and I_bulk of layers (NaN for the others).
 
@@ -155,9 +157,9 @@ def _log_normal(
     def joined(layers: NDArray, profile: NDArray) -> NDArray[np.float32]:
         return np.concatenate([layers, profile], axis=1).astype(np.float32)
 
-    root_mean, root_sd = (a.astype(float)[:, None] for a in (root_mean, root_sd))
-    bulk_mean, bulk_sd = (a.astype(float) for a in (bulk_mean, bulk_sd))
-    share, spread = share_mean[biome - 1], share_variance[biome - 1]
+    root_mean, root_sd = (a.astype(float)[:, None] for a in (cells.root_mean, cells.root_sd))
+    bulk_mean, bulk_sd = (a.astype(float) for a in (cells.bulk_mean, cells.bulk_sd))
+    share, spread = share_mean[cells.biome - 1], share_variance[cells.biome - 1]
     root, bulk = (np.exp(mean + sd**2 / 2) for mean, sd in ((root_mean, root_sd), (bulk_mean, bulk_sd)))
     alike = correlation + (1 - correlation) * np.eye(bulk.shape[1])
     covariance = bulk[:, :, None] * bulk[:, None] * np.expm1(alike * bulk_sd[:, :, None] * bulk_sd[:, None])
@@ -200,12 +202,12 @@ def _by_chunk(
     def work(starts: range) -> None:
         scratch = np.empty(0, np.float32)
         for start in starts:
-            part = [a[start : start + size] for a in arrays]
+            part = jax.tree.map(lambda a, at=slice(start, start + size): a[at], arrays)
             count = len(part[0])
-            for name, value in known(*part).items() if known else ():
+            for name, value in known(part).items() if known else ():
                 out[name][start : start + count] = value
             padding = min(size, 1 << (count - 1).bit_length()) - count  # few shapes are compiled
-            members = make(*(_padded(a, padding) for a in part))
+            members = make(jax.tree.map(partial(_padded, rows=padding), part))
             if on_cpu and scratch.size < members[0][0].size:
                 scratch = np.empty(members[0][0].size, np.float32)
             of_layers, of_profile = summarise(members, asked, moments, scratch)
@@ -240,15 +242,7 @@ def _lists_of_members(layers: int, draws: int, members: int, seed: int) -> tuple
 
 
 @jax.jit
-def _independent_members(
-    common: tuple[Array, ...],
-    root_mean: Array,
-    root_sd: Array,
-    bulk_mean: Array,
-    bulk_sd: Array,
-    biome: Array,
-    cell: Array,
-) -> Members:
+def _independent_members(common: tuple[Array, ...], cells: LogNormals) -> Members:
     fractions, seed, correlation, errors, draws = common
     key, members = jax.random.key(seed), errors.shape[2] // 2
 
@@ -259,15 +253,16 @@ def _independent_members(
         return rotated(errors[cube], place[:-1]), rotated(draws[cube], place[-1:])
 
     # Without barriers the compiler would evaluate what is used several times as often: it takes twice as long.
-    z, draw = jax.lax.optimization_barrier(jax.vmap(of_cell)(cell))
-    root = jnp.exp(root_mean[:, None] + root_sd[:, None] * z[:, 0])
-    shares = jnp.take_along_axis(fractions[biome.astype(int) - 1], draw, axis=2)
+    z, draw = jax.lax.optimization_barrier(jax.vmap(of_cell)(cells.cell))
+    root = jnp.exp(cells.root_mean[:, None] + cells.root_sd[:, None] * z[:, 0])
+    shares = jnp.take_along_axis(fractions[cells.biome.astype(int) - 1], draw, axis=2)
     error = jnp.sqrt(correlation) * z[:, 1:2] + jnp.sqrt(1 - correlation) * z[:, 2:]
-    return _fluxes(root, shares, bulk_mean[..., None] + bulk_sd[..., None] * error)
+    return _fluxes(root, shares, cells.bulk_mean[..., None] + cells.bulk_sd[..., None] * error)
 
 
 @jax.jit
-def _coherent_members(fractions: Array, root: Array, bulk: Array, biome: Array) -> Members:
+def _coherent_members(fractions: Array, fields: tuple[Array, Array, Array]) -> Members:
+    root, bulk, biome = fields
     return _fluxes(jnp.exp(root), jnp.transpose(fractions[:, biome.astype(int) - 1], (1, 2, 0)), bulk)
 
 

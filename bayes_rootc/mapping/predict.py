@@ -7,8 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ..constants import PROFILE_DEPTH_CM
-from ..data.covariates import CovariateStack
-from ..inference.predict import ROW, STATISTICS, reasons, with_covariates
+from ..inference.predict import STATISTICS, NewPlaces, reasons
 from ..inference.sampling import summary_columns
 from ..models.components import Components
 from ..models.root_depth import cumulative_share, new_profiles
@@ -26,10 +25,8 @@ def predict_flux(
     flux: str,
     learners: Learners,
     roots: tuple[dict[str, NDArray], Components] | None,
-    sites: pd.DataFrame,
-    covariates: CovariateStack,
+    places: NewPlaces,
     *,
-    nearest_km: float = 100.0,
     seed: int = 20,
 ) -> pd.DataFrame:
     """`iroot`, `ibulk` or `iloss` (Mg C ha⁻¹ yr⁻¹) of layers, as `bayes-rootc predict --help` says.
@@ -38,41 +35,33 @@ def predict_flux(
     ----------
     roots : tuple of dict of str to ndarray, Components, optional
         Draws and components of the root-depth fit; not needed for `ibulk`.
-    sites : DataFrame
+    places : NewPlaces
         `lat`, `lon`, `top`, `bottom` (cm).
     seed : int
         Seed of the random draws.
     """
-    sites = sites.drop(columns=[c for c in flux_columns(flux) if c in sites])  # of an earlier prediction
-    reason = reasons(sites)
+    places, found = places.without(flux_columns(flux)), list[pd.DataFrame]()
+    reason = reasons(places.sites)
     needed = tuple(dict.fromkeys([*learners.features, *(roots[1].covariates if roots else ())]))
-    rows = with_covariates(sites, reason, needed, covariates, nearest_km)
-    out = sites.copy()
+    rows = places.rows(reason, needed)
     if len(rows):
-        places = rows.drop_duplicates(["lat", "lon"]).reset_index(drop=True)
-        at = np.asarray(rows.groupby(["lat", "lon"], sort=False).ngroup(), np.int64)
         drawn = np.zeros((len(rows), 1))
         if flux != "ibulk":
             assert roots is not None
-            drawn = drawn + _iroot(learners, roots, places, rows, at, seed)
+            drawn = drawn + _iroot(learners, roots, rows, seed)
         if flux != "iroot":
             ibulk = _ibulk(learners, rows)
             drawn = ibulk if flux == "ibulk" else drawn - ibulk
-        table = summary_columns(flux, drawn)
-        table.index = rows[ROW]
-        out = out.join(table)
-    return out.assign(reason=reason).reindex(columns=[*sites, *flux_columns(flux)])
+        found = [summary_columns(flux, drawn)]
+    return places.answer(rows, found, reason, flux_columns(flux))
 
 
 def _iroot(
-    learners: Learners,
-    roots: tuple[dict[str, NDArray], Components],
-    places: pd.DataFrame,
-    rows: pd.DataFrame,
-    at: NDArray[np.int64],
-    seed: int,
+    learners: Learners, roots: tuple[dict[str, NDArray], Components], rows: pd.DataFrame, seed: int
 ) -> NDArray[np.float64]:
     """I_root of the layers, (row, member): the place's, times the share of the layer in the roots of a new profile."""
+    places = rows.drop_duplicates(["lat", "lon"]).reset_index(drop=True)
+    at = np.asarray(rows.groupby(["lat", "lon"], sort=False).ngroup(), np.int64)
     members = learners.predict_iroot(places)
     depths = new_profiles(*roots, places, np.random.default_rng(seed))
     few = np.arange(members.shape[1]) * len(depths[0]) // members.shape[1]

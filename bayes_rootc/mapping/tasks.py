@@ -10,25 +10,19 @@ from numpy.typing import NDArray
 
 from ..data.folder import Inputs
 from .blocks import Variogram, residual_variogram, spatial_blocks
-from .learners import design_matrix
+from .learners import TrainingData, design_matrix
 
 
 @dataclass(frozen=True)
-class Task:
-    """What a learner is to learn: a row a site or layer.
+class Task(TrainingData):
+    """What a learner is to learn, and where it comes from.
 
     Attributes
     ----------
     table : DataFrame
         The rows, with `biome`, `lat`, `lon` and, for layers, `top` and `bottom`.
-    X : ndarray
-        Predictors, (n, features).
     features : list of str
         Names of the columns of `X`.
-    y : ndarray
-        Draws of the response on its log or logit scale, (n, draw).
-    site, block : ndarray
-        Labels of the sites or profiles, which stay together, and of the spatial blocks that they lie in, (n,).
     block_km : float
         Side of a spatial block, km.
     variogram : Variogram
@@ -36,11 +30,7 @@ class Task:
     """
 
     table: pd.DataFrame
-    X: NDArray[np.float32]
     features: list[str]
-    y: NDArray[np.float64]
-    site: NDArray[np.str_]
-    block: NDArray[np.int64]
     block_km: float
     variogram: Variogram
 
@@ -65,7 +55,7 @@ def learner_tasks(
         site = table[label].to_numpy(str)
         variogram = residual_variogram(X, y, site, table["lat"], table["lon"], seed=seed)
         side = block_km or variogram.block_km
-        return Task(table, X, features, y, site, spatial_blocks(table["lat"], table["lon"], side), side, variogram)
+        return Task(X, y, site, spatial_blocks(table["lat"], table["lon"], side), table, features, side, variogram)
 
     npp, known = inputs.npp, inputs.npp["f_bnpp"].notna()
     stocked = (stocks["stock"].notna() & inputs.layers["has_covariates"]).to_numpy()

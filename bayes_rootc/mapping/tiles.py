@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache, partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from rasterio.errors import NotGeoreferencedWarning
@@ -144,9 +144,17 @@ def begin(job: MapJob, *, resume: bool) -> list[Place]:
     return [place for place in job.places() if not job.done(place).exists()]
 
 
+class Opened(NamedTuple):
+    """What all tiles of a job use."""
+
+    covariates: CovariateStack
+    models: MapModels
+    store: Store
+
+
 @lru_cache(maxsize=1)
-def _opened(job: MapJob, begun: int) -> tuple[CovariateStack, MapModels, Store]:
-    """What all tiles of a job read, once a process.
+def _opened(job: MapJob, begun: int) -> Opened:
+    """Opens what all tiles of a job use, once a process.
 
     Parameters
     ----------
@@ -154,7 +162,8 @@ def _opened(job: MapJob, begun: int) -> tuple[CovariateStack, MapModels, Store]:
         Time at which the job began, so that models fitted since are read again.
     """
     models = MapModels.of(read_learners(job.learners), *read_root_shares(job.shares))
-    return CovariateStack(job.covariates, job.manifest), models, open_store(job.work / "maps.zarr", write=True)
+    store = open_store(job.work / "maps.zarr", write=True)
+    return Opened(CovariateStack(job.covariates, job.manifest), models, store)
 
 
 def make_tile(job: MapJob, place: Place) -> None:
@@ -236,8 +245,16 @@ def _workers(job: MapJob, workers: int, dask: str | None) -> Iterator[Callable[[
         cluster.close()
 
 
-def gather(job: MapJob) -> tuple[Totals, int, int]:
-    """Totals of all tiles, the cells that are mapped, and those of land that lack a covariate.
+class Gathered(NamedTuple):
+    """Totals of all tiles, the cells that are mapped, and those of land that lack a covariate."""
+
+    totals: Totals
+    cells: int
+    lacking: int
+
+
+def gather(job: MapJob) -> Gathered:
+    """What all tiles of a finished job hold.
 
     Raises
     ------
@@ -252,7 +269,7 @@ def gather(job: MapJob) -> tuple[Totals, int, int]:
                 totals.append(Totals(**{name: found[name] for name in Totals.__dataclass_fields__}))
     if not totals:
         raise InputError(f"no land cell with every covariate in the box {job.grid.bbox}", file=job.covariates)
-    return Totals.joined(totals), cells, lacking
+    return Gathered(Totals.joined(totals), cells, lacking)
 
 
 def finish(job: MapJob, files: list[Path]) -> None:

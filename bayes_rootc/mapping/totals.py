@@ -14,6 +14,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -84,13 +85,21 @@ class Totals:
         return replace(self, **arrays)
 
 
+class Trees(NamedTuple):
+    """Trees of a log flux: their forest, their mean in cells, (n,) or (n, 7), and the factor that stretches their
+    deviations from it.
+    """
+
+    forest: CompiledForest
+    mean: NDArray
+    stretch: float
+
+
 def sum_cells(
     classes: NDArray[np.int64],
     area_ha: NDArray[np.float64],
     X: NDArray[np.float32],
-    forests: tuple[CompiledForest, CompiledForest],
-    means: tuple[NDArray, NDArray],
-    stretch: tuple[float, float],
+    trees: tuple[Trees, Trees],
     statistics: Statistics,
     share: NDArray[np.float64],
 ) -> Totals:
@@ -104,12 +113,8 @@ def sum_cells(
         Area of each whole cell, (n,).
     X : ndarray
         Predictors, (n, features).
-    forests : tuple of CompiledForest
-        Forests of log I_root of the profile, and of log I_bulk per cm in the seven layers.
-    means : tuple of ndarray
-        Means over their trees, (n,) and (n, 7).
-    stretch : tuple of float
-        Factors by which the trees' deviations from these means are multiplied.
+    trees : tuple of Trees
+        Those of log I_root of the profile, and of log I_bulk per cm in the seven layers.
     statistics : Statistics
         Statistics of independent members, (n, 8).
     share : ndarray
@@ -118,7 +123,7 @@ def sum_cells(
     unique, label = np.unique(classes, axis=0, return_inverse=True)
     whole_ha, area_ha = area_ha, area_ha * share
     sums = []
-    for forest, mean, s, unit in zip(forests, means, stretch, (np.ones(1), THICKNESS_CM), strict=True):
+    for (forest, mean, s), unit in zip(trees, (np.ones(1), THICKNESS_CM), strict=True):
         # exp(mean + s (tree - mean)) = exp((1 - s) mean) exp(s tree)
         weight = (area_ha * np.exp((1 - s) * mean).T).T * unit
         sums.append(forest.weighted_sums(X, weight, label, power=s))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -17,8 +17,7 @@ from ..inference.checks import predictive_scores
 from ..inference.turnover_checks import DEPTH_CLASSES
 from ..progress import Progress
 from .applicability import Applicability
-from .blocks import fold_labels
-from .learners import is_constant, r_squared
+from .learners import TrainingData, fold_labels, is_constant, r_squared
 from .regressors import INNER_FOLDS, POSTERIOR_FOREST, TREES, Predictor, ScaledForest, fit_all
 
 STRATA = 5
@@ -51,32 +50,11 @@ def folds_of(
     return iter(StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(y, strata, site))
 
 
-def compare_learners(
-    X: NDArray,
-    draws: NDArray,
-    site: NDArray,
-    block: NDArray,
-    *,
-    folds: int,
-    seed: int,
-    trees: int = TREES,
-    progress: Progress | None = None,
-) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """Fits every learner without each fold and predicts it.
+class HeldOut(NamedTuple):
+    """What learners said of rows that they had not seen.
 
-    Parameters
+    Attributes
     ----------
-    X : ndarray
-        (n, features), finite.
-    draws : ndarray
-        Draws of the response on its log or logit scale, (n, draw); the observation of a row is one of them.
-    site, block : ndarray
-        Labels of sites and of spatial blocks, (n,).
-    folds : int
-        Number of folds; 5 make the paper's 80/20 split.
-
-    Returns
-    -------
     predictions : DataFrame
         `split`, `learner`, `fold`, `row`, whether it is `inside` the area of applicability of what the fold was fitted
         to, and `predictive_scores` (a learner's prediction is its `mean`); `spread` of the trees of the posterior
@@ -86,12 +64,29 @@ def compare_learners(
     importances : DataFrame
         `split`, `fold`, `feature` (number of its column), `rmse_ratio`: by what the error of the posterior forest on
         the held-out rows grows if the column is shuffled among them.
+    """
+
+    predictions: pd.DataFrame
+    costs: pd.DataFrame
+    importances: pd.DataFrame
+
+
+def compare_learners(
+    data: TrainingData, *, folds: int, seed: int, trees: int = TREES, progress: Progress | None = None
+) -> HeldOut:
+    """Fits every learner without each fold and predicts it.
+
+    Parameters
+    ----------
+    folds : int
+        Number of folds; 5 make the paper's 80/20 split.
 
     Raises
     ------
     InputError
         Too few sites, or a response that is the same in all rows.
     """
+    X, draws, site = data.X, data.y, data.site
     few = len(np.unique(site))
     if few < folds * INNER_FOLDS:
         raise InputError(f"{few} sites are too few to compare learners on, expected {folds * INNER_FOLDS}")
@@ -100,8 +95,7 @@ def compare_learners(
             f"the response is the same in all {len(draws)} rows (on its log or logit scale {draws.flat[0]:.6g}): there "
             "is nothing to compare learners on; expected values that differ"
         )
-    if len(np.unique(block)) < folds * INNER_FOLDS:
-        block = site
+    block = data.regions(folds * INNER_FOLDS)
     rng = np.random.default_rng(seed)
     observed = draws[np.arange(len(X)), rng.integers(draws.shape[1], size=len(X))]
     predictions, costs, importances = [], [], []
@@ -125,11 +119,8 @@ def compare_learners(
                 costs.append({**at, "seconds": seconds[name], "mib": len(pickle.dumps(model)) / 2**20})
             if progress:
                 progress(number * folds + fold + 1, len(SPLITS) * folds)
-    return (
-        pd.concat(predictions, ignore_index=True),
-        pd.DataFrame(costs),
-        pd.concat(importances).reset_index(),
-    )
+    said = pd.concat(predictions, ignore_index=True)
+    return HeldOut(said, pd.DataFrame(costs), pd.concat(importances).reset_index())
 
 
 def permuted_rmse(model: Predictor, X: NDArray, y: NDArray, rng: np.random.Generator) -> NDArray[np.float64]:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,6 +103,15 @@ def _turned(shape: Any, path: Path) -> Any:
     return shapely.union_all([piece for piece in pieces if not piece.is_empty])
 
 
+class Polygons(NamedTuple):
+    """Names of zones; label, shape and bounds of each polygon."""
+
+    names: list[str]
+    label: NDArray[np.int64]
+    shape: Any
+    bounds: NDArray[np.float64]
+
+
 @dataclass(frozen=True)
 class Zones:
     """Named zones from a file of polygons (GeoJSON, Shapefile, GeoPackage, … in longitude and latitude), or from a
@@ -128,7 +137,7 @@ class Zones:
     @cached_property
     def names(self) -> list[str]:
         """Names of the zones; zone i has the label i + 1."""
-        return self._raster_classes if self._is_raster else self._polygons[0]
+        return self._raster_classes if self._is_raster else self._polygons.names
 
     def shares(self, grid: MapGrid) -> Shares:
         """Shares of the zones in the cells of a grid."""
@@ -152,8 +161,7 @@ class Zones:
         return self.path.suffix.lower() in RASTERS
 
     @cached_property
-    def _polygons(self) -> tuple[list[str], NDArray[np.int64], Any, NDArray[np.float64]]:
-        """Names of zones; label, shape and bounds of each polygon."""
+    def _polygons(self) -> Polygons:
         import shapely.errors
         from pyogrio.raw import read
 
@@ -180,7 +188,7 @@ class Zones:
         titles = np.array([UNNAMED if _is_missing(value) else str(value) for value in table[field][solid]])
         names, label = np.unique(titles, return_inverse=True)
         turned = np.array([_turned(polygon, self.path) for polygon in shapes[solid]], object)
-        return names.tolist(), label + 1, turned, shapely.bounds(turned)
+        return Polygons(names.tolist(), label + 1, turned, shapely.bounds(turned))
 
     @cached_property
     def _raster_classes(self) -> list[str]:

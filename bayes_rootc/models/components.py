@@ -91,6 +91,10 @@ class Components:
         standard = (sites[list(self.covariates)].to_numpy(float) - self.centre) / self.scale
         return np.clip(np.nan_to_num(standard @ self.loadings.T), -CLIP_SD, CLIP_SD)
 
+    def predictors(self, sites: pd.DataFrame) -> pd.DataFrame:
+        """Scores as columns, by the name of the component."""
+        return pd.DataFrame(self.scores(sites), columns=list(self.names))
+
     def to_dataset(self) -> xr.Dataset:
         """As it is stored with the posterior."""
         return xr.Dataset(

@@ -30,20 +30,6 @@ NODES = 2001
 MAX_ROOTS = 3
 
 
-def steady_activity(k: ArrayLike, activity_of_input: ArrayLike) -> NDArray[np.float64]:
-    """Activity of a layer in steady state with its input (paper, eq. 2).
-
-    Examples
-    --------
-    A layer of 8267 years' age has lost half of its radiocarbon:
-
-    >>> steady_activity(1 / 8267, 1.0)
-    array(0.5)
-    """
-    k = np.asarray(k, float)
-    return np.asarray(k / (k + GAMMA) * np.asarray(activity_of_input, float))
-
-
 def steady_k(activity: ArrayLike, activity_of_input: ArrayLike) -> NDArray[np.float64]:
     """Decay rate of a layer in steady state with its input, yr⁻¹ (paper, eq. 3); infinite where it has no less
     radiocarbon.
@@ -99,9 +85,13 @@ def invert_points(
     nodes = np.linspace(*LOG_K_RANGE, NODES)
     away = predicted_table(np.exp(nodes), years, zones, prehistory, atmosphere) - observed[:, None]
     row, node = np.nonzero((away[:, :-1] < 0) != (away[:, 1:] < 0))
-    roots = np.exp(
-        _refined(nodes[node], nodes[node + 1], observed[row], years[row], zones[row], prehistory, atmosphere)
-    )
+    names, number = np.unique(zones, return_inverse=True)
+
+    def misfit(log_k: NDArray, observed: NDArray, year: NDArray, number: NDArray) -> NDArray[np.float64]:
+        return delta14c(np.exp(log_k), year, names[number.astype(int)], prehistory, atmosphere=atmosphere) - observed
+
+    between, of_row = (nodes[node], nodes[node + 1]), (observed[row], years[row], number[row])
+    roots = np.exp(find_root(misfit, between, args=of_row).x) if len(row) else np.empty(0)
     count = np.bincount(row, minlength=len(observed))
     place = np.arange(len(row)) - np.searchsorted(row, row)  # rows are in order, and so are the nodes of a row
     table = np.full((len(observed), MAX_ROOTS), np.nan)
@@ -111,23 +101,3 @@ def invert_points(
     k = np.where(count > 0, table[:, 0], closest)
     columns: dict[str, Any] = {"k": k, "age": 1 / k, "roots": count}
     return pd.DataFrame(columns | {f"k_{i + 1}": table[:, i] for i in range(MAX_ROOTS)})
-
-
-def _refined(
-    low: NDArray[np.float64],
-    high: NDArray[np.float64],
-    observed: NDArray[np.float64],
-    year: NDArray[np.float64],
-    zone: NDArray[np.str_],
-    prehistory: Prehistory,
-    atmosphere: Atmosphere,
-) -> NDArray[np.float64]:
-    """log k between two nodes."""
-    if not len(low):
-        return low
-    names, number = np.unique(zone, return_inverse=True)
-
-    def misfit(log_k: NDArray, observed: NDArray, year: NDArray, number: NDArray) -> NDArray[np.float64]:
-        return delta14c(np.exp(log_k), year, names[number.astype(int)], prehistory, atmosphere=atmosphere) - observed
-
-    return np.asarray(find_root(misfit, (low, high), args=(observed, year, number)).x)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import jax
 import jax.numpy as jnp
 from jax import Array
@@ -25,33 +27,37 @@ def advance(activity: Array, k: Array, inflow: Array, slope: Array, dt: Array) -
     return activity * (1 - decayed) + k * dt * (inflow * phi1 + slope * dt * phi2)
 
 
-@jax.jit
-def respond(k: Array, start: Array, year: Array, node_year: Array, length: Array, inflow: Array, slope: Array) -> Array:
-    """Activity of each pool in its own sampling year: `k`, `start`, `year` of shape (n,), the curve's intervals of
-    shape (m,).
-    """
+class Intervals(NamedTuple):
+    """Intervals of a curve of activities, each of which is linear, (m,)."""
 
-    def step(activity: Array, interval: tuple[Array, ...]) -> tuple[Array, None]:
-        node_year, length, inflow, slope = interval
+    year: Any  # in which each begins
+    length: Any  # yr
+    inflow: Any  # at its beginning
+    slope: Any  # yr⁻¹
+
+
+@jax.jit
+def respond(k: Array, start: Array, year: Array, curve: Intervals) -> Array:
+    """Activity of each pool in its own sampling year: `k`, `start`, `year` of shape (n,)."""
+
+    def step(activity: Array, interval: Intervals) -> tuple[Array, None]:
         # Intervals after the sampling year have zero length and leave the state as it is.
-        dt = (year - node_year).clip(0, length)
-        return advance(activity, k, inflow, slope, dt), None
+        dt = (year - interval.year).clip(0, interval.length)
+        return advance(activity, k, interval.inflow, interval.slope, dt), None
 
-    return jax.lax.scan(step, start, (node_year, length, inflow, slope))[0]
+    return jax.lax.scan(step, start, curve)[0]
 
 
 @jax.jit
-def respond_on_grid(
-    k: Array, start: Array, length: Array, inflow: Array, slope: Array, interval: Array, since: Array
-) -> Array:
+def respond_on_grid(k: Array, start: Array, curve: Intervals, interval: Array, since: Array) -> Array:
     """Activity of every pool (k,) in every year, given as interval index and years since its start: shape (years, k).
 
     The curve is walked once for all years, so the cost is (nodes + years) x k.
     """
 
-    def step(activity: Array, node: tuple[Array, ...]) -> tuple[Array, Array]:
-        length, inflow, slope = node
-        return advance(activity, k, inflow, slope, length), activity
+    def step(activity: Array, node: Intervals) -> tuple[Array, Array]:
+        return advance(activity, k, node.inflow, node.slope, node.length), activity
 
-    _, at_nodes = jax.lax.scan(step, start, (length, inflow, slope))
-    return advance(at_nodes[interval], k, inflow[interval][:, None], slope[interval][:, None], since[:, None])
+    _, at_nodes = jax.lax.scan(step, start, curve)
+    inflow, slope = (of_curve[interval][:, None] for of_curve in (curve.inflow, curve.slope))
+    return advance(at_nodes[interval], k, inflow, slope, since[:, None])

@@ -31,6 +31,8 @@ from ..errors import InputError
 if TYPE_CHECKING:
     import xarray as xr
 
+    from .pool import Intervals
+
 K_RANGE = (1e-6, 2.0)
 LOG_K_RANGE = (math.log(K_RANGE[0]), math.log(K_RANGE[1]))
 """Decay rates of the grid, yr⁻¹: ages from half a year to a million years."""
@@ -71,6 +73,20 @@ class LogNormalPrior:
         median_age, log_sd = of_layers  # a prior that all layers share is computed once
         z = (log_k + np.log(median_age)) / log_sd
         return np.broadcast_to(-0.5 * z**2 - np.log(log_sd * np.sqrt(2 * np.pi)), (n, len(log_k)))
+
+
+def steady_activity(k: ArrayLike, activity_of_input: ArrayLike) -> NDArray[np.float64]:
+    """Activity of a layer in steady state with its input (paper, eq. 2).
+
+    Examples
+    --------
+    A layer of 8267 years' age has lost half of its radiocarbon:
+
+    >>> steady_activity(1 / 8267, 1.0)
+    array(0.5)
+    """
+    k = np.asarray(k, float)
+    return np.asarray(k / (k + GAMMA) * np.asarray(activity_of_input, float))
 
 
 def delta14c(
@@ -125,7 +141,7 @@ def delta14c(
     for name in np.unique(zone):
         here = zone == name
         curve = _driving_curve(atmosphere, str(name), prehistory)
-        out[here] = _to_delta(_respond(k[here], curve, _steady(k[here], curve), year[here]))
+        out[here] = _to_delta(_respond(k[here], curve, year[here]))
     return out
 
 
@@ -252,7 +268,6 @@ def unexplained(
     zone: ArrayLike,
     *,
     prehistory: Prehistory = "steady",
-    model_sd: float = 0.0,
     atmosphere: Atmosphere | None = None,
 ) -> NDArray[np.bool_]:
     """Whether no decay rate explains a measurement: it lies more than three standard deviations above or below what any
@@ -266,7 +281,7 @@ def unexplained(
         Sampling date, decimal year AD.
     zone : array-like of str, shape (n,)
         One of `ATMOSPHERE_ZONES`.
-    prehistory, model_sd, atmosphere : optional
+    prehistory, atmosphere : optional
         As in `invert`.
 
     Examples
@@ -285,9 +300,7 @@ def unexplained(
     if known.any():
         k = np.exp(np.linspace(*LOG_K_RANGE, UNEXPLAINED_NODES))
         possible = predicted_table(k, years[known], zones[known], prehistory, atmosphere)
-        tolerance = UNEXPLAINED_SD * np.sqrt(
-            sd[known] ** 2 + model_sd**2 + atmosphere_sd(years[known], zones[known], atmosphere) ** 2
-        )
+        tolerance = UNEXPLAINED_SD * np.hypot(sd[known], atmosphere_sd(years[known], zones[known], atmosphere))
         low, high = possible.min(axis=1) - tolerance, possible.max(axis=1) + tolerance
         found[known] = (delta[known] < low) | (delta[known] > high)
     return found
@@ -438,8 +451,7 @@ def summarise_density(density: NDArray[np.float64], log_k: NDArray[np.float64]) 
         result[f"k_{name}"] = "layer", value
     for name, value in {"median": median, "p025": upper, "p975": lower}.items():
         result[f"age_{name}"] = "layer", 1 / value
-    result["n_modes"], result["mode_k"], result["mode_probability"] = _modes(density, log_k)
-    return result
+    return result.assign(_modes(density, log_k))
 
 
 def grid_quantile(density: NDArray[np.float64], log_k: NDArray[np.float64], levels: ArrayLike) -> NDArray[np.float64]:
@@ -477,9 +489,9 @@ def grid_quantile(density: NDArray[np.float64], log_k: NDArray[np.float64], leve
     return np.asarray(np.clip(between, log_k[0], log_k[-1]).T)
 
 
-def _modes(density: NDArray[np.float64], log_k: NDArray[np.float64]) -> tuple[Any, Any, Any]:
-    """Separate modes: the probability density is cut at its local minima, and the mass between two cuts is the
-    probability of a mode.
+def _modes(density: NDArray[np.float64], log_k: NDArray[np.float64]) -> dict[str, Any]:
+    """Separate modes, `n_modes`, `mode_k` and `mode_probability`: the probability density is cut at its local minima,
+    and the mass between two cuts is the probability of a mode.
     """
     n, size = density.shape
     falling = density[:, 1:] < density[:, :-1]
@@ -500,7 +512,8 @@ def _modes(density: NDArray[np.float64], log_k: NDArray[np.float64]) -> tuple[An
     mode_k, probability = np.full((n, MAX_MODES), np.nan), np.zeros((n, MAX_MODES))
     mode_k[row[listed], slot[listed]] = np.exp(log_k[peak[listed] % size])
     probability[row[listed], slot[listed]] = mass[listed]
-    return ("layer", n_modes), (("layer", "mode"), mode_k, {"units": "yr-1"}), (("layer", "mode"), probability)
+    listed_k = ("layer", "mode"), mode_k, {"units": "yr-1"}
+    return {"n_modes": ("layer", n_modes), "mode_k": listed_k, "mode_probability": (("layer", "mode"), probability)}
 
 
 def _to_delta(activity: ArrayLike) -> NDArray[np.float64]:
@@ -530,11 +543,6 @@ def _driving_curve(atmosphere: Atmosphere, zone: str, prehistory: Prehistory) ->
             raise InputError(f"`{prehistory}` is not a prehistory, choose steady or intcal20")
 
 
-def _steady(k: NDArray[Any], curve: Curve) -> NDArray[np.float64]:
-    """Activity of a pool that is steady at the beginning of a curve: paper, eq. 2."""
-    return k / (k + GAMMA) * _to_activity(curve.delta14c[0])
-
-
 def _refuse_years(year: NDArray[Any], zone: NDArray[Any], atmosphere: Atmosphere) -> None:
     if not np.all(year >= FIRST_YEAR):
         raise InputError(f"sampling year must be {FIRST_YEAR:.0f} or later")
@@ -554,40 +562,44 @@ def predicted_table(
         here = np.flatnonzero(zone == name)
         years, place = np.unique(year[here], return_inverse=True)
         curve = _driving_curve(atmosphere, str(name), prehistory)
-        out[here] = _to_delta(_respond_on_grid(k, curve, _steady(k, curve), years))[place]
+        out[here] = _to_delta(_respond_on_grid(k, curve, years))[place]
     return out
 
 
-def _intervals(curve: Curve) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-    """Start, length and slope of each interval, in activity; a step (length 0) has no slope."""
-    length = np.diff(curve.years)
-    rise = np.diff(_to_activity(curve.delta14c))
-    return _to_activity(curve.delta14c[:-1]), length, np.divide(rise, length, out=np.zeros_like(rise), where=length > 0)
+def _intervals(curve: Curve) -> Intervals:
+    """The curve between its nodes; a step (length 0) has no slope."""
+    from .pool import Intervals
+
+    length, activity = np.diff(curve.years), _to_activity(curve.delta14c)
+    slope = np.divide(np.diff(activity), length, out=np.zeros_like(length), where=length > 0)
+    return Intervals(curve.years[:-1], length, activity[:-1], slope)
 
 
-def _respond(k: NDArray[Any], curve: Curve, start: NDArray[Any], year: NDArray[Any]) -> NDArray[np.float64]:
-    """Activity of each pool in its own sampling year: arrays of one shape (n,)."""
+def _respond(k: NDArray[Any], curve: Curve, year: NDArray[Any]) -> NDArray[np.float64]:
+    """Activity of each pool, steady at the beginning of the curve, in its own sampling year: arrays of one shape."""
     import jax
 
     from .pool import respond
 
     if k.size == 0:
         return np.empty(0)
-    inflow, length, slope = _intervals(curve)
+    intervals = _intervals(curve)
+    start = steady_activity(k, intervals.inflow[0])
     size = 1 << (k.size - 1).bit_length()  # padded to a power of two, so that few shapes are ever compiled
     padded = [np.pad(a, (0, size - k.size), mode="edge") for a in (k, start, np.minimum(year, curve.years[-1]))]
     with jax.enable_x64(True):  # double precision here, and the user's global flag stays as it was
-        return np.asarray(respond(*padded, curve.years[:-1], length, inflow, slope))[: k.size]
+        return np.asarray(respond(*padded, intervals))[: k.size]
 
 
-def _respond_on_grid(k: NDArray[Any], curve: Curve, start: NDArray[Any], years: NDArray[Any]) -> NDArray[np.float64]:
-    """Activity of every pool in every year: shape (years, k)."""
+def _respond_on_grid(k: NDArray[Any], curve: Curve, years: NDArray[Any]) -> NDArray[np.float64]:
+    """Activity of every pool, steady at the beginning of the curve, in every year: shape (years, k)."""
     import jax
 
     from .pool import respond_on_grid
 
-    inflow, length, slope = _intervals(curve)
-    interval = np.clip(np.searchsorted(curve.years, years, side="right") - 1, 0, len(length) - 1)
+    intervals = _intervals(curve)
+    start = steady_activity(k, intervals.inflow[0])
+    interval = np.clip(np.searchsorted(curve.years, years, side="right") - 1, 0, len(curve.years) - 2)
     since = np.clip(years, curve.years[0], curve.years[-1]) - curve.years[interval]
     with jax.enable_x64(True):
-        return np.asarray(respond_on_grid(k, start, length, inflow, slope, interval, since))
+        return np.asarray(respond_on_grid(k, start, intervals, interval, since))

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     import pymc as pm
 
 INTERCEPT = "intercept"
+DEPTH = ("layer top", "layer bottom")
 LKJ_SHAPE = 2.0
 QUADRATURE_NODES = 15
 PRIORS = {
@@ -63,8 +64,6 @@ class Records:
         Predictors, (n, p).
     predictors : tuple of str
         Their names.
-    groups : tuple of str
-        The group of each (soil, climate, topography, depth).
     biome : ndarray
         1–9, in order, (n,).
     unit : ndarray
@@ -83,7 +82,6 @@ class Records:
     sd: NDArray[np.float64]
     X: NDArray[np.float64]
     predictors: tuple[str, ...]
-    groups: tuple[str, ...]
     biome: NDArray[np.int64]
     unit: NDArray[np.int64]
     unit_sd: NDArray[np.float64]
@@ -99,6 +97,11 @@ class Records:
     def observed(self) -> NDArray[np.float64]:
         """What predictions are compared with."""
         return self.y
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The group of each predictor (soil, climate, topography, depth): the name of a component begins with it."""
+        return tuple("depth" if name in DEPTH else name.rsplit(" ", 1)[0] for name in self.predictors)
 
     @property
     def design(self) -> NDArray[np.float64]:
@@ -118,7 +121,6 @@ class Records:
             self.sd[keep],
             self.X[keep],
             self.predictors,
-            self.groups,
             self.biome[keep],
             unit,
             self.unit_sd[units],
@@ -256,9 +258,7 @@ class Records:
 
 def make_records(
     y: NDArray[np.float64],
-    X: NDArray[np.float64],
-    predictors: tuple[str, ...],
-    groups: tuple[str, ...],
+    X: pd.DataFrame,
     biome: NDArray[np.int64],
     unit: pd.Series,
     *,
@@ -269,6 +269,8 @@ def make_records(
 
     Parameters
     ----------
+    X : DataFrame
+        Predictors, by name.
     unit : Series
         Name of each record's unit, which lies in one biome.
     unit_sd : Series, optional
@@ -280,7 +282,8 @@ def make_records(
     ids = tuple(map(str, pd.unique(name[order])))
     shared = np.zeros(len(ids)) if unit_sd is None else unit_sd[list(ids)].to_numpy(float)
     sd = np.broadcast_to(np.asarray(sd, float), y.shape)[order]
-    return Records(y[order], sd, X[order], predictors, groups, biome[order], index, shared, ids, float(y.mean()))
+    rows, predictors = np.ascontiguousarray(X.to_numpy(float)[order]), tuple(map(str, X.columns))
+    return Records(y[order], sd, rows, predictors, biome[order], index, shared, ids, float(y.mean()))
 
 
 def _prior_scales(records: Records) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

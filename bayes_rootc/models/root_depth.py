@@ -23,8 +23,9 @@ mean, weighted by their precisions, holds all that they say about α and B, whic
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -118,6 +119,33 @@ def to_depths(y: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.f
     return d50, d95
 
 
+class Symmetric(NamedTuple):
+    """Symmetric 2 x 2 matrices."""
+
+    first: Any
+    across: Any
+    last: Any
+
+
+class Sites(NamedTuple):
+    """Sites given the spreads: log probability density of the differences between profiles; the mean of these, less
+    `PRIOR_MEAN`, of both numbers; and the covariance of that mean.
+    """
+
+    within: Any
+    mean: tuple[Any, Any]
+    covariance: Symmetric
+
+
+class NormalEquations(NamedTuple):
+    """Zᵀ C⁻¹ Z, Zᵀ C⁻¹ y, yᵀ C⁻¹ y, and the log determinant of 2π C."""
+
+    matrix: Any
+    pull: Any
+    square: Any
+    log_determinant: Any
+
+
 @dataclass(frozen=True)
 class RootRecords:
     """Root profiles, sites side by side; what `inference.regressions` asks of a model.
@@ -186,19 +214,19 @@ class RootRecords:
             ):
                 half = pm.Beta(f"{kind}_correlation_half", 2.0, 2.0)
                 correlation = pm.Deterministic(f"{kind}_correlation", 2 * half - 1)
-                covariances.append((sd[0] ** 2, correlation * sd[0] * sd[1], sd[1] ** 2))
+                covariances.append(Symmetric(sd[0] ** 2, correlation * sd[0] * sd[1], sd[1] ** 2))
             kappa = half_normal("extrapolation_sd", scale["extrapolation_sd"])
 
             def by_unit(values: Any) -> Any:
                 return pt.zeros(len(self.unit_ids))[self.unit].inc(values)
 
-            within, mean, site = self._by_site(tuple(covariances), kappa, by_unit, pt.log)
-            G, h, square, log_det = _normal_equations(self.site_design, mean, site, pt)
+            sites = self._by_site(covariances, kappa, by_unit, pt.log)
+            G, h, square, log_det = _normal_equations(self.site_design, sites, pt)
             prior = self._prior_scale(biome_sd, pt.concatenate)
             root = cholesky(np.eye(2 * self.site_design.shape[1]) + prior[:, None] * G * prior)
             half_h = solve_triangular(root, prior * h, lower=True)
             fit = square - half_h @ half_h + log_det + 2 * pt.log(pt.diag(root)).sum()
-            pm.Potential("sites", within.sum() - 0.5 * fit)
+            pm.Potential("sites", sites.within.sum() - 0.5 * fit)
         return model
 
     def complete(self, draws: dict[str, NDArray], rng: np.random.Generator) -> dict[str, NDArray]:
@@ -209,8 +237,8 @@ class RootRecords:
         theta = np.empty((count, 2, columns))
         for i in range(count):
             kappa = draws["extrapolation_sd"][i]
-            _, mean, site = self._by_site(_covariances(draws, i), kappa, self._sum_by_site, np.log)
-            G, h, _, _ = _normal_equations(self.site_design, mean, site, np)
+            sites = self._by_site(_covariances(draws, i), kappa, self._sum_by_site, np.log)
+            G, h, _, _ = _normal_equations(self.site_design, sites, np)
             prior = self._prior_scale(draws["biome_sd"][i], np.concatenate)
             root = np.linalg.cholesky(np.eye(2 * columns) + prior[:, None] * G * prior)
             white = np.linalg.solve(root, prior * h) + rng.standard_normal(2 * columns)
@@ -236,32 +264,26 @@ class RootRecords:
     def _sum_by_site(self, values: NDArray) -> NDArray:
         return np.add.reduceat(values, self.first) if len(values) else values
 
-    def _by_site(
-        self, covariances: tuple[tuple[Any, Any, Any], ...], kappa: Any, by_unit: Any, log: Any
-    ) -> tuple[Any, tuple[Any, Any], tuple[Any, Any, Any]]:
-        """Three quantities of each site: log probability density of the differences between its profiles; the mean of
-        these, less `PRIOR_MEAN`; and the covariance of that mean.
-
-        Parameters
-        ----------
-        covariances : tuple of tuple of object
-            Covariances between sites, and between profiles. Symmetric 2 x 2 matrices are (first, off-diagonal, last).
-        """
+    def _by_site(self, covariances: Sequence[Symmetric], kappa: Any, by_unit: Any, log: Any) -> Sites:
+        """Sites, given the covariances between sites and between profiles."""
         site, profile = covariances
         first, last = self.extrapolated.T
         r, s = (self.y - np.array(PRIOR_MEAN)).T
         precision, determinant = _inverse(
-            (profile[0] + kappa**2 * first**2, profile[1] + kappa**2 * first * last, profile[2] + kappa**2 * last**2)
+            Symmetric(
+                profile.first + kappa**2 * first**2,
+                profile.across + kappa**2 * first * last,
+                profile.last + kappa**2 * last**2,
+            )
         )
         pull = (precision[0] * r + precision[1] * s, precision[1] * r + precision[2] * s)
-        a, b, c = (by_unit(p) for p in precision)
-        of_mean, total = _inverse((a, b, c))
+        of_mean, total = _inverse(Symmetric(*(by_unit(p) for p in precision)))
         v, w = (by_unit(p) for p in pull)
         mean = (of_mean[0] * v + of_mean[1] * w, of_mean[1] * v + of_mean[2] * w)
         square = by_unit(r * pull[0] + s * pull[1]) - (mean[0] * v + mean[1] * w)
         spare = 2 * (np.bincount(self.unit, minlength=len(self.unit_ids)) - 1) * np.log(2 * np.pi)
         within = -0.5 * (square + by_unit(log(determinant)) + log(total) + spare)
-        return within, mean, (of_mean[0] + site[0], of_mean[1] + site[1], of_mean[2] + site[2])
+        return Sites(within, mean, Symmetric(*(a + b for a, b in zip(of_mean, site, strict=True))))
 
     def expected(self, draws: dict[str, NDArray]) -> NDArray[np.float64]:
         """`DEPTHS` that the regression says of each profile, (draw, n, 2)."""
@@ -331,33 +353,32 @@ class RootRecords:
         return by_depth | {"y": ["record", "root_share"]}
 
 
-def _inverse(matrix: tuple[Any, ...]) -> tuple[tuple[Any, Any, Any], Any]:
-    """Inverse of symmetric 2 x 2 matrices, and their determinant."""
+def _inverse(matrix: Symmetric) -> tuple[Symmetric, Any]:
+    """Inverse of matrices, and their determinant."""
     a, b, c = matrix
     determinant = a * c - b**2
-    return (c / determinant, -b / determinant, a / determinant), determinant
+    return Symmetric(c / determinant, -b / determinant, a / determinant), determinant
 
 
-def _normal_equations(
-    X: NDArray[np.float64], mean: tuple[Any, Any], covariance: tuple[Any, Any, Any], xp: Any
-) -> tuple[Any, Any, Any, Any]:
-    """Normal equations of the coefficients (those of the first number, then those of the second), given the sites'
-    means and covariances: Zᵀ C⁻¹ Z, Zᵀ C⁻¹ y, yᵀ C⁻¹ y, and the log determinant of 2π C. In NumPy or PyTensor (`xp`).
+def _normal_equations(X: NDArray[np.float64], sites: Sites, xp: Any) -> NormalEquations:
+    """Normal equations of the coefficients, those of the first number, then those of the second. In NumPy or PyTensor
+    (`xp`).
     """
-    (a, b, c), determinant = _inverse(covariance)
+    (a, b, c), determinant = _inverse(sites.covariance)
+    mean = sites.mean
     across = X.T @ (b[:, None] * X)
     top, below = ((X.T @ (w[:, None] * X)) for w in (a, c))
     G = xp.concatenate([xp.concatenate([top, across], axis=1), xp.concatenate([across, below], axis=1)], axis=0)
     pull = (a * mean[0] + b * mean[1], b * mean[0] + c * mean[1])
     h = xp.concatenate([X.T @ pull[0], X.T @ pull[1]])
     square = (mean[0] * pull[0] + mean[1] * pull[1]).sum()
-    return G, h, square, (xp.log(determinant) + 2 * np.log(2 * np.pi)).sum()
+    return NormalEquations(G, h, square, (xp.log(determinant) + 2 * np.log(2 * np.pi)).sum())
 
 
-def _covariances(draws: dict[str, NDArray], i: int) -> tuple[tuple[Any, Any, Any], ...]:
+def _covariances(draws: dict[str, NDArray], i: int) -> list[Symmetric]:
     """Covariances between sites, and between profiles, in one draw."""
     pairs = [(draws[f"{kind}_sd"][i], draws[f"{kind}_correlation"][i]) for kind in ("site", "profile")]
-    return tuple((sd[0] ** 2, r * sd[0] * sd[1], sd[1] ** 2) for sd, r in pairs)
+    return [Symmetric(sd[0] ** 2, r * sd[0] * sd[1], sd[1] ** 2) for sd, r in pairs]
 
 
 def _correlated(draws: dict[str, NDArray], kind: str, white: NDArray) -> NDArray[np.float64]:

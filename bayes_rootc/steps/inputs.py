@@ -7,7 +7,6 @@ from pathlib import Path
 from .. import demo
 from ..data.covariates import PAPER_COVARIATES
 from ..data.folder import Inputs, read_inputs, with_parts
-from ..data.hemispheres import two_hemispheres
 from ..data.manifest import read_manifest
 from ..data.mapping_units import SOIL_MAP_STOCKS
 from ..data.tables import SourceCheck
@@ -28,7 +27,7 @@ def check(settings: RunSettings, progress: Progress | None = None) -> Inputs:
     manifest, missing = manifest_of(settings)
     inputs = read_inputs(data_folder(settings), nearest_km=settings.nearest_km, manifest=manifest)
     if settings.atmosphere == "hemispheres":
-        inputs.atmosphere = two_hemispheres(inputs.atmosphere)
+        inputs.atmosphere = inputs.atmosphere.by_hemisphere()
     if settings.pool_spread == "inferred":
         with_parts(inputs)
     if missing:

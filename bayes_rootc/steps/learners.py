@@ -12,10 +12,8 @@ import pandas as pd
 from ..constants import MAP_FOREST
 from ..data.folder import Inputs
 from ..files import write_csv
-from ..mapping.applicability import Applicability
-from ..mapping.blocks import fold_labels
 from ..mapping.bootstrap import bootstrap_tau, percentile95
-from ..mapping.learners import MIN_GROUPS, FluxModel, Learners, PosteriorForest, response_of, validate
+from ..mapping.learners import FluxModel, Learners, PosteriorForest, validate
 from ..mapping.model_file import read_learners, save_learners
 from ..mapping.regressors import TREES
 from ..mapping.tasks import Task, learner_tasks, variogram_table
@@ -43,10 +41,7 @@ def train(inputs: Inputs, bulk_input: BulkInput, settings: RunSettings, progress
         forest = PosteriorForest(settings.members, random_state=step_seed(settings, f"forest {target}"))
         calibration, score, predicted = validate(
             forest,
-            task.X,
-            task.y,
-            task.site,
-            task.block,
+            task,
             splits=settings.validation_splits,
             seed=step_seed(settings, f"validation {target}"),
             progress=part_of(progress, 2 * i, 2 * len(tasks)),
@@ -55,9 +50,7 @@ def train(inputs: Inputs, bulk_input: BulkInput, settings: RunSettings, progress
         if settings.tau_bootstraps:
             tau = bootstrap_tau(
                 forest,
-                task.X,
-                task.y,
-                task.site,
+                task,
                 bootstraps=settings.tau_bootstraps,
                 seed=step_seed(settings, f"bootstraps {target}"),
                 folder=settings.out / UNFINISHED,
@@ -65,11 +58,8 @@ def train(inputs: Inputs, bulk_input: BulkInput, settings: RunSettings, progress
             )
             calibration = replace(calibration, tau95=percentile95(np.concatenate(tau)))
             taus[-1] |= {"tau95_bootstraps": calibration.tau95, "bootstraps": len(tau)}
-        forest.fit(task.X, response_of(task.y), task.site)
-        regions = task.block if len(np.unique(task.block)) >= MIN_GROUPS else task.site
-        fold = fold_labels(regions, MIN_GROUPS, step_seed(settings, f"applicability {target}"))
-        area = Applicability.fit(task.X, forest.feature_importances_, fold)
-        models[target] = FluxModel(forest, calibration, area)
+        seed = step_seed(settings, f"applicability {target}")
+        models[target] = FluxModel.fit(forest, task, calibration, seed=seed)
         scores.append(score.assign(target=target, learner=MAP_FOREST))
         predictions.append(predicted.assign(target=target))
     table, held_out = (pd.concat(parts, ignore_index=True) for parts in (scores, predictions))
@@ -115,15 +105,9 @@ def compare(
     tasks = tasks_of(inputs, bulk_input, settings)
     for i, (target, task) in enumerate(tasks.items()):
         seed = step_seed(settings, f"learners {target}")
+        part = part_of(progress, i, len(tasks))
         predictions, costs, importance = compare_learners(
-            task.X,
-            task.y,
-            task.site,
-            task.block,
-            folds=settings.learner_folds,
-            seed=seed,
-            trees=trees,
-            progress=part_of(progress, i, len(tasks)),
+            task, folds=settings.learner_folds, seed=seed, trees=trees, progress=part
         )
         rows = task.table[["id", "lat", "lon"]].iloc[predictions["row"].to_numpy()].reset_index(drop=True)
         for name, table in {

@@ -23,6 +23,7 @@ from ..inference.regressions import (
     root_records,
     score_table,
 )
+from ..inference.sampling import Sampling
 from ..mapping.learners import is_constant
 from ..models.components import Components
 from ..models.regression import Records
@@ -128,17 +129,8 @@ def infer_regression[R: Response](
 ) -> RegressionFit[R]:
     """Posterior of one regression, `posterior/NAME.nc`, its diagnostics, and tables of all but root depth."""
     seed = step_seed(settings, name)
-    fit, row = fit_regression(
-        name,
-        records,
-        components,
-        seed=seed,
-        chains=settings.chains,
-        tune=settings.tune,
-        draws=settings.sampler_draws,
-        sampler=settings.sampler,
-        until_good=not settings.quick,
-    )
+    how = Sampling(settings.sampler, settings.chains, settings.tune, settings.sampler_draws, not settings.quick)
+    fit, row = fit_regression(name, records, components, how, seed=seed)
     with atomic_path(settings.out / "posterior" / f"{name}.nc") as path:
         fit.tree.to_netcdf(path, engine="h5netcdf")
     write_diagnostics(settings, row)

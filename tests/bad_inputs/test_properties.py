@@ -17,7 +17,7 @@ from bayes_rootc.data.grid import MapGrid
 from bayes_rootc.esm.grids import ModelGrid
 from bayes_rootc.mapping.forest import CompiledForest
 from bayes_rootc.mapping.maps import LandCells
-from bayes_rootc.mapping.monte_carlo import independent_statistics
+from bayes_rootc.mapping.monte_carlo import LogNormals, independent_statistics
 from bayes_rootc.models.radiocarbon import delta14c, invert
 from tests.bad_inputs.loaders import TABLES, TOML, Loader
 
@@ -209,8 +209,8 @@ def test_statistics_do_not_depend_on_how_cells_are_cut(seed, cuts, shuffled):
     }
 
     def of(rows: np.ndarray) -> dict[str, np.ndarray]:
-        part = {name: values[rows] for name, values in cells.items()}
-        return independent_statistics(**part, fractions=shares, members=40, seed=seed, profile_correlation=0.3)
+        part = LogNormals(**{name: values[rows] for name, values in cells.items()})
+        return independent_statistics(part, shares, members=40, seed=seed, profile_correlation=0.3)
 
     order = rng.permutation(n) if shuffled else np.arange(n)
     whole, parts = of(np.arange(n)), [of(rows) for rows in np.split(order, sorted(cuts))]

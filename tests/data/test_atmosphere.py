@@ -136,3 +136,27 @@ def test_a_table_of_another_form_is_refused(tmp_path):
 def test_a_place_off_the_globe_has_no_zone(lat, lon, said):
     with pytest.raises(InputError, match=said):
         zone_of(lat, lon)
+
+
+def flat(years, value):
+    return Curve(np.array(years, float), np.full(len(years), float(value)), np.ones(len(years)))
+
+
+def test_each_zone_has_the_mean_of_its_hemisphere():
+    north = [zone for zone in ATMOSPHERE_ZONES if zone.startswith("NH")]
+    south = [zone for zone in ATMOSPHERE_ZONES if zone.startswith("SH")]
+    years = {zone: [1950, 1960 + i, 2010] for i, zone in enumerate(ATMOSPHERE_ZONES)}
+    values = {zone: 100.0 * i for i, zone in enumerate(ATMOSPHERE_ZONES)}
+    air = Atmosphere({zone: flat(years[zone], values[zone]) for zone in ATMOSPHERE_ZONES})
+    two = air.by_hemisphere()
+    for zones in (north, south):
+        want = np.mean([values[zone] for zone in zones])
+        for zone in zones:
+            np.testing.assert_allclose(two.bomb(zone).at([1950, 1961.5, 2009]), want)
+    assert "mean of each hemisphere" in two.source
+
+
+def test_years_that_a_zone_lacks_are_left_out():
+    air = Atmosphere({zone: flat([1950, 2000 + 5 * i], 10) for i, zone in enumerate(ATMOSPHERE_ZONES)})
+    shortest = min(2000 + 5 * i for i, zone in enumerate(ATMOSPHERE_ZONES) if zone.startswith("NH"))
+    assert air.by_hemisphere().curves["NHZone1"].years[-1] == shortest

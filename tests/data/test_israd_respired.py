@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bayes_rootc.data.israd import DEFAULT_SIGMA, read_layers, with_other_layers
+from bayes_rootc.data.israd import DEFAULT_SIGMA, read_layers
 from bayes_rootc.data.israd_fractions import read_fractions
 from bayes_rootc.data.israd_incubations import USUAL_LENGTH, read_incubations
 from bayes_rootc.errors import InputError
@@ -102,14 +102,6 @@ def test_a_layer_with_one_part_is_dropped(tmp_path, change, rule):
     assert found["layer"].tolist() == ["E/S/P/L"]
     assert [n for name, n in check.dropped.items() if rule in name] == [1]
     assert check.dropped["light or heavy carbon of the layer only"] == 1
-
-
-def test_layers_without_bulk_radiocarbon_are_added_below_the_others(tmp_path):
-    layers, _ = read_layers(table(tmp_path, [SOIL | {"lyr_14c": 40.0}]))
-    jars, _ = read_incubations(table(tmp_path, [INCUBATION, INCUBATION | {"lyr_name": "M"}, INCUBATION]))
-    both = with_other_layers(layers, jars)
-    assert both["id"].tolist() == ["E/S/P/L", "E/S/P/M"]
-    assert both["delta14c"].isna().tolist() == [False, True] and both["profile"].nunique() == 1
 
 
 def test_the_numbers_of_the_real_tables(real_data):

@@ -13,7 +13,7 @@ from bayes_rootc.data.israd import DEFAULT_SIGMA, MAX_SIGMA, read_layers
 from bayes_rootc.data.npp import read_npp
 from bayes_rootc.data.roots import read_root_profiles
 from bayes_rootc.demo import DemoWorld, is_simulated, simulate_world
-from bayes_rootc.demo.rasters import Geography, SphereField, bioclim
+from bayes_rootc.demo.rasters import Geography, Months, SphereField, bioclim
 from bayes_rootc.errors import InputError
 from bayes_rootc.models.radiocarbon import LogNormalPrior, delta14c, invert
 
@@ -156,7 +156,8 @@ def test_climate_is_complete_on_land_and_consistent(stack):
 
 def test_bioclim_of_a_wet_winter_and_a_dry_summer():
     july = np.cos(2 * np.pi * (np.arange(12) - 6) / 12)
-    got = {k: v[0] for k, v in bioclim(15 + 10 * july[None], 50 - 40 * july[None], np.array([8.0])).items()}
+    months = Months(15 + 10 * july[None], 50 - 40 * july[None], np.array([8.0]))
+    got = {k: v[0] for k, v in bioclim(months).items()}
     assert (got["bio1"], got["bio12"]) == (pytest.approx(15), pytest.approx(600))
     assert (got["bio5"], got["bio6"], got["bio7"]) == (pytest.approx(29), pytest.approx(1), pytest.approx(28))
     assert got["bio8"] == pytest.approx(got["bio11"]) and got["bio9"] == pytest.approx(got["bio10"])  # wet when cold

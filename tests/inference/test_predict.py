@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from bayes_rootc.data.covariates import CovariateStack
-from bayes_rootc.inference.predict import reasons, with_covariates
+from bayes_rootc.inference.predict import NewPlaces, reasons
 
 
 def test_a_biome_of_the_table_stands_for_that_of_the_rasters(demo_world):
@@ -15,7 +15,7 @@ def test_a_biome_of_the_table_stands_for_that_of_the_rasters(demo_world):
 
     def biomes(table: pd.DataFrame) -> tuple[list[int], list[str]]:
         reason = reasons(table, layers=False)
-        return with_covariates(table, reason, (), stack, 100.0)["biome"].tolist(), reason.tolist()
+        return NewPlaces(table, stack, 100.0).rows(reason, ())["biome"].tolist(), reason.tolist()
 
     mapped, _ = biomes(sites)
     said, reason = biomes(sites.assign(biome=["croplands", "7", None, "jungle"]))

@@ -16,9 +16,9 @@ from scipy.stats import chi2
 from bayes_rootc.errors import InputError
 from bayes_rootc.inference import regressions
 from bayes_rootc.inference.checks import calibration_table
-from bayes_rootc.inference.sampling import sample
+from bayes_rootc.inference.sampling import Sampling, sample
 from bayes_rootc.models.components import Components
-from bayes_rootc.models.regression import Records, make_records
+from bayes_rootc.models.regression import DEPTH, Records, make_records
 from bayes_rootc.report.regression_tables import coefficient_table, explained_table, site_means_table
 
 pytestmark = pytest.mark.compiled
@@ -36,8 +36,8 @@ def simulated(seed: int) -> tuple[Records, dict[str, np.ndarray]]:
     truth = {"mean": MEAN[None], "by_biome": by_biome[None]}
     truth |= {"unit_sd": np.array([UNIT_SD]), "record_sd": np.array([RECORD_SD])}
     names = pd.Series([f"s{u:03d}" for u in unit])
-    X = rng.standard_normal((120, 2))[unit]
-    blank = make_records(np.zeros(len(unit)), X, ("soil 1", "climate 1"), ("soil", "climate"), biome, names, sd=0.2)
+    X = pd.DataFrame(rng.standard_normal((120, 2))[unit], columns=["soil 1", "climate 1"])
+    blank = make_records(np.zeros(len(unit)), X, biome, names, sd=0.2)
     y = blank.replicate(truth, rng)[0]
     return replace(blank, y=y, centre=float(y.mean())), truth
 
@@ -66,7 +66,8 @@ def test_coefficients_miss_the_truth_by_what_they_say():
 def fit(world):
     records, _ = world
     none = Components.fit(pd.DataFrame(index=range(3)), {})
-    return regressions.fit_regression("drivers_iroot", records, none, seed=2, chains=2, tune=500, draws=500)
+    how = Sampling(chains=2, tune=500, draws=500, until_good=True)
+    return regressions.fit_regression("drivers_iroot", records, none, how, seed=2)
 
 
 @pytest.mark.slow
@@ -110,9 +111,9 @@ def test_tables_tell_the_posterior(fit, world):
 def test_ranks_of_the_truth_are_uniform():
     """Small, as for turnover: see there for the tolerances."""
     rng, unit = np.random.default_rng(7), np.repeat(np.arange(30), 2)
-    biome, X = rng.integers(1, 10, 30)[unit], rng.standard_normal((30, 1))[unit]
+    biome, X = rng.integers(1, 10, 30)[unit], pd.DataFrame({"soil 1": rng.standard_normal(30)[unit]})
     names = pd.Series([f"s{u:02d}" for u in unit])
-    design = make_records(np.zeros(60), X, ("soil 1",), ("soil",), biome, names, sd=0.1)
+    design = make_records(np.zeros(60), X, biome, names, sd=0.1)
     ranks, fits = regressions.calibrate(design, seed=11, simulations=8)
     assert len(fits) == 8 and (fits["r_hat_max"] < 1.1).all()
     apart = ((ranks - 0.5) ** 2).to_numpy().mean()
@@ -141,7 +142,7 @@ def test_error_of_a_layer_is_split_into_its_own_and_its_profiles():
     )
     layers = layers.assign(top=layers["bottom"] - 10, biome=3, has_covariates=True)
     records, _ = regressions.ibulk_records(layers, np.exp(log_density), {})
-    assert records.predictors == regressions.DEPTH
+    assert records.predictors == DEPTH
     np.testing.assert_allclose(records.unit_sd, 0.6, atol=6 * 0.6 / np.sqrt(2 * draws) + 0.01)
     np.testing.assert_allclose(records.sd, 0.3, atol=0.05)
     np.testing.assert_allclose(records.X.std(axis=0), 1)
@@ -158,7 +159,7 @@ def test_a_layer_alone_keeps_all_of_its_error():
 def test_unknown_samplers_are_one_line(world, monkeypatch):
     monkeypatch.setattr("bayes_rootc.inference.sampling.find_spec", lambda name: None)
     with pytest.raises(InputError, match='sampler "nutpie" is not installed'):
-        sample(world[0].build(), seed=1, sampler="nutpie")
+        sample(world[0].build(), Sampling("nutpie"), seed=1)
 
 
 @pytest.mark.slow
@@ -172,7 +173,7 @@ def test_samplers_agree(name):
         pm.Normal("y", pm.Normal("mean", 0, 10), 1.0, observed=np.full(25, 2.0))
     before = jax.config.jax_enable_x64
     jax.devices()  # JAX has started, as after a fit of turnover
-    tree = sample(model, seed=1, chains=2, tune=300, draws=500, sampler=name)
+    tree = sample(model, Sampling(name, chains=2, tune=300, draws=500), seed=1)
     assert jax.config.jax_enable_x64 == before
     assert float(tree["posterior"]["mean"].mean()) == pytest.approx(2.0, abs=4 * 0.2 / np.sqrt(200))
     assert float(tree["posterior"]["mean"].std()) == pytest.approx(0.2, rel=0.3)

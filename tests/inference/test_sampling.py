@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bayes_rootc.inference.sampling import diagnose, sample, summarise, summary_columns
+from bayes_rootc.inference.sampling import Sampling, diagnose, sample, summarise, summary_columns
 
 pytestmark = pytest.mark.compiled
 
@@ -19,7 +19,7 @@ def normal():
     with pm.Model() as model:
         mean = pm.Normal("mean", 0, 100)
         pm.Normal("y", mean, 1.0, observed=data)
-    return data, sample(model, seed=3, chains=4, tune=300, draws=1500)
+    return data, sample(model, Sampling(chains=4, tune=300, draws=1500), seed=3)
 
 
 def test_posterior_matches_the_analytic_one(normal):
@@ -63,5 +63,5 @@ def test_what_the_caller_has_compiled_stays_unless_memory_maps_run_short(short, 
     assert doubled(1.5) == 3.0
     with pm.Model() as model:
         pm.Normal("x")
-    sample(model, seed=1, chains=1, tune=5, draws=5)
+    sample(model, Sampling(chains=1, tune=5, draws=5), seed=1)
     assert (doubled._cache_size() == 0) == short

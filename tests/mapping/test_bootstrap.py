@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from bayes_rootc.mapping.bootstrap import _rows, bootstrap_tau, interval, percentile95, scaled_error
-from bayes_rootc.mapping.learners import PosteriorForest
+from bayes_rootc.mapping.learners import PosteriorForest, TrainingData
 
 
 def test_tau_by_hand():
-    trees = [[1.0, 3.0], [2.0, 4.0], [5.0, 5.0], [5.0, 5.0]]  # mean 2, 3, 5, 5; variance 1, 1, 0, 0
-    np.testing.assert_allclose(scaled_error([4.0, 2.5, 5.0, 6.0], trees), [2.0, 0.5, 0.0, np.inf])
+    got = scaled_error([4.0, 2.5, 5.0, 6.0], [2.0, 3.0, 5.0, 5.0], [1.0, 1.0, 0.0, 0.0])
+    np.testing.assert_allclose(got, [2.0, 0.5, 0.0, np.inf])
 
 
 def test_tau95_is_the_95th_percentile_and_makes_the_interval():
@@ -47,7 +49,8 @@ def test_no_profile_is_on_both_sides_and_a_fifth_is_held_out(monkeypatch):
             return super().mean_and_std(X, *args, **how)
 
     monkeypatch.setattr("bayes_rootc.mapping.bootstrap.PosteriorForest", Watched)
-    bootstrap_tau(PosteriorForest(5), X, rng.normal(size=(180, 1)), profile, bootstraps=6, seed=1)
+    data = TrainingData(X, rng.normal(size=(180, 1)), profile, profile)
+    bootstrap_tau(PosteriorForest(5), data, bootstraps=6, seed=1)
     assert len(sides) == 6
     for known, held in sides:
         assert not known & held
@@ -63,7 +66,8 @@ def test_intervals_of_eq_10_cover_what_is_new():
 
     X, y = world(300)
     forest = PosteriorForest(60, random_state=3)
-    tau = np.concatenate(bootstrap_tau(forest, X, y[:, None], np.arange(300), bootstraps=12, seed=4))
+    data = TrainingData(X, y[:, None], *[np.arange(300)] * 2)
+    tau = np.concatenate(bootstrap_tau(forest, data, bootstraps=12, seed=4))
     new, truth = world(2000)
     low, high = interval(*forest.fit(X, y).mean_and_std(new), percentile95(tau))
     assert 0.92 < ((truth >= low) & (truth <= high)).mean() < 0.99
@@ -73,15 +77,16 @@ def test_a_run_that_was_stopped_resumes_with_the_same_numbers(tmp_path, monkeypa
     rng = np.random.default_rng(5)
     X, y, profile = rng.normal(size=(80, 2)).astype(np.float32), rng.normal(size=(80, 4)), np.arange(80) // 2
     forest = PosteriorForest(8, random_state=1)
-    whole = bootstrap_tau(forest, X, y, profile, bootstraps=4, seed=1)
-    bootstrap_tau(forest, X, y, profile, bootstraps=2, seed=1, folder=tmp_path)
+    data = TrainingData(X, y, profile, profile)
+    whole = bootstrap_tau(forest, data, bootstraps=4, seed=1)
+    bootstrap_tau(forest, data, bootstraps=2, seed=1, folder=tmp_path)
     assert len(list(tmp_path.iterdir())) == 2
     made = []
     one = PosteriorForest.fit
     monkeypatch.setattr(PosteriorForest, "fit", lambda self, *args: made.append(1) or one(self, *args))
-    resumed = bootstrap_tau(forest, X, y, profile, bootstraps=4, seed=1, folder=tmp_path)
+    resumed = bootstrap_tau(forest, data, bootstraps=4, seed=1, folder=tmp_path)
     assert len(made) == 2
     for a, b in zip(whole, resumed, strict=True):
         np.testing.assert_array_equal(a, b)
-    bootstrap_tau(forest, X, y + 1, profile, bootstraps=1, seed=1, folder=tmp_path)
+    bootstrap_tau(forest, replace(data, y=y + 1), bootstraps=1, seed=1, folder=tmp_path)
     assert len(list(tmp_path.iterdir())) == 5  # other data are not taken for these

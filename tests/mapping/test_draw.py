@@ -12,8 +12,8 @@ from matplotlib.patches import PathPatch
 from bayes_rootc.data.grid import MapGrid
 from bayes_rootc.mapping.draw import (
     Basemap,
+    Field,
     Scale,
-    block_mean,
     cell_edges,
     colour_bar,
     draw_dots,
@@ -81,12 +81,12 @@ def test_fine_maps_are_averaged_for_the_page(ax):
 
 def test_block_means_count_only_known_cells():
     values = np.array([[1.0, np.nan, 5.0], [3.0, 4.0, np.nan]])
-    mean, rows, cols = block_mean(values, np.array([2.0, 1.0, 0.0]), np.arange(4.0), (2, 2))
+    mean, rows, cols = Field(values, np.array([2.0, 1.0, 0.0]), np.arange(4.0)).averaged(2, 2)
     np.testing.assert_allclose(mean, [[8 / 3, 5.0]])
     np.testing.assert_allclose(rows, [2, 0])
     np.testing.assert_allclose(cols, [0, 2, 3])
-    sparse, _, _ = block_mean(np.array([[1.0, np.nan, np.nan]]), np.array([1.0, 0.0]), np.arange(4.0), (1, 3))
-    assert np.isnan(sparse).all()
+    sparse = Field(np.array([[1.0, np.nan, np.nan]]), np.array([1.0, 0.0]), np.arange(4.0)).averaged(1, 3)
+    assert np.isnan(sparse.values).all()
 
 
 def test_cell_edges_stay_on_the_globe():

@@ -22,6 +22,7 @@ from bayes_rootc.mapping.blocks import spatial_blocks
 from bayes_rootc.mapping.learners import (
     Calibration,
     PosteriorForest,
+    TrainingData,
     design_matrix,
     is_constant,
     r_squared,
@@ -85,7 +86,9 @@ def test_validation_calibrates_the_interval_and_scores_it():
     rng = np.random.default_rng(1)
     site = np.arange(600)
     block = spatial_blocks(rng.uniform(-60, 60, 600), rng.uniform(-180, 180, 600), 1100)
-    calibration, scores, held = validate(PosteriorForest(60), X, y[:, None], site, block, splits=6, seed=5)
+    calibration, scores, held = validate(
+        PosteriorForest(60), TrainingData(X, y[:, None], site, block), splits=6, seed=5
+    )
     assert scores["split"].tolist() == ["site", "spatial"]
     # 720 held-out values, six folds sharing sites: bound of the binomial with a third as many independent values
     assert scores["coverage95"].between(0.95 - 4 * np.sqrt(0.0475 / 240), 1).all()
@@ -104,7 +107,8 @@ def test_held_out_sites_are_never_trained_on():
     site = np.repeat(np.arange(100), 5)
     value = rng.standard_normal(100)[site]
     X = rng.standard_normal(100)[site][:, None]  # identifies the site, and nothing else
-    _, scores, _ = validate(PosteriorForest(40, max_features=1.0), X, value[:, None], site, site, splits=5, seed=0)
+    data = TrainingData(X, value[:, None], site, site)
+    scores = validate(PosteriorForest(40, max_features=1.0), data, splits=5, seed=0).scores
     assert scores["r2"].max() < 0.2
 
 
@@ -113,7 +117,8 @@ def test_profile_correlation_is_found():
     site = np.repeat(np.arange(200), 4)
     X = rng.standard_normal((800, 2))
     y = X[:, 0] + np.sqrt(0.6) * rng.standard_normal(200)[site] + np.sqrt(0.4) * rng.standard_normal(800)
-    calibration, _, _ = validate(PosteriorForest(40, min_samples_leaf=10), X, y[:, None], site, site, splits=6, seed=1)
+    data = TrainingData(X, y[:, None], site, site)
+    calibration = validate(PosteriorForest(40, min_samples_leaf=10), data, splits=6, seed=1).calibration
     assert calibration.profile_correlation == pytest.approx(0.6, abs=0.15)
 
 
@@ -248,7 +253,7 @@ def test_one_column_of_draws_is_warned_of_as_scikit_learn_does_and_ours_are_quie
         PosteriorForest(5).fit(X, y[:, None])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        validate(PosteriorForest(5), X, y[:, None], np.arange(60), np.arange(60), splits=2, seed=1)
+        validate(PosteriorForest(5), TrainingData(X, y[:, None], *[np.arange(60)] * 2), splits=2, seed=1)
 
 
 def test_r_squared_of_what_does_not_vary_is_unknown():
@@ -266,7 +271,7 @@ def test_a_response_that_is_equal_everywhere_has_a_flat_forest_and_no_r_squared(
     site, y = np.arange(sites), np.full((sites, 1), np.log(3.0))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        calibration, scores, _ = validate(PosteriorForest(20), X, y, site, site, splits=3, seed=1)
+        calibration, scores, _ = validate(PosteriorForest(20), TrainingData(X, y, site, site), splits=3, seed=1)
         forest = PosteriorForest(20).fit(X, y[:, 0])
         area = Applicability.fit(X, forest.feature_importances_, site % 5)
     assert scores["r2"].isna().all() and (scores["rmse"] < 1e-12).all() and np.isfinite(calibration.tau95)

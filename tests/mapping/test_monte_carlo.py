@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import ndtr
 
-from bayes_rootc.mapping.monte_carlo import coherent_statistics, independent_statistics
+from bayes_rootc.mapping.monte_carlo import LogNormals, coherent_statistics, independent_statistics
 
 
 def cells(n, seed=0):
@@ -21,6 +21,11 @@ def cells(n, seed=0):
         "biome": rng.integers(1, 10, n),
         "cell": np.arange(n),
     }
+
+
+def statistics(x, **how):
+    fluxes = LogNormals(**{name: value for name, value in x.items() if name != "fractions"})
+    return independent_statistics(fluxes, x["fractions"], **how)
 
 
 def simulated(x, members, seed, profile_correlation):
@@ -39,7 +44,7 @@ def simulated(x, members, seed, profile_correlation):
 
 def test_means_and_quantiles_are_those_of_the_log_normal():
     x = cells(4)
-    got = independent_statistics(**x, members=50, seed=1, profile_correlation=0.0)
+    got = statistics(x, members=50, seed=1, profile_correlation=0.0)
     np.testing.assert_allclose(got["iroot_mean"][:, -1], np.exp(x["root_mean"] + 0.4**2 / 2), rtol=1e-6)
     np.testing.assert_allclose(got["iroot_median"][:, -1], np.exp(x["root_mean"]), rtol=1e-6)
     np.testing.assert_allclose(got["iroot_p975"][:, -1], np.exp(x["root_mean"] + 1.959964 * 0.4), rtol=1e-6)
@@ -52,7 +57,7 @@ def test_statistics_are_those_of_a_plain_simulation(correlation):
     """Within 5 standard errors: there are some two thousand comparisons."""
     members, rng = 20_000, np.random.default_rng(6)
     x = cells(12) | {"fractions": rng.dirichlet(np.arange(8, 1, -1), (200, 9))}
-    got = independent_statistics(**x, members=members, seed=1, profile_correlation=correlation)
+    got = statistics(x, members=members, seed=1, profile_correlation=correlation)
     iroot, ibulk = simulated(x, members, 0, correlation)
     for name, values in {"iroot": iroot, "ibulk": ibulk, "iloss": iroot - ibulk, "share": 1 - ibulk / iroot}.items():
         if name != "share":
@@ -72,24 +77,22 @@ def test_statistics_are_those_of_a_plain_simulation(correlation):
 
 
 def test_layers_of_roots_add_up_to_the_profile():
-    got = independent_statistics(**cells(6), members=200, seed=1, profile_correlation=0.3)
+    got = statistics(cells(6), members=200, seed=1, profile_correlation=0.3)
     np.testing.assert_allclose(got["iroot_mean"][:, :7].sum(axis=1), got["iroot_mean"][:, -1], rtol=1e-5)
 
 
 def test_correlated_layers_make_the_profile_more_uncertain():
-    alone, together = (
-        independent_statistics(**cells(8), members=4000, seed=2, profile_correlation=r) for r in (0.0, 1.0)
-    )
+    alone, together = (statistics(cells(8), members=4000, seed=2, profile_correlation=r) for r in (0.0, 1.0))
     np.testing.assert_allclose(alone["ibulk_uncertainty"][:, 0], together["ibulk_uncertainty"][:, 0], rtol=0.15)
     assert (together["ibulk_uncertainty"][:, -1] > 1.2 * alone["ibulk_uncertainty"][:, -1]).all()
 
 
 def test_a_cell_does_not_depend_on_its_neighbours_or_on_the_chunk():
     x = cells(2500)  # more than one chunk
-    whole = independent_statistics(**x, members=60, seed=3, profile_correlation=0.4)
+    whole = statistics(x, members=60, seed=3, profile_correlation=0.4)
     pick = np.array([2499, 7, 2048])
     part = {name: (value if name == "fractions" else value[pick]) for name, value in x.items()}
-    some = independent_statistics(**part, members=60, seed=3, profile_correlation=0.4)
+    some = statistics(part, members=60, seed=3, profile_correlation=0.4)
     for name in whole:
         np.testing.assert_allclose(some[name], whole[name][pick], rtol=2e-5, atol=1e-6, err_msg=name)
 
@@ -97,7 +100,7 @@ def test_a_cell_does_not_depend_on_its_neighbours_or_on_the_chunk():
 def test_certain_signs_have_certain_probabilities():
     x = cells(2) | {"bulk_sd": np.full((2, 7), 1e-6), "root_sd": np.full(2, 1e-6)}
     x["bulk_mean"] = np.tile([[-9.0], [9.0]], (1, 7))
-    got = independent_statistics(**x, members=50, seed=1, profile_correlation=0.0)
+    got = statistics(x, members=50, seed=1, profile_correlation=0.0)
     assert got["iloss_probability"][0].min() == 1 and got["iloss_probability"][1].max() == 0
 
 
@@ -108,7 +111,7 @@ def test_errors_are_paired_at_random():
     n, members, apart, root_sd, bulk_sd = 2000, 100, 0.72, 0.4, 0.6  # as in `cells`
     x = cells(n) | {"root_mean": np.full(n, -1.0)}
     x["bulk_mean"] = x["root_mean"][:, None] + np.log(x["fractions"][0, 0]) - apart
-    got = independent_statistics(**x, members=members, seed=4, profile_correlation=0.0)["iloss_probability"][:, :7]
+    got = statistics(x, members=members, seed=4, profile_correlation=0.0)["iloss_probability"][:, :7]
     exact = ndtr(apart / np.hypot(root_sd, bulk_sd))
     assert (abs(got.mean(axis=0) - exact) < 4 * np.sqrt(exact * (1 - exact) / (n * members))).all()
     z, weight = np.polynomial.hermite_e.hermegauss(61)
@@ -123,9 +126,9 @@ def test_errors_are_paired_at_random():
 
 def test_on_a_device_the_statistics_are_the_same(monkeypatch):
     x = cells(70)
-    here = independent_statistics(**x, members=90, seed=3, profile_correlation=0.4)
+    here = statistics(x, members=90, seed=3, profile_correlation=0.4)
     monkeypatch.setattr("jax.default_backend", lambda: "gpu")
-    there = independent_statistics(**x, members=90, seed=3, profile_correlation=0.4)
+    there = statistics(x, members=90, seed=3, profile_correlation=0.4)
     for name in here:
         np.testing.assert_allclose(there[name], here[name], rtol=1e-4, atol=1e-5, err_msg=name)
 
@@ -150,5 +153,5 @@ def test_coherent_members_are_summarised_as_they_are():
 
 @pytest.mark.parametrize("name", ["iroot", "ibulk", "iloss"])
 def test_quantiles_are_in_order(name):
-    got = independent_statistics(**cells(50), members=100, seed=5, profile_correlation=0.2)
+    got = statistics(cells(50), members=100, seed=5, profile_correlation=0.2)
     assert (got[f"{name}_p025"] <= got[f"{name}_median"]).all() and (got[f"{name}_median"] <= got[f"{name}_p975"]).all()

@@ -9,6 +9,7 @@ from scipy.stats import norm
 
 from bayes_rootc.constants import BIOMES
 from bayes_rootc.errors import InputError
+from bayes_rootc.mapping.learners import TrainingData
 from bayes_rootc.mapping.regressors import (
     ENSEMBLE,
     LEARNERS,
@@ -146,7 +147,9 @@ def test_folds_hold_every_row_once_and_no_site_or_block_on_both_sides(split):
 def test_comparison_has_every_learner_in_both_splits():
     X, _, draws, site = world(60, seed=3)
     block = np.arange(len(site)) // 9
-    predictions, costs, importances = compare_learners(X, draws, site, block, folds=2, seed=1, trees=TREES)
+    predictions, costs, importances = compare_learners(
+        TrainingData(X, draws, site, block), folds=2, seed=1, trees=TREES
+    )
     table = learners_table(predictions, costs)
     assert (table["mib"] > 0).all()
     ratio = importances.groupby(["split", "feature"])["rmse_ratio"].mean()
@@ -160,7 +163,7 @@ def test_comparison_has_every_learner_in_both_splits():
     assert (area.sum() >= len(X) - 1).all() and (area.max() > 0.7 * len(X)).all()  # a class of one has no score
     assert classes.loc[classes["class"] == "0-10", "r2"].tolist() == table["r2"].tolist()
     with pytest.raises(InputError, match="5 sites are too few"):
-        compare_learners(X[:15], draws[:15], site[:15], block[:15], folds=2, seed=1)
+        compare_learners(TrainingData(X[:15], draws[:15], site[:15], block[:15]), folds=2, seed=1)
 
 
 def test_scores_are_what_they_are_called():
@@ -206,7 +209,7 @@ def test_what_does_not_vary_is_refused_or_has_no_score():
     with pytest.raises(
         InputError, match=r"the response is the same in all 60 rows .* 1\.1\): there is nothing to comp"
     ):
-        compare_learners(X, np.full((60, 2), 1.1), np.arange(60), np.arange(60), folds=5, seed=1)
+        compare_learners(TrainingData(X, np.full((60, 2), 1.1), *[np.arange(60)] * 2), folds=5, seed=1)
     mean = np.full(9, 1.1)
     ends = {"p025": mean - 0.1, "p975": mean + 0.1, "pit": 0.5, "crps": 0.0}
     scores = learner_scores(pd.DataFrame({"observed": mean, "mean": mean} | ends))

@@ -58,7 +58,7 @@ def test_predictions_come_back_for_the_sites_that_are_asked_for():
 
         X, names = design_matrix(sites, features, depth)
         label = np.arange(n).astype(str)
-        return Task(sites, X, names, y[:, None], label, np.arange(n), 100.0, None)
+        return Task(X, y[:, None], label, np.arange(n), sites, names, 100.0, None)
 
     depth = np.array(LAYERS, float)[rng.integers(7, size=n)]
     tasks = {

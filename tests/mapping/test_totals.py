@@ -11,7 +11,7 @@ from bayes_rootc.constants import BIOMES, LAYER_NAMES, LAYERS, PROFILE_NAME
 from bayes_rootc.errors import InputWarning
 from bayes_rootc.mapping.learners import PosteriorForest
 from bayes_rootc.mapping.monte_carlo import FLUXES
-from bayes_rootc.mapping.totals import Totals, sum_cells, totals_tables
+from bayes_rootc.mapping.totals import Totals, Trees, sum_cells, totals_tables
 
 CELLS, MEMBERS = 60, 7
 SHARES = np.array([0.6, 0.2, 0.08, 0.05, 0.03, 0.025, 0.015])
@@ -134,7 +134,8 @@ def test_cells_are_summed_tree_by_tree_with_their_deviations_stretched(stretch):
     classes = np.stack([rng.choice([1, 9], CELLS), np.zeros(CELLS, int), rng.integers(0, 2, CELLS)], axis=1)
     area = rng.uniform(1e3, 2e3, CELLS)
     moments = {f"{flux}_{name}": rng.uniform(0.5, 1, (CELLS, 8)) for flux in FLUXES for name in ("mean", "variance")}
-    totals = sum_cells(classes, area, cells, forests, means, stretch, moments, np.ones(CELLS))
+    stretched = [Trees(*of_flux) for of_flux in zip(forests, means, stretch, strict=True)]
+    totals = sum_cells(classes, area, cells, stretched, moments, np.ones(CELLS))
     iroot, ibulk = (
         np.exp(m[..., None] + s * (t - m[..., None])) for m, s, t in zip(means, stretch, trees, strict=True)
     )
@@ -165,14 +166,14 @@ def test_parts_of_cells_add_up_to_them():
     forest = PosteriorForest(MEMBERS, random_state=1).fit(X, 1 + 0.3 * X[:, :1] + 0.1 * rng.standard_normal((CELLS, 4)))
     layered = PosteriorForest(MEMBERS, random_state=2).fit(np.c_[X, X[:, :2] > 0], -5 + X[:, 1])
     forests = forest.compiled(), layered.compiled(LAYERS)
-    means = tuple(f.members(X).astype(float).mean(axis=-1) for f in forests)
+    trees = [Trees(f, f.members(X).astype(float).mean(axis=-1), s) for f, s in zip(forests, (1.3, 0.8), strict=True)]
     moments = {f"{flux}_{name}": rng.uniform(0.5, 1, (CELLS, 8)) for flux in FLUXES for name in ("mean", "variance")}
     area, share, one = rng.uniform(1e3, 2e3, CELLS), rng.uniform(0, 1, CELLS), np.ones((CELLS, 3), int)
-    whole = sum_cells(one, area, X, forests, means, (1.3, 0.8), moments, np.ones(CELLS))
+    whole = sum_cells(one, area, X, trees, moments, np.ones(CELLS))
     twice = np.r_[np.arange(CELLS), np.arange(CELLS)]
     classes = np.r_[one, one + np.array([0, 0, 1])]
     parted = sum_cells(
-        classes, area[twice], X[twice], forests, tuple(m[twice] for m in means), (1.3, 0.8),
+        classes, area[twice], X[twice], [t._replace(mean=t.mean[twice]) for t in trees],
         {name: v[twice] for name, v in moments.items()}, np.r_[share, 1 - share],
     )  # fmt: skip
     assert len(parted.classes) == 2 and parted.area_ha[0] == pytest.approx((area * share).sum())

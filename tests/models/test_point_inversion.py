@@ -8,8 +8,8 @@ from scipy.integrate import solve_ivp
 
 from bayes_rootc.constants import GAMMA
 from bayes_rootc.data.atmosphere import ATMOSPHERE_ZONES, Atmosphere, Curve
-from bayes_rootc.models.point_inversion import invert_points, steady_activity, steady_k
-from bayes_rootc.models.radiocarbon import delta14c
+from bayes_rootc.models.point_inversion import invert_points, steady_k
+from bayes_rootc.models.radiocarbon import delta14c, steady_activity
 
 ZONE = "NHZone1"
 

@@ -31,13 +31,11 @@ def records(n: int = 40, seed: int = 0) -> Records:
     unit = rng.integers(0, 15, n)
     names = pd.Series([f"site {u:02d}" for u in unit])
     biome = np.where(unit % 2, 3, 8)
-    X = rng.standard_normal((15, 2))[unit]
+    X = pd.DataFrame(rng.standard_normal((15, 2))[unit], columns=["soil 1", "climate 1"])
     shared = pd.Series(rng.uniform(0, 0.5, 15), [f"site {u:02d}" for u in range(15)])
     return make_records(
         rng.standard_normal(n),
         X,
-        ("soil 1", "climate 1"),
-        ("soil", "climate"),
         biome,
         names,
         sd=rng.uniform(0, 0.5, n),
@@ -47,8 +45,8 @@ def records(n: int = 40, seed: int = 0) -> Records:
 
 def three_records() -> Records:
     """Two records in biome 3 and one in biome 8, of three sites, with one predictor."""
-    y, x, biome = np.array([2.0, 0.0, 1.0]), np.array([[1.0], [-2.0], [2.0]]), np.array([3, 3, 8])
-    return make_records(y, x, ("soil 1",), ("soil",), biome, pd.Series(["a", "b", "c"]))
+    y, x, biome = np.array([2.0, 0.0, 1.0]), np.array([1.0, -2.0, 2.0]), np.array([3, 3, 8])
+    return make_records(y, pd.DataFrame({"soil 1": x}), biome, pd.Series(["a", "b", "c"]))
 
 
 def test_intercept_and_slope_of_each_biome_by_hand():
@@ -229,7 +227,7 @@ def test_precise_records_of_uncertain_units_leave_a_positive_precision():
     rng = np.random.default_rng(5)
     X, y = rng.standard_normal((8, 2)), rng.standard_normal(8)
     unit, biome = pd.Series(np.repeat(["a", "b", "c", "d"], 2)), np.repeat([1, 3], 4)
-    records = make_records(y, X, ("one", "two"), ("soil", "soil"), biome, unit, sd=np.full(8, 1e-7))
+    records = make_records(y, pd.DataFrame(X), biome, unit, sd=np.full(8, 1e-7))
     found, _ = _moments(records, 9.0, 1e-14, _sum_rows, np.log)
     Z = np.column_stack([records.design, records.y - records.centre])
     for place, number in enumerate((1, 3)):

@@ -10,6 +10,7 @@ from scipy.stats import multivariate_normal, norm
 
 from bayes_rootc.inference import regressions
 from bayes_rootc.inference.checks import calibration_table
+from bayes_rootc.inference.sampling import Sampling
 from bayes_rootc.models import root_depth
 from bayes_rootc.models.components import Components
 from bayes_rootc.models.root_depth import PRIOR_MEAN, PRIORS, RootRecords, to_log_depths
@@ -177,7 +178,8 @@ def test_an_extrapolation_is_known_by_what_it_moved():
 def fit():
     rng, blank = np.random.default_rng(5), records(150, seed=6, biomes=4)
     data = blank.with_observed(blank.replicate(truth(), rng)[0])
-    return regressions.fit_regression("root_depth", data, NO_COMPONENTS, seed=2, chains=2, tune=500, draws=500)
+    how = Sampling(chains=2, tune=500, draws=500, until_good=True)
+    return regressions.fit_regression("root_depth", data, NO_COMPONENTS, how, seed=2)
 
 
 @pytest.mark.slow
