@@ -28,8 +28,7 @@ from matplotlib import colormaps
 from matplotlib.colors import to_hex
 
 from ..constants import BIOMES
-from ..data.atmosphere import Atmosphere
-from ..data.hemispheres import two_hemispheres
+from ..data.atmosphere import Atmosphere, two_hemispheres
 from ..data.netcdf import open_dataset
 from ..errors import InputError
 from ..files import PARTIAL, write_text
