@@ -28,7 +28,7 @@ from matplotlib import colormaps
 from matplotlib.colors import to_hex
 
 from ..constants import BIOMES
-from ..data.atmosphere import Atmosphere, two_hemispheres
+from ..data.atmosphere import Atmosphere
 from ..data.netcdf import open_dataset
 from ..errors import InputError
 from ..files import PARTIAL, write_text
@@ -235,7 +235,7 @@ def _atmosphere(results: Results, settings: Mapping[str, Any]) -> Atmosphere:
         found = results.atmosphere
     except InputError:
         found = Atmosphere.packaged()
-    return two_hemispheres(found) if settings.get("atmosphere") == "hemispheres" else found
+    return found.by_hemisphere() if settings.get("atmosphere") == "hemispheres" else found
 
 
 def _land(results: Results, maps: xr.Dataset) -> Basemap:
