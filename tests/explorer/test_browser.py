@@ -261,13 +261,14 @@ def test_a_quantity_of_the_whole_profile_and_one_of_another_version_are_shown(pa
         "median",
     ]
     assert "NPP" in page.evaluate("""document.getElementById("legend").innerText""")
-    assert "this cell’s own value after 100 years" in page.evaluate("""document.getElementById("content").innerText""")
+    until(page, """document.getElementById("content").innerText.includes("this cell’s own value after 100 years")""")
     show(page, explored, "#q=age&s=uncertainty&l=20-40&q2=ibulk_t100")
     assert page.evaluate("""document.querySelectorAll(".legend-one").length""") == 2 and page.complaints() == []
 
 
 def test_the_calculator_computes_as_one_types(page, explored):
     show(page, explored, "#tab=calculator&at=48.7,9.2")
+    until(page, """document.querySelector("#content .answer") !== null""")
     assert "age: 85." in page.evaluate("""document.querySelector("#content .answer").innerText""")
     assert "age: 2,0" in page.evaluate(TYPE + '({"c-delta": -210, "c-year": 1998.5})')
     assert "the year must be" in page.evaluate(TYPE + '({"c-year": 1066})')
