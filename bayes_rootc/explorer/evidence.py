@@ -32,7 +32,7 @@ AGES = (-0.35, 6.05, 128)
 SITE_SCALE = Scale(0.001, FIRST_STEP)
 SITE_COLUMNS = [f"{q}{s}" for q in ("iroot", "ibulk", "iloss", "share") for s in ("", "_p025", "_p975")]
 PLACE_DIGITS = 4
-"""Decimals of degrees by which places are told apart, 10 m."""
+"""Decimals of a degree to which coordinates are rounded; places less than about 10 m apart become one."""
 
 FITS = {
     "turnover": "Turnover of soil carbon",
@@ -49,7 +49,7 @@ MOST_VALUES = 20
 
 
 def columns(table: pd.DataFrame, digits: int = 6) -> dict[str, list[Any]]:
-    """A table by columns: numbers with so many significant digits, null where there is none."""
+    """A table by columns: numbers rounded to the given significant digits, null where a value is missing."""
     return {str(name): [_plain(value, digits) for value in values.tolist()] for name, values in table.items()}
 
 

@@ -233,8 +233,8 @@ class Field(NamedTuple):
         return lat, lon
 
     def averaged(self, down: int, across: int) -> Field:
-        """Means over blocks of so many rows and columns; NaN where fewer than half of a block's cells have a value. The
-        last block may be smaller.
+        """Means over blocks of `down` by `across` cells, NaN where fewer than half of them have a value. The last block
+        may be smaller.
         """
         values = np.asarray(self.values)
         if down == across == 1:

@@ -105,15 +105,21 @@ def test_incubations_need_a_spread_and_a_layer(made):
         Turnover(pool_spread="inferred").fit(layers, incubations.assign(layer="layer 999"))
 
 
+def parted_world(profiles: int, seed: int, *, light_share: float) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Layers of a world, and the same as the model takes them: some incubated, every second one parted by density."""
+    layers, incubations, _ = world(profiles, seed)
+    own = layer_table(layers, None, [], measured=True)
+    own = own.join(respired_columns(incubations, layers.index, own["year"]))
+    parted = np.arange(len(own)) % 2 == 0
+    own["light_less_heavy"], own["light_less_heavy_sigma"] = np.where(parted, 0.0, np.nan), 4.0
+    own["light_share"] = np.where(parted, light_share, np.nan)
+    return layers, own
+
+
 @pytest.mark.parametrize("family", ["log-normal", "two pools"])
 def test_what_is_measured_is_simulated_about_its_mean(family):
     """By its misfit, in worlds whose hyperparameters are drawn from their prior."""
-    layers, incubations, _ = world(10, 3)
-    own = layer_table(layers, None, [], measured=True)
-    own = own.join(respired_columns(incubations, layers.index, own["year"]))
-    parted = np.arange(len(own)) % 3 == 0
-    own["light_less_heavy"], own["light_less_heavy_sigma"] = np.where(parted, 50.0, np.nan), 4.0
-    own["light_share"] = np.where(parted, 0.3, np.nan)
+    _, own = parted_world(10, 3, light_share=0.3)
     model = TurnoverModel(pool_spread="inferred", error="normal", family=family)
     data, found = model.many_rates(own, AIR), {"respired": [], "parts": []}
     for seed in range(15):
@@ -134,12 +140,7 @@ def test_what_is_measured_is_simulated_about_its_mean(family):
 
 def test_light_and_heavy_carbon_tell_the_two_pools():
     """A world of two pools, whose light carbon is richer in the fast one, is found by the family of two pools."""
-    layers, incubations, _ = world(50, 6)
-    own = layer_table(layers, None, [], measured=True)
-    own = own.join(respired_columns(incubations, layers.index, own["year"]))
-    parted = np.arange(len(own)) % 2 == 0
-    own["light_less_heavy"], own["light_less_heavy_sigma"] = np.where(parted, 0.0, np.nan), 4.0
-    own["light_share"] = np.where(parted, 0.2, np.nan)
+    layers, own = parted_world(50, 6, light_share=0.2)
     model = TurnoverModel(pool_spread="inferred", error="normal", family="two pools")
     truth, _, simulated = simulate(own, AIR, model, seed=8)
     table = layers.assign(delta14c=simulated["delta14c"].to_numpy())

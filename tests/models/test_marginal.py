@@ -44,7 +44,7 @@ GROUP, GROUP_SCALE, NU_PROFILE, SKEW = np.array([0, 1, 1]), np.array([1.0, 1.6])
 
 @partial(jax.jit, static_argnames="student")
 def log_likelihood(block: Block, log_k: jax.Array, centre: jax.Array, spread: Scales, *, student: bool) -> jax.Array:
-    """Of each profile of a block."""
+    """Log marginal likelihood of each profile in a block."""
     found = log_likelihood_of_effects(block, log_k, centre, spread, student=student)
     return log_likelihoods([found], (block,), None, spread, student=student)
 
@@ -227,9 +227,11 @@ def grouped(refine: float = 4):
     return blocks, levels, spread_of, by_effect
 
 
-def of_common(blocks: tuple[Block, ...], found: list[jax.Array], common: np.ndarray) -> np.ndarray:
-    """Log likelihood of each profile, given what it has in common with others, by plain sums: (profile, common)."""
-    out = np.empty((3, len(common)))
+def of_common(blocks: tuple[Block, ...], found: list[jax.Array], common: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Log likelihood of each profile, and the mean of its effect, given what it has in common with others, by plain
+    sums: (profile, common).
+    """
+    out, mean = np.empty((3, len(common))), np.empty((3, len(common)))
     for block, values in zip(blocks, found, strict=True):
         effect = np.asarray(block.effect)
         for p, value in zip(np.asarray(block.profile_order), np.asarray(values), strict=True):
@@ -238,8 +240,10 @@ def of_common(blocks: tuple[Block, ...], found: list[jax.Array], common: np.ndar
             whole = logsumexp(
                 student_t.logpdf(effect / (0.8 * GROUP_SCALE[GROUP[p]] * np.exp(SKEW * np.sign(effect))), 3)
             )
-            out[p] = logsumexp(value[:, None] + density, axis=0) - whole
-    return out
+            both = value[:, None] + density
+            out[p] = logsumexp(both, axis=0) - whole
+            mean[p] = effect @ np.exp(both - logsumexp(both, axis=0))
+    return out, mean
 
 
 def test_sites_and_studies_are_summed_out_as_by_plain_sums():
@@ -248,7 +252,7 @@ def test_sites_and_studies_are_summed_out_as_by_plain_sums():
     value = log_likelihoods(found, blocks, levels, spread_of(blocks[0], *LEVEL_SD), student=True)
     nodes = np.linspace(-LEVEL_RANGE, LEVEL_RANGE, 301)
     step = nodes[1] - nodes[0]
-    profile = of_common(blocks, found, nodes)
+    profile, _ = of_common(blocks, found, nodes)
     given_study = sum(
         logsumexp(profile[SITE == s].sum(axis=0)[:, None] + norm.logpdf(nodes[:, None], nodes, 0.4), axis=0)
         + np.log(step)
@@ -284,15 +288,7 @@ def test_effects_are_drawn_from_their_posterior():
         drawn[:, np.asarray(block.profile_order)] = effects
 
     nodes = np.linspace(-LEVEL_RANGE, LEVEL_RANGE, 121)
-    profile = of_common(blocks, found, nodes)
-    mean_given = np.empty((3, len(nodes)))
-    for block, values in zip(blocks, found, strict=True):
-        effect = np.asarray(block.effect)
-        for p, value in zip(np.asarray(block.profile_order), np.asarray(values), strict=True):
-            away = effect[:, None] - nodes
-            density = student_t.logpdf(away / (0.8 * GROUP_SCALE[GROUP[p]] * np.exp(SKEW * np.sign(away))), NU_PROFILE)
-            weight = np.exp(value[:, None] + density - (value[:, None] + density).max(axis=0))
-            mean_given[p] = effect @ weight / weight.sum(axis=0)
+    profile, mean_given = of_common(blocks, found, nodes)
     prior = norm.logpdf(nodes[:, None], nodes, 0.4)  # of the site's effect (row), given the study's (column)
     site = np.stack([profile[SITE == s].sum(axis=0) for s in range(2)])
     of_site = logsumexp(site[:, :, None] + prior, axis=1)  # (site, study's effect)
