@@ -47,6 +47,8 @@ G_CM2_TO_MG_HA = 100.0
 
 M_TO_CM = 100.0
 
+DAYS_PER_YEAR = 365.25
+
 EARTH_RADIUS_KM = 6371.0072
 """Radius of the sphere that has the area of the WGS 84 ellipsoid, so that areas of cells add up to the Earth's."""
 

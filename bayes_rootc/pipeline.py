@@ -33,12 +33,12 @@ STEPS = (
     INPUTS,  # raw tables and rasters → screened, joined inputs
     TURNOVER,  # radiocarbon → posterior of k of every layer
     BULK_INPUT,  # k and stocks → I_bulk of layers and profiles
-    PERSISTENCE,  # … and how long it stays
     *DRIVER_STEPS,  # what drives I_root, I_bulk and allocation
     ROOT_DEPTH,  # where roots are
     LEARNERS,  # draws at sites → forests
     SITE_ENSEMBLE,  # the paper's ensemble at sites, where it is asked for
     ESTIMATES,  # the six estimates of I_loss
+    PERSISTENCE,  # how much of I_root stays in bulk soil, and for how long
     MAPS,  # forests and rasters → maps and totals
     SUMMARY,  # tables of all of it, next to the paper's
     EXPLORER,  # maps, sites and posteriors → a page to click on

@@ -156,6 +156,9 @@ COLUMNS: dict[str, Recipe] = {
     "iloss": number("I_loss = I_root - I_bulk", CF_FLUX_UNIT),
     "iloss_site": number("I_loss over the sites", CF_FLUX_UNIT),
     "share": share("I_loss / I_root", None),
+    "ibulk_t100": number("I_bulk that stays longer than a century", CF_FLUX_UNIT),
+    "s": number("spread of log k within the layer", "1", 0),
+    "transit_time": number("mean transit time, stock over input", "yr", 0),
     "difference": number("I_loss of a - I_loss of b", CF_FLUX_UNIT),
     "probability": share("probability that a is above b"),
     "factor": number("I_root / I_bulk", "1", 0),
@@ -255,9 +258,9 @@ TABLES: dict[str, pa.DataFrameSchema] = {
     ),
     "layers": table(
         "age, stock and I_bulk of every radiocarbon layer", "a measured layer",
-        "id lat lon biome top bottom year zone delta14c sigma k_* age_* stock_source stock_* ibulk_* n_modes "
-        "mode1_age mode1_probability mode2_age mode2_probability mode3_age mode3_probability log_marginal? model_sd "
-        "unexplained", by="run, fit turnover",
+        "id lat lon biome top bottom year zone delta14c sigma k_* age_* stock_source stock_* ibulk_* "
+        "ibulk_t100_* s_* n_modes mode1_age mode1_probability mode2_age mode2_probability mode3_age mode3_probability "
+        "log_marginal? model_sd unexplained", by="run, fit turnover",
     ),
     "point_inversion": table(
         "every decay rate that gives a layer's value, and the age's posterior", "a measured layer",
@@ -454,16 +457,26 @@ TABLES: dict[str, pa.DataFrameSchema] = {
         "iloss iloss_p025 iloss_p975 share share_p025 share_p975", by="run, estimate",
     ),
     "persistence": table(
-        "how much of the carbon that enters bulk soil stays, and for how long", "a quantity in a layer of a biome",
-        "family biome biome_name layer n quantity years unit *", by="run",
+        "how much root carbon stays in bulk soil, and for how long, as means over radiocarbon profiles",
+        "a time in a layer of a biome, by estimate and family",
+        "family estimate biome biome_name layer n t_years iroot_* ibulk_* iloss_* share_*", by="run",
+        family=text(
+            "what the rates within a layer are taken to be; the paper's I_bulk is that of one pool, steady in 1950",
+            "one pool", "log-normal", "two pools", "one pool, steady in 1950",
+        ),
+        estimate=text("estimate of I_root, or the mean of both", "3", "4", "mean"),
+        biome=BIOME_OR_ALL,
+        n=count("number of profiles", 1),
+        t_years=number(
+            "years that `ibulk` stays at least; `iloss` is what does not, and `share` its part of `iroot`", "yr", 0
+        ),
+    ),
+    "transit_times": table(
+        "mean age of the carbon, and mean transit time, over all carbon of radiocarbon profiles",
+        "a layer of a biome", "family biome biome_name layer n age_* transit_time_*", by="run",
         family=text("what the rates within a layer are taken to be", "one pool", "log-normal", "two pools"),
         biome=BIOME_OR_ALL,
         n=count("number of profiles", 1),
-        quantity=text(
-            "input that stays longer than `years` (mean over profiles), mean age of the carbon, or mean transit time",
-            "ibulk", "age", "transit_time",
-        ),
-        years=number("years since the carbon entered", "yr", 0),
     ),
     "iloss_estimates": table(
         "the six estimates of how much root carbon is lost, as means over sites", "a layer of a biome, by estimate",

@@ -38,6 +38,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "atmosphere": "hemispheres",
         "prehistory": "steady",
         "turnover_prior": "point",
+        "pool_spread": 0.0,
+        "levels": (),
         "prior_median_age": 400.0,
         "prior_log_sd": 2.0,
         "model_sd": 20.0,
@@ -95,25 +97,26 @@ class RunSettings(pydantic.BaseModel):
     the folder, those of its manifest."""
     atmosphere: Literal["zones", "hemispheres"] = "zones"
     """Curves of five zones, or the mean of those of each hemisphere."""
-    prehistory: Prehistory = "steady"
-    """State of the radiocarbon pool in 1950."""
+    prehistory: Prehistory = "intcal20"
+    """State of the radiocarbon in 1950: what the history of the atmosphere made of it, or, as in the paper, steady in
+    the air of 1950, which makes carbon too young."""
     turnover_prior: Literal["hierarchical", "weak", "point"] = "hierarchical"
     """How k of each layer is estimated: from all layers together (depth, biome, place, profile); from the layer alone,
     under the weak prior below; or, as in the paper, as the slowest k that gives the measured value, without error."""
     turnover_error: Literal["student", "normal"] = "student"
     """Hierarchical: distribution of the errors of Δ14C: Student's t, which is robust against outliers, or Normal."""
-    pool_spread: Annotated[float, pydantic.Field(ge=0, le=3)] | Literal["inferred"] = 0.0
-    """Hierarchical: standard deviation of log k within a layer; 0 is the paper's one homogeneous pool, "inferred"
-    estimates it from the data, above all from the CO₂ that layers respire (ISRaD's incubations, where they are in the
-    folder)."""
+    pool_spread: Annotated[float, pydantic.Field(ge=0, le=3)] | Literal["inferred"] = "inferred"
+    """Hierarchical: standard deviation of log k within a layer; "inferred" estimates it from the data, above all from
+    the CO₂ that layers respire and from their light and heavy carbon (ISRaD's incubations and fractions, where they are
+    in the folder); 0 is the paper's one homogeneous pool."""
     family: FamilyName = "log-normal"
     """Hierarchical: how rates within a layer are distributed, where their spread is inferred: log-normal, or two
     pools."""
-    levels: tuple[Literal["site", "study"], ...] = ()
+    levels: tuple[Literal["site", "study"], ...] = ("site", "study")
     """Hierarchical: what profiles have in common with others, from the lowest level up: log k also differs between
     sites, and between studies."""
     turnover_tune: int = pydantic.Field(100, ge=100)
-    turnover_draws: int = pydantic.Field(600, ge=100)
+    turnover_draws: int = pydantic.Field(400, ge=100)
     """Warm-up and kept draws of each chain of the hierarchical fit; while these are too few, 100 more are made, at most
     16 times."""
     prior_median_age: float = pydantic.Field(400.0, gt=0)

@@ -42,7 +42,7 @@ PUBLIC = {
         "loss": "iroot ibulk dim",
         "read_inputs": "folder nearest_km manifest",
         "run": "settings quiet",
-        "simulate_world": "folder seed resolution radiocarbon_profiles npp_sites root_profiles model_sd",
+        "simulate_world": "folder seed resolution radiocarbon_profiles npp_sites root_profiles parameters",
         "summary": "draws dim",
         "zone_of": "latitude longitude",
     },

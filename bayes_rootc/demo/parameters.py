@@ -39,15 +39,18 @@ SOIL_ORDERS = (
 class DemoParameters:
     """The truth. Tuples of nine are by biome, in the order of `BIOMES`; z(x) are x standardised as in `standardised`.
 
-    Decay rate: log k = intercept + biome + slope · depth + effects · z + profile noise + layer noise, at the middle of
-    a layer. Stock: an exponential in depth, times a factor of the profile and one of the layer. I_bulk = stock · k.
+    Rates within a layer are log-normal: log k ~ Normal(centre, rate_sd²), weighted by carbon. The centre is intercept +
+    biome + slope · depth + effects · z + noise of study, profile and layer, at the middle of a layer. Stock: an
+    exponential in depth, times a factor of the profile and one of the layer. I_bulk = stock · mean of k.
     """
 
-    # decay rate, log yr⁻¹; slopes for each metre of depth
-    log_k_intercept: float = -5.15
+    # centres of the rates, log yr⁻¹; slopes for each metre of depth; spread of log k within a layer (0: one pool)
+    log_k_intercept: float = -5.4
     log_k_biome: tuple[float, ...] = (0.6, 0.35, 0.05, 0.0, 0.3, -0.15, -0.3, 0.5, 0.35)
     log_k_slope: tuple[float, ...] = (-1.9, -2.0, -2.1, -2.2, -2.0, -1.8, -1.6, -1.9, -2.3)
     log_k_effects: tuple[float, ...] = (0.15, 0.12, -0.12)
+    rate_sd: float = 1.0
+    log_k_study_sd: float = 0.3
     log_k_profile_sd: float = 0.4
     log_k_layer_sd: float = 0.3
 
@@ -76,9 +79,15 @@ class DemoParameters:
     log_gap_sd: float = 0.2
     root_correlation: float = -0.3
 
-    # measurement: how far a layer is from the one-pool model, ‰; share of layers without a usable σ; rows of each flaw,
-    # as a share of all
-    model_sd: float = 20.0
+    # measurement: how far a layer, the CO₂ that it respires, and light less heavy carbon are from the model, ‰;
+    # shares of layers that were incubated, and whose carbon was parted by density; how strongly light carbon is fast
+    # carbon; share of layers without a usable σ; rows of each flaw, as a share of all
+    model_sd: float = 30.0
+    respired_sd: float = 40.0
+    parts_sd: float = 40.0
+    incubated_share: float = 0.2
+    parted_share: float = 0.12
+    light_link: float = 0.6
     lost_sigma_share: float = 0.08
     planted_share: float = 0.004
 
@@ -88,7 +97,7 @@ class DemoParameters:
         return np.stack([(bio1 - 10) / 12, np.log(np.maximum(bio12, 1) / 800) / 0.8, (clay - 25) / 12])
 
     def log_k(self, covariates: Mapping[str, Any], depth_cm: ArrayLike) -> Array:
-        """Expected log of the decay rate (yr⁻¹) at a depth."""
+        """Expected centre of the rates (log yr⁻¹) at a depth."""
         biome = covariates["biome"]
         slope = by_biome_of(self.log_k_slope, biome) * np.asarray(depth_cm) / M_TO_CM
         return (
@@ -97,6 +106,12 @@ class DemoParameters:
             + slope
             + self._effect(self.log_k_effects, covariates)
         )
+
+    @property
+    def log_ibulk_sd(self) -> float:
+        """Standard deviation of the log of I_bulk about its median at a place."""
+        k = np.hypot(self.log_k_study_sd, np.hypot(self.log_k_profile_sd, self.log_k_layer_sd))
+        return float(np.hypot(k, np.hypot(self.log_stock_profile_sd, self.log_stock_layer_sd)))
 
     def stock(self, covariates: Mapping[str, Any], top: ArrayLike, bottom: ArrayLike) -> Array:
         """Median stock between two depths (cm), Mg C ha⁻¹."""

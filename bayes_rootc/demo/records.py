@@ -6,9 +6,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
+from scipy.special import ndtr, ndtri
 
 from ..constants import (
     BIOMES,
+    DAYS_PER_YEAR,
     G_CM2_TO_MG_HA,
     G_M2_TO_MG_HA,
     KG_M2_TO_MG_HA,
@@ -18,7 +21,7 @@ from ..constants import (
     PROFILE_DEPTH_CM,
     PROFILE_NAME,
 )
-from ..data.atmosphere import zone_of
+from ..data.atmosphere import Atmosphere, zone_of
 from ..data.israd import (
     DEFAULT_SIGMA,
     GRIDDED_CARBON_PER_UNIT,
@@ -28,7 +31,8 @@ from ..data.israd import (
 )
 from ..data.npp import MAX_BNPP
 from ..data.plausible import ALWAYS_CODES
-from ..models.radiocarbon import delta14c
+from ..models.radiocarbon import predicted_table
+from ..models.rates import fine_log_k, input_rate, mean_age
 from ..models.root_depth import layer_fractions
 from .parameters import DRIVERS, SOIL_ORDERS, Array, DemoParameters, by_biome_of
 
@@ -40,14 +44,18 @@ TOPS, BOTTOMS = (np.array(bounds, float) for bounds in zip(*LAYERS, strict=True)
 def radiocarbon_records(
     folder: Path, sites: pd.DataFrame, p: DemoParameters, rng: np.random.Generator
 ) -> tuple[pd.DataFrame, dict[str, dict[str, int]]]:
-    """Profiles of contiguous layers to 200 cm, and the ISRaD table that reports them."""
+    """Profiles of contiguous layers to 200 cm, and the ISRaD tables that report them, the CO₂ that some of the layers
+    respire, and their light and heavy carbon.
+    """
+    study = np.arange(len(sites)) // 8
+    of_study = p.log_k_study_sd * rng.standard_normal(len(sites))
     sites = sites.assign(
-        entry=[f"Demo_{1 + i // 8:02d}" for i in range(len(sites))],
+        entry=[f"Demo_{1 + i:02d}" for i in study],
         site=[f"Site_{1 + i:03d}" for i in range(len(sites))],
         year=1965 + np.floor(57 * rng.beta(3.0, 1.4, len(sites))),  # 1965–2021, most of them recent
         month=np.where(rng.random(len(sites)) < 0.5, rng.integers(1, 13, len(sites)), np.nan),
         zone=zone_of(sites["lat"], sites["lon"]),
-        k_noise=p.log_k_profile_sd * rng.standard_normal(len(sites)),
+        k_noise=p.log_k_profile_sd * rng.standard_normal(len(sites)) + of_study[study],
         stock_noise=p.log_stock_profile_sd * rng.standard_normal(len(sites)),
         lab_sigma=np.exp(rng.normal(np.log(4), 0.4, len(sites))).round(1),
     )
@@ -61,17 +69,16 @@ def radiocarbon_records(
     t["id"] = t["profile"] + "/" + t["layer"]
     decimal_year = t["year"] + ((t["month"] - 0.5) / 12).fillna(0.5)
     t["log_k_expected"] = p.log_k(covariates, (t["top"] + t["bottom"]) / 2)
-    t["k"] = np.exp(t["log_k_expected"] + t["k_noise"] + p.log_k_layer_sd * rng.standard_normal(n))
-    t["age"] = 1 / t["k"]
+    t["log_k"] = t["log_k_expected"] + t["k_noise"] + p.log_k_layer_sd * rng.standard_normal(n)
+    t["k"], t["age"] = input_rate(t["log_k"], p.rate_sd), mean_age(t["log_k"], p.rate_sd)
     stock_noise = t["stock_noise"] + p.log_stock_layer_sd * rng.standard_normal(n)
     t["stock"] = p.stock(covariates, t["top"], t["bottom"]) * np.exp(stock_noise)
     t["i_bulk"] = t["stock"] * t["k"]
     lost = rng.random(n) < p.lost_sigma_share
     t["sigma"], t["sigma_reported"] = np.where(lost, DEFAULT_SIGMA, t["lab_sigma"]), ~lost
     noise = rng.standard_normal((2, n)) * np.stack([t["sigma"], np.full(n, p.model_sd)])
-    observed = np.maximum(
-        delta14c(t["k"], decimal_year, t["zone"]) + noise.sum(axis=0), MISSING + 1
-    )  # −999 would be read as a missing value
+    carbon = _Carbon(t["log_k"].to_numpy(), p.rate_sd, decimal_year.to_numpy(), t["zone"].to_numpy(str))
+    observed = np.maximum(carbon.mean() + noise.sum(axis=0), MISSING + 1)  # −999 would be read as a missing value
 
     stock = t["stock"] * np.exp(p.log_stock_measured_sd * rng.standard_normal(n))
     thickness = t["bottom"] - t["top"]
@@ -109,18 +116,72 @@ def radiocarbon_records(
             "lyr_coarse_tot_filled": coarse,
         }
     )
+    about = rows.drop(columns=["lyr_14c", "lyr_14c_fill_extra", "lyr_14c_sigma"])
+    _write(_incubations(about, carbon, p, rng), folder, "incubation")
+    _write(_fractions(about, carbon, p, rng), folder, "fraction")
     rows = pd.concat([rows, _gridded_profile(covariates, p)], axis=1)
     rows, planted = _plant(rows, RADIOCARBON_FLAWS, "lyr_name", p, rng)
-    rows = rows.sort_values("site_name", kind="stable")
-    path = folder / "ISRaD_extra_flat_layer_demo.csv.gz"
-    rows.to_csv(
-        path, index=False, compression={"method": "gzip", "mtime": 1}
-    )  # a time of its own would change the bytes
+    _write(rows.sort_values("site_name", kind="stable"), folder, "layer")
+    kept = "id profile lat lon biome top bottom year zone sigma sigma_reported log_k_expected log_k k age stock i_bulk"
+    return t.assign(year=decimal_year)[kept.split()], {"israd": planted}
 
-    kept = (
-        "id profile lat lon biome top bottom year zone sigma sigma_reported log_k_expected k age stock i_bulk".split()
+
+def _write(rows: pd.DataFrame, folder: Path, table: str) -> None:
+    """One of ISRaD's tables; with a time of its own, the bytes would not be the same again."""
+    path = folder / f"ISRaD_extra_flat_{table}_demo.csv.gz"
+    rows.to_csv(path, index=False, compression={"method": "gzip", "mtime": 1})
+
+
+class _Carbon:
+    """Carbon of layers by its rate: the Δ14C of parts of it, which weights of the rates choose, (layer, rate)."""
+
+    def __init__(self, centre: Array, sd: float, year: Array, zone: NDArray[np.str_]):
+        self.log_k = fine_log_k()
+        self.z = (self.log_k - centre[:, None]) / max(sd, self.log_k[1] - self.log_k[0])
+        self.share = np.exp(-0.5 * self.z**2)
+        self._delta = predicted_table(np.exp(self.log_k), year, zone, "intcal20", Atmosphere.packaged())
+
+    def mean(self, weight: Array | float = 1.0) -> Array:
+        """Mean Δ14C (‰) of each layer's carbon, or of a part of it."""
+        share = self.share * weight
+        return (share * self._delta).sum(axis=1) / share.sum(axis=1)
+
+
+def _incubations(about: pd.DataFrame, carbon: _Carbon, p: DemoParameters, rng: np.random.Generator) -> pd.DataFrame:
+    """The CO₂ that some layers respire in a jar, from which roots were picked."""
+    days = rng.integers(10, 121, len(about)).astype(float)
+    respired = carbon.mean(-np.expm1(-np.exp(carbon.log_k) * days[:, None] / DAYS_PER_YEAR))
+    sigma = np.full(len(about), 4.0)
+    error = np.hypot(sigma, p.respired_sd) * rng.standard_normal(len(about))
+    table = about.assign(
+        inc_type="root-picked soil",
+        inc_analyte="CO2",
+        inc_duration=days,
+        inc_14c=np.maximum(respired + error, MISSING + 10).round(1),
+        inc_14c_sigma=sigma,
     )
-    return t.assign(year=decimal_year)[kept], {"israd": planted}
+    return table[rng.random(len(table)) < p.incubated_share]
+
+
+def _fractions(about: pd.DataFrame, carbon: _Carbon, p: DemoParameters, rng: np.random.Generator) -> pd.DataFrame:
+    """Light and heavy carbon of some layers, two rows each: the faster carbon is, the more often it is light."""
+    light_share = rng.uniform(0.08, 0.45, len(about))
+    tendency = (p.light_link * carbon.z + ndtri(light_share)[:, None]) / np.sqrt(1 - p.light_link**2)
+    means = {"free light": carbon.mean(ndtr(tendency)), "heavy": carbon.mean(ndtr(-tendency))}
+    shares = {"free light": light_share, "heavy": 1 - light_share}
+    chosen, parts = rng.random(len(about)) < p.parted_share, []
+    for part, mean in means.items():
+        error = p.parts_sd / np.sqrt(2) * rng.standard_normal(len(about))  # of their difference: parts_sd
+        parts.append(
+            about.assign(
+                frc_scheme="density",
+                frc_property=part,
+                frc_14c=np.maximum(mean + error, MISSING + 1).round(1),
+                frc_14c_sigma=4.0,
+                frc_c_perc=(100 * shares[part]).round(1),
+            )[chosen]
+        )
+    return pd.concat(parts).sort_index(kind="stable")
 
 
 RADIOCARBON_FLAWS: dict[str, dict[str, Any]] = {

@@ -7,7 +7,7 @@ difference in resolution stands between the two.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from ..data.biomes import with_croplands, wwf_lookup
 from ..data.covariates import CovariateStack
 from ..data.grid import MapGrid
 from ..errors import InputError
+from ..models.rates import input_rate
 from ..models.root_depth import layer_fractions
 from .parameters import DRIVERS, Array, DemoParameters
 from .rasters import WWF_CLASSES, Geography, RasterFolder, cell_centres, spread, touched_by_land, write_geography
@@ -50,8 +51,9 @@ class DemoWorld:
         True parameters of the simulation.
     layers : DataFrame
         By measured layer, in the file's order: `id`, `profile`, `lat`, `lon`, `biome`, `top`, `bottom` (cm), `year`,
-        `zone`, `sigma` (the true laboratory σ, ‰), `sigma_reported`, `log_k_expected` (before profile and layer noise),
-        `k` (yr⁻¹), `age` (yr), `stock` (Mg ha⁻¹), `i_bulk` (Mg ha⁻¹ yr⁻¹).
+        `zone`, `sigma` (the true laboratory σ, ‰), `sigma_reported`, `log_k_expected` (before all noise) and `log_k`,
+        the centres of the rates, their mean `k` (yr⁻¹), the mean `age` of the carbon (yr), `stock` (Mg ha⁻¹), `i_bulk`
+        (Mg ha⁻¹ yr⁻¹).
     profiles : DataFrame
         By profile: `profile`, `lat`, `lon`, `biome`, I_bulk in the seven standard layers and `0-200`, the sum over its
         measured layers.
@@ -78,15 +80,15 @@ class DemoWorld:
         The last layer is the total, `0-200`.
 
         `_median` is the field with all noise at zero (a total is the sum of its layers); `_mean` the expectation over
-        profile, layer and site noise: what an average over many sites of the same covariates tends to. NaN off land,
-        and where a driver is missing.
+        study, profile, layer and site noise: what an average over many sites of the same covariates tends to. NaN off
+        land, and where a driver is missing.
         """
         p = self.parameters
         data = CovariateStack(self.folder / "covariates").on_grid(grid, list(DRIVERS))
         covariates = {name: data[name].values.astype(float) for name in DRIVERS} | {"biome": data["biome"].values}
         middle, biome = (TOPS + BOTTOMS) / 2, covariates["biome"]
         k, stock = (
-            np.exp([p.log_k(covariates, m) for m in middle]),
+            input_rate([p.log_k(covariates, m) for m in middle], p.rate_sd),
             np.stack([p.stock(covariates, t, b) for t, b in LAYERS]),
         )
         bnpp = p.median_bnpp(covariates)
@@ -94,12 +96,11 @@ class DemoWorld:
             np.moveaxis(np.vstack([np.full(len(LAYERS), np.nan), by_biome])[biome], -1, 0)
             for by_biome in (layer_fractions(*p.root_depths(np.array(list(BIOMES)))), p.mean_root_fractions())
         )
-        noise = p.log_k_profile_sd**2 + p.log_k_layer_sd**2 + p.log_stock_profile_sd**2 + p.log_stock_layer_sd**2
         fields = {
             "iroot_median": bnpp * median_share,
             "iroot_mean": bnpp * np.exp(p.log_bnpp_sd**2 / 2) * mean_share,
             "ibulk_median": stock * k,
-            "ibulk_mean": stock * k * np.exp(noise / 2),
+            "ibulk_mean": stock * k * np.exp(p.log_ibulk_sd**2 / 2),
         }
         fields |= {f"iloss_{kind}": fields[f"iroot_{kind}"] - fields[f"ibulk_{kind}"] for kind in ("median", "mean")}
         attributes = {"units": "Mg ha-1 yr-1"}
@@ -124,7 +125,7 @@ def simulate_world(
     radiocarbon_profiles: int = 220,
     npp_sites: int = 260,
     root_profiles: int = 200,
-    model_sd: float = 20.0,
+    parameters: DemoParameters | None = None,
 ) -> DemoWorld:
     """Writes a data folder of a simulated world and returns it with its truth.
 
@@ -139,8 +140,8 @@ def simulate_world(
         as coarse).
     radiocarbon_profiles, npp_sites, root_profiles : int
         Number of profiles and sites.
-    model_sd : float
-        Standard deviation of the layers about the one-pool model, ‰.
+    parameters : DemoParameters, optional
+        The truth, by default `DemoParameters()`; with `rate_sd=0` each layer is one pool.
 
     Returns
     -------
@@ -155,7 +156,7 @@ def simulate_world(
     folder = Path(folder)
     if folder.exists() and any(folder.iterdir()) and not is_simulated(folder):
         raise InputError("holds data that were not simulated; choose an empty folder for the demo world", file=folder)
-    parameters = replace(DemoParameters(), model_sd=model_sd)
+    parameters = parameters or DemoParameters()
     geography_seed, *other_seeds = np.random.SeedSequence(seed).spawn(4)
     soil_rng, npp_rng, root_rng = map(np.random.default_rng, other_seeds)
     for name in ("israd", "npp", "roots"):

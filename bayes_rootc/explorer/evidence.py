@@ -147,8 +147,18 @@ def persistence(results: Results) -> Part:
     """Input that stays longer than some years, mean age and transit time, by biome and layer."""
     if not results.has("persistence"):
         return {}
-    names = ["family", "biome", "layer", "n", "quantity", "years", "median", "p025", "p975"]
-    return columns(results.table("persistence")[names])
+    stays, times = (results.table(name) for name in ("persistence", "transit_times"))
+    stays = stays[(stays["family"] == times["family"].iloc[0]) & (stays["estimate"] == "mean")]
+    parts = [_quantity(stays.rename(columns={"t_years": "years"}), "ibulk")]
+    parts += [_quantity(times.assign(years=np.nan), quantity) for quantity in ("age", "transit_time")]
+    return columns(pd.concat(parts, ignore_index=True))
+
+
+def _quantity(table: pd.DataFrame, quantity: str) -> pd.DataFrame:
+    """Its median and interval, under names that all quantities share."""
+    statistics = {f"{quantity}_{key}": key for key in ("median", "p025", "p975")}
+    names = ["family", "biome", "layer", "n", "years", *statistics]
+    return table[names].rename(columns=statistics).assign(quantity=quantity)
 
 
 def parameters(results: Results) -> list[Part]:

@@ -58,8 +58,8 @@ class Turnover(Fitted):
     error : {"student", "normal"}
         Distribution of the errors of Δ14C: Student's t, which is robust against outliers, or Normal.
     pool_spread : float or "inferred"
-        Standard deviation of log k within a layer; 0 is one homogeneous pool. With "inferred" it changes with depth and
-        is estimated, above all by comparing the Δ14C that layers respire with that of their bulk carbon (`incubations`
+        Standard deviation of log k within a layer; 0 is one homogeneous pool. "inferred": it changes with depth and is
+        estimated, above all by comparing the Δ14C that layers respire with that of their bulk carbon (`incubations`
         of `fit`), and that of their light carbon with that of their heavy carbon (`fractions`).
     family : {"log-normal", "two pools"}
         How rates within a layer are distributed, where their spread is inferred.
@@ -98,14 +98,14 @@ class Turnover(Fitted):
         covariates: Covariates = (),
         *,
         columns: Mapping[str, str] | None = None,
-        prehistory: Prehistory = "steady",
+        prehistory: Prehistory = "intcal20",
         error: Literal["student", "normal"] = "student",
-        pool_spread: float | Literal["inferred"] = 0.0,
+        pool_spread: float | Literal["inferred"] = "inferred",
         family: FamilyName = "log-normal",
-        levels: Sequence[Level] = (),
+        levels: Sequence[Level] = ("site", "study"),
         chains: int = 4,
         tune: int = 100,
-        draws: int = 600,
+        draws: int = 400,
         seed: int = 20,
         atmosphere: Atmosphere | None = None,
     ):

@@ -93,7 +93,7 @@ def delta14c(
     k: ArrayLike,
     year: ArrayLike,
     zone: ArrayLike,
-    prehistory: Prehistory = "steady",
+    prehistory: Prehistory = "intcal20",
     *,
     atmosphere: Atmosphere | None = None,
 ) -> NDArray[np.float64]:
@@ -151,7 +151,7 @@ def invert(
     year: ArrayLike | None = None,
     zone: ArrayLike | None = None,
     prior: LogNormalPrior | None = None,
-    prehistory: Prehistory = "steady",
+    prehistory: Prehistory = "intcal20",
     *,
     model_sd: float = 0.0,
     atmosphere: Atmosphere | None = None,
@@ -267,7 +267,7 @@ def unexplained(
     year: ArrayLike,
     zone: ArrayLike,
     *,
-    prehistory: Prehistory = "steady",
+    prehistory: Prehistory = "intcal20",
     atmosphere: Atmosphere | None = None,
 ) -> NDArray[np.bool_]:
     """Whether no decay rate explains a measurement: it lies more than three standard deviations above or below what any

@@ -37,7 +37,7 @@ from jax import Array
 from numpy.typing import NDArray
 from scipy.stats import t as student_t
 
-from ..constants import BIOMES
+from ..constants import BIOMES, DAYS_PER_YEAR
 from ..data.atmosphere import Atmosphere, Prehistory
 from .components import Components
 from .marginal import Block, Levels, log_likelihood_of_effects, log_likelihoods, make_blocks, make_levels, product
@@ -128,7 +128,7 @@ class TurnoverModel:
         between studies. A fit drops those that its table does not have (`with_levels`).
     """
 
-    prehistory: Prehistory = "steady"
+    prehistory: Prehistory = "intcal20"
     error: Literal["student", "normal"] = "student"
     pool_spread: float | Literal["inferred"] = 0.0
     grid: int | None = None
@@ -278,7 +278,6 @@ class TurnoverModel:
         return blocks, make_levels(blocks, units, refine=self.refine)
 
 
-DAYS_PER_YEAR = 365.25
 MIN_SHARED = 4
 """A level is in the model if there are as many units, and as many members that share one with another."""
 

@@ -228,21 +228,28 @@ def _ages(results: Results) -> str:
 
 
 def _persistence(results: Results) -> str:
-    table = results.table("persistence")
-    world = table[(table["biome"] == 0) & (table["layer"] == "0-200")]
-    at = {t: world[(world["quantity"] == "ibulk") & (world["years"] == t)].iloc[0] for t in (0, 100)}
-    text = {t: posterior(row) for t, row in at.items()}
+    run = results.table("transit_times")["family"].iloc[0]
+    rows = {t: staying(results, run, t) for t in (0, 100)}
+    text = {t: posterior(row, "ibulk_") for t, row in rows.items()}
     family = {
         "one pool": "Each layer is taken to be one pool, which bulk radiocarbon cannot tell from many rates",
         "log-normal": "Rates within a layer are log-normal, wider or narrower by depth",
         "two pools": "Each layer is taken to be two pools, a fast and a slow one, nearer or farther apart by depth",
-    }[world["family"].iloc[0]]
+    }[run]
     return (
         "Carbon that enters bulk soil, by how long it stays, mean over profiles. (a) Input that stays longer than the "
-        f"years below: {text[0]} Mg C ha⁻¹ yr⁻¹ enter in all, {text[100]} stay longer than a century. (b) Mean age of "
+        f"years below: {text[0]} Mg C ha⁻¹ yr⁻¹ enter in all, {text[100]} stay longer than a century; dashed, one pool "
+        f"in steady state (the paper's definition); level, what roots bring at these places. (b) Mean age of "
         f"the carbon, and mean transit time (stock over input). {family}; in steady state, the input of less than a "
         "decade hangs on it, that of a century hardly."
     )
+
+
+def staying(results: Results, family: str, years: int) -> pd.Series:
+    """Row of `persistence.csv` for whole profiles of the world, the estimates averaged."""
+    table = results.table("persistence")
+    here = (table["biome"] == 0) & (table["layer"] == "0-200") & (table["estimate"] == "mean")
+    return table[here & (table["family"] == family) & (table["t_years"] == years)].iloc[0]
 
 
 def _held_out(results: Results) -> str:

@@ -188,17 +188,26 @@ def figure_histories(results: Results) -> Figure:
 
 @styled
 def figure_persistence(results: Results) -> Figure:
-    """Input to bulk soil that persists beyond a given time, by depth; mean age and transit time of the carbon."""
-    table = results.table("persistence")
-    world = table[table["biome"] == 0]
+    """Input to bulk soil that persists beyond a given time, by depth, and in the paper's definition; mean age of the
+    carbon, and its mean transit time.
+    """
+    stays, times = (results.table(name).query("biome == 0") for name in ("persistence", "transit_times"))
+    stays = stays[stays["estimate"] == "mean"].sort_values("t_years")
+    family = times["family"].iloc[0]
     fig = new_figure(3.2)
     left, right = fig.subplots(1, 2)
     letter(left, "a", "input that stays")
     for name, colour in {PROFILE_NAME: "black", **dict(zip(LAYER_NAMES[:3], STAYING, strict=True))}.items():
-        rows = world[(world["layer"] == name) & (world["quantity"] == "ibulk")].sort_values("years")
+        rows = stays[(stays["layer"] == name) & (stays["family"] == family)]
         label = f"{name.replace('-', '–')} cm"
-        left.plot(rows["years"], rows["median"], color=colour, label=label)
-        left.fill_between(rows["years"], rows["p025"], rows["p975"], color=colour, alpha=0.2, lw=0)
+        left.plot(rows["t_years"], rows["ibulk_median"], color=colour, label=label)
+        left.fill_between(rows["t_years"], rows["ibulk_p025"], rows["ibulk_p975"], color=colour, alpha=0.2, lw=0)
+    profile = stays[stays["layer"] == PROFILE_NAME]
+    for other, rows in profile[profile["family"] != family].groupby("family"):
+        left.plot(rows["t_years"], rows["ibulk_median"], color="black", ls="--", lw=0.9, label=other)
+    root = profile[profile["family"] == family].iloc[0]
+    left.axhspan(root["iroot_p025"], root["iroot_p975"], color=FLUX_COLOURS["iroot"], alpha=0.15, lw=0)
+    left.axhline(root["iroot_median"], color=FLUX_COLOURS["iroot"], lw=0.8, label=FLUX_LABELS["iroot"])
     left.set_xscale("symlog", linthresh=1)
     left.set(xlabel="years since it entered", ylabel="input (Mg C ha⁻¹ yr⁻¹)", xlim=(0, None), ylim=(0, None))
     left.set_xticks([0, 1, 10, 100], ["0", "1", "10", "100"])
@@ -210,9 +219,10 @@ def figure_persistence(results: Results) -> Figure:
         ("age", "black", "mean age of the carbon", -0.12),
         ("transit_time", BLUE, "mean transit time", 0.12),
     ):
-        rows = world[world["quantity"] == quantity].set_index("layer").loc[names]
+        rows = times.set_index("layer").loc[names]
         y = np.arange(len(names)) + shift
-        draw_intervals(right, y, rows["median"], rows["p025"], rows["p975"], colour=colour, label=label)
+        ends = (rows[f"{quantity}_{key}"] for key in ("median", "p025", "p975"))
+        draw_intervals(right, y, *ends, colour=colour, label=label)
     name_rows(right, [f"{name.replace('-', '–')} cm" for name in names])
     right.set_xscale("log")
     few_log_ticks(right.xaxis)

@@ -20,7 +20,7 @@ from markupsafe import Markup, escape
 from ..constants import BIOMES
 from ..files import write_text
 from ..methods import Entry, Number, read_figures, read_numbers, read_statements
-from .captions import TARGETS, UNITS, interval, number, pick, posterior
+from .captions import TARGETS, UNITS, interval, number, pick, posterior, staying
 from .figures import save_figures
 from .results import Results
 from .style import FLUX_COLOURS
@@ -173,7 +173,8 @@ def _embedded(path: Path, title: str, text: str) -> dict[str, object]:
 
 
 def _cards(results: Results) -> Iterable[dict[str, str]]:
-    """The numbers that a reader should take away."""
+    """The numbers that a reader should take away: first the one that the data decide."""
+    yield from _staying_cards(results)
     summary = results.table("summary_global")
     wanted = (
         ("share", "mean of", "Share of root carbon lost", "mean of the estimates at sites"),
@@ -201,6 +202,31 @@ def _cards(results: Results) -> Iterable[dict[str, str]]:
             "of": of,
             "tone": FLUX_COLOURS["iloss" if percent else quantity],
         }
+
+
+def _staying_cards(results: Results) -> Iterable[dict[str, str]]:
+    """What stays a century, which hardly depends on the rates within a layer, and what enters in the paper's
+    definition.
+    """
+    if not results.has("persistence", "transit_times"):
+        return
+    run = results.table("transit_times")["family"].iloc[0]
+    families = results.table("persistence")["family"].unique()
+    for family, years, name, of in (
+        (run, 100, "Root carbon that stays in bulk soil longer than a century", f"{run} rates, at radiocarbon sites"),
+        ("one pool, steady in 1950", 0, "Root carbon that enters bulk soil", "in the paper's definition: one pool"),
+    ):
+        if family in families:
+            row = staying(results, family, years)
+            middle, high, low = (100 * (1 - row[f"share_{key}"]) for key in ("median", "p025", "p975"))
+            yield {
+                "name": name,
+                "value": number(middle),
+                "unit": "%",
+                "range": f"95 %: {number(low)} to {number(high)}",
+                "of": of,
+                "tone": FLUX_COLOURS["ibulk"],
+            }
 
 
 def _fluxes(results: Results) -> Table:

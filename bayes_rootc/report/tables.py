@@ -51,10 +51,11 @@ def checks_text(checks: list[SourceCheck]) -> str:
 
 
 def layers_table(
-    layers: pd.DataFrame, summary: xr.Dataset, stocks: pd.DataFrame, stock: NDArray, ibulk: NDArray
+    layers: pd.DataFrame, summary: xr.Dataset, stocks: pd.DataFrame, drawn: dict[str, NDArray]
 ) -> pd.DataFrame:
-    """`tables/layers.csv`: every measured layer, with k (yr⁻¹), age (yr), stock (Mg C ha⁻¹) and I_bulk (Mg C ha⁻¹
-    yr⁻¹), and σ_model (‰).
+    """`tables/layers.csv`: every measured layer, with k (yr⁻¹), age (yr), σ_model (‰), and, from their draws
+    (layer, draw), `stock` (Mg C ha⁻¹), `ibulk`, its part that stays longer than a century, `ibulk_t100` (Mg C ha⁻¹
+    yr⁻¹), and the spread `s` of log k within the layer.
     """
     columns = ["id", "lat", "lon", "biome", "top", "bottom", "year", "zone", "delta14c", "sigma"]
     s = summary
@@ -66,7 +67,7 @@ def layers_table(
             )
         )
     parts.append(stocks[["stock_source"]].reset_index(drop=True))
-    parts += [summary_columns("stock", stock), summary_columns("ibulk", ibulk)]
+    parts += [summary_columns(name, drawn[name]) for name in ("stock", "ibulk", "ibulk_t100", "s")]
     modes = {"n_modes": s["n_modes"].values}
     for mode in range(s.sizes["mode"]):
         modes[f"mode{mode + 1}_age"] = 1 / s["mode_k"].values[:, mode]
@@ -120,14 +121,14 @@ class Mapped:
         return found + ([_of_table("share", "map", "1", first, "share")] if share else [])
 
 
-def summary_global(inputs: Inputs, log_k: NDArray, estimates: list[xr.Dataset], mapped: Mapped) -> pd.DataFrame:
+def summary_global(inputs: Inputs, age: NDArray, estimates: list[xr.Dataset], mapped: Mapped) -> pd.DataFrame:
     """`tables/summary_global.csv`: quantity, where, unit, n, mean, median, 95 % interval, and what it is of."""
     rows = [
         _of_sites("iroot", "NPP sites, observed", FLUX, inputs.npp["bnpp"]),
         _of_sites("f_bnpp", "NPP sites, observed", "1", inputs.npp["f_bnpp"].dropna()),
     ]
     for name, (top, bottom) in {"age 0-30 cm": (0, 30), "age 30-100 cm": (30, 100), "age 0-200 cm": (0, 200)}.items():
-        draws, n = profile_mean_age(inputs.layers, log_k, top, bottom)
+        draws, n = profile_mean_age(inputs.layers, age, top, bottom)
         rows.append(_of_draws(name, "Δ14C profiles", "yr", n, draws))
     bulk = numbered(estimates, 3)["ibulk"].values.sum(axis=1)
     rows.append(_of_draws("ibulk", "Δ14C profiles, observed first", FLUX, len(bulk), bulk.mean(axis=0)))
@@ -210,7 +211,7 @@ PAPER = {
 
 
 def paper_comparison(
-    inputs: Inputs, log_k: NDArray, estimates: list[xr.Dataset], scores: pd.DataFrame, fractions: xr.Dataset
+    inputs: Inputs, age: NDArray, estimates: list[xr.Dataset], scores: pd.DataFrame, fractions: xr.Dataset
 ) -> pd.DataFrame:
     """`tables/paper_comparison.csv`: quantity, unit, the paper's value and range, ours, what each interval is of, and a
     note of what differs.
@@ -238,7 +239,7 @@ def paper_comparison(
     draws("root_top", by_profile[:, 0], n_roots)
     draws("root_top60", by_profile[:, :3].sum(axis=1), n_roots)
     for key, (top, bottom) in {"age_top": (0, 30), "age_deep": (30, 100), "age_profile": (0, 200)}.items():
-        values, n = profile_mean_age(inputs.layers, log_k, top, bottom)
+        values, n = profile_mean_age(inputs.layers, age, top, bottom)
         kind = "point estimates" if np.ptp(values) == 0 else "mean of a skewed posterior, not of point estimates"
         draws(key, values, f"{n:,} profiles against 750; {kind}")
     n_profiles = f"{len(ibulk):,} profiles against 750; stocks of other origin"
@@ -282,18 +283,16 @@ def paper_comparison(
     return pd.DataFrame(rows)
 
 
-def profile_mean_age(
-    layers: pd.DataFrame, log_k: NDArray, top: float, bottom: float
-) -> tuple[NDArray[np.float64], int]:
-    """Mean carbon age (yr) within a depth range: mean over each profile's layers, weighted by the thickness inside it,
-    then over profiles; (draw,), and how many profiles.
+def profile_mean_age(layers: pd.DataFrame, age: NDArray, top: float, bottom: float) -> tuple[NDArray[np.float64], int]:
+    """Mean carbon age (yr) within a depth range, from that of layers, (layer, draw): mean over each profile's layers,
+    weighted by the thickness inside it, then over profiles; (draw,), and how many profiles.
     """
     overlap = np.clip(np.minimum(layers["bottom"], bottom) - np.maximum(layers["top"], top), 0, None).to_numpy()
     use = overlap > 0
     profile = pd.factorize(layers["profile_index"].to_numpy()[use])[0]
     n = int(profile.max()) + 1 if use.any() else 0
-    summed = np.zeros((n, log_k.shape[1]))
-    np.add.at(summed, profile, overlap[use, None] * np.exp(-log_k[use]))
+    summed = np.zeros((n, age.shape[1]))
+    np.add.at(summed, profile, overlap[use, None] * age[use])
     return (summed / np.bincount(profile, overlap[use], n)[:, None]).mean(axis=0), n
 
 

@@ -175,13 +175,13 @@ def history_table(layers: pd.DataFrame, posteriors: dict[str, tuple[NDArray, NDA
     Parameters
     ----------
     posteriors : dict of str to tuple of ndarray
-        Draws of log k and of I_bulk per cm (Mg C ha⁻¹ yr⁻¹), (layer, draw), by prehistory.
+        Draws of the mean age (yr) and of I_bulk per cm (Mg C ha⁻¹ yr⁻¹) of layers, (layer, draw), by prehistory.
     """
     middle = ((layers["top"] + layers["bottom"]) / 2).to_numpy()
     rows = []
-    for prehistory, (log_k, density) in posteriors.items():
+    for prehistory, (ages, density) in posteriors.items():
         for top, bottom in ((0, 30), (30, 100), (0, 200)):
-            age, n = profile_mean_age(layers, log_k, top, bottom)
+            age, n = profile_mean_age(layers, ages, top, bottom)
             here = (middle >= top) & (middle < bottom) & np.isfinite(density[:, 0])
             per_volume = density[here].mean(axis=0) * MG_HA_CM_TO_KG_M3
             at = {"prehistory": prehistory, "depth_cm": f"{top}-{bottom}"}

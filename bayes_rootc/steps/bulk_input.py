@@ -16,6 +16,7 @@ from ..data.mapping_units import SOIL_MAP_STOCKS
 from ..files import write_csv
 from ..inference.turnover_fit import extend_profiles
 from ..models.bulk_input import StockSource, harmonise, layer_stocks, standard_layers, stock_draws
+from ..models.rates import input_rate, persisting_rate
 from ..progress import Progress
 from ..report.tables import layers_table
 from ..settings import RunSettings, step_rng, step_seed
@@ -57,9 +58,11 @@ def infer_bulk_input(
     stocks, sources = layer_stocks(layers, gridded=stocks_of(inputs, settings))
     stock = measured_stock_draws(inputs, stocks, settings)
     thickness = (layers["bottom"] - layers["top"]).to_numpy()
-    rate = turnover.fit.rate(turnover.log_k.T, layers).T if turnover.fit else np.exp(turnover.log_k)
-    ibulk = stock * rate
-    write_csv(settings.out / "tables" / "layers.csv", layers_table(layers, turnover.layers, stocks, stock, ibulk))
+    log_k, (spread, fast, _) = turnover.log_k.astype(float), turnover.shape(layers)
+    ibulk = stock * input_rate(log_k, spread, fast)
+    drawn = {"stock": stock, "ibulk": ibulk, "s": spread}
+    drawn["ibulk_t100"] = stock * persisting_rate(log_k, spread, 100, fast)
+    write_csv(settings.out / "tables" / "layers.csv", layers_table(layers, turnover.layers, stocks, drawn))
     density = ibulk / thickness[:, None]
     measured = harmonise_measured(inputs, stocks, density)
     standard = measured

@@ -71,8 +71,8 @@ def compare_histories(
     infer_turnover(inputs, other, progress)
     refitted = read_turnover(other)
     posteriors: dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]] = {
-        settings.prehistory: (turnover.log_k, bulk_input.density),
-        prehistory: (refitted.log_k, infer_bulk_input(inputs, refitted, other).density),
+        settings.prehistory: (turnover.age(inputs.layers), bulk_input.density),
+        prehistory: (refitted.age(inputs.layers), infer_bulk_input(inputs, refitted, other).density),
     }
     write_csv(settings.out / "tables" / "turnover_prehistory.csv", history_table(inputs.layers, posteriors))
 

@@ -16,7 +16,7 @@ from ..settings import RunSettings
 from .engine import Run, Step
 from .record import write_checks
 
-DEMO_PROFILES = 120
+DEMO_PROFILES = 100
 """Number of radiocarbon profiles in the demo world: enough for every step, and few enough to be quick."""
 
 
@@ -28,7 +28,7 @@ def check(settings: RunSettings, progress: Progress | None = None) -> Inputs:
     inputs = read_inputs(data_folder(settings), nearest_km=settings.nearest_km, manifest=manifest)
     if settings.atmosphere == "hemispheres":
         inputs.atmosphere = inputs.atmosphere.by_hemisphere()
-    if settings.pool_spread == "inferred":
+    if settings.turnover_prior == "hierarchical" and settings.pool_spread == "inferred":
         with_parts(inputs)
     if missing:
         rule = "the paper's covariates need files that are not there: those of the folder's manifest are used"

@@ -1,6 +1,8 @@
-"""How much of the carbon that enters bulk soil stays, and for how long: by biome and depth."""
+"""How much of the carbon that enters bulk soil stays, and for how long: by estimate, biome and depth."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
@@ -9,36 +11,61 @@ from numpy.typing import NDArray
 
 from ..constants import BIOMES, LAYER_NAMES, PROFILE_NAME
 from ..data.folder import Inputs
-from ..estimates import GLOBAL
+from ..estimates import GLOBAL, of_biome
 from ..files import write_csv
 from ..inference.sampling import summarise
 from ..models.bulk_input import standard_layers
+from ..models.radiocarbon import LogNormalPrior, grid_quantile, invert
 from ..models.rates import PERSISTING, mean_age, persisting_rates
 from ..progress import Progress
-from ..settings import RunSettings
+from ..settings import RunSettings, step_rng
 from .bulk_input import BulkInput, harmonise_measured, measured_stock_draws, standard_draws
 from .engine import Step
 from .turnover import LayerTurnover
 
-TABLE = "tables/persistence.csv"
+TABLES = ("tables/persistence.csv", "tables/transit_times.csv")
 
 DRAWS = 200
-"""Number of draws from which the table is made: enough for an interval, and few enough to be quick."""
+"""Number of draws from which the tables are made: enough for an interval, and few enough to be quick."""
+
+ONE_POOL = "one pool"
+PAPER = "one pool, steady in 1950"
+"""The paper's definition of I_bulk: what enters a layer whose carbon has one rate, in air that was always that of
+1950."""
+
+MEAN = "mean"
+"""Estimate that is the mean of the two others."""
 
 
 def infer_persistence(
     inputs: Inputs,
     turnover: LayerTurnover,
     bulk_input: BulkInput,
+    estimates: list[xr.Dataset],
     settings: RunSettings,
     progress: Progress | None = None,
 ) -> None:
-    """Writes `tables/persistence.csv`; nothing where layers were inverted one by one, so that others are unknown."""
-    path = settings.out / TABLE
+    """Writes `tables/persistence.csv` and `tables/transit_times.csv`; nothing where layers were inverted one by one, so
+    that others are unknown.
+    """
+    paths = [settings.out / table for table in TABLES]
     if turnover.fit is None:
-        path.unlink(missing_ok=True)
+        for path in paths:
+            path.unlink(missing_ok=True)
         return
-    write_csv(path, persistence_table(persistence_of(inputs, turnover, bulk_input, settings), inputs, turnover))
+    model = turnover.fit.model
+    found = persistence_of(inputs, turnover, bulk_input, settings)
+    here = [e for e in estimates if e.attrs["sites"] == "Δ14C"]
+    families = {model.family if model.pool_spread else ONE_POOL: found["input"].values}
+    if model.pool_spread or model.prehistory != "steady":
+        ratio = paper_ratio(inputs, found, bulk_input, settings)
+        families[PAPER] = found["input"].values[:1] * ratio[:, None]
+    tables = (
+        persistence_table(families, here, inputs, settings),
+        transit_table(found, next(iter(families)), inputs),
+    )
+    for path, table in zip(paths, tables, strict=True):
+        write_csv(path, table)
 
 
 def persistence_of(inputs: Inputs, turnover: LayerTurnover, bulk_input: BulkInput, settings: RunSettings) -> xr.Dataset:
@@ -51,8 +78,7 @@ def persistence_of(inputs: Inputs, turnover: LayerTurnover, bulk_input: BulkInpu
         Over `profile`, `depth` and `draw`: `stock` (Mg C ha⁻¹), `aged`, the stock times its mean age (Mg C yr ha⁻¹),
         and, over `time` (yr) as well, `input` that stays longer (Mg C ha⁻¹ yr⁻¹).
     """
-    count = min(DRAWS, settings.members)
-    some = np.arange(count) * settings.members // count
+    some = _some(settings)
     standard = standard_draws(inputs, turnover, bulk_input.sources, settings)
     stock = measured_stock_draws(inputs, bulk_input.stocks, settings)[:, some]
     thickness = (inputs.layers["bottom"] - inputs.layers["top"]).to_numpy()[:, None]
@@ -68,6 +94,44 @@ def persistence_of(inputs: Inputs, turnover: LayerTurnover, bulk_input: BulkInpu
     return xr.Dataset({"stock": joined("stock"), "aged": joined("aged"), "input": staying})
 
 
+def paper_ratio(inputs: Inputs, found: xr.Dataset, bulk_input: BulkInput, settings: RunSettings) -> NDArray[np.float64]:
+    """Input that stays longer than each time in the paper's definition, over all input in the run's: (time, depth,
+    draw).
+
+    Each layer is inverted alone, as one pool in steady state under the air of 1950. The ratio is that of means over the
+    profiles in which measured layers cover a depth, or, where none do, over all depths.
+    """
+    layers, some = inputs.layers, _some(settings)
+    alone = invert(
+        layers["delta14c"],
+        layers["sigma"],
+        layers["year"],
+        layers["zone"].to_numpy(str),
+        LogNormalPrior(settings.prior_median_age, settings.prior_log_sd),
+        "steady",
+        model_sd=settings.model_sd,
+        atmosphere=inputs.atmosphere,
+    )
+    levels = step_rng(settings, "one pool").uniform(size=(len(some), len(layers)))
+    k = np.exp(grid_quantile(alone["density"].values, alone["log_k"].values, levels)).T
+    stock = measured_stock_draws(inputs, bulk_input.stocks, settings)[:, some]
+    density = stock / (layers["bottom"] - layers["top"]).to_numpy()[:, None]
+    ratios = []
+    for years in PERSISTING:
+        own = harmonise_measured(inputs, bulk_input.stocks, density * k * np.exp(-years * k))
+        reference = np.where(np.isfinite(own), found["input"].values[0], np.nan)
+        part, whole = np.nansum(own, axis=0), np.nansum(reference, axis=0)
+        everywhere = np.broadcast_to(part.sum(axis=0) / whole.sum(axis=0), part.shape).copy()
+        ratios.append(np.divide(part, whole, where=whole > 0, out=everywhere))
+    return np.stack(ratios)
+
+
+def _some(settings: RunSettings) -> NDArray[np.int64]:
+    """Draws, of those that a run keeps, from which the tables are made."""
+    count = min(DRAWS, settings.members)
+    return np.arange(count) * settings.members // count
+
+
 def _per_stock(
     log_k: NDArray[np.floating], layers: pd.DataFrame, turnover: LayerTurnover, some: NDArray[np.int64]
 ) -> dict[str, NDArray[np.float64]]:
@@ -80,34 +144,93 @@ def _per_stock(
     }
 
 
-def persistence_table(found: xr.Dataset, inputs: Inputs, turnover: LayerTurnover) -> pd.DataFrame:
-    """`tables/persistence.csv`: one row for each quantity, biome and layer, the profile last.
+def persistence_table(
+    families: dict[str, NDArray[np.float64]], estimates: list[xr.Dataset], inputs: Inputs, settings: RunSettings
+) -> pd.DataFrame:
+    """`tables/persistence.csv`: how much of I_root stays longer than `t_years`, by biome and layer, the profile last.
 
-    `ibulk` is the input that stays longer than `years`, Mg C ha⁻¹ yr⁻¹, as mean over profiles; `age` and `transit_time`
-    (yr) are means over all their carbon. `family` is the assumed distribution of rates within a layer.
+    Parameters
+    ----------
+    families : dict of str to ndarray
+        By assumed distribution of rates within a layer, the input that stays longer than each time: (time, profile,
+        depth, draw).
+    estimates : list of Dataset
+        Estimates of I_root at radiocarbon profiles; the rows `mean` have the mean of them.
+    inputs, settings
+        Those of the run.
     """
-    assert turnover.fit is not None
-    family = turnover.fit.model.family if turnover.fit.model.pool_spread else "one pool"
-    biome = inputs.layers.drop_duplicates("profile_index").sort_values("profile_index")["biome"].to_numpy(int)
-    stocks, times = found["stock"].values, found["time"].values
-    values = (stocks, found["aged"].values, *found["input"].values)
-    rows = []
-    for number, biome_name in {0: GLOBAL, **BIOMES}.items():
+    rows: list[dict[str, object]] = []
+    some, profiles = _some(settings), _profiles(inputs)
+    known = np.isfinite(next(iter(families.values()))).all(axis=(0, 2, 3))
+    place = pd.Series(profiles.index, profiles["profile"])[known]
+    for biome, biome_name in {0: GLOBAL, **BIOMES}.items():
+        parts = []
+        for estimate in (of_biome(e, biome) for e in estimates):
+            there = np.isin(estimate["id"].values, place.index)
+            if there.any():
+                root = estimate["iroot"].values[there][..., some].mean(axis=0, dtype=float)
+                parts.append((str(estimate.attrs["estimate"]), place[estimate["id"].values[there]].to_numpy(), root))
+        for family, staying in families.items():
+            found = [(name, len(here), root, staying[:, here].mean(axis=1)) for name, here, root in parts]
+            if found:
+                counts, roots, inputs_ = list(zip(*found, strict=True))[1:]
+                found.append((MEAN, max(counts), np.mean(roots, axis=0), np.mean(inputs_, axis=0)))
+            for name, count, root, input_ in found:
+                first = {"family": family, "estimate": name, "biome": biome, "biome_name": biome_name}
+                rows += [first | row for row in _staying(root, input_, count)]
+    return pd.DataFrame(rows)
+
+
+def _staying(root: NDArray[np.float64], staying: NDArray[np.float64], count: int) -> Iterator[dict[str, object]]:
+    """Rows of `persistence.csv`, from mean I_root, (depth, draw), and mean I_bulk, (time, depth, draw)."""
+    for layer, name in enumerate((*LAYER_NAMES, PROFILE_NAME)):
+        where = slice(None) if name == PROFILE_NAME else slice(layer, layer + 1)
+        iroot = root[where].sum(axis=0)
+        for years, by_layer in zip(PERSISTING, staying, strict=True):
+            ibulk = by_layer[where].sum(axis=0)
+            quantities = {"iroot": iroot, "ibulk": ibulk, "iloss": iroot - ibulk, "share": 1 - ibulk / iroot}
+            yield {"layer": name, "n": count, "t_years": years} | {
+                f"{quantity}_{key}": float(value)
+                for quantity, draws in quantities.items()
+                for key, value in summarise(draws).items()
+            }
+
+
+def transit_table(found: xr.Dataset, family: str, inputs: Inputs) -> pd.DataFrame:
+    """`tables/transit_times.csv`: mean age of all carbon and mean transit time (yr) by biome and layer, the profile
+    last.
+    """
+    biome, stocks = _profiles(inputs)["biome"].to_numpy(int), found["stock"].values
+    values, rows = (stocks, found["aged"].values, found["input"].values[0]), []
+    for number, name_of_biome in {0: GLOBAL, **BIOMES}.items():
         here = np.isfinite(stocks).all(axis=(1, 2)) & ((biome == number) | (number == 0))
         if not here.any():
             continue
         for layer, name in enumerate((*LAYER_NAMES, PROFILE_NAME)):
             where = slice(None) if name == PROFILE_NAME else slice(layer, layer + 1)
-            stock, aged, *entering = (v[here, where].sum(axis=1).mean(axis=0) for v in values)
-            first = {"family": family, "biome": number, "biome_name": biome_name, "layer": name, "n": int(here.sum())}
-            for quantity, unit, years, draws in (
-                *(("ibulk", "Mg C ha-1 yr-1", t, v) for t, v in zip(times, entering, strict=True)),
-                ("age", "yr", np.nan, aged / stock),
-                ("transit_time", "yr", np.nan, stock / entering[0]),
-            ):
-                summary = {key: float(value) for key, value in summarise(draws).items()}
-                rows.append(first | {"quantity": quantity, "years": years, "unit": unit} | summary)
+            stock, aged, entering = (v[here, where].sum(axis=1).mean(axis=0) for v in values)
+            first = {"family": family, "biome": number, "biome_name": name_of_biome, "layer": name, "n": here.sum()}
+            quantities = {"age": aged / stock, "transit_time": stock / entering}
+            rows.append(
+                first
+                | {
+                    f"{quantity}_{key}": float(value)
+                    for quantity, draws in quantities.items()
+                    for key, value in summarise(draws).items()
+                }
+            )
     return pd.DataFrame(rows)
 
 
-PERSISTENCE = Step("persistence", infer_persistence, ("inputs", "turnover", "bulk_input"), ("members",), (TABLE,))
+def _profiles(inputs: Inputs) -> pd.DataFrame:
+    """One row a profile, in the order of `profile_index`."""
+    return inputs.layers.drop_duplicates("profile_index").sort_values("profile_index", ignore_index=True)
+
+
+PERSISTENCE = Step(
+    "persistence",
+    infer_persistence,
+    ("inputs", "turnover", "bulk_input", "estimates"),
+    ("members", "prior_median_age", "prior_log_sd", "model_sd"),
+    TABLES,
+)

@@ -28,14 +28,14 @@ def summarise_run(
     progress: Progress | None = None,
 ) -> None:
     """Summary tables and the comparison with the paper."""
-    tables = settings.out / "tables"
+    tables, age = settings.out / "tables", turnover.age(inputs.layers)
     mapped = Mapped(maps, pd.read_csv(tables / "map_ranges.csv") if settings.tau_bootstraps else None)
-    write_csv(tables / "summary_global.csv", summary_global(inputs, turnover.log_k, estimates, mapped))
+    write_csv(tables / "summary_global.csv", summary_global(inputs, age, estimates, mapped))
     write_csv(tables / "summary_biome.csv", summary_by_biome(inputs, estimates, mapped))
     write_csv(tables / "summary_depth.csv", summary_by_depth(estimates, mapped))
     write_csv(tables / "stock_sources.csv", pd.DataFrame([vars(s) for s in bulk_input.sources]))
     learners, profiles = (pd.read_csv(tables / f"{name}.csv") for name in ("learners", "ibulk_profiles"))
-    beside = paper_comparison(inputs, turnover.log_k, estimates, learners, root_depth)
+    beside = paper_comparison(inputs, age, estimates, learners, root_depth)
     write_csv(
         tables / "paper_comparison.csv",
         pd.concat(

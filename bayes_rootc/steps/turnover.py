@@ -20,7 +20,7 @@ from ..inference.turnover_checks import ppc_scores, score_table
 from ..inference.turnover_fit import TurnoverFit
 from ..models.point_inversion import invert_points
 from ..models.radiocarbon import UNEXPLAINED_SD, LogNormalPrior, grid_quantile, invert, summarise_density
-from ..models.rates import input_rate, mean_age
+from ..models.rates import Shape, input_rate, mean_age
 from ..models.turnover import TurnoverModel
 from ..progress import Progress
 from ..report.turnover_tables import median_ages, misfit_table, population_table
@@ -47,8 +47,20 @@ class LayerTurnover:
 
     @property
     def log_k(self) -> NDArray[np.float64]:
-        """Draws of log k: (layer, draw)."""
+        """Draws of log k, of the centre where layers have many rates: (layer, draw)."""
         return self.layers["log_k"].values
+
+    def shape(self, layers: pd.DataFrame) -> Shape:
+        """How the rates of these layers are distributed about their centres in each draw: arrays (layer, draw)."""
+        count = self.log_k.shape[1]
+        if self.fit is None:
+            return Shape(np.zeros((len(layers), count)))
+        return Shape(*(None if v is None else v.T for v in self.fit.shape(layers, count)))
+
+    def age(self, layers: pd.DataFrame) -> NDArray[np.float64]:
+        """Draws of the mean age of the carbon of these layers, yr: (layer, draw)."""
+        spread, fast, _ = self.shape(layers)
+        return mean_age(self.log_k.astype(float), spread, fast)
 
 
 def infer_turnover(inputs: Inputs, settings: RunSettings, progress: Progress | None = None) -> None:

@@ -1,5 +1,7 @@
 """The demo world: the loaders take it and drop what was planted, it is reproducible, and its truth is what it says."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,12 +12,14 @@ from bayes_rootc.constants import BIOMES, LAYER_NAMES, PROFILE_NAME
 from bayes_rootc.data.covariates import CovariateStack
 from bayes_rootc.data.grid import MapGrid
 from bayes_rootc.data.israd import DEFAULT_SIGMA, MAX_SIGMA, read_layers
+from bayes_rootc.data.israd_fractions import read_fractions
+from bayes_rootc.data.israd_incubations import read_incubations
 from bayes_rootc.data.npp import read_npp
 from bayes_rootc.data.roots import read_root_profiles
-from bayes_rootc.demo import DemoWorld, is_simulated, simulate_world
+from bayes_rootc.demo import DemoParameters, DemoWorld, is_simulated, simulate_world
 from bayes_rootc.demo.rasters import Geography, Months, SphereField, bioclim
 from bayes_rootc.errors import InputError
-from bayes_rootc.models.radiocarbon import LogNormalPrior, delta14c, invert
+from bayes_rootc.models.radiocarbon import LOG_K_RANGE, LogNormalPrior, delta14c, invert
 
 SMALL = {"resolution": 6.0, "radiocarbon_profiles": 20, "npp_sites": 20, "root_profiles": 20}
 
@@ -191,7 +195,11 @@ def test_sites_are_on_land_and_their_drivers_are_what_the_smooth_world_has(stack
 def test_stock_and_inputs_obey_their_identities(world):
     t = world.layers
     np.testing.assert_allclose(t["i_bulk"], t["stock"] * t["k"])
-    np.testing.assert_allclose(t["age"], 1 / t["k"])
+    # E[k] E[1/k] of log-normal rates; where these reach the slow end of the range, the tail is cut
+    within = t["log_k"] > LOG_K_RANGE[0] + 4 * world.parameters.rate_sd
+    assert within.mean() > 0.8
+    product = (t["age"] * t["k"])[within]
+    np.testing.assert_allclose(product, np.exp(world.parameters.rate_sd**2), rtol=2e-3)
     totals = t.groupby("profile", sort=False)["i_bulk"].sum()
     p = world.profiles.set_index("profile")
     np.testing.assert_allclose(p[PROFILE_NAME], totals[p.index])
@@ -201,8 +209,8 @@ def test_stock_and_inputs_obey_their_identities(world):
 
 def test_ages_and_inputs_are_those_of_real_soils(world):
     t, depth = world.layers, (world.layers["top"] + world.layers["bottom"]) / 2
-    assert 80 < t.loc[depth < 20, "age"].median() < 400
-    assert 1000 < t.loc[depth > 100, "age"].median() < 10_000
+    assert 200 < t.loc[depth < 20, "age"].median() < 1000
+    assert 2000 < t.loc[depth > 100, "age"].median() < 20_000
     shallow = t[depth < 30].groupby("biome")["age"].median()
     assert shallow[[6, 7]].min() > shallow[[1, 9]].max()
     assert world.profiles[PROFILE_NAME].quantile([0.1, 0.9]).between(0.15, 1.6).all()
@@ -223,7 +231,8 @@ def test_truth_maps_add_up_and_the_mean_field_is_the_mean_of_the_noise(world):
     assert known.sum() > 0.9 * (CovariateStack(world.folder / "covariates").on_grid(grid, [])["biome"].values > 0).sum()
 
     rng = np.random.default_rng(0)
-    noise = rng.standard_normal((4, 200_000)) * [
+    noise = rng.standard_normal((5, 200_000)) * [
+        [p.log_k_study_sd],
         [p.log_k_profile_sd],
         [p.log_k_layer_sd],
         [p.log_stock_profile_sd],
@@ -242,28 +251,61 @@ def test_truth_maps_add_up_and_the_mean_field_is_the_mean_of_the_noise(world):
 
 
 def test_residuals_at_the_true_k_have_the_stated_spread(world, layers):
-    """z = (observed − F(true k)) / √(σ² + σ_model²) are standard normal: mean, variance and shape within 4 standard
-    errors."""
+    """z = (observed − mean of F over the true rates) / √(σ² + σ_model²) are standard normal: mean, variance and shape
+    within 4 standard errors."""
     sd = np.hypot(layers["sigma_true"], world.parameters.model_sd)
-    z = (layers["delta14c"] - delta14c(layers["k"], layers["year"], layers["zone"])) / sd
+    z = (layers["delta14c"] - mean_over_rates(layers, world.parameters.rate_sd)) / sd
     n = len(z)
     assert abs(z.mean()) < 4 / np.sqrt(n)
     assert abs(np.sum(z**2) - n) < 4 * np.sqrt(2 * n)
     assert stats.kstest(z, "norm").pvalue > 1e-3
 
 
-def test_inversion_with_the_true_prior_covers_the_true_k_as_often_as_it_says(world, layers):
+def mean_over_rates(layers: pd.DataFrame, sd: float) -> np.ndarray:
+    """Δ14C of layers of log-normal rates, by quadrature over each layer's own rates."""
+    nodes, weights = np.polynomial.hermite_e.hermegauss(81)
+    k = np.exp(np.clip(layers["log_k"].to_numpy()[:, None] + sd * nodes, *LOG_K_RANGE))
+    values = delta14c(k, layers["year"].to_numpy()[:, None], layers["zone"].to_numpy(str)[:, None])
+    return values @ weights / weights.sum()
+
+
+def test_co2_and_parts_are_those_of_the_rates(world, layers):
+    """Respired carbon is faster, light carbon too: with the stated errors about means over the true rates."""
+    p, layer = world.parameters, layers.set_index("id")
+    israd = world.folder / "israd"
+    incubations, _ = read_incubations(israd / "ISRaD_extra_flat_incubation_demo.csv.gz")
+    fractions, _ = read_fractions(israd / "ISRaD_extra_flat_fraction_demo.csv.gz")
+    assert len(incubations) == pytest.approx(p.incubated_share * len(layer), rel=0.2)
+    assert len(fractions) == pytest.approx(p.parted_share * len(layer), rel=0.25)
+    incubated, parted = (layer.loc[t["layer"]].reset_index(drop=True) for t in (incubations, fractions))
+    # in a moment, carbon is respired in proportion to its rate: the centre is s² higher
+    flux = mean_over_rates(incubated.assign(log_k=incubated["log_k"] + p.rate_sd**2), p.rate_sd)
+    z = (incubations["delta14c"] - flux) / np.hypot(incubations["sigma"], p.respired_sd)
+    slow = (incubated["log_k"] < np.log(0.02)).to_numpy()  # what is fast is used up in the jar
+    assert abs(z[slow].mean()) < 4 / np.sqrt(slow.sum()) and abs(z[slow].std() - 1) < 4 / np.sqrt(2 * slow.sum())
+    # parts add up to the bulk
+    both = fractions["light_share"] * fractions["light"] + (1 - fractions["light_share"]) * fractions["heavy"]
+    gap = both - mean_over_rates(parted, p.rate_sd)
+    assert abs(gap.mean()) < 4 * gap.std() / np.sqrt(len(gap)) and gap.std() < p.parts_sd
+    assert (fractions["light"] > fractions["heavy"]).mean() > 0.8
+
+
+def test_inversion_with_the_true_prior_covers_the_true_k_as_often_as_it_says(tmp_path):
     """Given the covariates, log k is Normal(log_k_expected, total noise) exactly, so 95 % intervals hold it in 95 % of
     layers.
 
-    The layers of a profile share its noise: at worst they are all covered or missed together, so the number of
-    independent trials is taken as that of profiles.
+    The layers of a profile share its noise, and profiles that of their study: at worst they are all covered or missed
+    together, so the number of independent trials is taken as that of studies.
     """
-    p = world.parameters
-    prior = LogNormalPrior(np.exp(-layers["log_k_expected"]), np.hypot(p.log_k_profile_sd, p.log_k_layer_sd))
+    p = replace(DemoParameters(), rate_sd=0.0)
+    world = simulate_world(tmp_path, **SMALL | {"radiocarbon_profiles": 150}, parameters=p)
+    read, _ = read_layers(tmp_path / "israd" / "ISRaD_extra_flat_layer_demo.csv.gz")
+    layers = read.merge(world.layers, on="id", suffixes=("", "_true"), validate="one_to_one")
+    noise = np.hypot(p.log_k_study_sd, np.hypot(p.log_k_profile_sd, p.log_k_layer_sd))
+    prior = LogNormalPrior(np.exp(-layers["log_k_expected"]), noise)
     got = invert(layers["delta14c"], layers["sigma"], layers["year"], layers["zone"], prior, model_sd=p.model_sd)
     covered = (got["k_p025"].values < layers["k"]) & (layers["k"] < got["k_p975"].values)
-    assert abs(covered.mean() - 0.95) < 3 * np.sqrt(0.95 * 0.05 / layers["profile"].nunique())
+    assert abs(covered.mean() - 0.95) < 3 * np.sqrt(0.95 * 0.05 / layers["study"].nunique())
 
 
 def test_measured_stock_is_the_true_one_with_its_stated_error(world, layers):

@@ -62,10 +62,11 @@ def test_ages_by_depth_and_biome_have_their_interval(results):
 def test_what_stays_falls_with_time_and_has_its_band(results):
     left, right = figure_persistence(results)
     table = results.table("persistence")
-    world = table[(table["biome"] == 0) & (table["layer"] == PROFILE_NAME)]
-    rows = world[world["quantity"] == "ibulk"]
-    np.testing.assert_allclose(curves(left)["0–200 cm"], rows[["years", "median"]])
-    low, high = (rows[name].to_numpy() for name in ("p025", "p975"))
+    rows = table[(table["biome"] == 0) & (table["layer"] == PROFILE_NAME) & (table["estimate"] == "mean")]
+    for name, family in (("0–200 cm", "one pool"), ("one pool, steady in 1950", "one pool, steady in 1950")):
+        of_family = rows[rows["family"] == family]
+        np.testing.assert_allclose(curves(left)[name], of_family[["t_years", "ibulk_median"]])
+    low, high = (rows.loc[rows["family"] == "one pool", f"ibulk_{end}"].to_numpy() for end in ("p025", "p975"))
     corners = left.collections[0].get_paths()[0].vertices[:, 1]
     assert corners.min() == pytest.approx(low.min()) and corners.max() == pytest.approx(high.max())
     age, transit = intervals(right)

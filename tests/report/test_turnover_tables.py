@@ -41,9 +41,9 @@ def test_a_forest_that_is_right_has_an_r2_of_1(harmonised):
 
 def test_histories_are_compared_in_years_and_per_volume():
     layers = pd.DataFrame({"profile_index": [0, 1], "top": [0.0, 40.0], "bottom": [10.0, 60.0]})
-    log_k = np.log(1 / np.array([[100.0] * 4, [3000.0] * 4]))
+    age = np.array([[100.0] * 4, [3000.0] * 4])
     density = np.array([[0.02] * 4, [0.001] * 4])  # Mg C ha⁻¹ yr⁻¹ per cm
-    table = history_table(layers, {"steady": (log_k, density), "intcal20": (log_k - np.log(2), density)})
+    table = history_table(layers, {"steady": (age, density), "intcal20": (2 * age, density)})
     median = table.set_index(["prehistory", "quantity", "depth_cm"])["median"]
     assert median["steady", "carbon age", "0-30"] == pytest.approx(100)
     assert median["intcal20", "carbon age", "30-100"] == pytest.approx(6000)
