@@ -19,6 +19,7 @@ from .steps.checks import CHECKS, checks_of
 from .steps.engine import Run
 from .steps.estimates import ESTIMATES
 from .steps.explorer import EXPLORER
+from .steps.families import OTHER_FAMILY
 from .steps.inputs import INPUTS, data_folder
 from .steps.learners import COMPARISON, LEARNERS
 from .steps.maps import MAPS
@@ -32,6 +33,7 @@ from .steps.turnover import TURNOVER
 STEPS = (
     INPUTS,  # raw tables and rasters → screened, joined inputs
     TURNOVER,  # radiocarbon → posterior of k of every layer
+    OTHER_FAMILY,  # the same with another family of rates, where it is asked for
     BULK_INPUT,  # k and stocks → I_bulk of layers and profiles
     *DRIVER_STEPS,  # what drives I_root, I_bulk and allocation
     ROOT_DEPTH,  # where roots are

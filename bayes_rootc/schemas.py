@@ -478,6 +478,14 @@ TABLES: dict[str, pa.DataFrameSchema] = {
         biome=BIOME_OR_ALL,
         n=count("number of profiles", 1),
     ),
+    "turnover_families": table(
+        "how well each family of rates predicts profiles that are left out", "a family",
+        "family elpd_loo elpd_se p_loo pareto_k_bad difference difference_se weight", by="run (both_families)",
+        family=text("what the rates within a layer are taken to be", "log-normal", "two pools"),
+        difference=number("elpd_loo less that of the best family", "1", None, 0),
+        difference_se=number("standard error of that difference", "1", 0),
+        weight=share("stacking weight of the family"),
+    ),
     "iloss_estimates": table(
         "the six estimates of how much root carbon is lost, as means over sites", "a layer of a biome, by estimate",
         "estimate sites biome biome_name layer n iroot_* ibulk_* iloss_* share_* "

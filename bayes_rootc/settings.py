@@ -184,6 +184,8 @@ class RunSettings(pydantic.BaseModel):
     """Turnover: what is held out as a whole. Profiles of one study are alike, so a new study is harder to predict."""
     simulations: int = pydantic.Field(0, ge=0)
     """Worlds of a simulation-based calibration of the fits, each of which costs a fit; 0: none."""
+    both_families: bool = False
+    """Whether turnover is also fitted with the other family of rates, and compared; costs another fit."""
     both_histories: bool = False
     """Whether turnover is also fitted with the other state in 1950 (`prehistory`), and compared."""
     learner_folds: int = pydantic.Field(5, ge=2)

@@ -100,12 +100,13 @@ class Atmosphere:
     """Bomb-period curves by zone, and the curve before 1950 of each hemisphere.
 
     `Atmosphere.packaged()` needs no file: Hua et al. 2021 by month to 2019.4, joined to northern observations up to
-    2023.75 (see `joined_to_observations`), and the nodes of IntCal20 and SHCal20. `Atmosphere.read(folder)` takes files
-    in Hua's form where a user has them, `Atmosphere.cmip6(file)` the forcing of CMIP6.
+    2023.75 (see `joined_to_observations`), and the nodes of IntCal20 and SHCal20, which curves without
+    a history of their own have before 1950. `Atmosphere.read(folder)` takes files in Hua's form where a user has them,
+    `Atmosphere.cmip6(file)` the forcing of CMIP6.
     """
 
     curves: dict[str, Curve]
-    before: dict[str, Curve] = field(default_factory=dict)
+    before: dict[str, Curve] = field(default_factory=lambda: _packaged_prehistory())
     source: str = ""
 
     @staticmethod

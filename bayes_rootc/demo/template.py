@@ -138,7 +138,7 @@ def _table(folder: Path, pattern: str) -> pd.DataFrame:
 
 def _layers(world: Path) -> pd.DataFrame:
     names = {theirs: ours for ours, theirs in LAYER_NAMES.items()}
-    table = _table(world, "israd/*.csv*").rename(columns=names)
+    table = _table(world, "israd/*_layer_*").rename(columns=names)
     table = table[table["peatland"].isna() & table["treatment"].eq("control")].dropna(subset=["delta14c", "bottom"])
     table["stock"] *= G_CM2_TO_MG_HA
     table["year"] += ((table["lyr_obs_date_m"] - 0.5) / 12).fillna(0.5)

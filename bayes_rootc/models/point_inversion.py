@@ -49,7 +49,7 @@ def invert_points(
     year: ArrayLike,
     zone: ArrayLike,
     *,
-    prehistory: Prehistory = "intcal20",
+    prehistory: Prehistory = "steady",
     atmosphere: Atmosphere | None = None,
 ) -> pd.DataFrame:
     """Every decay rate that gives the measured Δ14C, and the one that is taken.

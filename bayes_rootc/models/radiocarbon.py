@@ -129,7 +129,7 @@ def delta14c(
     --------
     Two decay rates, one observation: a bomb-era value rarely has a unique age.
 
-    >>> delta14c([1 / 2, 1 / 79], 2000.0, "NHZone1").round(-1)
+    >>> delta14c([1 / 2, 1 / 86], 2000.0, "NHZone1").round(-1)
     array([100., 100.])
     """
     k, year, zone = np.broadcast_arrays(filled(k), _numbers("year", year), np.asarray(zone, str))
@@ -217,14 +217,14 @@ def invert(
     >>> ages = invert(mine, model_sd=10.0)[["age_p025", "age_median", "age_p975"]]
     >>> mine[["delta14c"]].join(ages.to_dataframe().round())
              delta14c  age_p025  age_median  age_p975
-    litter       85.0       5.0        84.0     111.0
-    subsoil    -210.0    1737.0      2005.0    2290.0
+    litter       85.0       5.0        95.0     130.0
+    subsoil    -210.0    1989.0      2287.0    2606.0
 
     The first value was met twice, before and after the peak of the bomb tests:
 
     >>> modes = invert(mine, model_sd=10.0).sel(layer="litter")
     >>> (1 / modes["mode_k"]).values.round(), modes["mode_probability"].values.round(2)
-    (array([87.,  7., nan]), array([0.77, 0.23, 0.  ]))
+    (array([99.,  7., nan]), array([0.8, 0.2, 0. ]))
     """
     import xarray as xr
 

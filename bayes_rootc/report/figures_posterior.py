@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ..models.radiocarbon import delta14c
+from ..models.radiocarbon import predicted_table
+from ..models.rates import fine_log_k, mean_of
 from .results import Results
 from .style import FLUX_COLOURS, letter, new_figure, plain_log_axis, styled
 
@@ -23,7 +24,10 @@ BLUE, RED = FLUX_COLOURS["iroot"], FLUX_COLOURS["iloss"]
 
 @styled
 def figure_modes(results: Results, *, show: int = 4) -> Figure:
-    """Layers whose radiocarbon has two ages: the model curve, the measurement, and the posterior's two modes."""
+    """Layers whose radiocarbon has two ages: the model curve, the measurement, and the posterior's two modes.
+
+    Where a layer has many rates, the age is that at their centre.
+    """
     doubtful = _most_doubtful(results.table("layers"), show)
     if doubtful.empty:
         fig = new_figure(1.6)
@@ -35,11 +39,15 @@ def figure_modes(results: Results, *, show: int = 4) -> Figure:
     axes = np.atleast_2d(fig.subplots(len(doubtful), 2, sharex=True))
     log_k = results.turnover["posterior"].to_dataset()["log_k"]
     prehistory = results.run["settings"]["prehistory"]
+    many = bool((doubtful["s_median"] > 0).any())
+    label = f"carbon age{' at the centre of the rates' if many else ''} (yr, log scale)"
     oldest = max(AGES[1], 5 * float(doubtful[["mode1_age", "mode2_age"]].max().max()))
     ages, bins = np.geomspace(AGES[0], oldest, 300), np.geomspace(AGES[0], oldest, 60)
     for (left, right), number in zip(axes, doubtful.index, strict=True):
         row = doubtful.loc[number]
-        curve = delta14c(1 / ages, row["year"], row["zone"], prehistory, atmosphere=results.atmosphere)
+        sampled = np.atleast_1d(row["year"]).astype(float), np.atleast_1d(row["zone"]).astype(str)
+        single = predicted_table(np.exp(fine_log_k()), *sampled, prehistory, results.atmosphere)
+        (curve,) = mean_of(single, -np.log(ages), float(row["s_median"]))
         error = float(np.hypot(row["sigma"], row["model_sd"]))
         left.plot(ages, curve, color="black", lw=1)
         left.axhspan(row["delta14c"] - error, row["delta14c"] + error, color=BLUE, alpha=0.2, lw=0)
@@ -63,7 +71,7 @@ def figure_modes(results: Results, *, show: int = 4) -> Figure:
     axes[0, 0].set(xscale="log", xlim=(AGES[0], oldest))
     plain_log_axis(axes[0, 0].xaxis)
     for ax in axes[-1]:
-        ax.set_xlabel("carbon age (yr, log scale)")
+        ax.set_xlabel(label)
     return fig
 
 

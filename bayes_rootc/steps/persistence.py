@@ -40,6 +40,7 @@ MEAN = "mean"
 def infer_persistence(
     inputs: Inputs,
     turnover: LayerTurnover,
+    other_family: LayerTurnover | None,
     bulk_input: BulkInput,
     estimates: list[xr.Dataset],
     settings: RunSettings,
@@ -54,18 +55,21 @@ def infer_persistence(
             path.unlink(missing_ok=True)
         return
     model = turnover.fit.model
-    found = persistence_of(inputs, turnover, bulk_input, settings)
-    here = [e for e in estimates if e.attrs["sites"] == "Δ14C"]
-    families = {model.family if model.pool_spread else ONE_POOL: found["input"].values}
+    fitted = {_family(t): persistence_of(inputs, t, bulk_input, settings) for t in (turnover, other_family) if t}
+    families = {family: found["input"].values for family, found in fitted.items()}
     if model.pool_spread or model.prehistory != "steady":
+        found = fitted[_family(turnover)]
         ratio = paper_ratio(inputs, found, bulk_input, settings)
         families[PAPER] = found["input"].values[:1] * ratio[:, None]
-    tables = (
-        persistence_table(families, here, inputs, settings),
-        transit_table(found, next(iter(families)), inputs),
-    )
-    for path, table in zip(paths, tables, strict=True):
+    here = [e for e in estimates if e.attrs["sites"] == "Δ14C"]
+    transit = pd.concat([transit_table(found, family, inputs) for family, found in fitted.items()], ignore_index=True)
+    for path, table in zip(paths, (persistence_table(families, here, inputs, settings), transit), strict=True):
         write_csv(path, table)
+
+
+def _family(turnover: LayerTurnover) -> str:
+    assert turnover.fit is not None
+    return turnover.fit.model.family if turnover.fit.model.pool_spread else ONE_POOL
 
 
 def persistence_of(inputs: Inputs, turnover: LayerTurnover, bulk_input: BulkInput, settings: RunSettings) -> xr.Dataset:
@@ -230,7 +234,7 @@ def _profiles(inputs: Inputs) -> pd.DataFrame:
 PERSISTENCE = Step(
     "persistence",
     infer_persistence,
-    ("inputs", "turnover", "bulk_input", "estimates"),
+    ("inputs", "turnover", "other_family", "bulk_input", "estimates"),
     ("members", "prior_median_age", "prior_log_sd", "model_sd"),
     TABLES,
 )

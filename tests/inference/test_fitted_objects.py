@@ -50,7 +50,7 @@ def mine() -> tuple[pd.DataFrame, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def turnover(mine) -> Turnover:
-    return Turnover(["warm"], columns=NAMES, chains=2, draws=500, seed=3).fit(mine[0])
+    return Turnover(["warm"], columns=NAMES, pool_spread=0.0, chains=2, draws=500, seed=3).fit(mine[0])
 
 
 def test_a_table_of_ones_own_gives_a_posterior_for_arviz(turnover, mine):

@@ -34,7 +34,7 @@ def world(profiles: int, seed: int) -> tuple[pd.DataFrame, pd.DataFrame, pd.Data
     spread = np.exp(TRUTH["log_spread"] + TRUTH["spread_slope"] * form)
     year = 1998.5 + rng.integers(0, 20, profiles)[pit]
     fine = fine_log_k()
-    air = predicted_table(np.exp(fine), year, np.full(len(year), "NHZone1"), "steady", AIR)
+    air = predicted_table(np.exp(fine), year, np.full(len(year), "NHZone1"), "intcal20", AIR)
     carbon = np.exp(-0.5 * ((fine - log_k[:, None]) / spread[:, None]) ** 2)
     flux = carbon * -np.expm1(-np.exp(fine) * 30 / 365.25)
     clean, respired = ((weight * air).sum(axis=1) / weight.sum(axis=1) for weight in (carbon, flux))
@@ -66,7 +66,7 @@ def made() -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
 
 @pytest.fixture(scope="module")
 def fitted(made) -> Turnover:
-    return Turnover(pool_spread="inferred", chains=2, draws=400, seed=4).fit(made[0], made[1], until_good=False)
+    return Turnover(chains=2, draws=400, seed=4).fit(made[0], made[1], until_good=False)
 
 
 def test_the_spread_of_rates_is_found(fitted):
@@ -100,9 +100,9 @@ def test_it_is_saved_and_loaded(fitted, made, tmp_path):
 def test_incubations_need_a_spread_and_a_layer(made):
     layers, incubations, _ = made
     with pytest.raises(InputError, match='set pool_spread="inferred"'):
-        Turnover().fit(layers, incubations)
+        Turnover(pool_spread=1.0).fit(layers, incubations)
     with pytest.raises(InputError, match="layer 999 is no layer"):
-        Turnover(pool_spread="inferred").fit(layers, incubations.assign(layer="layer 999"))
+        Turnover().fit(layers, incubations.assign(layer="layer 999"))
 
 
 def parted_world(profiles: int, seed: int, *, light_share: float) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -151,7 +151,7 @@ def test_light_and_heavy_carbon_tell_the_two_pools():
     again = pd.DataFrame({"layer": layers.index[incubated], "sigma": 3.0, "length": 30.0}).assign(
         delta14c=simulated["respired"].to_numpy()[incubated]
     )
-    fit = Turnover(pool_spread="inferred", error="normal", family="two pools", chains=2, draws=300, seed=4)
+    fit = Turnover(error="normal", family="two pools", chains=2, draws=300, seed=4)
     posterior = fit.fit(table, again, fractions, until_good=False).posterior["posterior"].to_dataset()
     for name in ("log_spread", "spread_slope", "logit_fast", "fast_slope", "logit_link", "parts_sd", "respired_sd"):
         low, high = posterior[name].quantile([0.0005, 0.9995])

@@ -48,7 +48,7 @@ def made() -> tuple[pd.DataFrame, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def fitted(made) -> Turnover:
-    return Turnover(levels=["site", "study"], chains=2, draws=300, seed=2).fit(made[0], until_good=False)
+    return Turnover(pool_spread=0.0, chains=2, draws=300, seed=2).fit(made[0], until_good=False)
 
 
 def test_how_much_sites_and_studies_differ_is_found(fitted):
@@ -80,7 +80,7 @@ def test_a_new_study_is_covered_and_measured_neighbours_tell_of_a_layer(fitted):
 
 def test_a_level_that_a_table_cannot_tell_is_left_out(made):
     some = made[0][made[0]["study"].isin(["study 0", "study 1", "study 2"])]
-    found = Turnover(levels=["site", "study"], chains=2, tune=100, draws=50).fit(some, until_good=False)
+    found = Turnover(pool_spread=0.0, chains=2, tune=100, draws=50).fit(some, until_good=False)
     assert found.hyperparameters.model.levels == ("site",)
 
 

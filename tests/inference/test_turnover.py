@@ -269,15 +269,6 @@ def test_ranks_of_the_truth_are_uniform():
     assert ((ranks > 0) & (ranks < 1)).to_numpy().mean() > 0.8  # truths are inside their posteriors
 
 
-@pytest.mark.slow
-def test_the_same_seed_gives_the_same_fit():
-    layers, _ = simulate(20, seed=2)
-    some = {"seed": 1, "chains": 2, "tune": 100, "draws": 50, "until_good": False}
-    first, second = (fit_turnover(layers, {}, AIR, **some) for _ in range(2))
-    for name, value in first.samples.items():
-        np.testing.assert_array_equal(value, second.samples[name])
-
-
 def test_too_few_layers_are_refused():
     layers, _ = simulate(4)
     with pytest.raises(InputError, match=r"^15 radiocarbon layers are too few"):

@@ -35,7 +35,7 @@ def test_eq_1_is_solved_from_the_steady_state():
     k, years = 1 / 50, 40.0
     start, end, rate = k / (k + GAMMA), 1.1 * k / (k + GAMMA), k + GAMMA
     want = 1000 * (end + (start - end) * np.exp(-rate * years) - 1)
-    assert delta14c(k, 1990.0, ZONE, atmosphere=stepped) == pytest.approx(want, abs=0.01)
+    assert delta14c(k, 1990.0, ZONE, "steady", atmosphere=stepped) == pytest.approx(want, abs=0.01)
     found = invert_points([want], [1990.0], [ZONE], atmosphere=stepped)
     assert found["age"][0] == pytest.approx(50, rel=1e-3)
 
@@ -53,7 +53,7 @@ def test_three_years_by_hand():
     # 1952: 1.00362906 e + 0.99879183 (1.1 x 0.09527203 - 0.04 x 0.04843077)
     # 1953: 1.01074901 e + 0.99879183 (1.06 x 0.09527203)
     activity = np.array([1.00362906, 1.01074901, 1.01531924])
-    found = delta14c(0.1, [1950.0, 1951.0, 1952.0, 1953.0], ZONE, atmosphere=moving)
+    found = delta14c(0.1, [1950.0, 1951.0, 1952.0, 1953.0], ZONE, "steady", atmosphere=moving)
     np.testing.assert_allclose(found, 1000 * (np.r_[start, activity] - 1), atol=2e-5)
     # and back: k = 0.1 is among the rates that give the value of 1953
     roots = invert_points(found[3:], [1953.0], [ZONE], atmosphere=moving).filter(like="k_").to_numpy()
@@ -73,7 +73,7 @@ def test_the_standard_cancels(standard):
     for year in years[:-1]:  # the input has a corner where a year begins
         soil = solve_ivp(change, (year, year + 1), soil, rtol=1e-10, atol=1e-12 * standard).y[:, -1]
     want = (soil.item() / standard - 1) * 1000
-    assert delta14c(k, 1953.0, ZONE, atmosphere=air(years, values)) == pytest.approx(want, abs=1e-5)
+    assert delta14c(k, 1953.0, ZONE, "steady", atmosphere=air(years, values)) == pytest.approx(want, abs=1e-5)
 
 
 def test_where_the_air_never_changed_the_answer_is_eq_3():
@@ -87,14 +87,14 @@ def test_a_known_age_comes_back_whatever_the_zone_and_the_year():
     rng = np.random.default_rng(1)
     age = np.exp(rng.uniform(np.log(150), np.log(30_000), 60))
     year, zone = rng.uniform(1955, 2018, 60), rng.choice(ATMOSPHERE_ZONES, 60)
-    found = invert_points(delta14c(1 / age, year, zone), year, zone)
+    found = invert_points(delta14c(1 / age, year, zone, "steady"), year, zone)
     np.testing.assert_allclose(found["age"], age, rtol=1e-5)
 
 
 def test_of_two_solutions_the_slowest_is_taken_and_both_are_there():
     found = invert_points([100.0], [2000.0], [ZONE]).iloc[0]
     assert found["roots"] == 2 and found["k"] == found["k_1"] < found["k_2"] and np.isnan(found["k_3"])
-    np.testing.assert_allclose(delta14c([found["k_1"], found["k_2"]], 2000.0, ZONE), 100.0, atol=1e-6)
+    np.testing.assert_allclose(delta14c([found["k_1"], found["k_2"]], 2000.0, ZONE, "steady"), 100.0, atol=1e-6)
     assert found["age"] == 1 / found["k"] > 50 > 1 / found["k_2"]
 
 
@@ -108,7 +108,7 @@ def test_bomb_carbon_makes_the_slowest_solution_slower_than_eq_3():
 def test_a_value_out_of_reach_has_no_solution_and_takes_the_closest():
     found = invert_points([900.0, 800.0], [2000.0, 1964.5], [ZONE] * 2)
     assert found["roots"][0] == 0 and found[["k_1", "k_2", "k_3"]].iloc[0].isna().all()
-    others = delta14c(found["k"][0] * np.array([0.8, 1.0, 1.25]), 2000.0, ZONE)
+    others = delta14c(found["k"][0] * np.array([0.8, 1.0, 1.25]), 2000.0, ZONE, "steady")
     assert others[1] == others.max()
     assert (found["k"] > 0).all()
 

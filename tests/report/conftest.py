@@ -304,6 +304,7 @@ def radiocarbon_layers() -> pd.DataFrame:
         "mode1_probability": np.r_[0.7, 0.9, np.ones(n - 2)],
         "mode2_age": np.r_[8.0, 9.0, np.full(n - 2, np.nan)],
         "mode2_probability": np.r_[0.3, 0.1, np.zeros(n - 2)],
+        "s_median": 0.0,
         "model_sd": 20.0,
     })  # fmt: skip
     return table
