@@ -295,6 +295,13 @@ TABLES: dict[str, pa.DataFrameSchema] = {
         bias_median=number("median of observed - fitted", "per mille"),
         share_over_50=share("part of the layers that are off by more than 50 per mille"),
     ),
+    "turnover_respired": table(
+        "CO2 of incubated layers, as measured and as the fit has it", "an incubated layer",
+        "id top bottom biome year delta14c respired predicted_* gap_*", by="run, fit turnover",
+        respired=number("measured radiocarbon of the CO2", "per mille"),
+        predicted=number("radiocarbon of the CO2, measured again", "per mille"),
+        gap=number("radiocarbon of the CO2 less that of the bulk carbon, in the model", "per mille"),
+    ),
     "turnover_cv": table(
         "scores of the predictions for held-out profiles", "a class of layers",
         f"group class layers profiles {SCORES}", by="fit turnover --folds",

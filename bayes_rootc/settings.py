@@ -116,7 +116,7 @@ class RunSettings(pydantic.BaseModel):
     """Hierarchical: what profiles have in common with others, from the lowest level up: log k also differs between
     sites, and between studies."""
     turnover_tune: int = pydantic.Field(100, ge=100)
-    turnover_draws: int = pydantic.Field(400, ge=100)
+    turnover_draws: int = pydantic.Field(500, ge=100)
     """Warm-up and kept draws of each chain of the hierarchical fit; while these are too few, 100 more are made, at most
     16 times."""
     prior_median_age: float = pydantic.Field(400.0, gt=0)

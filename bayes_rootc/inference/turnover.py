@@ -105,7 +105,7 @@ class Turnover(Fitted):
         levels: Sequence[Level] = ("site", "study"),
         chains: int = 4,
         tune: int = 100,
-        draws: int = 400,
+        draws: int = 500,
         seed: int = 20,
         atmosphere: Atmosphere | None = None,
     ):

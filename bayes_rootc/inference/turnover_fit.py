@@ -144,7 +144,7 @@ def fit_turnover(
     seed: int,
     chains: int = 4,
     tune: int = 100,
-    draws: int = 400,
+    draws: int = 500,
     until_good: bool = True,
     progress: Progress | None = None,
 ) -> TurnoverFit:

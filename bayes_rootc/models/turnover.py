@@ -156,7 +156,7 @@ class TurnoverModel:
     @property
     def nodes(self) -> int:
         """Number of nodes of log k."""
-        return self.grid or (160 if self.inferred else 220)
+        return self.grid or (192 if self.inferred else 220)
 
     @property
     def log_k(self) -> NDArray[np.float64]:

@@ -22,6 +22,7 @@ from .figures_turnover import (
     figure_held_out_profiles,
     figure_histories,
     figure_persistence,
+    figure_respired,
     figure_turnover,
 )
 from .results import Results
@@ -37,6 +38,7 @@ FIGURES: dict[str, tuple[str, Draw]] = {
     "inputs": ("Root inputs and inputs to bulk soil", figure_1),
     "ages": ("Radiocarbon and the age of soil carbon", figure_s5),
     "persistence": ("How long carbon stays in bulk soil", figure_persistence),
+    "respired": ("What soil respires is younger than what it holds", figure_respired),
     "turnover": ("What turns carbon over faster", figure_turnover),
     "turnover_held_out": ("Radiocarbon of profiles that the fit has not seen", figure_held_out_profiles),
     "turnover_sbc": ("Does the fit find the truth in worlds that it made", figure_calibration),
@@ -94,6 +96,8 @@ def _possible(results: Results, name: str) -> bool:
             return hierarchical and results.has("turnover_sbc_ranks")
         case "turnover_prehistory" | "persistence":
             return hierarchical and results.has(name)
+        case "respired":
+            return hierarchical and results.has("turnover_respired")
         case "drivers":
             return bool(explained(results))
         case "satellite":

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from scipy.stats import binom
 
 from ..constants import INTERVAL, LAYER_NAMES, PROFILE_NAME
+from ..inference.turnover_checks import DEPTH_CLASSES
 from .results import Results
 from .style import (
     BIOME_COLOURS,
@@ -227,6 +228,47 @@ def figure_persistence(results: Results) -> Figure:
     right.set_xscale("log")
     few_log_ticks(right.xaxis)
     right.set_xlabel("years (log scale)")
+    right.legend()
+    return fig
+
+
+@styled
+def figure_respired(results: Results) -> Figure:
+    """Respired against bulk carbon by depth, as measured and in the model; where one pool fails."""
+    table = results.table("turnover_respired")
+    middle = ((table["top"] + table["bottom"]) / 2).to_numpy()
+    fig = new_figure(3.2)
+    left, right = fig.subplots(1, 2)
+    letter(left, "a", "younger than bulk carbon")
+    known = table["delta14c"].notna()
+    left.plot((table["respired"] - table["delta14c"])[known], middle[known], ".", color=GREY, ms=3, label="measured")
+    classes = []
+    for top, bottom in DEPTH_CLASSES:
+        here = (middle >= top) & (middle < bottom)
+        if here.any():
+            classes.append((min((top + bottom) / 2, 150.0), table.loc[here, ["gap_median", "gap_p025", "gap_p975"]]))
+    depth = np.array([at for at, _ in classes])
+    gap, low, high = np.array([rows.mean().to_numpy() for _, rows in classes]).T
+    draw_intervals(left, depth, gap, low, high, colour=BLUE, label="model, mean of layers")
+    left.axvline(0, color="black", lw=0.8, ls="--", label="one pool")
+    left.set(xlabel="Δ¹⁴C of CO₂ less that of bulk carbon (‰)", ylabel="depth (cm)", ylim=(200, 0))
+    left.legend()
+    letter(right, "b", "measured and predicted")
+    observed = table["respired"]
+    right.errorbar(
+        table["predicted_median"],
+        observed,
+        xerr=np.abs(table[["predicted_p025", "predicted_p975"]].to_numpy().T - table["predicted_median"].to_numpy()),
+        fmt="none",
+        ecolor=BLUE,
+        elinewidth=0.4,
+        alpha=0.35,
+    )
+    right.plot(table["predicted_median"], observed, ".", color=BLUE, ms=3, label="model (95 %)")
+    right.plot(table["delta14c"], observed, "x", color=GREY, ms=3, mew=0.6, label="one pool: as bulk carbon")
+    ends = float(observed.min()), float(observed.max())
+    right.plot(ends, ends, color="black", lw=0.8)
+    right.set(xlabel="Δ¹⁴C of CO₂, predicted (‰)", ylabel="Δ¹⁴C of CO₂, measured (‰)")
     right.legend()
     return fig
 

@@ -139,6 +139,20 @@ def misfit_table(layers: pd.DataFrame, drawn: xr.Dataset) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def respired_table(layers: pd.DataFrame, drawn: xr.Dataset) -> pd.DataFrame:
+    """`tables/turnover_respired.csv`: Δ14C (‰) of the CO₂ of incubated layers, as measured and as the fit has it.
+
+    `predicted_*` are those of a new measurement; `gap_*` is how much younger CO₂ is than bulk carbon in the model, from
+    the Δ14C of both without errors; in one homogeneous pool it is 0.
+    """
+    here = np.flatnonzero(np.isfinite(layers["respired"]))
+    some = layers.iloc[here].reset_index(drop=True)
+    about = some[["id", "top", "bottom", "biome", "year", "delta14c", "respired"]]
+    replicated, gap = (drawn[name].values[:, here].astype(float).T for name in ("respired_replicated", "respired"))
+    gap = gap - drawn["fitted"].values[:, here].T
+    return pd.concat([about, summary_columns("predicted", replicated), summary_columns("gap", gap)], axis=1)
+
+
 def harmonised_table(profiles: pd.DataFrame, draws: xr.Dataset, learner: NDArray) -> pd.DataFrame:
     """`tables/ibulk_profiles.csv`: I_bulk (Mg C ha⁻¹ yr⁻¹) of the seven layers of every radiocarbon profile.
 

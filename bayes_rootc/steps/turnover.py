@@ -23,7 +23,7 @@ from ..models.radiocarbon import UNEXPLAINED_SD, LogNormalPrior, grid_quantile, 
 from ..models.rates import Shape, input_rate, mean_age
 from ..models.turnover import TurnoverModel
 from ..progress import Progress
-from ..report.turnover_tables import median_ages, misfit_table, population_table
+from ..report.turnover_tables import median_ages, misfit_table, population_table, respired_table
 from ..settings import RunSettings, step_rng, step_seed
 from .engine import Step
 from .record import write_diagnostics
@@ -93,6 +93,10 @@ def infer_turnover(inputs: Inputs, settings: RunSettings, progress: Progress | N
     observed = layers["delta14c"].to_numpy()
     write_csv(tables / "turnover_ppc.csv", score_table(ppc_scores(measured, drawn), measured))
     write_csv(tables / "turnover_misfit.csv", misfit_table(layers, drawn))
+    (tables / "turnover_respired.csv").unlink(missing_ok=True)
+    if inputs.incubations is not None and "respired_replicated" in drawn:
+        assert turnover.layers is not None
+        write_csv(tables / "turnover_respired.csv", respired_table(turnover.layers, drawn))
     (row,) = turnover.check()["diagnostics"].to_dict("records")
     write_diagnostics(settings, {str(name): value for name, value in row.items()})
     summary = summarise_density(drawn["density"].values, drawn["node"].values)
@@ -195,7 +199,7 @@ TURNOVER = Step(
     ),
     (
         *("posterior/turnover.nc", "posterior/layers.nc"),
-        *(f"tables/turnover_{name}.csv" for name in ("population", "ages", "ppc", "misfit")),
+        *(f"tables/turnover_{name}.csv" for name in ("population", "ages", "ppc", "misfit", "respired")),
         POINTS,
     ),
     read=read_turnover,

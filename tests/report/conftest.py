@@ -276,6 +276,11 @@ def contents() -> dict[str, tuple[dict[str, Any], ...] | list[dict[str, Any]]]:
              "layer": LAYERS, "t_years": (0, 1, 10, 30, 100, 300), "iroot": 2.0,
              "ibulk": lambda row: 0.5 * np.exp(-row["t_years"] / 200), "iloss": 1.5, "share": 0.75},
         ],
+        "turnover_respired": [
+            {"id": tuple("abcd"), "top": lambda row: {"a": 0, "b": 20, "c": 50, "d": 120}[row["id"]],
+             "bottom": lambda row: row["top"] + 10, "delta14c": -50.0, "respired": 20.0,
+             "predicted": lambda row: 0.0 if row["id"] == "a" else 60.0, "gap": lambda row: 70.0 + row["top"]},
+        ],
         "transit_times": [{"family": "one pool", "biome": 0, "layer": LAYERS, "age": 900.0, "transit_time": 300.0}],
         "root_depth": [{"quantity": "D50", "where": BIOMES[1], "unit": "cm", "of": 15.0}],
         "allocation_biome": [{"biome": "all", "of": 0.4}],

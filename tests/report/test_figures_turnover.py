@@ -19,6 +19,7 @@ from bayes_rootc.report.figures_turnover import (
     figure_held_out_profiles,
     figure_histories,
     figure_persistence,
+    figure_respired,
     figure_turnover,
     save_check_figures,
 )
@@ -72,6 +73,17 @@ def test_what_stays_falls_with_time_and_has_its_band(results):
     age, transit = intervals(right)
     assert set(np.round(age["middle"], 6)) == {900.0} and set(np.round(transit["middle"], 6)) == {300.0}
     assert row_names(right) == [f"{name.replace('-', '–')} cm" for name in (*LAYER_NAMES, PROFILE_NAME)]
+
+
+def test_respired_carbon_stands_beside_that_of_one_pool(results):
+    left, right = figure_respired(results)
+    (model,) = intervals(left)
+    assert set(np.round(model["middle"])) == {70.0, 90.0, 120.0, 190.0}  # one layer in each of four classes of depth
+    measured = next(line for line in left.lines if line.get_label() == "measured")
+    assert set(measured.get_xdata()) == {70.0} and set(measured.get_ydata()) == {5.0, 25.0, 55.0, 125.0}
+    points = {line.get_label(): line for line in right.lines}
+    assert set(points["model (95 %)"].get_xdata()) == {0.0, 60.0}
+    assert set(points["one pool: as bulk carbon"].get_xdata()) == {-50.0}
 
 
 def test_coefficients_are_coloured_where_their_sign_is_clear(results):
