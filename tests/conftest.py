@@ -68,7 +68,7 @@ def demo_world(made_once, tmp_path_factory, worker_id) -> DemoWorld:
     """The simulated world at 4°."""
 
     def fill(folder: Path) -> None:
-        world = simulate_world(folder / "world", resolution=4.0)
+        world = simulate_world(folder / "world", resolution=4.0, radiocarbon_profiles=120)
         (folder / "world.pickle").write_bytes(pickle.dumps(world))
 
     made_once("demo", fill)

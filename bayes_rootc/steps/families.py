@@ -22,9 +22,11 @@ FOLDER = "other-family"
 TABLE = "tables/turnover_families.csv"
 
 
-def fit_other_family(inputs: Inputs, settings: RunSettings, progress: Progress | None = None) -> None:
+def fit_other_family(
+    inputs: Inputs, turnover: LayerTurnover, settings: RunSettings, progress: Progress | None = None
+) -> None:
     """Fits turnover with the other family of rates, if that is asked for, and compares both by leave-one-out."""
-    if not asked(settings):
+    if not asked(settings) or turnover.fit is None:
         (settings.out / TABLE).unlink(missing_ok=True)
         return
     other = _other(settings)
