@@ -40,7 +40,8 @@ BENCHMARK_VARIABLES = "nppRoot npp rh cSoil cSoilAbove1m cSoilLevels turnover".s
 
 BENCHMARK_FILES = """\
 nppRoot is compared with I_root; npp and rh, times the mapped f_BNPP, as well; cSoil with the gridded stock; turnover:
-cSoil over rh (or npp), or tau, with the stock over I_bulk. Any units, calendar, regular or curvilinear grid.
+cSoil over rh (or npp), or tau, with the stock over I_bulk. Names of CMIP5, 6 and 7, CLM and ORCHIDEE; any units,
+calendar, and regular, curvilinear or unstructured grid; pieces of a period are joined.
 writes benchmark/VARIABLE/scores.csv, turnover_factor.csv, and figures, in the output folder"""
 
 SITE_COLUMNS = """\
@@ -309,12 +310,28 @@ def _parser() -> argparse.ArgumentParser:
         "bayes-rootc benchmark CESM2/ UKESM1/ --variable turnover --from out\n\n" + BENCHMARK_FILES,
     )
     benchmark.add_argument(
-        "models", nargs="+", type=Path, metavar="MODEL.nc", help="for each model, a file or a folder of files"
+        "models",
+        nargs="+",
+        type=Path,
+        metavar="PATH",
+        help="NetCDF files, Zarr stores, or folders of them, as an archive delivers them, of one or more models",
     )
     benchmark.add_argument("--variable", choices=BENCHMARK_VARIABLES, required=True, help="what is compared")
     _add_finished(benchmark)
     benchmark.add_argument(
-        "--years", type=int, nargs=2, metavar=("FIRST", "LAST"), help="years to average (default: the last 20)"
+        "--years",
+        type=int,
+        nargs=2,
+        metavar=("FIRST", "LAST"),
+        help="years to average (default: the last 20 whole ones)",
+    )
+    benchmark.add_argument("--experiment", metavar="NAME", help="needed where there are several, such as historical")
+    benchmark.add_argument("--grid", metavar="LABEL", help="needed where there are several, such as gn")
+    benchmark.add_argument(
+        "--members",
+        choices=("mean", "each"),
+        default="mean",
+        help="of a model: their mean, with its spread, or each as a model (default: mean)",
     )
 
     export = _command(

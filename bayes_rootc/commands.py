@@ -113,13 +113,17 @@ def explore(arguments: argparse.Namespace) -> None:
 
 
 def benchmark(arguments: argparse.Namespace) -> None:
+    from .esm.archive import Choice
     from .esm.benchmark import benchmark
 
     years = tuple(arguments.years) if arguments.years else None
     if years and years[0] > years[1]:
         raise InputError(f"--years {years[0]} {years[1]}: expected the first before the last")
+    choice = Choice(years, arguments.experiment, arguments.grid, arguments.members)
     with _owned(arguments.out, finished=True):
-        path, remarks = benchmark(arguments.models, arguments.variable, arguments.out, data=arguments.data, years=years)
+        path, remarks = benchmark(
+            arguments.models, arguments.variable, arguments.out, data=arguments.data, choice=choice
+        )
     for remark in remarks:
         print(remark, file=sys.stderr)
     print(path)

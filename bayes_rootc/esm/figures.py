@@ -89,7 +89,7 @@ def figure_model(c: Comparison, results: Results) -> Figure:
         colour_bar(mesh, ax, colours, name, bounds=bounds)
         if panel == "c":
             rows, cols = np.divmod(c.index, c.grid.shape[1])
-            every = max(round(3 * c.grid.shape[1] / 360), 1)
+            every = max(round(3 * c.grid.shape[1] / 360), 1) if c.grid.shape[0] > 1 else 1
             dotted = outside & (c.weight > 0) & (rows % every == 0) & (cols % every == 0)
             x, y = project(*(a.ravel()[c.index][dotted] for a in _centres(c.grid)))
             ax.plot(x, y, ls="none", marker=".", ms=1.3, mew=0, color="black", zorder=4)
