@@ -159,6 +159,8 @@ class RunSettings(pydantic.BaseModel):
     map."""
     map_formats: tuple[Literal["cog", "netcdf", "zarr"], ...] = pydantic.Field(("cog", "netcdf"), min_length=1)
     """Formats of the maps: `cog`, a GeoTIFF for each map; `netcdf`, one file with all; `zarr`, one store with all."""
+    license: str = pydantic.Field("CC-BY-4.0", min_length=1)
+    """Licence under which you give the maps away, as SPDX calls it; it stands in every file of them."""
     zones: Place | None = None
     zone_field: str | None = None
     """Polygons (GeoJSON, Shapefile, GeoPackage) or a raster of classes for which totals are wanted, and the column, of

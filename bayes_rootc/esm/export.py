@@ -26,7 +26,7 @@ from ..constants import INTERVAL, KM_PER_DEGREE, PROFILE_DEPTH_CM, PROFILE_NAME
 from ..data.grid import MapGrid
 from ..errors import InputError
 from ..files import atomic_path
-from ..mapping.writers import LONG_NAMES
+from ..mapping.variables import QUANTITIES
 from ..progress import Progress
 from ..report.results import Results
 from .grids import ModelGrid
@@ -230,7 +230,7 @@ def _dataset(exported: Exported, fields: Fields, grid: MapGrid, results: Results
     area = {"standard_name": "cell_area", "long_name": "area of the grid cell", "units": "m2"}
     dataset["areacella"] = ("lat", "lon"), (grid.area_ha[::-1] * M2_PER_HA).astype(np.float32), area
     common = {"cell_measures": "area: areacella"}
-    long_name = f"{LONG_NAMES[exported.flux]}, 0-{PROFILE_DEPTH_CM} cm"
+    long_name = f"{QUANTITIES[exported.flux].meaning}, 0-{PROFILE_DEPTH_CM} cm"
     for statistic, values in fields.items():
         main = statistic == "mean"
         attributes = {"long_name": long_name if main else f"{UNCERTAINTIES[statistic]}: {long_name}", "units": UNIT}
@@ -307,7 +307,7 @@ def _attributes(
         "source_label": SOURCE_ID,
         "source_type": "AI_upscaling",
         "source_version_number": made,
-        "title": f"{simulated}{LONG_NAMES[exported.flux]}, 0-{PROFILE_DEPTH_CM} cm",
+        "title": f"{simulated}{QUANTITIES[exported.flux].meaning}, 0-{PROFILE_DEPTH_CM} cm",
         "tracking_id": f"hdl:21.14102/{uuid.uuid4()}",
         "variable_id": exported.variable_id,
         "variant_info": "posterior of one run of bayes-rootc",

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ..constants import LAYER_NAMES, LAYERS, PROFILE_NAME
+from ..constants import LAYERS
 from ..data.covariates import CovariateStack
 from ..data.grid import MapGrid
 from ..data.netcdf import open_dataset
@@ -21,8 +21,6 @@ from .learners import FluxModel, Learners, design_matrix
 from .monte_carlo import LogNormals, Statistics, coherent_statistics, independent_statistics
 from .totals import BAND_DEGREES, THICKNESS_CM, Totals, Trees, sum_cells
 from .zones import Shares
-
-MAP_LAYERS = (*LAYER_NAMES, PROFILE_NAME)
 
 MEMBER_CELLS = 4096
 """Cells whose trees are held at once in coherent mode: with 500 of them, 66 MB."""

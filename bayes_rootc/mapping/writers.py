@@ -6,8 +6,10 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+from xml.sax.saxutils import escape
 
 import h5netcdf
 import h5py
@@ -20,55 +22,71 @@ from rasterio.crs import CRS
 from rasterio.shutil import copy
 from zarr.codecs import BloscCodec
 
-from ..constants import CF_FLUX_UNIT, LAYERS, PROFILE_DEPTH_CM
+from ..constants import LAYERS, PROFILE_DEPTH_CM
 from ..data.grid import MapGrid
 from ..files import atomic_path
 from ..progress import Progress
-from .maps import MAP_LAYERS
-from .monte_carlo import FLUXES
+from .variables import (
+    BIOME_COLOURS,
+    BIOME_NAMES,
+    CRS_NAME,
+    FLAT,
+    LAYERED,
+    MAP_LAYERS,
+    NODATA,
+    describe,
+    file_name,
+    located,
+)
 
-NODATA = -9999.0
-LONG_NAMES = {
-    "iroot": "root-derived carbon input to soil",
-    "ibulk": "carbon input to bulk soil",
-    "iloss": "root-derived carbon lost before entering bulk soil",
-    "share": "lost part of root-derived carbon",
-}
-STATISTIC_NAMES = {
-    "mean": "mean over members",
-    "median": "median over members",
-    "p025": "2.5 % quantile over members",
-    "p975": "97.5 % quantile over members",
-    "uncertainty": "half the 95 % interval over the absolute mean",
-    "probability": "probability of being positive",
-    "applicability": "dissimilarity from the training data over its threshold (above 1: outside the area of"
-    " applicability)",
-}
-LAYERED = [
-    *(f"{flux}_{s}" for flux in FLUXES for s in ("mean", "median", "p025", "p975", "uncertainty")),
-    "iloss_probability",
-    *(f"share_{s}" for s in ("median", "p025", "p975")),
-]
-"""Maps of every layer and the profile."""
-
-FLAT = ["iroot_applicability", "ibulk_applicability"]
-"""Maps of the profile alone."""
+TIFF_TAGS = {"title": "TIFFTAG_IMAGEDESCRIPTION", "software": "TIFFTAG_SOFTWARE", "license": "TIFFTAG_COPYRIGHT"}
+"""Names that TIFF has for what is said of a file."""
 
 COG: dict[str, Any] = {"driver": "COG", "compress": "DEFLATE", "predictor": "YES", "overview_resampling": "average"}
 
 
-def describe(variable: str) -> dict[str, str]:
-    """CF attributes of a map variable."""
-    if variable == "biome":
-        return {"long_name": "biome (1-9; 0: not mapped)", "units": "1"}
-    flux, statistic = variable.split("_")
-    unit = "1" if flux == "share" or statistic in ("uncertainty", "probability", "applicability") else CF_FLUX_UNIT
-    return {"long_name": f"{LONG_NAMES[flux]}: {STATISTIC_NAMES[statistic]}", "units": unit}
+LAYER_LONG_NAME = "soil layer, cm"
+
+GEOZARR = [
+    {
+        "schema_url": "https://raw.githubusercontent.com/zarr-conventions/geo-proj/refs/tags/v1/schema.json",
+        "spec_url": "https://github.com/zarr-conventions/geo-proj/blob/v1/README.md",
+        "uuid": "f17cb550-5864-4468-aeb7-f3180cfb622f",
+        "name": "proj:",
+        "description": "Coordinate reference system information for geospatial data",
+    },
+    {
+        "schema_url": "https://raw.githubusercontent.com/zarr-conventions/spatial/refs/tags/v1/schema.json",
+        "spec_url": "https://github.com/zarr-conventions/spatial/blob/v1/README.md",
+        "uuid": "689b58e2-cf7b-45e0-9fff-9cfc0883d6b4",
+        "name": "spatial:",
+        "description": "Spatial coordinate information",
+    },
+]
+"""Conventions of Zarr stores that GDAL, QGIS and browsers read a coordinate system from."""
+
+type About = dict[str, str]
+"""Attributes of a file: title, history, source, references, license, run_id and so on."""
 
 
-def located(variable: str) -> dict[str, str]:
-    """Attributes of a map in a file of several: what it is, and where its coordinates and their system are."""
-    return describe(variable) | {"grid_mapping": CRS_NAME} | ({"coordinates": "depth"} if variable in LAYERED else {})
+def georeferenced(grid: MapGrid) -> dict[str, Any]:
+    """Attributes of a Zarr group by GeoZarr's conventions `proj:` and `spatial:`."""
+    step, (west, south, east, north) = grid.resolution, grid.bbox
+    return {
+        "zarr_conventions": GEOZARR,
+        "proj:code": "EPSG:4326",
+        "spatial:dimensions": ["lat", "lon"],
+        "spatial:transform_type": "affine",
+        "spatial:transform": [step, 0.0, west, 0.0, -step, north],
+        "spatial:shape": list(grid.shape),
+        "spatial:bbox": [west, south, east, north],
+        "spatial:registration": "pixel",
+    }
+
+
+def for_json(attributes: dict[str, Any]) -> dict[str, Any]:
+    """Attributes without arrays."""
+    return {key: value.tolist() if isinstance(value, np.ndarray) else value for key, value in attributes.items()}
 
 
 def coordinates(grid: MapGrid) -> dict[str, tuple[tuple[str, ...], NDArray, dict[str, Any]]]:
@@ -84,13 +102,11 @@ def coordinates(grid: MapGrid) -> dict[str, tuple[tuple[str, ...], NDArray, dict
     return {
         "lat": (("lat",), grid.lat, north),
         "lon": (("lon",), grid.lon, east),
-        "depth": (("layer",), bounds.mean(axis=1), down),
+        "depth": (("layer",), bounds.mean(axis=1), down | {"long_name": "depth of the middle of the layer"}),
         "depth_bnds": (("layer", "nv"), bounds, {}),
         CRS_NAME: ((), np.array(0, np.int32), system),
     }
 
-
-CRS_NAME, LAYER_LONG_NAME = "crs", "soil layer, cm"
 
 type Store = dict[str, zarr.Array[Any]]
 """Maps by name, (layer, lat, lon) or (lat, lon)."""
@@ -104,7 +120,7 @@ def open_store(path: Path, *, write: bool = False) -> Store:
 def create_store(path: Path, grid: MapGrid, tile: int) -> None:
     """An empty store of maps, in chunks of a tile."""
     group = zarr.open_group(path, mode="w")
-    group.attrs.update({"layer": list(MAP_LAYERS), "Conventions": "CF-1.11"})
+    group.attrs.update({"layer": list(MAP_LAYERS), "Conventions": "CF-1.11"} | georeferenced(grid))
     compress = BloscCodec(cname="zstd", clevel=1, shuffle="shuffle")
     chunk = tuple(min(tile, n) for n in grid.shape)
     layered: dict[str, Any] = {"shape": (len(MAP_LAYERS), *grid.shape), "chunks": (1, *chunk)}
@@ -119,16 +135,27 @@ def create_store(path: Path, grid: MapGrid, tile: int) -> None:
             compressors=compress,
             dimension_names=dimensions,
         )
-        array.attrs.update(located(name))
+        array.attrs.update(for_json(located(name)))
     for name, (along, values, attributes) in coordinates(grid).items():
         group.create_array(name, data=values, dimension_names=along).attrs.update(attributes)
     names = group.create_array("layer", shape=(len(MAP_LAYERS),), dtype="string", dimension_names=("layer",))
     names[:] = np.array(MAP_LAYERS, dtype=np.dtypes.StringDType())
     names.attrs["long_name"] = LAYER_LONG_NAME
+    consolidate(path)
+
+
+def consolidate(path: Path) -> None:
+    """Gathers the metadata of a store in one place."""
     with warnings.catch_warnings():
         # No part of the specification yet, but xarray looks for it, and asks the server once instead of for each array.
         warnings.simplefilter("ignore", zarr.errors.ZarrUserWarning)
-        zarr.consolidate_metadata(group.store)
+        zarr.consolidate_metadata(path)
+
+
+def say_about(path: Path, about: About) -> None:
+    """Writes what is known of the maps into their store."""
+    zarr.open_group(path, mode="r+").attrs.update(about)
+    consolidate(path)
 
 
 def write_tile(
@@ -164,65 +191,147 @@ def strips(array: zarr.Array[Any]) -> Iterator[slice]:
     return (slice(start, min(start + step, array.shape[-2])) for start in range(0, array.shape[-2], step))
 
 
+class Picture(NamedTuple):
+    """A map as a GeoTIFF: its file, its variable and its layer, if it has one."""
+
+    path: Path
+    variable: str
+    layer: int | None
+
+
+def pictures(folder: Path) -> list[Picture]:
+    """All maps, as GeoTIFFs in a folder."""
+    layered = [
+        Picture(folder / file_name(variable, layer), variable, i)
+        for variable in LAYERED
+        for i, layer in enumerate(MAP_LAYERS)
+    ]
+    return layered + [Picture(folder / file_name(variable, None), variable, None) for variable in (*FLAT, "biome")]
+
+
 def write_cogs(
-    folder: Path, store: Store, grid: MapGrid, *, workers: int = 2, progress: Progress | None = None
-) -> list[Path]:
-    """One cloud-optimised GeoTIFF for each flux, layer and statistic: `iloss_0-20_mean.tif`, …; existing files
-    are kept.
+    folder: Path, store: Store, grid: MapGrid, about: About, *, workers: int = 2, progress: Progress | None = None
+) -> list[Picture]:
+    """One cloud-optimised GeoTIFF for each quantity, layer and statistic, `iloss_0-20_mean.tif`, …, and `biome.tif`;
+    existing files are kept.
+
+    Parameters
+    ----------
+    about : About
+        What is said of the maps in each file.
     """
-    jobs: list[tuple[Path, str, int | None]] = []
-    for variable in LAYERED:
-        flux, statistic = variable.split("_")
-        for i, layer in enumerate(MAP_LAYERS):
-            words = (flux, statistic, layer) if statistic == "probability" else (flux, layer, statistic)
-            jobs.append((folder / f"{'_'.join(words)}.tif", variable, i))
-    jobs += [(folder / f"{variable}.tif", variable, None) for variable in FLAT]
+    jobs = pictures(folder)
     folder.mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(workers) as pool:
-        written = pool.map(lambda job: _write_cog(job[0], job[1], job[2], store, grid), jobs)
+        written = pool.map(lambda job: _write_cog(job, store, grid, about), jobs)
         for done, _ in enumerate(written, 1):
             if progress:
                 progress(done, len(jobs))
-    return [path for path, _, _ in jobs]
+    return jobs
 
 
-def _write_cog(path: Path, variable: str, layer: int | None, store: Store, grid: MapGrid) -> None:
+def values_of(store: Store, picture: Picture, rows: slice = slice(None)) -> NDArray:
+    """Values of a map, (row, column), in some of its rows."""
+    array = store[picture.variable]
+    return np.asarray(array[rows] if picture.layer is None else array[picture.layer, rows])
+
+
+def _write_cog(picture: Picture, store: Store, grid: MapGrid, about: About) -> None:
+    path, variable, layer = picture
     if path.exists():
         return
+    classes = variable == "biome"
     profile = {
         "driver": "GTiff",
-        "dtype": "float32",
+        "dtype": "uint8" if classes else "float32",
         "count": 1,
         "height": grid.shape[0],
         "width": grid.shape[1],
         "crs": "EPSG:4326",
         "transform": grid.transform,
-        "nodata": NODATA,
+        "nodata": 0 if classes else NODATA,
         "bigtiff": "IF_SAFER",
         "tiled": True,
     }
-    array, tags = store[variable], describe(variable)
+    said = {key: str(value) for key, value in describe(variable).items() if not isinstance(value, np.ndarray)}
+    tags = {TIFF_TAGS.get(key, key): text for key, text in about.items()} | said
+    sums = Sums()
     with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
         plain = Path(scratch) / path.name
         with rasterio.open(plain, "w", **profile) as target:
-            for rows in strips(array):
-                values = np.asarray(array[rows] if layer is None else array[layer, rows])
+            for rows in strips(store[variable]):
+                values = values_of(store, picture, rows)
                 window = ((rows.start, rows.stop), (0, grid.shape[1]))
-                target.write(np.where(np.isfinite(values), values, NODATA).astype(np.float32), 1, window=window)
+                if classes:
+                    target.write(values.astype(np.uint8), 1, window=window)
+                    continue
+                known = np.isfinite(values)
+                sums.add(values[known], values.size)
+                target.write(np.where(known, values, NODATA).astype(np.float32), 1, window=window)
             target.update_tags(**tags, **({} if layer is None else {"layer_cm": MAP_LAYERS[layer]}))
-            target.set_band_unit(1, tags["units"])
-            target.set_band_description(1, tags["long_name"])
+            target.set_band_description(1, said["long_name"])
+            if classes:
+                target.write_colormap(1, {0: (0, 0, 0, 0)} | {n: _rgb(colour) for n, colour in BIOME_COLOURS.items()})
+                target.update_tags(1, **{f"class_{i}": name for i, name in enumerate(BIOME_NAMES)})
+            else:
+                target.set_band_unit(1, said["units"])
+                target.update_tags(1, **sums.tags())
         with atomic_path(path) as temporary:
-            copy(plain, temporary, **COG)
+            copy(plain, temporary, **(COG | ({"overview_resampling": "mode"} if classes else {})))
+    if classes:
+        names = "".join(f"<Category>{escape(name)}</Category>" for name in BIOME_NAMES)
+        text = (
+            f'<PAMDataset><PAMRasterBand band="1"><CategoryNames>{names}</CategoryNames></PAMRasterBand></PAMDataset>'
+        )
+        path.with_name(f"{path.name}.aux.xml").write_text(text + "\n", encoding="utf-8")
 
 
-def write_netcdf(
-    path: Path, store: Store, grid: MapGrid, *, title: str, history: str, progress: Progress | None = None
-) -> None:
-    """All maps in one CF-1.11 NetCDF file, with depth bounds."""
+def _rgb(colour: str) -> tuple[int, int, int, int]:
+    red, green, blue = bytes.fromhex(colour.removeprefix("#"))
+    return red, green, blue, 255
+
+
+@dataclass
+class Sums:
+    """Sums over the values of a map, from which its statistics follow."""
+
+    cells: int = 0
+    known: int = 0
+    total: float = 0.0
+    squares: float = 0.0
+    least: float = np.inf
+    most: float = -np.inf
+
+    def add(self, values: NDArray, cells: int) -> None:
+        """Adds some of the values, of some of the cells."""
+        self.cells += cells
+        if len(values):
+            exact = values.astype(np.float64)
+            self.known += len(exact)
+            self.total += float(exact.sum())
+            self.squares += float(exact @ exact)
+            self.least, self.most = min(self.least, float(exact.min())), max(self.most, float(exact.max()))
+
+    def tags(self) -> dict[str, str]:
+        """Statistics as GDAL keeps them; none of a map without values."""
+        if not self.known:
+            return {}
+        mean = self.total / self.known
+        found = {
+            "MINIMUM": self.least,
+            "MAXIMUM": self.most,
+            "MEAN": mean,
+            "STDDEV": max(self.squares / self.known - mean**2, 0.0) ** 0.5,
+            "VALID_PERCENT": 100 * self.known / self.cells,
+        }
+        return {f"STATISTICS_{name}": f"{value:.8g}" for name, value in found.items()}
+
+
+def write_netcdf(path: Path, store: Store, grid: MapGrid, about: About, *, progress: Progress | None = None) -> None:
+    """All maps in one CF-1.11 NetCDF file, with depth bounds; `about` holds its attributes."""
     names = [*LAYERED, *FLAT, "biome"]
     with atomic_path(path) as temporary, h5netcdf.File(temporary, "w") as file:
-        file.attrs.update({"Conventions": "CF-1.11", "title": title, "history": history})
+        file.attrs.update({"Conventions": "CF-1.11, ACDD-1.3"} | about)
         file.dimensions = {"layer": len(MAP_LAYERS), "lat": grid.shape[0], "lon": grid.shape[1], "nv": 2}
         for name, (dimensions, values, attributes) in coordinates(grid).items():
             file.create_variable(name, dimensions, values.dtype, data=values).attrs.update(attributes)

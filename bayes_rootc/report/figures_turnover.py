@@ -9,9 +9,9 @@ from matplotlib.figure import Figure
 from scipy.stats import binom
 
 from ..constants import INTERVAL, LAYER_NAMES, PROFILE_NAME
+from ..mapping.variables import BIOME_COLOURS
 from .results import Results
 from .style import (
-    BIOME_COLOURS,
     BIOME_LABELS,
     FLUX_COLOURS,
     FLUX_LABELS,

@@ -16,7 +16,6 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import gaussian_kde
 
-from ..constants import BIOMES
 from ..files import atomic_path
 
 WIDTH = 7.2
@@ -38,15 +37,6 @@ SITE_COLOURS = {"NPP": "#CC9A1F", "Δ14C": "#BB5566", "roots": "#004488"}
 SITE_MARKERS = {"NPP": "o", "Δ14C": "^", "roots": "s"}
 SITE_LABELS = {"NPP": "NPP sites", "Δ14C": "Δ¹⁴C profiles", "roots": "root profiles"}
 """The three data sets, which also differ in shape (high-contrast palette of P. Tol)."""
-
-BIOME_COLOURS = dict(
-    zip(
-        BIOMES,
-        ("#117733", "#999933", "#44AA99", "#DDCC77", "#CC6677", "#332288", "#88CCEE", "#882255", "#AA4499"),
-        strict=True,
-    )
-)
-"""The muted palette of P. Tol: green for tropical forests, sand for grasslands, indigo and cyan for the cold."""
 
 BIOME_LABELS = {
     1: "tropical/subtrop. forests",

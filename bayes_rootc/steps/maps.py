@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
+from datetime import UTC, datetime
 from importlib.metadata import version
 
 import pandas as pd
 import xarray as xr
 
 from .. import demo
+from ..data.covariates import CovariateStack
 from ..data.grid import MapGrid
+from ..data.manifest import read_manifest
 from ..data.tables import SourceCheck
 from ..files import write_csv
+from ..mapping.catalogue import Origin, describe_maps
 from ..mapping.learners import Learners
 from ..mapping.maps import read_root_shares
 from ..mapping.ranges import range_table
 from ..mapping.tiles import MapJob, begin, finish, gather, make_tiles
 from ..mapping.totals import totals_tables
-from ..mapping.writers import open_store, write_cogs, write_netcdf
+from ..mapping.writers import About, Picture, open_store, say_about, write_cogs, write_netcdf
 from ..mapping.zones import Zones
 from ..progress import Progress, part_of
 from ..settings import RunSettings, step_seed
@@ -57,22 +62,16 @@ def draw_maps(
     places = begin(job, resume=settings.resume)
     make_tiles(job, places, workers=settings.workers, dask=settings.dask, progress=part_of(progress, 0, 3))
     totals, cells, lacking = gather(job)
-    path, files = job.work / "maps.zarr", []
-    store = open_store(path)
+    store_path, folder = job.work / "maps.zarr", job.work / "files"
+    store, about, made = open_store(store_path), about_maps(job, settings), list[Picture]()
     if "cog" in settings.map_formats:
-        files += write_cogs(job.work / "cog", store, grid, workers=settings.workers, progress=part_of(progress, 1, 3))
+        made = write_cogs(folder, store, grid, about, workers=settings.workers, progress=part_of(progress, 1, 3))
     if "netcdf" in settings.map_formats:
-        files.append(job.work / "maps.nc")
-        write_netcdf(
-            files[-1],
-            store,
-            grid,
-            title=MAP_TITLE + (" (SIMULATED demo world)" if demo.is_simulated(folder) else ""),
-            history=f"bayes-rootc {version('bayes-rootc')}, seed {settings.seed}",
-            progress=part_of(progress, 2, 3),
-        )
+        write_netcdf(folder / "maps.nc", store, grid, about, progress=part_of(progress, 2, 3))
+    say_about(store_path, about)
+    describe_maps(folder, made, store, grid, Origin(about, _now(), _sources(job)))
     ranges = range_table(store, grid)
-    finish(job, files + ([path] if "zarr" in settings.map_formats else []))
+    finish(job, [*folder.iterdir(), *([store_path] if "zarr" in settings.map_formats else [])])
     _, expected = read_root_shares(job.shares)
     tables = totals_tables(totals, expected, job.zones.names if job.zones else [])
     for name, table in tables.items():
@@ -81,6 +80,39 @@ def draw_maps(
     dropped = {f"a covariate missing within {settings.nearest_km:g} km": lacking} if lacking else {}
     where = f"{MAP_CELLS} {grid.resolution:g}°"
     write_checks(settings.out, [SourceCheck(where, str(job.covariates), cells + lacking, cells, dropped)])
+
+
+def about_maps(job: MapJob, settings: RunSettings) -> About:
+    """What is said of the maps in each of their files: the same for the same models, covariates and settings."""
+    simulated = demo.is_simulated(data_folder(settings))
+    software = f"bayes-rootc {version('bayes-rootc')}"
+    plan = (job.work / "plan.json").read_bytes()
+    return {
+        "title": MAP_TITLE + (" (SIMULATED demo world)" if simulated else ""),
+        "summary": "Posterior means and quantiles of root-derived carbon inputs, of those that reach bulk soil and of "
+        "the loss between them, by soil layer, and where the forests that predict them may be trusted.",
+        "source": "simulated world" if simulated else "radiocarbon, production and root profiles at sites, covariates",
+        "history": f"{software}, seed {settings.seed}",
+        "software": software,
+        "references": "Wang, Xiao et al., Most root-derived carbon inputs do not contribute to the global bulk soil "
+        "carbon pool (method)",
+        "license": settings.license,
+        "run_id": hashlib.sha256(plan).hexdigest()[:16],
+    }
+
+
+def _sources(job: MapJob) -> list[dict[str, str]]:
+    """Sources of the covariates, each once, as their manifest names them."""
+    found = dict[str, dict[str, str]]()
+    for entry in read_manifest(CovariateStack(job.covariates, job.manifest).manifest).covariates:
+        if entry.source:
+            licence = {"licence": entry.licence} if entry.licence else {}
+            found.setdefault(entry.source, {"title": entry.source} | licence)
+    return list(found.values())
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def read_totals(settings: RunSettings) -> pd.DataFrame:
@@ -100,6 +132,7 @@ MAPS = Step(
         "map_like",
         "map_mode",
         "map_formats",
+        "license",
         "zones",
         "zone_field",
         "tile",
