@@ -44,6 +44,12 @@ cSoil over rh (or npp), or tau, with the stock over I_bulk. Names of CMIP5, 6 an
 calendar, and regular, curvilinear or unstructured grid; pieces of a period are joined.
 writes benchmark/VARIABLE/scores.csv, turnover_factor.csv, and figures, in the output folder"""
 
+COMPARE_QUANTITIES = "age transit_time ibulk ibulk_t100 iroot f_bnpp npp stock".split()
+
+COMPARE_FILES = """\
+writes compare/MAP-QUANTITY/scores.csv (all land, biomes, latitudes), map.png, and differs.tif, in the output folder.
+A map that is finer than ours is averaged over our cells, else ours over its; ages are compared by their logarithms"""
+
 SITE_COLUMNS = """\
 predict iroot, ibulk, iloss: columns lat, lon, and optionally top and bottom (cm, 0 to 200) of a layer; a file without
 them gives each row's seven standard layers and 0-200 cm; adds iroot, ibulk or iloss (Mg C ha⁻¹ yr⁻¹, of a new
@@ -332,6 +338,35 @@ def _parser() -> argparse.ArgumentParser:
         choices=("mean", "each"),
         default="mean",
         help="of a model: their mean, with its spread, or each as a model (default: mean)",
+    )
+
+    compare = _command(
+        subparsers,
+        "compare",
+        commands.compare,
+        "a published map compared with the maps of a run: scores under the posterior, and where the two differ",
+        "bayes-rootc compare bnpp.tif --with iroot --unit 'g m-2 yr-1' --from out\n\n" + COMPARE_FILES,
+    )
+    compare.add_argument("map", type=Path, metavar="MAP", help="GeoTIFF or NetCDF (FILE.nc::NAME: one of several)")
+    compare.add_argument(
+        "--with",
+        dest="quantity",
+        choices=COMPARE_QUANTITIES,
+        required=True,
+        help="which of our maps it is held against",
+    )
+    _add_finished(compare)
+    compare.add_argument(
+        "--layer",
+        default=PROFILE_NAME,
+        metavar="TOP-BOTTOM",
+        help=f"depth of the map, cm, between borders of our layers (default: {PROFILE_NAME})",
+    )
+    compare.add_argument("--unit", metavar="UNIT", help="its unit, where the file does not say it")
+    compare.add_argument(
+        "--uncertainty",
+        metavar="MAP-or-RATIO",
+        help="its standard deviation: a map of it, or its ratio to the values, such as 0.3 (default: none is known)",
     )
 
     export = _command(

@@ -129,6 +129,25 @@ def benchmark(arguments: argparse.Namespace) -> None:
     print(path)
 
 
+def compare(arguments: argparse.Namespace) -> None:
+    from .esm.published import Published, hold_against
+
+    given: Path | float | None = arguments.uncertainty
+    if given is not None:
+        try:
+            given = float(arguments.uncertainty)
+        except ValueError:
+            given = Path(arguments.uncertainty)
+    published = Published(arguments.map, arguments.quantity, arguments.layer, arguments.unit, given)
+    with _owned(arguments.out, finished=True):
+        path, row = hold_against(published, arguments.out, data=arguments.data)
+    ours = f"{row['map_median']:.3g} ({row['map_p025']:.3g} to {row['map_p975']:.3g})"
+    found = f"published {row['model_median']:.3g}, ours {ours} {row['unit']}"
+    beyond = f"they differ beyond both uncertainties on {100 * row['differs']:.0f} % of the land"
+    print(f"{found}; correlation {row['correlation_median']:.2f}; {beyond}")
+    print(path)
+
+
 def export(arguments: argparse.Namespace) -> None:
     from .esm.export import Maker, export
 

@@ -169,8 +169,8 @@ def compare(
     out = []
     for path in paths:
         for output in read_models(path, TURNOVER_SETS if variable == TURNOVER else Wanted([(variable,)]), choice):
-            fields = _on_common_grid(output.fields, source)
-            members = {name: _on_common_grid(of_member, source) for name, of_member in output.members.items()}
+            fields = on_common_grid(output.fields, source)
+            members = {name: on_common_grid(of_member, source) for name, of_member in output.members.items()}
             grid, layered = next(iter(fields.values())).grid, next(iter(fields.values())).values.ndim == 3
             key = grid.lat_edges.tobytes(), grid.lon_edges.tobytes(), layered
             if key not in known:
@@ -181,7 +181,7 @@ def compare(
     return out
 
 
-def _on_common_grid(fields: dict[str, ModelField], source: Source) -> dict[str, ModelField]:
+def on_common_grid(fields: dict[str, ModelField], source: Source) -> dict[str, ModelField]:
     """A model's fields on the coarser of its grid and that of the maps."""
     grid = next(iter(fields.values())).grid
     if np.median(grid.area_ha) >= 0.99 * np.median(source.grid.area_ha):
@@ -211,7 +211,7 @@ def _comparison(
         check_orientation(path, first.values, posterior)
     iroot, ibulk = (posterior[name].transpose("layer", "cell", "draw").values for name in ("iroot", "ibulk"))
     index, area, f_bnpp = (posterior[name].values for name in ("cell", "area_ha", "f_bnpp"))
-    stock_error = _stock_errors(posterior.sizes["cell"], posterior.sizes["draw"], source, seed)
+    stock_error = stock_errors(posterior.sizes["cell"], posterior.sizes["draw"], source, seed)
     carbon = posterior["stock"].values.T[:, :, None] * stock_error
     values, parts = _compared(variable, _at(output.fields, index), f_bnpp)
     layers: tuple[str, ...] = LAYER_NAMES if len(values) > 1 else (PROFILE_NAME,)
@@ -297,7 +297,7 @@ def check_orientation(path: Path, values: NDArray[np.float64], posterior: xr.Dat
             )
 
 
-def _stock_errors(cells: int, members: int, source: Source, seed: int) -> NDArray[np.float64]:
+def stock_errors(cells: int, members: int, source: Source, seed: int) -> NDArray[np.float64]:
     """Factors of the gridded stock, (cell, member), of mean 1: the scatter of measured layers about it, each cell for
     itself, and the uncertainty of its bias, in all cells alike.
     """

@@ -8,7 +8,7 @@ import xarray as xr
 
 from ..constants import CF_FLUX_UNIT
 from ..mapping.monte_carlo import FLUXES
-from ..mapping.variables import QUANTITIES
+from ..mapping.variables import EVERY
 from .codec import FIRST_STEP, Scale
 
 STATISTICS = {
@@ -150,7 +150,7 @@ def _quantity(maps: xr.Dataset, name: str, found: set[str]) -> Quantity:
         found = found | {"uncertainty"}
     first = next(f"{name}_{s}" for s in STATISTICS if f"{name}_{s}" in maps)
     unit = _unit(maps, first)
-    known = QUANTITIES.get(name)
+    known = EVERY.get(name)
     meaning = known.meaning if known else str(maps[first].attrs.get("long_name", "")).partition(":")[0]
     palette = known.colours if known else "viridis"
     statistics = tuple(s for s in STATISTICS if s in found)

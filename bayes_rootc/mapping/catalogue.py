@@ -13,7 +13,7 @@ from ..data.grid import MapGrid
 from ..files import sha256, write_json
 from .draw import Scale
 from .styles import scale_of, write_style
-from .variables import BIOME_NAMES, MAP_LAYERS, NODATA, QUANTITIES, STATISTIC_NAMES, colours_of, parts_of
+from .variables import BIOME_NAMES, EVERY, MAP_LAYERS, NODATA, STATISTIC_NAMES, colours_of, parts_of
 from .writers import About, Picture, Store, values_of
 
 VERSION = "1.1.0"
@@ -133,7 +133,7 @@ def _item(
     if renders:
         extensions.append(RENDER)
     quantity = parts_of(pictures[0].variable).quantity
-    meaning = QUANTITIES[quantity].meaning if quantity in QUANTITIES else "biome"
+    meaning = EVERY[quantity].meaning if quantity in EVERY else "biome"
     layer = pictures[0].layer
     return {
         "type": "Feature",

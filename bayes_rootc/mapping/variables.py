@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -60,7 +61,18 @@ QUANTITIES = {
     ),
     "share": MapQuantity("lost part of root-derived carbon", "1", QUANTILES, colours="PuOr_r"),
 }
-"""Quantities of every layer and the profile."""
+"""Quantities of every layer and the profile, in all maps."""
+
+PERSISTENCE = {
+    "age": MapQuantity("mean age of carbon in bulk soil", "yr", ("mean", *QUANTILES), colours="cividis"),
+    "transit_time": MapQuantity(
+        "mean transit time of carbon through bulk soil", "yr", ("mean", *QUANTILES), colours="cividis"
+    ),
+    "ibulk_t100": MapQuantity(
+        "carbon input to bulk soil that stays longer than 100 years", CF_FLUX_UNIT, ("mean", *QUANTILES)
+    ),
+}
+"""Quantities of every layer and the profile that a setting chooses (`map_quantities`)."""
 
 STATISTIC_NAMES = {
     "mean": "mean over members",
@@ -74,10 +86,18 @@ STATISTIC_NAMES = {
 }
 
 LAYERED = [f"{name}_{statistic}" for name, quantity in QUANTITIES.items() for statistic in quantity.statistics]
-"""Maps of every layer and the profile."""
+"""Maps of every layer and the profile, in all maps."""
 
 FLAT = ["iroot_applicability", "ibulk_applicability"]
 """Maps of the profile alone."""
+
+EVERY = QUANTITIES | PERSISTENCE
+
+MAPS = [f"{name}_{statistic}" for name, quantity in EVERY.items() for statistic in quantity.statistics] + [
+    *FLAT,
+    "biome",
+]
+"""All maps that there may be, in order."""
 
 RATIOS = ("uncertainty", "probability", "applicability")
 """Statistics without a unit."""
@@ -133,8 +153,13 @@ def colours_of(variable: str) -> tuple[str, bool]:
     quantity, statistic = parts_of(variable)
     if statistic in ("uncertainty", "probability", "applicability"):
         return "cividis", False
-    known = QUANTITIES[quantity]
+    known = EVERY[quantity]
     return known.colours, known.centred
+
+
+def layered_maps(quantities: Iterable[str]) -> list[str]:
+    """Maps of every layer: those that there always are, and those of chosen quantities."""
+    return LAYERED + [f"{name}_{s}" for name in quantities for s in PERSISTENCE[name].statistics]
 
 
 def describe(variable: str) -> dict[str, Any]:
@@ -151,7 +176,7 @@ def describe(variable: str) -> dict[str, Any]:
             "flag_meanings": meanings,
         }
     name, statistic = parts_of(variable)
-    quantity = QUANTITIES[name]
+    quantity = EVERY[name]
     about = {
         "long_name": f"{quantity.meaning}: {STATISTIC_NAMES[statistic]}",
         "units": "1" if statistic in RATIOS else quantity.unit,
@@ -169,12 +194,13 @@ def located(variable: str) -> dict[str, Any]:
     maps say how sure it is.
     """
     about = describe(variable) | {"grid_mapping": CRS_NAME}
-    if variable not in LAYERED:
+    if variable in (*FLAT, "biome"):
         return about
     about["coordinates"] = "depth"
     quantity, statistic = parts_of(variable)
     if statistic in ("mean", "median"):
-        others = [f"{quantity}_{s}" for s in QUANTITIES[quantity].statistics if s not in ("mean", "median")]
-        forests = [name for name in FLAT if name.startswith(f"{quantity}_") or quantity in ("iloss", "share")]
+        others = [f"{quantity}_{s}" for s in EVERY[quantity].statistics if s not in ("mean", "median")]
+        forest = "ibulk" if quantity in PERSISTENCE else quantity
+        forests = [name for name in FLAT if name.startswith(f"{forest}_") or quantity in ("iloss", "share")]
         about["ancillary_variables"] = " ".join((*others, *forests))
     return about

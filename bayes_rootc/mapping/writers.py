@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,11 +31,12 @@ from .variables import (
     BIOME_NAMES,
     CRS_NAME,
     FLAT,
-    LAYERED,
     MAP_LAYERS,
+    MAPS,
     NODATA,
     describe,
     file_name,
+    layered_maps,
     located,
 )
 
@@ -117,19 +118,20 @@ def open_store(path: Path, *, write: bool = False) -> Store:
     return dict(zarr.open_group(path, mode="r+" if write else "r").arrays())
 
 
-def create_store(path: Path, grid: MapGrid, tile: int) -> None:
-    """An empty store of maps, in chunks of a tile."""
+def create_store(path: Path, grid: MapGrid, tile: int, quantities: Sequence[str] = ()) -> None:
+    """An empty store of maps, in chunks of a tile; `quantities` are those of `PERSISTENCE` that are wanted."""
     group = zarr.open_group(path, mode="w")
     group.attrs.update({"layer": list(MAP_LAYERS), "Conventions": "CF-1.11"} | georeferenced(grid))
     compress = BloscCodec(cname="zstd", clevel=1, shuffle="shuffle")
     chunk = tuple(min(tile, n) for n in grid.shape)
     layered: dict[str, Any] = {"shape": (len(MAP_LAYERS), *grid.shape), "chunks": (1, *chunk)}
     flat: dict[str, Any] = {"shape": grid.shape, "chunks": chunk}
-    for name in (*LAYERED, *FLAT, "biome"):
-        dimensions = ("layer", "lat", "lon") if name in LAYERED else ("lat", "lon")
+    every = layered_maps(quantities)
+    for name in (*every, *FLAT, "biome"):
+        dimensions = ("layer", "lat", "lon") if name in every else ("lat", "lon")
         array = group.create_array(
             name,
-            **(layered if name in LAYERED else flat),
+            **(layered if name in every else flat),
             dtype="uint8" if name == "biome" else "float32",
             fill_value=0 if name == "biome" else np.nan,
             compressors=compress,
@@ -172,17 +174,22 @@ def write_tile(
     index : ndarray
         Positions of the cells in the flattened tile, (n,).
     values : dict of str to ndarray
-        (n, 8) of `LAYERED`, (n,) of `FLAT`.
+        (n, 8) of maps of every layer, (n,) of others.
     biome : ndarray
         Biome of each cell, 1–9, (n,).
     """
     rows, cols = (slice(start, start + n) for start, n in zip(place, grid.shape, strict=True))
-    for name in (*LAYERED, *FLAT, "biome"):
+    for name in maps_in(store):
         known = biome if name == "biome" else values[name].T
         array = store[name]
         field = np.full((*known.shape[:-1], grid.shape[0] * grid.shape[1]), array.fill_value, array.dtype)
         field[..., index] = known
         array[..., rows, cols] = field.reshape(*known.shape[:-1], *grid.shape)
+
+
+def maps_in(store: Store) -> list[str]:
+    """Names of the maps of a store, in order."""
+    return [name for name in MAPS if name in store]
 
 
 def strips(array: zarr.Array[Any]) -> Iterator[slice]:
@@ -199,14 +206,15 @@ class Picture(NamedTuple):
     layer: int | None
 
 
-def pictures(folder: Path) -> list[Picture]:
-    """All maps, as GeoTIFFs in a folder."""
-    layered = [
-        Picture(folder / file_name(variable, layer), variable, i)
-        for variable in LAYERED
-        for i, layer in enumerate(MAP_LAYERS)
-    ]
-    return layered + [Picture(folder / file_name(variable, None), variable, None) for variable in (*FLAT, "biome")]
+def pictures(folder: Path, store: Store) -> list[Picture]:
+    """All maps of a store, as GeoTIFFs in a folder."""
+    out = []
+    for variable in maps_in(store):
+        layers: list[int | None] = [*range(len(MAP_LAYERS))] if store[variable].ndim == 3 else [None]
+        for layer in layers:
+            name = file_name(variable, None if layer is None else MAP_LAYERS[layer])
+            out.append(Picture(folder / name, variable, layer))
+    return out
 
 
 def write_cogs(
@@ -220,7 +228,7 @@ def write_cogs(
     about : About
         What is said of the maps in each file.
     """
-    jobs = pictures(folder)
+    jobs = pictures(folder, store)
     folder.mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(workers) as pool:
         written = pool.map(lambda job: _write_cog(job, store, grid, about), jobs)
@@ -329,7 +337,7 @@ class Sums:
 
 def write_netcdf(path: Path, store: Store, grid: MapGrid, about: About, *, progress: Progress | None = None) -> None:
     """All maps in one CF-1.11 NetCDF file, with depth bounds; `about` holds its attributes."""
-    names = [*LAYERED, *FLAT, "biome"]
+    names = maps_in(store)
     with atomic_path(path) as temporary, h5netcdf.File(temporary, "w") as file:
         file.attrs.update({"Conventions": "CF-1.11, ACDD-1.3"} | about)
         file.dimensions = {"layer": len(MAP_LAYERS), "lat": grid.shape[0], "lon": grid.shape[1], "nv": 2}
@@ -342,7 +350,7 @@ def write_netcdf(path: Path, store: Store, grid: MapGrid, about: About, *, progr
             array = store[name]
             variable = file.create_variable(
                 name,
-                ("layer", "lat", "lon") if name in LAYERED else ("lat", "lon"),
+                ("layer", "lat", "lon") if array.ndim == 3 else ("lat", "lon"),
                 array.dtype,
                 fillvalue=None if name == "biome" else np.float32(np.nan),
                 chunks=array.chunks,
@@ -352,7 +360,7 @@ def write_netcdf(path: Path, store: Store, grid: MapGrid, about: About, *, progr
             )
             variable.attrs.update(located(name))
             for rows in strips(array):
-                if name in LAYERED:
+                if array.ndim == 3:
                     for i in range(len(MAP_LAYERS)):
                         variable[i, rows] = array[i, rows]
                 else:

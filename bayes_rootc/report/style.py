@@ -27,6 +27,13 @@ FLUX_UNIT = "Mg C ha⁻¹ yr⁻¹"
 
 FLUX_LABELS = {"iroot": r"$I_\mathrm{root}$", "ibulk": r"$I_\mathrm{bulk}$", "iloss": r"$I_\mathrm{loss}$"}
 
+STAYING_LABELS = {
+    "age": "carbon age (yr)",
+    "transit_time": "transit time (yr)",
+    "ibulk_t100": rf"$I_\mathrm{{bulk}}$(100 yr) ({FLUX_UNIT})",
+}
+"""Labels of what says how long carbon stays."""
+
 FLUX_COLOURS = {"iroot": "#0072B2", "ibulk": "#009E73", "iloss": "#D55E00"}
 """From the palette of Okabe & Ito."""
 
@@ -137,6 +144,11 @@ def letter(ax: Axes, text: str, title: str = "") -> None:
 def flux_axis(*fluxes: str) -> str:
     """Axis label of fluxes, with their unit."""
     return f"{', '.join(FLUX_LABELS[f] for f in fluxes)} ({FLUX_UNIT})"
+
+
+def map_axis(quantity: str) -> str:
+    """Label of a mapped quantity, with its unit."""
+    return f"{STAYING_LABELS[quantity]}" if quantity in STAYING_LABELS else flux_axis(quantity)
 
 
 def apart(low: float, high: float) -> tuple[float, float]:

@@ -33,7 +33,11 @@ MAP_TITLE = "Root carbon inputs, their part that reaches bulk soil, and the loss
 
 
 def draw_maps(
-    learners: Learners, root_depth: xr.Dataset, settings: RunSettings, progress: Progress | None = None
+    learners: Learners,
+    root_depth: xr.Dataset,
+    persistence_forests: None,
+    settings: RunSettings,
+    progress: Progress | None = None,
 ) -> None:
     """Maps of the three fluxes with their uncertainty, tile by tile; and totals in which one member is one whole map.
 
@@ -57,6 +61,7 @@ def draw_maps(
         seed=step_seed(settings, "maps"),
         nearest_km=settings.nearest_km,
         coherent=settings.map_mode == "coherent",
+        quantities=settings.map_quantities,
         zones=Zones(settings.zones, settings.zone_field) if settings.zones else None,
     )
     places = begin(job, resume=settings.resume)
@@ -123,7 +128,7 @@ def read_totals(settings: RunSettings) -> pd.DataFrame:
 MAPS = Step(
     "maps",
     draw_maps,
-    ("learners", "root_depth"),
+    ("learners", "root_depth", "persistence_forests"),
     (
         "covariates",
         "members",
@@ -132,6 +137,7 @@ MAPS = Step(
         "map_like",
         "map_mode",
         "map_formats",
+        "map_quantities",
         "license",
         "zones",
         "zone_field",

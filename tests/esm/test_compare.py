@@ -258,7 +258,7 @@ def exported(quick_run, tmp_path_factory) -> dict[str, list]:
 
 def test_files_for_others_keep_the_conventions(exported):
     """compliance-checker, as it is shipped, has no error to report."""
-    assert [len(paths) for paths in exported.values()] == [3, 16]
+    assert [len(paths) for paths in exported.values()] == [6, 31]
     some = [*exported["ilamb"], exported["obs4mips"][0], exported["obs4mips"][4], exported["obs4mips"][-1]]
     checker = Path(sys.executable).parent / "compliance-checker"
     command = [str(checker), "--test", "cf:1.11", "--criteria", "lenient"]
