@@ -16,7 +16,7 @@ from .archive import ANY, FIXED, VARIABLES, Choice, Part, chosen, models_of, ope
 from .coordinates import on_layers, placed
 from .grids import ModelGrid
 from .units import converted
-from .years import Series, common_years
+from .years import Series, common_years, ranges
 
 FLUX, STOCK, AGE = "Mg ha-1 yr-1", "Mg ha-1", "yr"
 UNITS = dict.fromkeys(("nppRoot", "npp", "rh"), FLUX) | dict.fromkeys(VARIABLES[3:6], STOCK) | {"tau": AGE}
@@ -256,7 +256,7 @@ def _mean(series: Series, years: list[int]) -> tuple[xr.DataArray, list[str]]:
     mean = (total / weight).where(weight > 0).rename(series.parts[0].name)
     mean.attrs = attributes
     pieces = f", {len(series.steps)} files" if len(series.steps) > 1 else ""
-    remarks.append(f"{mean.name}: mean of {years[0]} to {years[-1]} ({count} steps{pieces})")
+    remarks.append(f"{mean.name}: mean of {ranges(years)} ({count} step{'s' * (count > 1)}{pieces})")
     return mean, remarks
 
 

@@ -95,7 +95,7 @@ class Series:
             if after.start.min() < (before.start + before.days).max() - OVERLAP_DAYS:
                 raise InputError(
                     f"`{after.part.name}` overlaps in time with {before.part.path} "
-                    f"({_ranges(np.unique(before.year))} and {_ranges(np.unique(after.year))}); leave one",
+                    f"({ranges(np.unique(before.year))} and {ranges(np.unique(after.year))}); leave one",
                     file=after.part.path,
                 )
         return cls(parts, steps)
@@ -199,30 +199,30 @@ def common_years(
             raise InputError(text, file=every[0].parts[0].path if len(every[0].parts) == 1 else path)
         lacking = years[1] - years[0] + 1 - len(wanted)
         if lacking:
-            remarks.append(f"{lacking} of the years {years[0]} to {years[1]} are not there; used: {_ranges(wanted)}")
+            remarks.append(f"{lacking} of the years {years[0]} to {years[1]} are not there; used: {ranges(wanted)}")
     else:
         wanted = (whole or there)[-LAST_YEARS:]
         spans = {name: _span(s.covered for s in members) for name, members in timed.items()}
         if len(set(spans.values())) > 1:
             said = ", ".join(f"{name} {span}" for name, span in spans.items())
-            remarks.append(f"years that all variables have: {_ranges(wanted)} ({said})")
+            remarks.append(f"years that all variables have: {ranges(wanted)} ({said})")
     partly = [y for y in wanted if y not in whole]
     if partly:
-        remarks.append(f"{_ranges(partly)}: only a part of the year is there")
+        remarks.append(f"{ranges(partly)}: only a part of the year is there")
     return wanted, remarks
 
 
 def _span(covered: Any) -> str:
     years = sorted(set.intersection(*map(set, covered)))
-    return _ranges(years) or "none"
+    return ranges(years) or "none"
 
 
-def _ranges(years: Iterable[int]) -> str:
+def ranges(years: Iterable[int]) -> str:
     """Years as people write them.
 
     Examples
     --------
-    >>> _ranges([1990, 1991, 1992, 1995])
+    >>> ranges([1990, 1991, 1992, 1995])
     '1990 to 1992, 1995'
     """
     runs: list[list[int]] = []

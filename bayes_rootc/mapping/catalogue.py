@@ -12,9 +12,9 @@ import rasterio
 from ..data.grid import MapGrid
 from ..files import sha256, write_json
 from .draw import Scale
-from .styles import scale_of, write_style
+from .styles import sampled, scale_of, write_style
 from .variables import BIOME_NAMES, EVERY, MAP_LAYERS, NODATA, STATISTIC_NAMES, colours_of, parts_of
-from .writers import About, Picture, Store, values_of
+from .writers import About, Picture
 
 VERSION = "1.1.0"
 COG_TYPE = "image/tiff; application=geotiff; profile=cloud-optimized"
@@ -45,7 +45,7 @@ class Origin:
     sources: Sequence[dict[str, str]] = field(default_factory=tuple)
 
 
-def describe_maps(folder: Path, pictures: Sequence[Picture], store: Store, grid: MapGrid, origin: Origin) -> list[Path]:
+def describe_maps(folder: Path, pictures: Sequence[Picture], grid: MapGrid, origin: Origin) -> list[Path]:
     """Writes styles, `stac/` and `datapackage.json` next to finished maps.
 
     Parameters
@@ -54,15 +54,13 @@ def describe_maps(folder: Path, pictures: Sequence[Picture], store: Store, grid:
         Where the maps are.
     pictures : sequence of Picture
         GeoTIFFs in it.
-    store : Store
-        Their values.
 
     Returns
     -------
     list of Path
         Styles and other files that belong beside the maps.
     """
-    scales = {p: None if p.variable == "biome" else scale_of(p.variable, values_of(store, p)) for p in pictures}
+    scales = {p: None if p.variable == "biome" else scale_of(p.variable, sampled(p.path)) for p in pictures}
     paths = [write_style(picture.path, picture.variable, scale) for picture, scale in scales.items()]
     paths += [other for p in pictures if (other := p.path.with_name(f"{p.path.name}.aux.xml")).exists()]
     if pictures:

@@ -6,6 +6,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
+import rasterio
 from matplotlib.colors import to_hex
 from numpy.typing import NDArray
 
@@ -19,15 +20,22 @@ MOST_UNCERTAIN = 10.0
 """Margin over mean at which the colours of its maps end."""
 
 MOST_SAMPLED = 1_000_000
-"""Cells from which the limits of colours are taken, evenly spread over a map."""
+"""Cells from which the limits of colours are taken."""
 
 
 def scale_of(variable: str, values: NDArray) -> Scale:
     """Colours of a map, the same as in figures: 2 to 98 % of its values."""
     colours, centred = colours_of(variable)
-    every = max(int(np.sqrt(values.size / MOST_SAMPLED)), 1)
     limits = {"uncertainty": (0.0, MOST_UNCERTAIN), "probability": (0.0, 1.0)}.get(variable.rpartition("_")[2])
-    return Scale.of(values[::every, ::every], colours, centred=centred, limits=limits or (None, None))
+    return Scale.of(values, colours, centred=centred, limits=limits or (None, None))
+
+
+def sampled(raster: Path) -> NDArray[np.float64]:
+    """Values of a GeoTIFF, of a fine one those of its overviews: as many as `MOST_SAMPLED`; NaN where there is none."""
+    with rasterio.open(raster) as source:
+        coarser = max(np.sqrt(source.height * source.width / MOST_SAMPLED), 1.0)
+        shape = max(int(source.height / coarser), 1), max(int(source.width / coarser), 1)
+        return source.read(1, out_shape=shape, masked=True).astype(float).filled(np.nan)
 
 
 def write_style(raster: Path, variable: str, scale: Scale | None) -> Path:

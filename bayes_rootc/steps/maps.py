@@ -74,7 +74,7 @@ def draw_maps(
     if "netcdf" in settings.map_formats:
         write_netcdf(folder / "maps.nc", store, grid, about, progress=part_of(progress, 2, 3))
     say_about(store_path, about)
-    describe_maps(folder, made, store, grid, Origin(about, _now(), _sources(job)))
+    describe_maps(folder, made, grid, Origin(about, _now(), _sources(job)))
     ranges = range_table(store, grid)
     finish(job, [*folder.iterdir(), *([store_path] if "zarr" in settings.map_formats else [])])
     _, expected = read_root_shares(job.shares)

@@ -44,7 +44,7 @@ def folder(tmp_path_factory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(writers, "LAYERED", ["iloss_mean", "iloss_p975", "iroot_uncertainty"])
         made = write_cogs(to, store, GRID, ABOUT)
-    describe_maps(to, made, store, GRID, Origin(ABOUT, "2026-01-02T03:04:05Z", SOURCES))
+    describe_maps(to, made, GRID, Origin(ABOUT, "2026-01-02T03:04:05Z", SOURCES))
     return to
 
 
