@@ -97,8 +97,8 @@ def coordinates(grid: MapGrid) -> dict[str, tuple[tuple[str, ...], NDArray, dict
     # crs_wkt is CF's word, spatial_ref GDAL's.
     system = {"grid_mapping_name": "latitude_longitude", "crs_wkt": wgs84, "spatial_ref": wgs84}
     system |= {"semi_major_axis": 6378137.0, "inverse_flattening": 298.257223563, "longitude_of_prime_meridian": 0.0}
-    north = {"standard_name": "latitude", "units": "degrees_north", "axis": "Y"}
-    east = {"standard_name": "longitude", "units": "degrees_east", "axis": "X"}
+    north = {"standard_name": "latitude", "long_name": "latitude", "units": "degrees_north", "axis": "Y"}
+    east = {"standard_name": "longitude", "long_name": "longitude", "units": "degrees_east", "axis": "X"}
     down = {"standard_name": "depth", "units": "m", "positive": "down", "bounds": "depth_bnds"}
     return {
         "lat": (("lat",), grid.lat, north),
