@@ -34,15 +34,20 @@ class Origin:
     ----------
     about : About
         What is said of the maps in each file.
-    made : str
-        Date and time at which they were made (RFC 3339), which stands for the date of maps without one.
+    years : tuple of int
+        First and last year of the samples: maps of a steady state have no date of their own.
     sources : sequence of dict
         `title`, and where known `licence`, of each source of a covariate.
     """
 
     about: About
-    made: str
+    years: tuple[int, int]
     sources: Sequence[dict[str, str]] = field(default_factory=tuple)
+
+    @property
+    def interval(self) -> list[str]:
+        """Beginning and end of those years."""
+        return [f"{self.years[0]}-01-01T00:00:00Z", f"{self.years[1]}-12-31T23:59:59Z"]
 
 
 def describe_maps(folder: Path, pictures: Sequence[Picture], grid: MapGrid, origin: Origin) -> list[Path]:
@@ -91,7 +96,7 @@ def _write_stac(folder: Path, scales: dict[Picture, Scale | None], grid: MapGrid
         "description": f"{origin.about['title']}. {origin.about['summary']}",
         "license": origin.about["license"],
         "providers": [{"name": source["title"], "roles": ["producer"]} for source in origin.sources],
-        "extent": {"spatial": {"bbox": [bbox]}, "temporal": {"interval": [[origin.made, origin.made]]}},
+        "extent": {"spatial": {"bbox": [bbox]}, "temporal": {"interval": [origin.interval]}},
         "summaries": {"quantity": sorted({parts_of(p.variable).quantity for p in scales})},
         "links": [
             {"rel": "root", "href": "./collection.json", "type": "application/json"},
@@ -142,7 +147,9 @@ def _item(
         "bbox": bbox,
         "properties": {
             "title": meaning if layer is None else f"{meaning}, {MAP_LAYERS[layer]} cm",
-            "datetime": origin.made,
+            "datetime": None,
+            "start_datetime": origin.interval[0],
+            "end_datetime": origin.interval[1],
             "license": origin.about["license"],
             "proj:code": "EPSG:4326",
             "proj:shape": list(grid.shape),
@@ -195,7 +202,6 @@ def _write_package(path: Path, files: Sequence[Path], origin: Origin) -> Path:
         "title": origin.about["title"],
         "description": origin.about["summary"],
         "version": origin.about["software"],
-        "created": origin.made,
         "licenses": [{"name": origin.about["license"]}],
         "sources": [*origin.sources],
         "resources": resources,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from datetime import UTC, datetime
 from importlib.metadata import version
 
 import pandas as pd
@@ -28,6 +27,9 @@ from ..settings import RunSettings, step_seed
 from .engine import Step
 from .inputs import data_folder, manifest_of
 from .record import MAP_CELLS, write_checks
+
+SAMPLED = (1950, 2020)
+"""Years that the public radiocarbon samples are from."""
 
 MAP_TITLE = "Root carbon inputs, their part that reaches bulk soil, and the loss between them"
 
@@ -74,7 +76,7 @@ def draw_maps(
     if "netcdf" in settings.map_formats:
         write_netcdf(folder / "maps.nc", store, grid, about, progress=part_of(progress, 2, 3))
     say_about(store_path, about)
-    describe_maps(folder, made, grid, Origin(about, _now(), _sources(job)))
+    describe_maps(folder, made, grid, Origin(about, _years(settings), _sources(job)))
     ranges = range_table(store, grid)
     finish(job, [*folder.iterdir(), *([store_path] if "zarr" in settings.map_formats else [])])
     _, expected = read_root_shares(job.shares)
@@ -116,8 +118,13 @@ def _sources(job: MapJob) -> list[dict[str, str]]:
     return list(found.values())
 
 
-def _now() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+def _years(settings: RunSettings) -> tuple[int, int]:
+    """First and last year in which radiocarbon was sampled, as far as the output folder says it."""
+    path = settings.out / "tables" / "layers.csv"
+    if not path.is_file():
+        return SAMPLED
+    year = pd.read_csv(path, usecols=["year"])["year"]
+    return int(year.min()), int(year.max())
 
 
 def read_totals(settings: RunSettings) -> pd.DataFrame:
