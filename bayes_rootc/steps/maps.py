@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from importlib.metadata import version
 
 import pandas as pd
@@ -93,7 +94,9 @@ def about_maps(job: MapJob, settings: RunSettings) -> About:
     """What is said of the maps in each of their files: the same for the same models, covariates and settings."""
     simulated = demo.is_simulated(data_folder(settings))
     software = f"bayes-rootc {version('bayes-rootc')}"
-    plan = (job.work / "plan.json").read_bytes()
+    plan = json.loads((job.work / "plan.json").read_text(encoding="utf-8"))
+    for path in CovariateStack(job.covariates, job.manifest).files:
+        plan[path.name] = plan[path.name][0]  # its size; copies of a raster have other times
     return {
         "title": MAP_TITLE + (" (SIMULATED demo world)" if simulated else ""),
         "summary": "Posterior means and quantiles of root-derived carbon inputs, of those that reach bulk soil and of "
@@ -104,7 +107,7 @@ def about_maps(job: MapJob, settings: RunSettings) -> About:
         "references": "Wang, Xiao et al., Most root-derived carbon inputs do not contribute to the global bulk soil "
         "carbon pool (method)",
         "license": settings.license,
-        "run_id": hashlib.sha256(plan).hexdigest()[:16],
+        "run_id": hashlib.sha256(json.dumps(plan, sort_keys=True).encode()).hexdigest()[:16],
     }
 
 
