@@ -42,7 +42,7 @@ def folder(tmp_path_factory) -> Path:
     values |= {name: rng.random(100).astype(np.float32) for name in FLAT}
     write_tile(store, (0, 0), GRID, index, values, (1 + index % 9).astype(np.uint8))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(writers, "LAYERED", ["iloss_mean", "iloss_p975", "iroot_uncertainty"])
+        patch.setattr(writers, "MAPS", ["iloss_mean", "iloss_p975", "iroot_uncertainty", *FLAT, "biome"])
         made = write_cogs(to, store, GRID, ABOUT)
     describe_maps(to, made, GRID, Origin(ABOUT, (1985, 2014), SOURCES))
     return to

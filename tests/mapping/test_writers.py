@@ -16,6 +16,7 @@ from bayes_rootc.mapping import writers
 from bayes_rootc.mapping.variables import BIOME_NAMES, FLAT, LAYERED, MAP_LAYERS, NODATA, describe
 from bayes_rootc.mapping.writers import (
     create_store,
+    maps_in,
     open_store,
     say_about,
     write_cogs,
@@ -106,7 +107,7 @@ def test_a_variable_has_its_unit_and_says_what_it_is(variable, unit, words):
 
 def test_every_geotiff_is_named_after_flux_layer_and_statistic_and_holds_that_map(store, mapped, tmp_path, monkeypatch):
     monkeypatch.setattr(
-        writers, "LAYERED", ["ibulk_p025", "iloss_probability"]
+        writers, "MAPS", ["ibulk_p025", "iloss_probability", *FLAT, "biome"]
     )  # a hundred more would only take longer
     done = []
     made = write_cogs(tmp_path / "maps", store, GRID, ABOUT, progress=lambda n, total: done.append((n, total)))
@@ -140,7 +141,7 @@ def test_every_geotiff_is_named_after_flux_layer_and_statistic_and_holds_that_ma
 
 
 def test_the_biomes_are_classes_with_names_and_colours(store, tmp_path, monkeypatch):
-    monkeypatch.setattr(writers, "LAYERED", [])
+    monkeypatch.setattr(writers, "MAPS", [*FLAT, "biome"])
     write_cogs(tmp_path, store, GRID, ABOUT)
     with rasterio.open(tmp_path / "biome.tif") as source:
         assert (source.dtypes, source.nodata) == (("uint8",), 0)
@@ -152,7 +153,7 @@ def test_the_biomes_are_classes_with_names_and_colours(store, tmp_path, monkeypa
 
 
 def test_a_geotiff_that_is_there_is_kept(store, tmp_path, monkeypatch):
-    monkeypatch.setattr(writers, "LAYERED", [])
+    monkeypatch.setattr(writers, "MAPS", [*FLAT, "biome"])
     (tmp_path / f"{FLAT[0]}.tif").write_bytes(b"of an earlier command")
     write_cogs(tmp_path, store, GRID, ABOUT)
     assert (tmp_path / f"{FLAT[0]}.tif").read_bytes() == b"of an earlier command"
@@ -216,3 +217,17 @@ def test_a_store_keeps_the_conventions_of_geozarr(store, tmp_path):
     assert attributes["spatial:shape"] == list(GRID.shape)
     assert Affine(*attributes["spatial:transform"]) == GRID.transform
     assert {convention["name"] for convention in attributes["zarr_conventions"]} == {"proj:", "spatial:"}
+
+
+def test_maps_of_how_long_carbon_stays_are_there_where_they_are_wanted(tmp_path):
+    create_store(tmp_path / "maps.zarr", GRID, TILE, ("age",))
+    store = open_store(tmp_path / "maps.zarr", write=True)
+    assert {"age_mean", "age_median", "age_p025", "age_p975"} == set(maps_in(store)) - {*LAYERED, *FLAT, "biome"}
+    index = np.arange(5)
+    values = {name: np.ones((5, 8) if name not in FLAT else 5, np.float32) for name in maps_in(store)}
+    write_tile(store, (0, 0), GRID.part(0, 0, TILE), index, values, np.ones(5, np.uint8))
+    write_netcdf(tmp_path / "maps.nc", store, GRID, ABOUT)
+    with xr.open_dataset(tmp_path / "maps.nc") as maps:
+        assert maps["age_mean"].attrs["units"] == "yr" and maps["age_mean"].sizes["layer"] == 8
+        assert "ibulk_applicability" in maps["age_mean"].attrs["ancillary_variables"]
+        assert "ibulk_t100_mean" not in maps
