@@ -421,6 +421,7 @@ TABLES: dict[str, pa.DataFrameSchema] = {
     "persistence_learners": table(
         "scores of the forests of age, transit time and input that stays", "a quantity",
         "target split r2 rmse bias crps coverage95 tau95 n", by="run",
+        target=text("what is learnt, on the log scale", "age", "transit_time", "ibulk_t100"),
     ),
     "held_out": table(
         "predictions of the forests of the maps for held-out places", "a prediction",
