@@ -40,8 +40,15 @@ BENCHMARK_VARIABLES = "nppRoot npp rh cSoil cSoilAbove1m cSoilLevels turnover".s
 
 BENCHMARK_FILES = """\
 nppRoot is compared with I_root; npp and rh, times the mapped f_BNPP, as well; cSoil with the gridded stock; turnover:
-cSoil over rh (or npp), or tau, with the stock over I_bulk. Any units, calendar, regular or curvilinear grid.
+cSoil over rh (or npp), or tau, with the stock over I_bulk. Names of CMIP5, 6 and 7, CLM and ORCHIDEE; any units,
+calendar, and regular, curvilinear or unstructured grid; pieces of a period are joined.
 writes benchmark/VARIABLE/scores.csv, turnover_factor.csv, and figures, in the output folder"""
+
+COMPARE_QUANTITIES = "age transit_time ibulk ibulk_t100 iroot f_bnpp npp stock".split()
+
+COMPARE_FILES = """\
+writes compare/MAP-QUANTITY/scores.csv (all land, biomes, latitudes), map.png, and differs.tif, in the output folder.
+A map that is finer than ours is averaged over our cells, else ours over its; ages are compared by their logarithms"""
 
 SITE_COLUMNS = """\
 predict iroot, ibulk, iloss: columns lat, lon, and optionally top and bottom (cm, 0 to 200) of a layer; a file without
@@ -309,12 +316,57 @@ def _parser() -> argparse.ArgumentParser:
         "bayes-rootc benchmark CESM2/ UKESM1/ --variable turnover --from out\n\n" + BENCHMARK_FILES,
     )
     benchmark.add_argument(
-        "models", nargs="+", type=Path, metavar="MODEL.nc", help="for each model, a file or a folder of files"
+        "models",
+        nargs="+",
+        type=Path,
+        metavar="PATH",
+        help="NetCDF files, Zarr stores, or folders of them, as an archive delivers them, of one or more models",
     )
     benchmark.add_argument("--variable", choices=BENCHMARK_VARIABLES, required=True, help="what is compared")
     _add_finished(benchmark)
     benchmark.add_argument(
-        "--years", type=int, nargs=2, metavar=("FIRST", "LAST"), help="years to average (default: the last 20)"
+        "--years",
+        type=int,
+        nargs=2,
+        metavar=("FIRST", "LAST"),
+        help="years to average (default: the last 20 whole ones)",
+    )
+    benchmark.add_argument("--experiment", metavar="NAME", help="needed where there are several, such as historical")
+    benchmark.add_argument("--grid", metavar="LABEL", help="needed where there are several, such as gn")
+    benchmark.add_argument(
+        "--members",
+        choices=("mean", "each"),
+        default="mean",
+        help="of a model: their mean, with its spread, or each as a model (default: mean)",
+    )
+
+    compare = _command(
+        subparsers,
+        "compare",
+        commands.compare,
+        "a published map compared with the maps of a run: scores under the posterior, and where the two differ",
+        "bayes-rootc compare bnpp.tif --with iroot --unit 'g m-2 yr-1' --from out\n\n" + COMPARE_FILES,
+    )
+    compare.add_argument("map", type=Path, metavar="MAP", help="GeoTIFF or NetCDF (FILE.nc::NAME: one of several)")
+    compare.add_argument(
+        "--with",
+        dest="quantity",
+        choices=COMPARE_QUANTITIES,
+        required=True,
+        help="which of our maps it is held against",
+    )
+    _add_finished(compare)
+    compare.add_argument(
+        "--layer",
+        default=PROFILE_NAME,
+        metavar="TOP-BOTTOM",
+        help=f"depth of the map, cm, between borders of our layers (default: {PROFILE_NAME})",
+    )
+    compare.add_argument("--unit", metavar="UNIT", help="its unit, where the file does not say it")
+    compare.add_argument(
+        "--uncertainty",
+        metavar="MAP-or-RATIO",
+        help="its standard deviation: a map of it, or its ratio to the values, such as 0.3 (default: none is known)",
     )
 
     export = _command(

@@ -113,15 +113,38 @@ def explore(arguments: argparse.Namespace) -> None:
 
 
 def benchmark(arguments: argparse.Namespace) -> None:
+    from .esm.archive import Choice
     from .esm.benchmark import benchmark
 
     years = tuple(arguments.years) if arguments.years else None
     if years and years[0] > years[1]:
         raise InputError(f"--years {years[0]} {years[1]}: expected the first before the last")
+    choice = Choice(years, arguments.experiment, arguments.grid, arguments.members)
     with _owned(arguments.out, finished=True):
-        path, remarks = benchmark(arguments.models, arguments.variable, arguments.out, data=arguments.data, years=years)
+        path, remarks = benchmark(
+            arguments.models, arguments.variable, arguments.out, data=arguments.data, choice=choice
+        )
     for remark in remarks:
         print(remark, file=sys.stderr)
+    print(path)
+
+
+def compare(arguments: argparse.Namespace) -> None:
+    from .esm.published import Published, hold_against
+
+    given: Path | float | None = arguments.uncertainty
+    if given is not None:
+        try:
+            given = float(arguments.uncertainty)
+        except ValueError:
+            given = Path(arguments.uncertainty)
+    published = Published(arguments.map, arguments.quantity, arguments.layer, arguments.unit, given)
+    with _owned(arguments.out, finished=True):
+        path, row = hold_against(published, arguments.out, data=arguments.data)
+    ours = f"{row['map_median']:.3g} ({row['map_p025']:.3g} to {row['map_p975']:.3g})"
+    found = f"published {row['model_median']:.3g}, ours {ours} {row['unit']}"
+    beyond = f"they differ beyond both uncertainties on {100 * row['differs']:.0f} % of the land"
+    print(f"{found}; correlation {row['correlation_median']:.2f}; {beyond}")
     print(path)
 
 

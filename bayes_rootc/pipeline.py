@@ -24,6 +24,7 @@ from .steps.inputs import INPUTS, data_folder
 from .steps.learners import COMPARISON, LEARNERS
 from .steps.maps import MAPS
 from .steps.persistence import PERSISTENCE
+from .steps.persistence_forests import PERSISTENCE_FORESTS
 from .steps.record import record_run
 from .steps.regressions import DRIVER_FITS, DRIVER_STEPS, REGRESSIONS, ROOT_DEPTH, regression_records
 from .steps.site_ensemble import SITE_ENSEMBLE
@@ -38,6 +39,7 @@ STEPS = (
     *DRIVER_STEPS,  # what drives I_root, I_bulk and allocation
     ROOT_DEPTH,  # where roots are
     LEARNERS,  # draws at sites → forests
+    PERSISTENCE_FORESTS,  # … and, in the same trees, how long carbon stays
     SITE_ENSEMBLE,  # the paper's ensemble at sites, where it is asked for
     ESTIMATES,  # the six estimates of I_loss
     PERSISTENCE,  # how much of I_root stays in bulk soil, and for how long

@@ -428,6 +428,11 @@ TABLES: dict[str, pa.DataFrameSchema] = {
         "target learner split r2 rmse bias crps coverage95 tau95? n concordance? coverage50? coverage80? below95? "
         "above95? interval_score95? pit_mean? seconds? mib?", by="run, train",
     ),
+    "persistence_learners": table(
+        "scores of the forests of age, transit time and input that stays", "a quantity",
+        "target split r2 rmse bias crps coverage95 tau95 n", by="run",
+        target=text("what is learnt, on the log scale", "age", "transit_time", "ibulk_t100"),
+    ),
     "held_out": table(
         "predictions of the forests of the maps for held-out places", "a prediction",
         "target split fold row observed mean sd", by="run, train",

@@ -49,6 +49,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "validation_splits": 10,
         "tau_bootstraps": 500,
         "map_mode": "independent",
+        "map_quantities": (),
         "nearest_km": 100.0,
         "learner_folds": 5,
     },
@@ -162,6 +163,11 @@ class RunSettings(pydantic.BaseModel):
     map."""
     map_formats: tuple[Literal["cog", "netcdf", "zarr"], ...] = pydantic.Field(("cog", "netcdf"), min_length=1)
     """Formats of the maps: `cog`, a GeoTIFF for each map; `netcdf`, one file with all; `zarr`, one store with all."""
+    map_quantities: tuple[Literal["age", "transit_time", "ibulk_t100"], ...] = ("age", "transit_time", "ibulk_t100")
+    """Maps besides the fluxes: mean age of the carbon, its mean transit time, and input that stays longer than 100
+    years; each costs a tenth of the time that fluxes take."""
+    license: str = pydantic.Field("CC-BY-4.0", min_length=1)
+    """Licence under which you give the maps away, as SPDX calls it; it stands in every file of them."""
     zones: Place | None = None
     zone_field: str | None = None
     """Polygons (GeoJSON, Shapefile, GeoPackage) or a raster of classes for which totals are wanted, and the column, of

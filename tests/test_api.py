@@ -47,7 +47,7 @@ PUBLIC = {
         "zone_of": "latitude longitude",
     },
     "bayes_rootc.mapping.forest": {"CompiledForest": "forest layer_columns layers"},
-    "bayes_rootc.esm.compare": {"compare": "paths variable results years seed progress"},
+    "bayes_rootc.esm.compare": {"compare": "paths variable results choice seed progress"},
     "bayes_rootc.esm.export": {
         "export": "kind out to resolution data who progress",
         "Maker": "institution contact code license",

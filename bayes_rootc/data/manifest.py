@@ -53,6 +53,7 @@ class Entry(pydantic.BaseModel):
     group: str
     unit: str
     source: str = ""
+    licence: str = ""
     note: str = ""
     categories: list[str] | None = None
     """Names of classes; the first has the number 1."""

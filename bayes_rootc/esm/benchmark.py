@@ -9,6 +9,7 @@ from ..errors import InputError
 from ..files import write_csv
 from ..progress import Progress
 from ..report.results import Results
+from .archive import ANY, Choice
 from .compare import compare, factor_table, score_table
 from .figures import save_benchmark_figures
 
@@ -19,7 +20,7 @@ def benchmark(
     out: Path,
     *,
     data: Path | None = None,
-    years: tuple[int, int] | None = None,
+    choice: Choice = ANY,
     progress: Progress | None = None,
 ) -> tuple[Path, list[str]]:
     """Scores and figures of models, in `benchmark/VARIABLE/` of the output folder of a run.
@@ -36,7 +37,7 @@ def benchmark(
     """
     results = Results.read(out, data=data)
     try:
-        compared = compare(paths, variable, results, years=years, seed=int(results.run["seed"]), progress=progress)
+        compared = compare(paths, variable, results, choice=choice, seed=int(results.run["seed"]), progress=progress)
         names = [c.model for c in compared]
         if len(set(names)) < len(names):
             twice = next(name for name in names if names.count(name) > 1)

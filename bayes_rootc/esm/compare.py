@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -32,9 +32,10 @@ from ..mapping.totals import BAND_DEGREES
 from ..progress import Progress
 from ..report.results import Results
 from . import scores
+from .archive import ANY, Choice
 from .grids import ModelGrid
 from .members import Source, posterior_on
-from .model_output import ModelField, available, read_field
+from .model_output import ModelField, ModelOutput, Wanted, read_models
 
 TURNOVER = "turnover"
 LEAST_COVER, GOOD_COVER = 0.5, 0.8
@@ -44,6 +45,19 @@ MEDIAN_ERROR = 1.2533
 """Standard error of a median over that of a mean."""
 
 METRE_LAYERS = 5
+TURNOVER_SETS = Wanted(
+    [("tau",), ("cSoil", "rh"), ("cSoil", "npp")], "turnover needs `cSoil` and `rh` (or `npp`), or `tau`"
+)
+
+type Fields = dict[str, NDArray[np.floating]]
+"""Values by variable, (layer, cell, 1)."""
+
+
+class Compared(NamedTuple):
+    """What of a model is compared, (layer, cell, 1 or member of the posterior), and what turnover is made of."""
+
+    values: NDArray[np.floating]
+    parts: dict[str, NDArray[np.floating]]
 
 
 @dataclass(frozen=True)
@@ -73,6 +87,10 @@ class Comparison:
     parts : dict of str to ndarray
         What turnover is made of: `input`, `carbon` of the model, (cell, 1), `below`, its input times f_BNPP, and
         `carbon_map`, `iroot`, `ibulk`, (cell, member).
+    remarks : list of str
+        What was done to the model's numbers.
+    ensemble : ndarray, optional
+        Values of each member of the model's own, whose mean `values` is, (layer, cell, member).
     """
 
     model: str
@@ -87,6 +105,7 @@ class Comparison:
     biome: NDArray[np.int64]
     parts: dict[str, NDArray[np.floating]]
     remarks: list[str]
+    ensemble: NDArray[np.floating] | None = None
 
     @property
     def lat(self) -> NDArray[np.float64]:
@@ -117,7 +136,7 @@ def compare(
     variable: str,
     results: Results,
     *,
-    years: tuple[int, int] | None = None,
+    choice: Choice = ANY,
     seed: int = 20,
     progress: Progress | None = None,
 ) -> list[Comparison]:
@@ -126,11 +145,11 @@ def compare(
     Parameters
     ----------
     paths : sequence of Path
-        For each model, a NetCDF file or a folder of them.
+        NetCDF files, Zarr stores, or folders of them, each of one or more models.
     variable : str
         One of the variables that `bayes-rootc benchmark --help` lists.
-    years : tuple of int, optional
-        First and last year of the average.
+    choice : Choice
+        Years, experiment and grid, and whether members are averaged.
     seed : int
         Seed of the errors of the gridded stock.
     progress : callable, optional
@@ -146,39 +165,23 @@ def compare(
     InputError
         A file of the run or of a model is missing or unusable, or a model's grid seems to be flipped or shifted.
     """
-    source, known = Source.of(results), dict[tuple[bytes, bool], xr.Dataset]()
+    source, known = Source.of(results), dict[tuple[bytes, bytes, bool], xr.Dataset]()
     out = []
     for path in paths:
-        fields = _fields(path, variable, years)
-        first = next(iter(fields.values()))
-        for field in fields.values():
-            if field.grid.shape != first.grid.shape or not np.allclose(field.grid.lon_edges, first.grid.lon_edges):
-                raise InputError(f"`{first.variable}` and `{field.variable}` are on different grids", file=path)
-        fields = _on_common_grid(fields, source)
-        grid, layered = next(iter(fields.values())).grid, first.values.ndim == 3
-        key = grid.lat_edges.tobytes() + grid.lon_edges.tobytes(), layered
-        if key not in known:
-            known[key] = posterior_on(grid, source, layered=layered, progress=progress)
-        out.append(_comparison(path, variable, fields, known[key], source, seed))
+        for output in read_models(path, TURNOVER_SETS if variable == TURNOVER else Wanted([(variable,)]), choice):
+            fields = on_common_grid(output.fields, source)
+            members = {name: on_common_grid(of_member, source) for name, of_member in output.members.items()}
+            grid, layered = next(iter(fields.values())).grid, next(iter(fields.values())).values.ndim == 3
+            key = grid.lat_edges.tobytes(), grid.lon_edges.tobytes(), layered
+            if key not in known:
+                known[key] = posterior_on(grid, source, layered=layered, progress=progress)
+            out.append(
+                _comparison(path, variable, ModelOutput(output.model, fields, members), known[key], source, seed)
+            )
     return out
 
 
-def _fields(path: Path, variable: str, years: tuple[int, int] | None) -> dict[str, ModelField]:
-    if variable != TURNOVER:
-        return {variable: read_field(path, variable, years)}
-    there = available(path)
-    if "tau" in there:
-        return {"tau": read_field(path, "tau", years)}
-    flux = next((name for name in ("rh", "npp") if name in there), None)
-    if "cSoil" not in there or flux is None:
-        raise InputError(
-            f"turnover needs `cSoil` and `rh` (or `npp`), or `tau`; found {', '.join(sorted(there)) or 'none'}",
-            file=path,
-        )
-    return {name: read_field(path, name, years) for name in ("cSoil", flux)}
-
-
-def _on_common_grid(fields: dict[str, ModelField], source: Source) -> dict[str, ModelField]:
+def on_common_grid(fields: dict[str, ModelField], source: Source) -> dict[str, ModelField]:
     """A model's fields on the coarser of its grid and that of the maps."""
     grid = next(iter(fields.values())).grid
     if np.median(grid.area_ha) >= 0.99 * np.median(source.grid.area_ha):
@@ -199,61 +202,75 @@ def _on_common_grid(fields: dict[str, ModelField], source: Source) -> dict[str, 
 
 
 def _comparison(
-    path: Path,
-    variable: str,
-    fields: dict[str, ModelField],
-    posterior: xr.Dataset,
-    source: Source,
-    seed: int,
+    path: Path, variable: str, output: ModelOutput, posterior: xr.Dataset, source: Source, seed: int
 ) -> Comparison:
     """The model's values and the map's, of one meaning and unit."""
-    first = next(iter(fields.values()))
-    cells = first.grid.shape[0] * first.grid.shape[1]
-    remarks = [remark for field in fields.values() for remark in field.remarks]
-    check_orientation(path, first.values, posterior)
+    first = next(iter(output.fields.values()))
+    remarks = [remark for one in output.fields.values() for remark in one.remarks]
+    if first.grid.shape[0] > 1:
+        check_orientation(path, first.values, posterior)
     iroot, ibulk = (posterior[name].transpose("layer", "cell", "draw").values for name in ("iroot", "ibulk"))
     index, area, f_bnpp = (posterior[name].values for name in ("cell", "area_ha", "f_bnpp"))
-    stock_error = _stock_errors(posterior.sizes["cell"], posterior.sizes["draw"], source, seed)
+    stock_error = stock_errors(posterior.sizes["cell"], posterior.sizes["draw"], source, seed)
     carbon = posterior["stock"].values.T[:, :, None] * stock_error
-    model = {name: f.values.reshape(-1, cells)[:, index, None] for name, f in fields.items()}  # (layer, cell, 1)
-    layers: tuple[str, ...] = (PROFILE_NAME,)
-    parts: dict[str, NDArray[np.floating]] = {}
-    values: NDArray[np.floating]
+    values, parts = _compared(variable, _at(output.fields, index), f_bnpp)
+    layers: tuple[str, ...] = LAYER_NAMES if len(values) > 1 else (PROFILE_NAME,)
     reference: NDArray[np.floating]
     unit = "Mg C ha-1 yr-1"
     match variable:
-        case "nppRoot":
-            values, reference = model[variable], iroot
-        case "npp" | "rh":
-            values, reference = model[variable] * f_bnpp, iroot
+        case "nppRoot" | "npp" | "rh":
+            reference = iroot
         case "cSoil" | "cSoilLevels":
-            values, reference, unit = model[variable], carbon, "Mg C ha-1"
+            unit = "Mg C ha-1"
             reference = carbon if len(values) > 1 else carbon.sum(axis=0, keepdims=True)
         case "cSoilAbove1m":
-            values, reference = model[variable], carbon[:METRE_LAYERS].sum(axis=0, keepdims=True)
+            reference = carbon[:METRE_LAYERS].sum(axis=0, keepdims=True)
             unit, layers = "Mg C ha-1", ("0-100",)
         case _:
             whole = carbon.sum(axis=0)
-            parts = {"carbon_map": whole, "iroot": iroot[0], "ibulk": ibulk[0]}
-            if "tau" in model:
-                age = model["tau"][0]
-            else:
-                flux = next(name for name in model if name != "cSoil")
-                parts |= {"carbon": model["cSoil"][0], "input": model[flux][0]}
-                parts["below"] = parts["input"] * f_bnpp
-                with np.errstate(invalid="ignore", divide="ignore"):
-                    age = parts["carbon"] / parts["input"]
-            with np.errstate(invalid="ignore", divide="ignore"):
-                values, reference = (np.log(np.where(a > 0, a, np.nan))[None] for a in (age, whole / ibulk[0]))
-            unit = "log yr"
-    if len(values) > 1:
-        layers = LAYER_NAMES
+            parts |= {"carbon_map": whole, "iroot": iroot[0], "ibulk": ibulk[0]}
+            reference, unit = _log(whole / ibulk[0])[None], "log yr"
     usable = (np.isfinite(values).any(axis=0) & np.isfinite(reference).any(axis=0)).all(axis=1)
     weight = np.where(usable, area, 0.0)
     if not weight.any():
         raise InputError(f"has no value of `{variable}` where our maps have land", file=path)
+    mean_fraction = f_bnpp.mean(axis=1, keepdims=True)
+    members = [_compared(variable, _at(of_one, index), mean_fraction).values for of_one in output.members.values()]
+    ensemble = np.concatenate(members, axis=2) if members else None
     where = first.grid, index, weight, posterior["biome"].values
-    return Comparison(first.model, variable, unit, values, reference, layers, *where, parts, remarks)
+    return Comparison(output.model, variable, unit, values, reference, layers, *where, parts, remarks, ensemble)
+
+
+def _at(fields: dict[str, ModelField], index: NDArray[np.int64]) -> Fields:
+    """Values of fields in some cells of their flattened grid."""
+    cells = next(iter(fields.values())).grid.shape
+    return {name: one.values.reshape(-1, cells[0] * cells[1])[:, index, None] for name, one in fields.items()}
+
+
+def _compared(variable: str, model: Fields, f_bnpp: NDArray[np.floating]) -> Compared:
+    """What of a model has the meaning of our maps.
+
+    Parameters
+    ----------
+    f_bnpp : ndarray
+        Our part of production below ground, (cell, member).
+    """
+    if variable != TURNOVER:
+        values = model[variable]
+        return Compared(values * f_bnpp if variable in ("npp", "rh") else values, {})
+    if "tau" in model:
+        return Compared(_log(model["tau"][:1]), {})
+    flux = next(name for name in model if name != "cSoil")
+    parts = {"carbon": model["cSoil"][0], "input": model[flux][0]}
+    parts["below"] = parts["input"] * f_bnpp
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return Compared(_log(parts["carbon"] / parts["input"])[None], parts)
+
+
+def _log(values: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Logarithm of what is positive, NaN elsewhere."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.log(np.where(values > 0, values, np.nan))
 
 
 def check_orientation(path: Path, values: NDArray[np.float64], posterior: xr.Dataset) -> None:
@@ -280,7 +297,7 @@ def check_orientation(path: Path, values: NDArray[np.float64], posterior: xr.Dat
             )
 
 
-def _stock_errors(cells: int, members: int, source: Source, seed: int) -> NDArray[np.float64]:
+def stock_errors(cells: int, members: int, source: Source, seed: int) -> NDArray[np.float64]:
     """Factors of the gridded stock, (cell, member), of mean 1: the scatter of measured layers about it, each cell for
     itself, and the uncertainty of its bias, in all cells alike.
     """
@@ -305,7 +322,9 @@ def score_table(comparisons: Sequence[Comparison]) -> pd.DataFrame:
                 here = inside & known
                 if here.any():
                     where = {"model": c.model, "variable": c.variable, "layer": name, "group": group, "class": label}
-                    rows.append(where | _scores(values[here], reference[here], c.weight[here]) | {"unit": c.unit})
+                    ensemble = _ensemble(c.ensemble[layer, here] if c.ensemble is not None else None, c.weight[here])
+                    row = where | _scores(values[here], reference[here], c.weight[here]) | ensemble
+                    rows.append(row | {"unit": c.unit})
     return pd.DataFrame(rows)
 
 
@@ -326,6 +345,15 @@ def _scores(values: NDArray[Any], reference: NDArray[Any], weight: NDArray[Any])
         row |= {f"{name}_{key}": float(value) for key, value in summarise(draw).items()}
     row["crps"] = float(weight @ ensemble_crps(np.zeros(len(weight)), difference) / weight.sum())
     return row | scores.coverage(difference, weight) | scores.ilamb_scores(difference, reference, weight)
+
+
+def _ensemble(values: NDArray[Any] | None, weight: NDArray[Any]) -> dict[str, object]:
+    """Members of a model's own, and the standard deviation between their means over the land."""
+    if values is None:
+        return {"members": 1, "members_sd": np.nan}
+    known = np.isfinite(values)
+    means = weight @ np.where(known, values, 0) / (weight @ known)
+    return {"members": values.shape[1], "members_sd": float(means.std(ddof=1))}
 
 
 def factor_table(comparisons: Sequence[Comparison]) -> pd.DataFrame:

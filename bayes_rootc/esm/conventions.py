@@ -38,6 +38,7 @@ def decoded(dataset: xr.Dataset, file: Path) -> xr.Dataset:
         The units or the calendar of the time are not understood.
     """
     dataset = dataset.copy()
+    bounds = {v.attrs.get("bounds") for v in dataset.variables.values()}  # they go with what they are bounds of
     for name in list(dataset.variables):
         attributes = dataset[name].attrs
         if "calendar" in attributes:
@@ -45,7 +46,7 @@ def decoded(dataset: xr.Dataset, file: Path) -> xr.Dataset:
             attributes["calendar"] = CALENDARS.get(calendar, calendar)
         if found := LONG_STEPS.match(str(attributes.get("units", ""))):
             _in_days(dataset, str(name), found, file)
-        elif str(attributes.get("units", "")).strip().lower() in RADIANS and attributes.get("bounds") != name:
+        elif str(attributes.get("units", "")).strip().lower() in RADIANS and name not in bounds:
             _in_degrees(dataset, str(name))
     try:
         return xr.decode_cf(dataset, decode_times=xr.coders.CFDatetimeCoder(use_cftime=True))

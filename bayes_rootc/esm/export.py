@@ -26,11 +26,11 @@ from ..constants import INTERVAL, KM_PER_DEGREE, PROFILE_DEPTH_CM, PROFILE_NAME
 from ..data.grid import MapGrid
 from ..errors import InputError
 from ..files import atomic_path
-from ..mapping.writers import LONG_NAMES
+from ..mapping.variables import EVERY, PERSISTENCE, ROOT_PRODUCTION
 from ..progress import Progress
 from ..report.results import Results
 from .grids import ModelGrid
-from .members import Source, posterior_on
+from .members import Source, every_member, posterior_on
 
 UNIT = "kg m-2 s-1"
 FACTOR = float(cf_xarray.units.units.Quantity(1.0, "Mg ha-1 yr-1").to(UNIT).magnitude)
@@ -45,30 +45,43 @@ class Exported:
 
     Attributes
     ----------
+    flux : str
+        What we call it.
     variable_id : str
         CMIP's where there is one.
-    standard_name : str
-        Its name in CF, or none.
     sites : tuple of int
         Estimates of `sites.csv` whose sites were measured for it.
+    unit, meaning, standard_name : str
+        Unit of the file; what it is, unless that of our map says it; its name in CF, or none.
     """
 
     flux: str
     variable_id: str
-    standard_name: str
     sites: tuple[int, ...]
+    unit: str = UNIT
+    meaning: str = ""
+    standard_name: str = ""
+
+    @property
+    def factor(self) -> float:
+        """From our unit to that of the file."""
+        return FACTOR if self.unit == UNIT else 1.0
+
+    @property
+    def long_name(self) -> str:
+        """What it is, in words."""
+        return f"{self.meaning or EVERY[self.flux].meaning}, 0-{PROFILE_DEPTH_CM} cm"
 
 
 EXPORTED = (
-    Exported(
-        "iroot",
-        "nppRoot",
-        "net_primary_productivity_of_biomass_expressed_as_carbon_accumulated_in_roots",
-        (1,),
-    ),
-    Exported("ibulk", "iBulk", "", (3,)),
-    Exported("iloss", "iLoss", "", (1, 3)),
+    Exported("iroot", "nppRoot", (1,), standard_name=ROOT_PRODUCTION),
+    Exported("ibulk", "iBulk", (3,)),
+    Exported("iloss", "iLoss", (1, 3)),
+    Exported("f_bnpp", "fBnpp", (1,), "1", "part of net primary production that goes below ground"),
+    Exported("age", "ageSoil", (3,), "yr"),
+    Exported("ibulk_t100", "iBulk100", (3,)),
 )
+"""Those that need forests of how long carbon stays come last; a run may lack them (`map_quantities`)."""
 
 UNCERTAINTIES = {
     "sd": "standard deviation of the posterior",
@@ -167,6 +180,8 @@ def export(
         fields = _aggregated(source, grid, times, progress)
         paths = []
         for exported in EXPORTED:
+            if exported.flux not in fields:
+                continue
             dataset = _dataset(exported, fields[exported.flux], grid, results)
             attributes = _attributes(kind, exported, grid, times, results, who)
             paths += (_write_ilamb if kind == "ilamb" else _write_obs4mips)(dataset, attributes, to)
@@ -192,21 +207,41 @@ def _target(native: MapGrid, step: float) -> tuple[MapGrid, int]:
 def _aggregated(source: Source, grid: MapGrid, times: int, progress: Progress | None) -> dict[str, Fields]:
     """Statistics of the members' means over cells, some rows at a time."""
     rows = max(BAND_CELLS // grid.shape[1], 1)
-    bands: dict[str, list[NDArray[Any]]] = {exported.flux: [] for exported in EXPORTED}
+    bands: dict[str, list[NDArray[Any]]] = {}
+    staying = source.models.persistence.keys()
+    wanted = [e.flux for e in EXPORTED if e.flux not in PERSISTENCE or e.flux in staying]
+    wanted = [flux for flux in wanted if flux != "age" or "transit_time" in staying]
     for row in range(0, grid.shape[0], rows):
         band = grid.rows(row, rows)
         part = replace(source, grid=source.grid.rows(row * times, band.shape[0] * times))
-        posterior = posterior_on(ModelGrid.like(band), part)
-        root, bulk = (posterior[name].values[:, 0] for name in ("iroot", "ibulk"))
-        for flux, draws in {"iroot": root, "ibulk": bulk, "iloss": root - bulk}.items():
+        posterior = posterior_on(ModelGrid.like(band), part, make=every_member)
+        for flux in wanted:
+            draws = _draws(flux, posterior)
             field = np.full((len(STATISTICS), band.shape[0] * band.shape[1]), np.nan)
             if len(draws):
                 bounds = np.quantile(draws, INTERVAL, axis=1)
                 field[:, posterior["cell"].values] = draws.mean(axis=1), draws.std(axis=1), *bounds
-            bands[flux].append(field.reshape(-1, *band.shape))
+            bands.setdefault(flux, []).append(field.reshape(-1, *band.shape))
         if progress:
             progress(row + band.shape[0], grid.shape[0])
     return {flux: dict(zip(STATISTICS, np.concatenate(b, axis=1)[:, ::-1], strict=True)) for flux, b in bands.items()}
+
+
+def _draws(flux: str, posterior: xr.Dataset) -> NDArray[np.floating]:
+    """Members of a flux, (cell, member); none where there is no land."""
+    if not posterior.sizes["cell"]:
+        return np.empty((0, 0))
+    member = {name: values[:, 0] if values.ndim == 3 else values for name, values in _arrays(posterior).items()}
+    match flux:
+        case "iloss":
+            return member["iroot"] - member["ibulk"]
+        case "age":
+            return member["aged"] / member["carbon"]
+    return member[flux]
+
+
+def _arrays(posterior: xr.Dataset) -> dict[str, NDArray[np.floating]]:
+    return {str(name): array.values for name, array in posterior.items() if "draw" in array.dims}
 
 
 def _dataset(exported: Exported, fields: Fields, grid: MapGrid, results: Results) -> xr.Dataset:
@@ -230,16 +265,19 @@ def _dataset(exported: Exported, fields: Fields, grid: MapGrid, results: Results
     area = {"standard_name": "cell_area", "long_name": "area of the grid cell", "units": "m2"}
     dataset["areacella"] = ("lat", "lon"), (grid.area_ha[::-1] * M2_PER_HA).astype(np.float32), area
     common = {"cell_measures": "area: areacella"}
-    long_name = f"{LONG_NAMES[exported.flux]}, 0-{PROFILE_DEPTH_CM} cm"
+    long_name = exported.long_name
     for statistic, values in fields.items():
         main = statistic == "mean"
-        attributes = {"long_name": long_name if main else f"{UNCERTAINTIES[statistic]}: {long_name}", "units": UNIT}
+        attributes = {
+            "long_name": long_name if main else f"{UNCERTAINTIES[statistic]}: {long_name}",
+            "units": exported.unit,
+        }
         if exported.standard_name and statistic in ("mean", "sd"):
             attributes["standard_name"] = exported.standard_name + ("" if main else " standard_error")
         if main:
             attributes |= {"cell_methods": "area: mean where land", "ancillary_variables": f"{name}_sd"}
         key = name if main else f"{name}_{statistic}"
-        dataset[key] = ("lat", "lon"), (FACTOR * values).astype(np.float32), attributes | common
+        dataset[key] = ("lat", "lon"), (exported.factor * values).astype(np.float32), attributes | common
     counted = {"standard_name": "number_of_observations", "units": "1"}
     counted["long_name"] = f"{UNCERTAINTIES['nobs']}: {long_name}"
     sites = np.where(np.isfinite(fields["mean"]), _sites(exported, grid, results)[::-1], np.nan)
@@ -307,7 +345,7 @@ def _attributes(
         "source_label": SOURCE_ID,
         "source_type": "AI_upscaling",
         "source_version_number": made,
-        "title": f"{simulated}{LONG_NAMES[exported.flux]}, 0-{PROFILE_DEPTH_CM} cm",
+        "title": f"{simulated}{exported.long_name}",
         "tracking_id": f"hdl:21.14102/{uuid.uuid4()}",
         "variable_id": exported.variable_id,
         "variant_info": "posterior of one run of bayes-rootc",

@@ -39,7 +39,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#3
 """Colours of the models, in order (Okabe & Ito; indigo and grey)."""
 
 WORLD_BOX = (-180.0, 180.0, -56.0, 84.0)
-UNITS = {"Mg C ha-1 yr-1": "Mg C ha⁻¹ yr⁻¹", "Mg C ha-1": "Mg C ha⁻¹", "log yr": "log of years"}
+UNITS = {"Mg C ha-1 yr-1": "Mg C ha⁻¹ yr⁻¹", "Mg C ha-1": "Mg C ha⁻¹", "log yr": "log of years", "1": ""}
 PARTS = {
     "stock": "our stock / its stock",
     "aboveground": "its input / input below ground",
@@ -69,7 +69,7 @@ def figure_model(c: Comparison, results: Results) -> Figure:
     both = np.concatenate([model[c.weight > 0], mean[c.weight > 0]])
     scale = Scale.of(both, "viridis")
     panels = (
-        ("a", c.model, model, scale, f"{c.variable} ({unit})"),
+        ("a", c.model, model, scale, f"{c.variable} ({unit})" if unit else c.variable),
         ("b", "Our posterior mean", mean, scale, unit),
         ("c", "Difference", model - mean, Scale.of((model - mean)[c.weight > 0], "PuOr_r", centred=True), unit),
     )
@@ -89,7 +89,7 @@ def figure_model(c: Comparison, results: Results) -> Figure:
         colour_bar(mesh, ax, colours, name, bounds=bounds)
         if panel == "c":
             rows, cols = np.divmod(c.index, c.grid.shape[1])
-            every = max(round(3 * c.grid.shape[1] / 360), 1)
+            every = max(round(3 * c.grid.shape[1] / 360), 1) if c.grid.shape[0] > 1 else 1
             dotted = outside & (c.weight > 0) & (rows % every == 0) & (cols % every == 0)
             x, y = project(*(a.ravel()[c.index][dotted] for a in _centres(c.grid)))
             ax.plot(x, y, ls="none", marker=".", ms=1.3, mew=0, color="black", zorder=4)

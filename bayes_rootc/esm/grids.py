@@ -28,9 +28,11 @@ class ModelGrid:
     Attributes
     ----------
     lat, lon : ndarray
-        Centres, (rows,) and (columns,), or both (rows, columns) of a curvilinear grid. lat_edges, lon_edges : of a
-        regular grid, (rows + 1,) and (columns + 1,), in the order of the cells; of a curvilinear one the corners of
-        each cell, (rows, columns, 4).
+        Centres, (rows,) and (columns,), or both (rows, columns) of a curvilinear grid; an unstructured grid is one row
+        of cells. Cells without a place have NaN.
+    lat_edges, lon_edges : ndarray
+        Of a regular grid, (rows + 1,) and (columns + 1,), in the order of the cells; of others the corners of each
+        cell, (rows, columns, n); a cell without a place is a point.
     """
 
     lat: NDArray[np.float64]

@@ -7,8 +7,9 @@ it vanish.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -23,11 +24,15 @@ from ..data.grid import MapGrid
 from ..mapping.learners import Learners
 from ..mapping.maps import MEMBER_CELLS, LandCells, MapModels, land_cells, read_root_shares
 from ..mapping.model_file import read_learners
+from ..mapping.persistence_forests import PersistenceForests
 from ..mapping.totals import THICKNESS_CM
 from ..models.bulk_input import StockSource, metre_share
 from ..progress import Progress
 from ..report.results import Results
 from .grids import ModelGrid
+
+type Make = Callable[[NDArray[np.float32], NDArray[np.int64], Source], dict[str, NDArray[np.float32]]]
+"""Makes members of cells."""
 
 STRIP_CELLS = 200_000
 """Cells of the map grid, sea included, whose covariates are read at once."""
@@ -75,13 +80,21 @@ class Source:
         box = west, north - step * maps.sizes["lat"], west + step * maps.sizes["lon"], north
         west, south, east, north = (round(edge, 9) for edge in box)
         learners = read_learners(results.out / "models" / "learners.npz")
-        models = MapModels.of(learners, *read_root_shares(results.path("posterior/root_shares.nc")))
+        staying, path = None, results.out / "models" / "persistence.npz"
+        if path.exists():
+            staying = PersistenceForests.load(path, results.run["settings"].get("map_quantities", ()))
+        models = MapModels.of(learners, *read_root_shares(results.path("posterior/root_shares.nc")), staying)
         sources = results.table("stock_sources").set_index("name")
         layers, compared, bias, sd = (float(v) for v in sources.loc["gridded metre"].to_numpy(float))
         stock = StockSource("gridded metre", int(layers), int(compared), bias, sd)
         covariates = covariates_for(results.folder / "covariates", learners.features)
         nearest = float(results.run["settings"].get("nearest_km", 100.0))
         return cls(MapGrid(step, (west, south, east, north)), covariates, learners, models, nearest, stock)
+
+    @property
+    def member_count(self) -> int:
+        """Number of members."""
+        return len(self.learners.iroot.forest.trees_.root)
 
     def strips(self) -> Iterator[MapGrid]:
         """The map grid, some rows at a time."""
@@ -97,7 +110,12 @@ class Source:
 
 
 def posterior_on(
-    grid: ModelGrid, source: Source, *, layered: bool = False, progress: Progress | None = None
+    grid: ModelGrid,
+    source: Source,
+    *,
+    layered: bool = False,
+    make: Make | None = None,
+    progress: Progress | None = None,
 ) -> xr.Dataset:
     """Members of one run's maps on those cells of a model's grid that hold some of the mapped land.
 
@@ -109,6 +127,8 @@ def posterior_on(
         The run.
     layered : bool
         Make members of the seven layers, rather than of the profile.
+    make : callable, optional
+        Makes other members: of predictors, biomes and the source, arrays (n, layer or 1, member) by name.
     progress : callable, optional
         Called with the rows done and wanted.
 
@@ -121,11 +141,10 @@ def posterior_on(
         seven, or the profile alone) and `draw`, a member; `f_bnpp` over `cell` and `draw`.
     """
     index = _land_of(grid, source)
-    n, members = len(index), len(source.learners.iroot.forest.trees_.root)
-    layers = len(LAYERS) if layered else 1
+    n = len(index)
+    make = make or partial(_members, layered=layered)
     area, with_stock, biomes = np.zeros(n), np.zeros(n), np.zeros((n, 1 + max(BIOMES)))
-    means = {flux: np.zeros((n, layers, members), np.float32) for flux in ("iroot", "ibulk")}
-    means["f_bnpp"], stock = np.zeros((n, members), np.float32), np.zeros((n, len(LAYERS)))
+    means, stock = dict[str, NDArray[np.float32]](), np.zeros((n, len(LAYERS)))
     for row, cells in source.land():
         overlap = grid.overlap(cells)[index]
         area += overlap.sum(axis=1)
@@ -139,7 +158,8 @@ def posterior_on(
             part = slice(start, start + MEMBER_CELLS)
             weight = overlap[:, part]
             found = np.flatnonzero(np.diff(weight.indptr))
-            for name, values in _members(cells.X[part], cells.biome[part], source, layered=layered).items():
+            for name, values in make(cells.X[part], cells.biome[part], source).items():
+                means.setdefault(name, np.zeros((n, *values.shape[1:]), np.float32))
                 summed = weight[found].astype(np.float32) @ values.reshape(len(values), -1)
                 means[name][found] += summed.reshape(len(found), *values.shape[1:])
         if progress:
@@ -149,14 +169,13 @@ def posterior_on(
     for values in means.values():
         values /= np.where(land, area, 1).astype(np.float32).reshape(-1, *[1] * (values.ndim - 1))
     layer = list(LAYER_NAMES) if layered else [PROFILE_NAME]
+    along = ("cell", "layer", "draw")
     whole = xr.Dataset(
         {
             "area_ha": ("cell", area),
             "biome": ("cell", biomes.argmax(axis=1)),
             "stock": (("cell", "depth"), stock),
-            "iroot": (("cell", "layer", "draw"), means["iroot"]),
-            "ibulk": (("cell", "layer", "draw"), means["ibulk"]),
-            "f_bnpp": (("cell", "draw"), means["f_bnpp"]),
+            **{name: (along if values.ndim == 3 else ("cell", "draw"), values) for name, values in means.items()},
         },
         coords={"cell": index, "layer": layer, "depth": list(LAYER_NAMES)},
     )
@@ -178,7 +197,7 @@ def _members(
     X: NDArray[np.float32], biome: NDArray[np.int64], source: Source, *, layered: bool
 ) -> dict[str, NDArray[np.float32]]:
     """`iroot` and `ibulk`, (n, layer, member), and `f_bnpp`, (n, member)."""
-    models, members = source.models, np.arange(len(source.learners.iroot.forest.trees_.root))
+    models, members = source.models, np.arange(source.member_count)
     root = np.exp(models.iroot.calibration.stretched(models.forests[0].members(X, threads=2)))
     bulk = np.exp(models.ibulk.calibration.stretched(models.forests[1].members(X, threads=2)))
     bulk *= THICKNESS_CM.astype(np.float32)[:, None]
@@ -191,6 +210,38 @@ def _members(
     shares = models.expected_shares[members % len(models.expected_shares)].astype(np.float32)
     root = root[:, None] * shares[:, biome - 1].transpose(1, 2, 0)
     return {"iroot": root, "ibulk": bulk, "f_bnpp": fraction}
+
+
+def persistence_members(
+    X: NDArray[np.float32], biome: NDArray[np.int64], source: Source
+) -> dict[str, NDArray[np.float32]]:
+    """Members of what says how long carbon stays, of the seven layers, (n, 7, member): all are amounts an area, so that
+    a mean over cells is that of their carbon.
+
+    `ibulk` and, as far as the run has forests of them, `ibulk_t100` (Mg C ha⁻¹ yr⁻¹); `carbon`, I_bulk times transit
+    time (Mg C ha⁻¹), and `aged`, that times its mean age (Mg C yr ha⁻¹).
+    """
+    models, members = source.models, np.arange(source.member_count)
+    thickness = THICKNESS_CM.astype(np.float32)[:, None]
+    found = {"ibulk": np.exp(models.ibulk.calibration.stretched(models.forests[1].members(X, threads=2))) * thickness}
+    for name, model in models.persistence.items():
+        found[name] = np.exp(model.calibration.stretched(model.forest.compiled(LAYERS).members(X, threads=2)))
+    out = {"ibulk": found["ibulk"]}
+    if "ibulk_t100" in found:
+        out["ibulk_t100"] = found["ibulk_t100"] * thickness
+    if "transit_time" in found:
+        out["carbon"] = found["ibulk"] * found["transit_time"]
+        if "age" in found:
+            out["aged"] = out["carbon"] * found["age"]
+    return {name: values[:, :, members % values.shape[2]] for name, values in out.items()}
+
+
+def every_member(X: NDArray[np.float32], biome: NDArray[np.int64], source: Source) -> dict[str, NDArray[np.float32]]:
+    """Members of the profile: `iroot`, `ibulk`, `f_bnpp`, and sums over its layers of `persistence_members`."""
+    staying = persistence_members(X, biome, source)
+    return {name: values.sum(axis=1, keepdims=True) for name, values in staying.items()} | _members(
+        X, biome, source, layered=False
+    )
 
 
 def _stock(cells: LandCells, source: Source) -> NDArray[np.float64]:

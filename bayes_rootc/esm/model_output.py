@@ -1,44 +1,41 @@
-"""Output of an Earth system model, in CMIP's naming: one mean field in our units, on the model's own grid."""
+"""Output of an Earth system model: mean fields in our units, on the model's own grid."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from ..constants import LAYERS
 from ..data.plausible import ALWAYS_CODES
-from ..data.tables import reason_of
-from ..data.units import compatible, factor
 from ..errors import InputError
-from .conventions import decoded
-from .grids import ModelGrid, corners_of, edges_of
+from .archive import ANY, FIXED, VARIABLES, Choice, Part, chosen, models_of, opened, read_archive, readable
+from .coordinates import on_layers, placed
+from .grids import ModelGrid
+from .units import converted
+from .years import Series, common_years, ranges
 
 FLUX, STOCK, AGE = "Mg ha-1 yr-1", "Mg ha-1", "yr"
-UNITS = {
-    "nppRoot": FLUX,
-    "npp": FLUX,
-    "rh": FLUX,
-    "cSoil": STOCK,
-    "cSoilAbove1m": STOCK,
-    "cSoilLevels": STOCK,
-    "tau": AGE,
-}
-"""Variables that are understood, by CMIP's name (`tau`: turnover time), and the units that they are brought to."""
+UNITS = dict.fromkeys(("nppRoot", "npp", "rh"), FLUX) | dict.fromkeys(VARIABLES[3:6], STOCK) | {"tau": AGE}
+"""Units that each of `VARIABLES` is brought to."""
 
-DENSITY_UNIT = "Mg ha-1 cm-1"
-LAST_YEARS = 20
 MANY_ZEROS = 0.1
-"""Share of cells of exactly 0 from which they are remarked: some models have no missing values over the sea."""
+"""Share of cells of exactly 0 from which they are remarked."""
+
+SEA = 0.4
+"""Share of cells of exactly 0 from which, where no cell is missing, zeros are the sea."""
 
 ABSENT = 1e15
 """Values above are fill values that the file does not declare as such."""
+
+TILES = ("VEGET_COV_MAX", "VEGET_MAX")
+"""Shares of the kinds of vegetation of a cell (ORCHIDEE), by which values of each are summed."""
+
+SAME_AREA = 0.05
+"""Relative difference of areas of cells from which it is remarked."""
 
 
 @dataclass(frozen=True)
@@ -60,15 +57,44 @@ class ModelField:
     remarks: list[str]
 
 
-def read_field(path: Path, variable: str, years: tuple[int, int] | None = None) -> ModelField:
-    """The mean of a variable over years, the last twenty of the file if none are given.
+@dataclass(frozen=True)
+class ModelOutput:
+    """Variables of a model, or of one of its members, on one grid and over the same years.
+
+    Attributes
+    ----------
+    model : str
+        Its name.
+    fields : dict of str to ModelField
+        Means over the members.
+    members : dict of str to dict
+        Fields of each member, by its name; none of a single one.
+    """
+
+    model: str
+    fields: dict[str, ModelField]
+    members: dict[str, dict[str, ModelField]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Variables of which one set is enough, the first that is there, and what to say where none is."""
+
+    sets: Sequence[tuple[str, ...]]
+    otherwise: str = ""
+
+
+def read_field(path: Path, variable: str, choice: Choice = ANY) -> ModelField:
+    """The mean of a variable over years, the last twenty whole ones if none are given.
 
     Parameters
     ----------
     path : Path
-        A NetCDF file, or a folder of them, one of which has the variable.
-    years : tuple of int, optional
-        First and last.
+        A NetCDF file or Zarr store, or a folder of them, of one model.
+    variable : str
+        Its name in CMIP6.
+    choice : Choice
+        What is taken of several.
 
     Raises
     ------
@@ -76,267 +102,249 @@ def read_field(path: Path, variable: str, years: tuple[int, int] | None = None) 
         The file, the variable or the years are not there; units are missing or do not fit; coordinates are not found;
         or a time step has no value.
     """
-    file = _file_of(path, variable)
-    with _opened(file) as dataset:
-        if variable not in dataset:
-            found = ", ".join(str(name) for name in dataset.data_vars) or "none"
-            raise InputError(f"no variable `{variable}` in it, it has: {found}", file=file)
-        array = _loaded(dataset[variable], file)
-        remarks: list[str] = []
-        label = str(dataset.attrs.get("source_id") or path.stem)
-        array, remarks = _without_fill(array, remarks)
-        array, remarks = _mean_over_time(array, dataset, file, years, remarks)
-        lat, lon = (_coordinate(dataset, array, kind, file) for kind in ("latitude", "longitude"))
-        vertical = _vertical(array, lat, lon)
-        for name in array.dims:
-            if name not in (*lat.dims, *lon.dims, vertical):
-                if array.sizes[name] > 1:
-                    raise InputError(
-                        f"dimension {name} has {array.sizes[name]} entries, expected one field",
-                        file=file,
-                        column=variable,
-                    )
-                array = array.isel({name: 0})
-        grid = _grid(dataset, lat, lon, file)
-        order = [*([vertical] if vertical else []), *(lat.dims if lat.ndim == 2 else (*lat.dims, *lon.dims))]
-        array = array.transpose(*order)
-        if vertical:
-            values = _on_layers(array, dataset, vertical, variable, file)
-        else:
-            values = _converted(array, UNITS[variable], file)
-    known = values[np.isfinite(values)]
-    if not len(known):
-        raise InputError("no value anywhere", file=file, column=variable)
-    if known.max() <= 0 and known.min() < 0:
-        raise InputError(
-            "is negative everywhere; expected a stock, or a flux whose sign is positive (see its attribute `positive`)",
-            file=file,
-            column=variable,
-        )
-    zeros = int((known == 0).sum())
-    if zeros > MANY_ZEROS * len(known):
-        remarks.append(
-            f"{variable}: {zeros:,} of {len(known):,} cells are exactly 0 and count as values, sea among them?"
-        )
-    return ModelField(label, variable, values, grid, remarks)
+    outputs = read_models(path, Wanted([(variable,)]), choice)
+    if len(outputs) > 1:
+        raise InputError(f"holds several models: {', '.join(o.model for o in outputs)}", file=path)
+    return outputs[0].fields[variable]
 
 
-def available(path: Path) -> set[str]:
-    """Variables of `UNITS` that a file, or a folder of files, has.
+def read_models(path: Path, wanted: Wanted, choice: Choice = ANY) -> list[ModelOutput]:
+    """Models that a path holds.
+
+    Parameters
+    ----------
+    path : Path
+        A NetCDF file or Zarr store, or a folder, nested or not, of one or more models.
+    wanted : Wanted
+        Variables.
+    choice : Choice
+        What is taken of several.
 
     Raises
     ------
     InputError
-        There is no file or folder of this name, or it is not NetCDF.
+        As `read_field`; or variables are on different grids, or have no member in common.
     """
-    if not path.exists():
-        raise InputError("no such file or folder", file=path)
-    found = set()
-    for file in sorted(path.glob("*.nc")) if path.is_dir() else [path]:
-        with _opened(file) as dataset:
-            found |= set(map(str, dataset.data_vars)) & set(UNITS)
-    return found
+    parts, out = read_archive(path), []
+    for model, of_model in models_of(parts, path).items():
+        there = {part.variable for part in of_model}
+        names = next((names for names in wanted.sets if there.issuperset(names)), None)
+        if names is None:
+            if len(wanted.sets) == 1:
+                _refuse_absent(path, wanted.sets[0], there)
+            found = ", ".join(sorted(there & set(VARIABLES))) or "none"
+            raise InputError(f"{wanted.otherwise}; found {found}", file=path)
+        out += _read_model(model, of_model, names, choice, path)
+    return out
 
 
-def _file_of(path: Path, variable: str) -> Path:
-    if not path.exists():
-        raise InputError("no such file or folder", file=path)
-    if not path.is_dir():
-        return path
-    files = sorted(path.glob("*.nc"))
-    for file in files:
-        with _opened(file) as dataset:
-            if variable in dataset:
-                return file
-    raise InputError(f"none of its {len(files)} NetCDF files has a variable `{variable}`", file=path)
+def _refuse_absent(path: Path, names: tuple[str, ...], there: set[str]) -> None:
+    (absent,) = set(names) - there
+    if path.is_file():
+        with opened(path) as dataset:
+            found = ", ".join(str(name) for name in dataset.data_vars) or "none"
+        raise InputError(f"no variable `{absent}` in it, it has: {found}", file=path)
+    chosen([], absent, ANY, path)
 
 
-def _opened(file: Path) -> xr.Dataset:
-    with _readable(file):
-        return decoded(xr.open_dataset(file, decode_cf=False), file)
+def _read_model(model: str, parts: list[Part], names: tuple[str, ...], choice: Choice, path: Path) -> list[ModelOutput]:
+    members = {name: chosen(parts, name, choice, path) for name in names}
+    common = set.intersection(*(set(of_variable) for of_variable in members.values()))
+    kept = [member for member in members[names[0]] if member in common]
+    if not kept:
+        said = ", ".join(f"`{name}` has {', '.join(m or '(unnamed)' for m in of)}" for name, of in members.items())
+        raise InputError(f"{said}: no member in common", file=path)
+    left = sorted(set().union(*members.values()) - common)
+    remarks = [f"members without all variables left out: {', '.join(left)}"] if left else []
+    series = {name: {m: Series.of(members[name][m]) for m in kept} for name in names}
+    newest = sorted({part.version for name in names for m in kept for part in members[name][m] if part.version})
+    older = sorted({p.version for p in parts if p.variable in names and p.version} - set(newest))
+    if older:
+        remarks.append(f"versions {', '.join(older)} left out for newer ones")
+    if choice.members == "each":
+        outputs = []
+        for member in kept:
+            years, notes = common_years({name: [of[member]] for name, of in series.items()}, choice.years, path)
+            label = f"{model} {member}".strip()
+            fields = {n: _field(label, n, series[n][member], years, parts) for n in names}
+            _refuse_other_grids(list(fields.values()), path)
+            outputs.append(ModelOutput(label, _with_remarks(fields, [*remarks, *notes])))
+        return outputs
+    years, notes = common_years({name: list(of.values()) for name, of in series.items()}, choice.years, path)
+    of_members = {m: {n: _field(model, n, series[n][m], years, parts) for n in names} for m in kept}
+    first = of_members[kept[0]]
+    _refuse_other_grids([one for fields in of_members.values() for one in fields.values()], path)
+    if len(kept) == 1:
+        return [ModelOutput(model, _with_remarks(first, [*remarks, *notes]))]
+    means = {n: replace(first[n], values=np.mean([of_members[m][n].values for m in kept], axis=0)) for n in names}
+    remarks.append(f"mean of {len(kept)} members: {', '.join(kept)}")
+    return [ModelOutput(model, _with_remarks(means, [*remarks, *notes]), of_members)]
 
 
-def _loaded(array: xr.DataArray, file: Path) -> xr.DataArray:
+def _with_remarks(fields: dict[str, ModelField], remarks: list[str]) -> dict[str, ModelField]:
+    """Fields, of which the first says what holds for all."""
+    first = next(iter(fields))
+    return fields | {first: replace(fields[first], remarks=[*remarks, *fields[first].remarks])}
+
+
+def _refuse_other_grids(fields: list[ModelField], path: Path) -> None:
+    first = fields[0]
+    for other in fields[1:]:
+        if other.grid.shape != first.grid.shape or not np.allclose(other.grid.lon_edges, first.grid.lon_edges):
+            raise InputError(f"`{first.variable}` and `{other.variable}` are on different grids", file=path)
+
+
+def _field(model: str, variable: str, series: Series, years: list[int], parts: list[Part]) -> ModelField:
+    """A variable of one member."""
+    file, name = series.parts[0].path, series.parts[0].name
+    array, remarks = _mean(series, years)
+    with opened(file) as dataset:
+        array = _over_tiles(array, dataset)
+        field_ = placed(array, dataset, file)
+        if field_.vertical:
+            values, said = on_layers(field_.array, dataset, field_.vertical, UNITS[variable], file)
+            remarks += said
+        else:
+            values = converted(field_.array, UNITS[variable], file)
+    methods = str(array.attrs.get("cell_methods", ""))
+    values, said = _on_land(values, field_.grid, methods, [p for p in parts if p.variable in FIXED])
+    values, zeros = _without_sea(values)
+    remarks += [f"{name}: {text}" for text in (*said, *zeros)]
+    known = values[np.isfinite(values)]
+    if not len(known):
+        raise InputError("no value anywhere", file=file, column=name)
+    if known.max() <= 0 and known.min() < 0:
+        raise InputError(
+            "is negative everywhere; expected a stock, or a flux whose sign is positive (see its attribute `positive`)",
+            file=file,
+            column=name,
+        )
+    return ModelField(model, variable, values, field_.grid, remarks)
+
+
+def _mean(series: Series, years: list[int]) -> tuple[xr.DataArray, list[str]]:
+    """Mean over years, weighted by the length of the steps, of all pieces that have some of them."""
+    remarks: list[str] = []
+    if not series.steps:
+        part = series.parts[0]
+        with opened(part.path) as dataset:
+            array = _loaded(dataset[part.name], part)
+        return _without_fill(array, remarks), remarks
+    total = weight = None
+    count, attributes = 0, dict[str, object]()
+    for steps in series.steps:
+        inside = np.flatnonzero(np.isin(steps.year, years))
+        if not len(inside):
+            continue
+        with opened(steps.part.path) as dataset:
+            array = _loaded(dataset[steps.part.name].isel({steps.dimension: inside}), steps.part)
+            dates = dataset[steps.dimension].values[inside]
+        attributes = attributes or array.attrs
+        array = _without_fill(array, remarks)
+        empty = ~array.notnull().any([d for d in array.dims if d != steps.dimension]).values
+        if empty.any():
+            date = dates[int(empty.argmax())].strftime("%Y-%m-%d")
+            raise InputError(f"the time step of {date} has no value", file=steps.part.path, column=steps.part.name)
+        days = xr.DataArray(steps.days[inside], dims=steps.dimension)
+        here = (array * days).sum(steps.dimension), (array.notnull() * days).sum(steps.dimension)
+        if total is None or weight is None:
+            total, weight = here
+        else:
+            total, weight = total + here[0].values, weight + here[1].values
+        count += len(inside)
+    assert total is not None and weight is not None
+    mean = (total / weight).where(weight > 0).rename(series.parts[0].name)
+    mean.attrs = attributes
+    pieces = f", {len(series.steps)} files" if len(series.steps) > 1 else ""
+    remarks.append(f"{mean.name}: mean of {ranges(years)} ({count} step{'s' * (count > 1)}{pieces})")
+    return mean, remarks
+
+
+def _loaded(array: xr.DataArray, part: Part) -> xr.DataArray:
     if array.dtype.kind not in "iuf":
-        raise InputError(f"expected numbers, found {array.dtype}", file=file, column=str(array.name))
-    with _readable(file):
+        raise InputError(f"expected numbers, found {array.dtype}", file=part.path, column=part.name)
+    with readable(part.path):
         return array.load()
 
 
-@contextmanager
-def _readable(file: Path) -> Iterator[None]:
-    try:
-        yield
-    except InputError:
-        raise
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise InputError(f"not a readable NetCDF file ({reason_of(error)})", file=file) from None
-
-
-def _without_fill(array: xr.DataArray, remarks: list[str]) -> tuple[xr.DataArray, list[str]]:
+def _without_fill(array: xr.DataArray, remarks: list[str]) -> xr.DataArray:
     absent = np.abs(array) > ABSENT
     coded = array.isin(ALWAYS_CODES)
+    said = []
     if bool(absent.any()):
-        remarks = [*remarks, f"{array.name}: values above {ABSENT:g} taken for missing"]
+        said.append(f"{array.name}: values above {ABSENT:g} taken for missing")
     if bool(coded.any()):
-        code = float(array.values[coded.values][0])
-        remarks = [*remarks, f"{array.name}: {code:g} taken for missing"]
+        said.append(f"{array.name}: {float(array.values[coded.values][0]):g} taken for missing")
+    remarks += [text for text in said if text not in remarks]
     kept = array.where(~(absent | coded))
     kept.attrs = array.attrs
-    return kept, remarks
+    return kept
 
 
-def _mean_over_time(
-    array: xr.DataArray, dataset: xr.Dataset, file: Path, years: tuple[int, int] | None, remarks: list[str]
-) -> tuple[xr.DataArray, list[str]]:
-    """Weighted by the length of the steps."""
-    name = next((str(d) for d in array.dims if str(d) == "time" or "T" == dataset.get(d, array).attrs.get("axis")), "")
-    if not name:
-        if years:
-            raise InputError("has no time axis to choose years from", file=file, column=str(array.name))
-        return array, remarks
-    if not hasattr(dataset[name].values.ravel()[0], "year"):
-        raise InputError("expected units such as `days since 1850-01-01`", file=file, column=name)
-    of_year = np.array([date.year for date in dataset[name].values])
-    first, last = years or (max(of_year.max() - LAST_YEARS + 1, of_year.min()), of_year.max())
-    inside = np.flatnonzero((of_year >= first) & (of_year <= last))
-    if not len(inside):
-        raise InputError(f"has years {of_year.min()} to {of_year.max()}, none of {first} to {last}", file=file)
-    part = array.isel({name: inside})
-    empty = ~part.notnull().any([d for d in part.dims if d != name]).values
-    if empty.any():
-        date = dataset[name].values[inside][int(empty.argmax())]
-        raise InputError(
-            f"the time step of {date.strftime('%Y-%m-%d')} has no value", file=file, column=str(array.name)
-        )
-    weight = xr.DataArray(_days(dataset, name, file)[inside], dims=name)
-    mean = part.weighted(weight).mean(name)
-    mean.attrs = array.attrs
-    return mean, [*remarks, f"{array.name}: mean of {first} to {last} ({len(inside)} steps)"]
-
-
-def _days(dataset: xr.Dataset, name: str, file: Path) -> NDArray[np.float64]:
-    """Length of each step, from its bounds, else the length of its month where there are twelve a year, else even."""
-    bounds = dataset.get(str(dataset[name].attrs.get("bounds", "")))
-    if bounds is not None and bounds.ndim == 2:
-        length = np.array([_length(start, end) for start, end in bounds.values], float)
-        if (length <= 0).any():
-            raise InputError(
-                "has steps of no length; expected their beginning and end", file=file, column=str(bounds.name)
-            )
-        return length
-    dates = dataset[name].values
-    monthly = len(dates) > 1 and 27 < (dates[1] - dates[0]).total_seconds() / 86400 < 32
-    return np.array([date.daysinmonth for date in dates], float) if monthly else np.ones(len(dates))
-
-
-def _length(start: Any, end: Any) -> float:
-    """Days from one date to another; bounds without dates are days themselves."""
-    length = end - start
-    return length.total_seconds() / 86400 if hasattr(length, "total_seconds") else float(length)
-
-
-def _coordinate(dataset: xr.Dataset, array: xr.DataArray, kind: str, file: Path) -> xr.DataArray:
-    """Latitude or longitude of the array, by its CF attributes, else by its name."""
-    units = f"degrees_{'north' if kind == 'latitude' else 'east'}"
-
-    def is_it(name: Hashable) -> bool:
-        attributes = dataset[name].attrs
-        return (
-            attributes.get("standard_name") == kind or attributes.get("units") == units
-            or str(name).lower() in (kind, kind[:3], f"nav_{kind[:3]}")
-        )  # fmt: skip
-
-    named = [*array.coords, *array.encoding.get("coordinates", "").split(), *dataset.variables]
-    for name in named:
-        if (
-            name in dataset.variables
-            and is_it(name)
-            and dataset[name].dims
-            and set(dataset[name].dims) <= set(array.dims)
-        ):
-            if dataset[name].ndim <= 2 and np.isfinite(dataset[name].values).all():
-                return dataset[name]
-    raise InputError(
-        f"found no {kind} of it (standard_name `{kind}`, or units `{units}`)", file=file, column=str(array.name)
-    )
-
-
-def _grid(dataset: xr.Dataset, lat: xr.DataArray, lon: xr.DataArray, file: Path) -> ModelGrid:
-    if np.abs(lat.values).max() > 90.01:
-        raise InputError(
-            f"latitudes reach {np.abs(lat.values).max():g}, expected -90 to 90", file=file, column=str(lat.name)
-        )
-    if lat.ndim == 1:
-        if min(len(lat), len(lon)) < 2:
-            raise InputError("expected at least two rows and two columns of cells", file=file)
-        edges = [_edges(dataset, axis, file) for axis in (lat, lon)]
-        return ModelGrid(lat.values.astype(float), lon.values.astype(float), np.clip(edges[0], -90, 90), edges[1])
-    turned = np.unwrap(np.unwrap(lon.values.astype(float), period=360, axis=1), period=360, axis=0)
-    corners = [_corners(dataset, axis) for axis in (lat, lon)]
-    given = [
-        found if found is not None else corners_of(c) for found, c in zip(corners, (lat.values, turned), strict=True)
-    ]
-    return ModelGrid(lat.values.astype(float), turned, np.clip(given[0], -90, 90), given[1])
-
-
-def _edges(dataset: xr.Dataset, axis: xr.DataArray, file: Path) -> NDArray[np.float64]:
-    values = axis.values.astype(float)
-    steps = np.diff(values)
-    if not ((steps > 0).all() or (steps < 0).all()):
-        raise InputError(
-            "expected cells in the order of their place, rising or falling", file=file, column=str(axis.name)
-        )
-    bounds = dataset.get(str(axis.attrs.get("bounds", "")))
-    if bounds is not None and bounds.shape == (len(values), 2):
-        low, high = np.sort(bounds.values.astype(float), axis=1).T
-        near = np.allclose(low[1:], high[:-1], atol=1e-3) or np.allclose(low[:-1], high[1:], atol=1e-3)
-        if near and (low - 1e-6 <= values).all() and (values <= high + 1e-6).all():
-            return np.r_[low, high[-1]] if steps[0] > 0 else np.r_[high, low[-1]]
-    return edges_of(values)
-
-
-def _corners(dataset: xr.Dataset, axis: xr.DataArray) -> NDArray[np.float64] | None:
-    bounds = dataset.get(str(axis.attrs.get("bounds", "")))
-    if bounds is None or bounds.ndim != 3 or bounds.shape[:2] != axis.shape:
-        return None
-    return bounds.values.astype(float)
-
-
-def _vertical(array: xr.DataArray, lat: xr.DataArray, lon: xr.DataArray) -> str:
-    """Name of the dimension of soil layers, or nothing."""
-    for name in array.dims:
-        attributes = array.coords[name].attrs if name in array.coords else {}
-        if name in lat.dims or name in lon.dims or array.sizes[name] < 2:
+def _over_tiles(array: xr.DataArray, dataset: xr.Dataset) -> xr.DataArray:
+    """The sum over kinds of vegetation, each weighted by its share of the cell."""
+    for name in TILES:
+        if name not in dataset:
             continue
-        if (
-            attributes.get("axis") == "Z"
-            or attributes.get("positive")
-            or str(name).lower() in ("depth", "sdepth", "solth")
-        ):
-            return str(name)
-    return ""
+        shares = dataset[name].load()
+        extra = [d for d in shares.dims if d not in array.dims]
+        if str(array.name) != name and set(shares.dims) - set(extra) <= set(array.dims):
+            shares = shares.mean(extra) if extra else shares
+            kinds = [d for d in shares.dims if str(d).lower() in ("veget", "pft", "vegtype", "vegtyp")]
+            if kinds:
+                summed = (array.fillna(0) * shares.fillna(0)).sum(kinds).where(array.notnull().any(kinds))
+                summed.attrs, summed.name = array.attrs, array.name
+                return summed
+    return array
 
 
-def _on_layers(array: xr.DataArray, dataset: xr.Dataset, name: str, variable: str, file: Path) -> NDArray[np.float64]:
-    """Values of the standard layers, (7, rows, columns); within a model layer they are taken as uniform."""
-    depth = dataset[name]
-    to_cm = factor(depth.attrs.get("units"), "cm", file=file, column=name)
-    bounds = dataset.get(str(depth.attrs.get("bounds", "")))
-    if bounds is None or bounds.shape != (depth.size, 2):
-        raise InputError("expected bounds of the soil layers (attribute `bounds`)", file=file, column=name)
-    top, bottom = np.sort(np.abs(bounds.values.astype(float)), axis=1).T * to_cm
-    density = compatible(array.attrs.get("units"), DENSITY_UNIT, file=file, column=variable)
-    values = _converted(array, DENSITY_UNIT if density else UNITS[variable], file)
-    out = []
-    for upper, lower in LAYERS:
-        common = np.clip(np.minimum(bottom, lower) - np.maximum(top, upper), 0, None)
-        weight = common if density else common / (bottom - top)
-        whole = common.sum() > 0.5 * (lower - upper)
-        out.append(np.tensordot(weight, np.nan_to_num(values), 1) if whole else np.full(values.shape[1:], np.nan))
-    land = np.isfinite(values).any(axis=0)
-    return np.where(land, np.stack(out), np.nan)
+def _on_land(
+    values: NDArray[np.float64], grid: ModelGrid, methods: str, fixed: list[Part]
+) -> tuple[NDArray[np.float64], list[str]]:
+    """Values an area of land, none where there is no land, by the shares that come with the model; and remarks.
+
+    Fields that are on another grid are not used.
+    """
+    remarks = list[str]()
+    per_cell = "area: mean" in methods and "where land" not in methods
+    for part in fixed:
+        with opened(part.path) as dataset:
+            array = dataset[part.name].squeeze(drop=True).load()
+        found = np.asarray(array.values, float).reshape((1, -1) if array.ndim == 1 else array.shape)
+        if found.shape != grid.shape:
+            continue
+        if part.variable == "areacella":
+            ours, theirs = grid.area_ha, found / 1e4
+            known = np.isfinite(theirs) & (theirs > 0)
+            off = np.nanmedian(np.abs(ours[known] / theirs[known] - 1)) if known.any() else 0.0
+            if off > SAME_AREA:
+                remarks.append(f"areas of cells differ from areacella by {100 * off:.0f} %: are its bounds right?")
+            continue
+        share = found / 100 if array.attrs.get("units") == "%" or np.nanmax(found) > 1.5 else found
+        land = np.isfinite(share) & (share > 0) & (share <= 1.001)
+        dropped = np.isfinite(values) & ~land
+        if per_cell:
+            with np.errstate(invalid="ignore", divide="ignore"):
+                values = values / np.where(land, share, np.nan)
+            remarks.append("values of whole cells (area: mean) divided by the share of land")
+        if dropped.any():
+            remarks.append(f"{int(dropped.sum()):,} values where there is no land (sftlf) left out")
+        return np.where(land, values, np.nan), remarks
+    if per_cell:
+        remarks.append("cell_methods say area: mean without `where land`, and there is no sftlf: taken as of land")
+    return values, remarks
 
 
-def _converted(array: xr.DataArray, unit: str, file: Path) -> NDArray[np.float64]:
-    return array.values.astype(float) * factor(array.attrs.get("units"), unit, file=file, column=str(array.name))
+def _without_sea(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], list[str]]:
+    """Zeros are the sea where no cell is missing; else they count, and many are remarked."""
+    known = np.isfinite(values)
+    zero = known & (values == 0)
+    everywhere = zero.all(axis=0) if values.ndim == 3 else zero
+    if known.all() and everywhere.mean() > SEA:
+        text = f"{int(everywhere.sum()):,} cells of exactly 0 taken for sea, as no cell is missing"
+        return np.where(everywhere, np.nan, values), [text]
+    if zero.sum() > MANY_ZEROS * known.sum():
+        return values, [
+            f"{int(zero.sum()):,} of {int(known.sum()):,} cells are exactly 0 and count as values, sea among them?"
+        ]
+    return values, []

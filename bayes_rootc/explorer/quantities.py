@@ -8,8 +8,7 @@ import xarray as xr
 
 from ..constants import CF_FLUX_UNIT
 from ..mapping.monte_carlo import FLUXES
-from ..mapping.writers import LONG_NAMES
-from ..report.style import FLUX_MAPS
+from ..mapping.variables import EVERY
 from .codec import FIRST_STEP, Scale
 
 STATISTICS = {
@@ -151,8 +150,9 @@ def _quantity(maps: xr.Dataset, name: str, found: set[str]) -> Quantity:
         found = found | {"uncertainty"}
     first = next(f"{name}_{s}" for s in STATISTICS if f"{name}_{s}" in maps)
     unit = _unit(maps, first)
-    meaning = LONG_NAMES.get(name, str(maps[first].attrs.get("long_name", "")).partition(":")[0])
-    palette = FLUX_MAPS["iloss"] if name in DIVERGING else FLUX_MAPS["iroot"]
+    known = EVERY.get(name)
+    meaning = known.meaning if known else str(maps[first].attrs.get("long_name", "")).partition(":")[0]
+    palette = known.colours if known else "viridis"
     statistics = tuple(s for s in STATISTICS if s in found)
     return Quantity(
         name, symbol_of(name), meaning, UNITS.get(unit, unit), palette, statistics, "layer" in maps[first].dims

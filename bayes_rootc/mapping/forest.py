@@ -122,6 +122,18 @@ class Nodes:
             level, depth = np.concatenate([self.left[inner], self.right[inner]]), depth + 1
         return depth
 
+    def leaves(self, X: NDArray[np.float32]) -> NDArray[np.int32]:
+        """Node at which each row, (row, feature), ends in each tree, (tree, row)."""
+        rows, tests = np.arange(len(X)), np.where(self.leaf, 0, self.feature)
+        out = np.empty((self.trees, len(X)), np.int32)
+        for tree, root in enumerate(self.root):
+            at = np.full(len(X), root, np.int32)
+            while (moving := ~self.leaf[at]).any():
+                left = X[rows, tests[at]] <= self.thresholds[at]
+                at = np.where(moving, np.where(left, self.left[at], self.right[at]), at)
+            out[tree] = at
+        return out
+
     @cached_property
     def thresholds(self) -> NDArray[np.float32]:
         """Rounded down to single precision, which changes no comparison with a number of single precision."""

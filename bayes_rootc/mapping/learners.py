@@ -4,6 +4,7 @@ spread of the trees.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -127,14 +128,12 @@ class PosteriorForest(RegressorMixin, BaseEstimator):
         draws = np.asarray(y, dtype=np.float64)
         if draws.ndim == 1 or draws.shape[1] == 1:
             draws = column_or_1d(draws, warn=True)[:, None]  # warns of a column, as scikit-learn's forests do
-        labels = np.arange(len(rows)) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
-        groups_there = int(labels.max()) + 1
-        seeds = np.random.SeedSequence(self.random_state).spawn(self.n_estimators)
+        groups = np.arange(len(rows)) if groups is None else groups
+        resampling = self._resampling(groups)
 
         def grow(tree: int) -> DecisionTreeRegressor:
-            rng = np.random.default_rng(seeds[tree])
-            times = np.bincount(rng.integers(0, groups_there, groups_there), minlength=groups_there)
-            drawn, weight = np.flatnonzero(times[labels]), times[labels].astype(float)
+            times, rng = resampling(tree)
+            drawn, weight = np.flatnonzero(times), times.astype(float)
             fitted = DecisionTreeRegressor(
                 # a row that was drawn twice weighs twice: the same tree as from both, in two thirds of the time
                 min_weight_fraction_leaf=min((self.min_samples_leaf - 0.5) / weight.sum(), 0.5),
@@ -147,6 +146,23 @@ class PosteriorForest(RegressorMixin, BaseEstimator):
         self.trees_ = Nodes.of(trees)
         self.feature_importances_ = np.mean([tree.feature_importances_ for tree in trees], axis=0)
         return self
+
+    def _resampling(self, groups: ArrayLike) -> Callable[[int], tuple[NDArray[np.int64], np.random.Generator]]:
+        """How often each row is drawn for a tree, and the tree's random stream from there on."""
+        labels = np.unique(np.asarray(groups), return_inverse=True)[1]
+        there = int(labels.max()) + 1
+        seeds = np.random.SeedSequence(self.random_state).spawn(self.n_estimators)
+
+        def of_tree(tree: int) -> tuple[NDArray[np.int64], np.random.Generator]:
+            rng = np.random.default_rng(seeds[tree])
+            return np.bincount(rng.integers(0, there, there), minlength=there)[labels], rng
+
+        return of_tree
+
+    def times_drawn(self, groups: ArrayLike) -> NDArray[np.float64]:
+        """How often each row of a fit was drawn for each tree, (tree, row), of the same groups and random state."""
+        resampling = self._resampling(groups)
+        return np.stack([resampling(tree)[0] for tree in range(self.n_estimators)]).astype(float)
 
     def members(self, X: ArrayLike, layers: Layers = ()) -> NDArray[np.float32]:
         """Prediction of every tree.
@@ -396,13 +412,14 @@ def validate(
                 progress(len(parts), total)
     predictions = pd.concat(parts, ignore_index=True)
     predictions["tau"] = (predictions["observed"] - predictions["mean"]).abs() / predictions["sd"].clip(lower=1e-6)
-    scores = pd.DataFrame([_score(str(kind), group) for kind, group in predictions.groupby("split", sort=False)])
+    scores = pd.DataFrame([score(str(kind), group) for kind, group in predictions.groupby("split", sort=False)])
     spatial = predictions[predictions["split"] == "spatial"]
-    calibration = Calibration(float(spatial["tau"].quantile(0.95)), _profile_correlation(spatial, site))
+    calibration = Calibration(float(spatial["tau"].quantile(0.95)), profile_correlation(spatial, site))
     return Validation(calibration, scores, predictions)
 
 
-def _score(kind: str, p: pd.DataFrame) -> dict[str, object]:
+def score(kind: str, p: pd.DataFrame) -> dict[str, object]:
+    """Scores of held-out predictions, as in `Validation`."""
     residual = p["observed"] - p["mean"]
     covered, crps = [], []
     for fold, rows in p.groupby("fold"):
@@ -433,7 +450,7 @@ def is_constant(values: NDArray[np.float64]) -> bool:
     return bool(np.ptp(values) <= ROUNDING * np.abs(values).max()) if len(values) else True
 
 
-def _profile_correlation(predictions: pd.DataFrame, site: NDArray) -> float:
+def profile_correlation(predictions: pd.DataFrame, site: NDArray) -> float:
     """Intraclass correlation (one-way analysis of variance) of standardised errors within profile; 0 where each has one
     layer.
     """

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ..constants import LAYER_NAMES, LAYERS, PROFILE_NAME
+from ..constants import LAYERS
 from ..data.covariates import CovariateStack
 from ..data.grid import MapGrid
 from ..data.netcdf import open_dataset
@@ -19,10 +20,9 @@ from . import forest_device
 from .forest import CompiledForest
 from .learners import FluxModel, Learners, design_matrix
 from .monte_carlo import LogNormals, Statistics, coherent_statistics, independent_statistics
+from .persistence_forests import PersistenceForests, persistence_statistics
 from .totals import BAND_DEGREES, THICKNESS_CM, Totals, Trees, sum_cells
 from .zones import Shares
-
-MAP_LAYERS = (*LAYER_NAMES, PROFILE_NAME)
 
 MEMBER_CELLS = 4096
 """Cells whose trees are held at once in coherent mode: with 500 of them, 66 MB."""
@@ -101,11 +101,20 @@ class MapModels:
     ibulk: FluxModel
     predictive_shares: NDArray[np.float64]
     expected_shares: NDArray[np.float64]
+    persistence: Mapping[str, FluxModel] = field(default_factory=dict)
+    """Forests of how long carbon stays, by quantity."""
 
     @classmethod
-    def of(cls, learners: Learners, predictive_shares: NDArray, expected_shares: NDArray) -> MapModels:
+    def of(
+        cls,
+        learners: Learners,
+        predictive_shares: NDArray,
+        expected_shares: NDArray,
+        persistence: PersistenceForests | None = None,
+    ) -> MapModels:
         """The forests of the fitted learners, with the root shares."""
-        return cls(learners.iroot, learners.ibulk, predictive_shares, expected_shares)
+        more = persistence.models(learners.ibulk) if persistence else {}
+        return cls(learners.iroot, learners.ibulk, predictive_shares, expected_shares, more)
 
     @cached_property
     def forests(self) -> tuple[CompiledForest, CompiledForest]:
@@ -157,12 +166,13 @@ def map_cells(
     )
     if coherent:
         statistics = _coherent(cells, models)
+    staying = persistence_statistics(models.persistence, bulk_mean + np.log(THICKNESS_CM), X)
     outside = [
         model.applicability.dissimilarity(X, layers).reshape(len(X), -1).max(axis=1) / model.applicability.threshold
         for model, layers in ((models.iroot, ()), (models.ibulk, LAYERS))
     ]
     areas = {f"{f}_applicability": a.astype(np.float32) for f, a in zip(("iroot", "ibulk"), outside, strict=True)}
-    return statistics | areas, totals
+    return statistics | areas | staying, totals
 
 
 def _mean_and_std(forest: CompiledForest, X: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from ..constants import BIOMES, LAYERS, PROFILE_NAME
 from ..data.grid import MapGrid
-from .maps import MAP_LAYERS
 from .monte_carlo import FLUXES
+from .variables import MAP_LAYERS
 from .writers import Store, strips
 
 RANGED = {flux: f"{flux}_median" for flux in FLUXES}

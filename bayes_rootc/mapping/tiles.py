@@ -29,6 +29,7 @@ from ..files import atomic_path, code_checksum, sha256, write_json
 from ..progress import Progress
 from .maps import MapModels, land_cells, map_cells, read_root_shares
 from .model_file import read_learners
+from .persistence_forests import PersistenceForests
 from .totals import Totals
 from .writers import Store, create_store, open_store, write_tile
 from .zones import Zones
@@ -72,6 +73,7 @@ class MapJob:
     coherent: bool = False
     zones: Zones | None = None
     manifest: Path | None = None
+    quantities: tuple[str, ...] = ()
 
     @property
     def work(self) -> Path:
@@ -88,6 +90,11 @@ class MapJob:
         """Root shares by biome."""
         return self.out / "posterior" / "root_shares.nc"
 
+    @property
+    def persistence(self) -> Path:
+        """Forests of how long carbon stays, where maps of it are wanted."""
+        return self.out / "models" / "persistence.npz"
+
     def places(self) -> list[Place]:
         """All tiles."""
         rows, cols = self.grid.shape
@@ -101,9 +108,11 @@ class MapJob:
         """What the maps depend on: unfinished tiles of a different plan are not kept."""
         stack = CovariateStack(self.covariates, self.manifest)
         files = [self.learners, self.shares, stack.manifest, *([self.zones.path] if self.zones else [])]
+        files += [self.persistence] if self.quantities else []
         makes = {
             self.learners: "; `bayes-rootc train` makes it",
             self.shares: "; `bayes-rootc fit root-depth` makes it",
+            self.persistence: "; `bayes-rootc run` makes it, or leave map_quantities empty",
         }
         for path in files:
             if not path.is_file():
@@ -139,7 +148,7 @@ def begin(job: MapJob, *, resume: bool) -> list[Place]:
     if other:
         shutil.rmtree(job.work, ignore_errors=True)
         (job.work / "tiles").mkdir(parents=True)
-        create_store(job.work / "maps.zarr", job.grid, job.tile)
+        create_store(job.work / "maps.zarr", job.grid, job.tile, job.quantities)
         write_json(path, plan)
     return [place for place in job.places() if not job.done(place).exists()]
 
@@ -161,7 +170,8 @@ def _opened(job: MapJob, begun: int) -> Opened:
     begun : int
         Time at which the job began, so that models fitted since are read again.
     """
-    models = MapModels.of(read_learners(job.learners), *read_root_shares(job.shares))
+    persistence = PersistenceForests.load(job.persistence, job.quantities) if job.quantities else None
+    models = MapModels.of(read_learners(job.learners), *read_root_shares(job.shares), persistence)
     store = open_store(job.work / "maps.zarr", write=True)
     return Opened(CovariateStack(job.covariates, job.manifest), models, store)
 

@@ -6,6 +6,7 @@ import math
 
 import pandas as pd
 
+from ..constants import PROFILE_NAME
 from ..mapping.regressors import POSTERIOR_FOREST
 from .regression_tables import R_SQUARED
 from .results import Results
@@ -79,6 +80,8 @@ def caption(results: Results, name: str) -> str:
         "ibulk_maps": lambda r: _layer_maps(r, "ibulk"),
         "iloss_maps": lambda r: _layer_maps(r, "iloss"),
         "iloss_uncertainty": _uncertainty,
+        "age_maps": _age_maps,
+        "ibulk_t100_maps": _t100_maps,
         "satellite": _satellite,
         "ages": _ages,
         "persistence": _persistence,
@@ -204,6 +207,34 @@ def _uncertainty(results: Results) -> str:
         "Half the 95 % interval of I_loss over its absolute mean, in seven layers and in 0–200 cm: the paper's margin "
         f"of deviation. In half of the cells it is above {middle} in 0–200 cm. It has no bound where the mean is near "
         "0: colours end at 10."
+    )
+
+
+def _skill(results: Results, target: str) -> str:
+    """R² of a forest of how long carbon stays, in regions that were held out."""
+    if not results.has("persistence_learners"):
+        return ""
+    row = pick(results.table("persistence_learners"), target=target)
+    return f" R² in regions that were held out: {number(row['r2'], 2)}, on the log scale." if row is not None else ""
+
+
+def _age_maps(results: Results) -> str:
+    values = results.maps["age_median"].sel(layer=PROFILE_NAME).values
+    return (
+        "Mean age of the carbon in seven layers and in 0–200 cm (mean over members), in steady state. In half of the "
+        f"cells it is above {number(pd.Series(values.ravel()).median())} yr in 0–200 cm.{_skill(results, 'age')} Every "
+        "panel has its own colour scale. The trees are those of I_bulk, so that member m of both is one posterior draw."
+    )
+
+
+def _t100_maps(results: Results) -> str:
+    both = results.maps[["ibulk_t100_mean", "ibulk_mean"]].sel(layer=PROFILE_NAME)
+    part = both["ibulk_t100_mean"].values / both["ibulk_mean"].values
+    return (
+        "Input to bulk soil that stays longer than 100 years, in seven layers and in 0–200 cm (mean over members): in "
+        f"half of the cells less than {number(100 * pd.Series(part.ravel()).median())} % of I_bulk."
+        f"{_skill(results, 'ibulk_t100')} It hardly depends on how rates are distributed within a layer. Every panel "
+        "has its own colour scale."
     )
 
 

@@ -12,6 +12,9 @@ MAP_VARIABLES = (
 )
 """What is read of `maps/maps.nc`, besides its coordinates."""
 
+CHOSEN_MAPS = ("age_mean", "age_median", "ibulk_t100_mean")
+"""What is read of it besides, where the setting `map_quantities` lets it be there."""
+
 TURNOVER_VARIABLES = {
     "posterior": ["log_k"],
     "posterior_predictive": ["delta14c"],

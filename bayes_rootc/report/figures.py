@@ -12,7 +12,16 @@ from pathlib import Path
 from ..mapping.regressors import LEARNERS
 from .captions import caption
 from .figures_learners import figure_ed2, figure_ed3, figure_ed9, figure_reliability
-from .figures_maps import figure_4, figure_ed1, figure_ed4, figure_ed5, figure_ed6, figure_ed7
+from .figures_maps import (
+    figure_4,
+    figure_age_maps,
+    figure_ed1,
+    figure_ed4,
+    figure_ed5,
+    figure_ed6,
+    figure_ed7,
+    figure_t100_maps,
+)
 from .figures_posterior import figure_modes, figure_predictive
 from .figures_regressions import explained, figure_2
 from .figures_schematic import figure_5
@@ -56,6 +65,8 @@ FIGURES: dict[str, tuple[str, Draw]] = {
     "ibulk_maps": ("Inputs to bulk soil by layer", figure_ed5),
     "iloss_maps": ("Loss of root carbon by layer", figure_ed6),
     "iloss_uncertainty": ("How uncertain the loss is, by layer", figure_ed7),
+    "age_maps": ("Age of soil carbon by layer", figure_age_maps),
+    "ibulk_t100_maps": ("Inputs to bulk soil that stay longer than a century", figure_t100_maps),
     "satellite": ("Measured and satellite net primary production", figure_ed8),
 }
 """Title and drawing of every figure, in reading order."""
@@ -100,6 +111,8 @@ def _possible(results: Results, name: str) -> bool:
             return hierarchical and results.has("turnover_respired")
         case "drivers":
             return bool(explained(results))
+        case "age_maps" | "ibulk_t100_maps":
+            return f"{name.removesuffix('_maps')}_mean" in results.maps
         case "satellite":
             return bool(results.table("npp_sites")[["npp", "satellite_npp"]].notna().all(axis=1).any())
         case _ if name.startswith("learners_"):  # `train` after the run: a run leaves the scores of the maps alone

@@ -28,6 +28,7 @@ from ..mapping.draw import (
     painted_extent,
     project,
 )
+from ..mapping.variables import EVERY
 from .results import Results
 from .style import (
     BIOME_LABELS,
@@ -43,6 +44,7 @@ from .style import (
     AxesArray,
     flux_axis,
     letter,
+    map_axis,
     styled,
 )
 
@@ -249,6 +251,16 @@ def figure_ed7(results: Results) -> AxesArray:
     return figure_layer_maps(results, "iloss", "uncertainty")
 
 
+def figure_age_maps(results: Results) -> AxesArray:
+    """Mean age of the carbon by layer."""
+    return figure_layer_maps(results, "age")
+
+
+def figure_t100_maps(results: Results) -> AxesArray:
+    """Input to bulk soil that stays longer than 100 years, by layer."""
+    return figure_layer_maps(results, "ibulk_t100")
+
+
 @styled
 def figure_layer_maps(results: Results, flux: str, statistic: str | None = None) -> Figure:
     """One flux in the seven layers and the whole profile, by default in the middle of the members; its `uncertainty` is
@@ -268,12 +280,12 @@ def figure_layer_maps(results: Results, flux: str, statistic: str | None = None)
     for i, layer in enumerate((*LAYER_NAMES, PROFILE_NAME)):
         row, column = divmod(i, 2)
         values = maps.sel(layer=layer).values
-        colours = "cividis" if relative else FLUX_MAPS[flux]
+        colours = "cividis" if relative else EVERY[flux].colours
         limits = (0.0, MOST_UNCERTAIN) if relative else (None, None)  # the ratio has no bound where the mean is near 0
         scale = Scale.of(values, colours, centred=flux == "iloss" and not relative, limits=limits)
         ax = sheet.axes(0.05 + column * (wide + 0.1), TITLE + row * (TITLE + tall + BAR), wide, tall)
         letter(ax, "abcdefgh"[i], f"{layer.replace('-', '–')} cm")
-        name = f"half the 95 % interval of {FLUX_LABELS[flux]} / |mean|" if relative else flux_axis(flux)
+        name = f"half the 95 % interval of {FLUX_LABELS[flux]} / |mean|" if relative else map_axis(flux)
         mesh = draw_map(ax, values, lat, lon, scale, results.land)
         colour_bar(mesh, ax, scale, name, bounds=bar_bounds(tall))
     return sheet.figure

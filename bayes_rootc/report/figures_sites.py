@@ -13,10 +13,10 @@ from scipy.special import expit
 
 from ..constants import BIOMES, LAYER_NAMES, LAYERS, PROFILE_NAME
 from ..data.atmosphere import ATMOSPHERE_ZONES
+from ..mapping.variables import BIOME_COLOURS
 from .captions import pick
 from .results import Results
 from .style import (
-    BIOME_COLOURS,
     BIOME_LABELS,
     FLUX_COLOURS,
     FLUX_LABELS,

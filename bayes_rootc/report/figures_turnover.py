@@ -10,9 +10,9 @@ from scipy.stats import binom
 
 from ..constants import INTERVAL, LAYER_NAMES, PROFILE_NAME
 from ..inference.turnover_checks import DEPTH_CLASSES
+from ..mapping.variables import BIOME_COLOURS
 from .results import Results
 from .style import (
-    BIOME_COLOURS,
     BIOME_LABELS,
     FLUX_COLOURS,
     FLUX_LABELS,

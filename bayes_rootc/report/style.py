@@ -16,7 +16,6 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import gaussian_kde
 
-from ..constants import BIOMES
 from ..files import atomic_path
 
 WIDTH = 7.2
@@ -28,6 +27,13 @@ FLUX_UNIT = "Mg C ha⁻¹ yr⁻¹"
 
 FLUX_LABELS = {"iroot": r"$I_\mathrm{root}$", "ibulk": r"$I_\mathrm{bulk}$", "iloss": r"$I_\mathrm{loss}$"}
 
+STAYING_LABELS = {
+    "age": "carbon age (yr)",
+    "transit_time": "transit time (yr)",
+    "ibulk_t100": rf"$I_\mathrm{{bulk}}$(100 yr) ({FLUX_UNIT})",
+}
+"""Labels of what says how long carbon stays."""
+
 FLUX_COLOURS = {"iroot": "#0072B2", "ibulk": "#009E73", "iloss": "#D55E00"}
 """From the palette of Okabe & Ito."""
 
@@ -38,15 +44,6 @@ SITE_COLOURS = {"NPP": "#CC9A1F", "Δ14C": "#BB5566", "roots": "#004488"}
 SITE_MARKERS = {"NPP": "o", "Δ14C": "^", "roots": "s"}
 SITE_LABELS = {"NPP": "NPP sites", "Δ14C": "Δ¹⁴C profiles", "roots": "root profiles"}
 """The three data sets, which also differ in shape (high-contrast palette of P. Tol)."""
-
-BIOME_COLOURS = dict(
-    zip(
-        BIOMES,
-        ("#117733", "#999933", "#44AA99", "#DDCC77", "#CC6677", "#332288", "#88CCEE", "#882255", "#AA4499"),
-        strict=True,
-    )
-)
-"""The muted palette of P. Tol: green for tropical forests, sand for grasslands, indigo and cyan for the cold."""
 
 BIOME_LABELS = {
     1: "tropical/subtrop. forests",
@@ -147,6 +144,11 @@ def letter(ax: Axes, text: str, title: str = "") -> None:
 def flux_axis(*fluxes: str) -> str:
     """Axis label of fluxes, with their unit."""
     return f"{', '.join(FLUX_LABELS[f] for f in fluxes)} ({FLUX_UNIT})"
+
+
+def map_axis(quantity: str) -> str:
+    """Label of a mapped quantity, with its unit."""
+    return f"{STAYING_LABELS[quantity]}" if quantity in STAYING_LABELS else flux_axis(quantity)
 
 
 def apart(low: float, high: float) -> tuple[float, float]:

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from importlib.metadata import version
 
 import pandas as pd
 import xarray as xr
 
 from .. import demo
+from ..data.covariates import CovariateStack
 from ..data.grid import MapGrid
+from ..data.manifest import read_manifest
 from ..data.tables import SourceCheck
 from ..files import write_csv
+from ..mapping.catalogue import Origin, describe_maps
 from ..mapping.learners import Learners
 from ..mapping.maps import read_root_shares
 from ..mapping.ranges import range_table
 from ..mapping.tiles import MapJob, begin, finish, gather, make_tiles
 from ..mapping.totals import totals_tables
-from ..mapping.writers import open_store, write_cogs, write_netcdf
+from ..mapping.writers import About, Picture, open_store, say_about, write_cogs, write_netcdf
 from ..mapping.zones import Zones
 from ..progress import Progress, part_of
 from ..settings import RunSettings, step_seed
@@ -24,11 +29,18 @@ from .engine import Step
 from .inputs import data_folder, manifest_of
 from .record import MAP_CELLS, write_checks
 
+SAMPLED = (1950, 2020)
+"""Years that the public radiocarbon samples are from."""
+
 MAP_TITLE = "Root carbon inputs, their part that reaches bulk soil, and the loss between them"
 
 
 def draw_maps(
-    learners: Learners, root_depth: xr.Dataset, settings: RunSettings, progress: Progress | None = None
+    learners: Learners,
+    root_depth: xr.Dataset,
+    persistence_forests: None,
+    settings: RunSettings,
+    progress: Progress | None = None,
 ) -> None:
     """Maps of the three fluxes with their uncertainty, tile by tile; and totals in which one member is one whole map.
 
@@ -52,27 +64,22 @@ def draw_maps(
         seed=step_seed(settings, "maps"),
         nearest_km=settings.nearest_km,
         coherent=settings.map_mode == "coherent",
+        quantities=settings.map_quantities,
         zones=Zones(settings.zones, settings.zone_field) if settings.zones else None,
     )
     places = begin(job, resume=settings.resume)
     make_tiles(job, places, workers=settings.workers, dask=settings.dask, progress=part_of(progress, 0, 3))
     totals, cells, lacking = gather(job)
-    path, files = job.work / "maps.zarr", []
-    store = open_store(path)
+    store_path, folder = job.work / "maps.zarr", job.work / "files"
+    store, about, made = open_store(store_path), about_maps(job, settings), list[Picture]()
     if "cog" in settings.map_formats:
-        files += write_cogs(job.work / "cog", store, grid, workers=settings.workers, progress=part_of(progress, 1, 3))
+        made = write_cogs(folder, store, grid, about, workers=settings.workers, progress=part_of(progress, 1, 3))
     if "netcdf" in settings.map_formats:
-        files.append(job.work / "maps.nc")
-        write_netcdf(
-            files[-1],
-            store,
-            grid,
-            title=MAP_TITLE + (" (SIMULATED demo world)" if demo.is_simulated(folder) else ""),
-            history=f"bayes-rootc {version('bayes-rootc')}, seed {settings.seed}",
-            progress=part_of(progress, 2, 3),
-        )
+        write_netcdf(folder / "maps.nc", store, grid, about, progress=part_of(progress, 2, 3))
+    say_about(store_path, about)
+    describe_maps(folder, made, grid, Origin(about, _years(settings), _sources(job)))
     ranges = range_table(store, grid)
-    finish(job, files + ([path] if "zarr" in settings.map_formats else []))
+    finish(job, [*folder.iterdir(), *([store_path] if "zarr" in settings.map_formats else [])])
     _, expected = read_root_shares(job.shares)
     tables = totals_tables(totals, expected, job.zones.names if job.zones else [])
     for name, table in tables.items():
@@ -83,6 +90,46 @@ def draw_maps(
     write_checks(settings.out, [SourceCheck(where, str(job.covariates), cells + lacking, cells, dropped)])
 
 
+def about_maps(job: MapJob, settings: RunSettings) -> About:
+    """What is said of the maps in each of their files: the same for the same models, covariates and settings."""
+    simulated = demo.is_simulated(data_folder(settings))
+    software = f"bayes-rootc {version('bayes-rootc')}"
+    plan = json.loads((job.work / "plan.json").read_text(encoding="utf-8"))
+    for path in CovariateStack(job.covariates, job.manifest).files:
+        plan[path.name] = plan[path.name][0]  # its size; copies of a raster have other times
+    return {
+        "title": MAP_TITLE + (" (SIMULATED demo world)" if simulated else ""),
+        "summary": "Posterior means and quantiles of root-derived carbon inputs, of those that reach bulk soil and of "
+        "the loss between them, by soil layer, and where the forests that predict them may be trusted.",
+        "source": "simulated world" if simulated else "radiocarbon, production and root profiles at sites, covariates",
+        "history": f"{software}, seed {settings.seed}",
+        "software": software,
+        "references": "Wang, Xiao et al., Most root-derived carbon inputs do not contribute to the global bulk soil "
+        "carbon pool (method)",
+        "license": settings.license,
+        "run_id": hashlib.sha256(json.dumps(plan, sort_keys=True).encode()).hexdigest()[:16],
+    }
+
+
+def _sources(job: MapJob) -> list[dict[str, str]]:
+    """Sources of the covariates, each once, as their manifest names them."""
+    found = dict[str, dict[str, str]]()
+    for entry in read_manifest(CovariateStack(job.covariates, job.manifest).manifest).covariates:
+        if entry.source:
+            licence = {"licence": entry.licence} if entry.licence else {}
+            found.setdefault(entry.source, {"title": entry.source} | licence)
+    return list(found.values())
+
+
+def _years(settings: RunSettings) -> tuple[int, int]:
+    """First and last year in which radiocarbon was sampled, as far as the output folder says it."""
+    path = settings.out / "tables" / "layers.csv"
+    if not path.is_file():
+        return SAMPLED
+    year = pd.read_csv(path, usecols=["year"])["year"]
+    return int(year.min()), int(year.max())
+
+
 def read_totals(settings: RunSettings) -> pd.DataFrame:
     """Read the totals by biome that `draw_maps` wrote."""
     return pd.read_csv(settings.out / "tables" / "map_totals.csv")
@@ -91,7 +138,7 @@ def read_totals(settings: RunSettings) -> pd.DataFrame:
 MAPS = Step(
     "maps",
     draw_maps,
-    ("learners", "root_depth"),
+    ("learners", "root_depth", "persistence_forests"),
     (
         "covariates",
         "members",
@@ -100,6 +147,8 @@ MAPS = Step(
         "map_like",
         "map_mode",
         "map_formats",
+        "map_quantities",
+        "license",
         "zones",
         "zone_field",
         "tile",

@@ -7,7 +7,8 @@ import pytest
 import xarray as xr
 
 from bayes_rootc.errors import InputError
-from bayes_rootc.esm.model_output import available, read_field
+from bayes_rootc.esm.archive import Choice, read_archive
+from bayes_rootc.esm.model_output import read_field
 
 YEAR = 365.25 * 86400
 
@@ -74,13 +75,13 @@ def test_the_last_twenty_years_are_taken_and_others_where_asked(written):
     dataset["nppRoot"].attrs["units"] = "Mg ha-1 yr-1"
     path = written(dataset)
     assert np.nanmax(read_field(path, "nppRoot").values) == pytest.approx(np.mean(range(2005, 2025)))
-    assert np.nanmax(read_field(path, "nppRoot", (2003, 2004)).values) == pytest.approx(2003.5)
+    assert np.nanmax(read_field(path, "nppRoot", Choice((2003, 2004))).values) == pytest.approx(2003.5)
 
 
 def test_a_folder_of_files_is_one_model(written, tmp_path):
     written(cmip(name="cSoil", units="kg m-2"), "cSoil.nc")
     written(cmip(name="rh"), "rh.nc")
-    assert available(tmp_path) == {"cSoil", "rh"}
+    assert {part.variable for part in read_archive(tmp_path)} == {"cSoil", "rh"}
     assert np.nanmax(read_field(tmp_path, "cSoil").values) == pytest.approx(10 * 6.526, rel=1e-3)
 
 
@@ -175,7 +176,7 @@ def test_a_bad_file_gets_one_clear_line(written, change, message):
 
 def test_years_that_are_not_there(written):
     with pytest.raises(InputError, match="has years 2000 to 2001, none of 1850 to 1900"):
-        read_field(written(cmip()), "nppRoot", (1850, 1900))
+        read_field(written(cmip()), "nppRoot", Choice((1850, 1900)))
 
 
 def test_what_is_no_file_of_a_model(tmp_path):

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from bayes_rootc.data.grid import MapGrid
-from bayes_rootc.mapping.maps import MAP_LAYERS
 from bayes_rootc.mapping.ranges import CLASSES, REACH, Ranges, range_table
-from bayes_rootc.mapping.writers import FLAT, LAYERED, create_store, open_store, write_tile
+from bayes_rootc.mapping.variables import FLAT, LAYERED, MAP_LAYERS
+from bayes_rootc.mapping.writers import create_store, open_store, write_tile
 
 WIDTH = 2 * REACH / CLASSES
 """Width of a class relative to its values."""

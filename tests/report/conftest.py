@@ -346,6 +346,10 @@ def write_maps(folder: Path) -> None:
     maps["iloss_probability"] = ("layer", "lat", "lon"), np.broadcast_to(warm, (len(LAYERS), *grid.shape)).copy()
     for name in ("iroot", "ibulk"):
         maps[f"{name}_applicability"] = ("lat", "lon"), np.where(warm > 0.9, 1.2, 0.6 * warm)
+    for name, value in (("age", 300.0), ("ibulk_t100", 0.2)):
+        for key in ("mean", "median"):
+            field = value * (2 - warm) * (1 + np.arange(len(LAYERS)))[:, None, None]
+            maps[f"{name}_{key}"] = ("layer", "lat", "lon"), field.astype(np.float32)
     maps["biome"] = ("lat", "lon"), np.where(np.isfinite(warm), 3, 0).astype(np.uint8)
     maps.attrs["title"] = "a map"
     folder.mkdir()

@@ -14,16 +14,18 @@ from bayes_rootc.report.figures_maps import (
     CERTAIN,
     MOST_UNCERTAIN,
     figure_4,
+    figure_age_maps,
     figure_ed1,
     figure_ed4,
     figure_ed5,
     figure_ed6,
     figure_ed7,
     figure_one_map,
+    figure_t100_maps,
     outside_area,
 )
 from bayes_rootc.report.results import Results
-from bayes_rootc.report.style import BIOME_LABELS, FLUX_LABELS, FLUX_UNIT, SITE_COLOURS
+from bayes_rootc.report.style import BIOME_LABELS, FLUX_LABELS, FLUX_UNIT, SITE_COLOURS, map_axis
 from tests.drawn import bar_label, curves, dots, legend_names, legible, mesh, painted, title, varied_results
 
 UNITS = {flux: f"{FLUX_LABELS[flux]} ({FLUX_UNIT})" for flux in ("iroot", "ibulk", "iloss")}
@@ -106,12 +108,14 @@ def test_figure_4_maps_the_loss_its_uncertainty_its_share_and_its_sign(results):
         (figure_ed5, "ibulk", "mean"),
         (figure_ed6, "iloss", "mean"),
         (figure_ed7, "iloss", "uncertainty"),
+        (figure_age_maps, "age", "mean"),
+        (figure_t100_maps, "ibulk_t100", "mean"),
     ],
 )
 def test_layers_are_mapped_one_by_one_and_then_the_profile(draw, flux, statistic, results):
     panels = draw(results)
     assert [title(ax) for ax in panels] == [f"{name.replace('-', '–')} cm" for name in (*LAYER_NAMES, PROFILE_NAME)]
-    label = UNITS[flux] if statistic == "mean" else f"half the 95 % interval of {FLUX_LABELS[flux]} / |mean|"
+    label = map_axis(flux) if statistic == "mean" else f"half the 95 % interval of {FLUX_LABELS[flux]} / |mean|"
     for ax, layer in zip(panels, (*LAYER_NAMES, PROFILE_NAME), strict=True):
         np.testing.assert_allclose(painted(ax), map_of(results, f"{flux}_{statistic}", layer), rtol=1e-6)
         assert bar_label(ax) == label

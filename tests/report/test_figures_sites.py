@@ -10,6 +10,7 @@ from scipy.special import expit
 
 from bayes_rootc.constants import BIOMES, LAYER_NAMES, LAYERS, PROFILE_NAME
 from bayes_rootc.data.atmosphere import ATMOSPHERE_ZONES
+from bayes_rootc.mapping.variables import BIOME_COLOURS
 from bayes_rootc.report.figures_sites import (
     figure_1,
     figure_3,
@@ -19,7 +20,7 @@ from bayes_rootc.report.figures_sites import (
     figure_s5,
 )
 from bayes_rootc.report.results import Results
-from bayes_rootc.report.style import BIOME_COLOURS, BIOME_LABELS, FLUX_COLOURS, FLUX_LABELS, FLUX_UNIT
+from bayes_rootc.report.style import BIOME_LABELS, FLUX_COLOURS, FLUX_LABELS, FLUX_UNIT
 from tests.drawn import (
     assert_intervals,
     curves,

@@ -9,6 +9,7 @@ from matplotlib.colors import to_rgba
 from scipy.stats import binom
 
 from bayes_rootc.constants import BIOMES, LAYER_NAMES, PROFILE_NAME
+from bayes_rootc.mapping.variables import BIOME_COLOURS
 from bayes_rootc.report.figures_turnover import (
     BLUE,
     DEPTH_BINS,
@@ -24,7 +25,7 @@ from bayes_rootc.report.figures_turnover import (
     save_check_figures,
 )
 from bayes_rootc.report.results import Results
-from bayes_rootc.report.style import BIOME_COLOURS, BIOME_LABELS
+from bayes_rootc.report.style import BIOME_LABELS
 from tests.drawn import assert_intervals, curves, dots, intervals, legend_names, row_names, title, varied_results
 
 COEFFICIENTS = {"soil 1": (0.2, 0.1, 0.3), "soil 2": (0.1, -0.1, 0.3), "climate 1": (-0.3, -0.5, -0.1)}

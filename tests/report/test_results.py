@@ -11,7 +11,7 @@ import xarray as xr
 
 from bayes_rootc.errors import InputError
 from bayes_rootc.report.captions import caption
-from bayes_rootc.report.contents import MAP_VARIABLES, SETTINGS, TURNOVER_VARIABLES
+from bayes_rootc.report.contents import CHOSEN_MAPS, MAP_VARIABLES, SETTINGS, TURNOVER_VARIABLES
 from bayes_rootc.report.figures import FIGURES, catalogue
 from bayes_rootc.report.figures_learners import figure_blocks, figure_importance
 from bayes_rootc.report.figures_turnover import figure_turnover
@@ -157,7 +157,7 @@ def test_nothing_else_is_read_for_the_report(finished, land):
         if path.stem != "turnover_sbc_ranks":  # whose columns are those of the model
             table[needed_columns(path.stem) + optional].to_csv(path, index=False)
     maps = xr.load_dataset(finished / "maps" / "maps.nc", engine="h5netcdf")
-    maps[list(MAP_VARIABLES)].to_netcdf(finished / "maps" / "maps.nc", engine="h5netcdf")
+    maps[[*MAP_VARIABLES, *CHOSEN_MAPS]].to_netcdf(finished / "maps" / "maps.nc", engine="h5netcdf")
     tree = xr.load_datatree(finished / TURNOVER, engine="h5netcdf")
     read = {group: tree[group].to_dataset()[names] for group, names in TURNOVER_VARIABLES.items()}
     spreads = list(tree["prior"].to_dataset().data_vars)
