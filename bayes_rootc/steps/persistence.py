@@ -15,10 +15,10 @@ from ..estimates import GLOBAL, of_biome
 from ..files import write_csv
 from ..inference.sampling import summarise
 from ..models.bulk_input import standard_layers
-from ..models.radiocarbon import LogNormalPrior, grid_quantile, invert
+from ..models.point_inversion import invert_points
 from ..models.rates import PERSISTING, mean_age, persisting_rates
 from ..progress import Progress
-from ..settings import RunSettings, step_rng
+from ..settings import RunSettings
 from .bulk_input import BulkInput, harmonise_measured, measured_stock_draws, standard_draws
 from .engine import Step
 from .turnover import LayerTurnover
@@ -30,8 +30,8 @@ DRAWS = 200
 
 ONE_POOL = "one pool"
 PAPER = "one pool, steady in 1950"
-"""The paper's definition of I_bulk: what enters a layer whose carbon has one rate, in air that was always that of
-1950."""
+"""The paper's definition of I_bulk: what enters a layer whose carbon has one rate, the slowest that gives its Δ14C, and
+was steady in the air of 1950."""
 
 MEAN = "mean"
 """Estimate that is the mean of the two others."""
@@ -102,22 +102,17 @@ def paper_ratio(inputs: Inputs, found: xr.Dataset, bulk_input: BulkInput, settin
     """Input that stays longer than each time in the paper's definition, over all input in the run's: (time, depth,
     draw).
 
-    Each layer is inverted alone, as one pool in steady state under the air of 1950. The ratio is that of means over the
-    profiles in which measured layers cover a depth, or, where none do, over all depths.
+    Each layer has the slowest rate that gives its Δ14C, as one pool in steady state under the air of 1950. The ratio is
+    that of means over the profiles in which measured layers cover a depth, or, where none do, over all depths.
     """
     layers, some = inputs.layers, _some(settings)
-    alone = invert(
+    k = invert_points(
         layers["delta14c"],
-        layers["sigma"],
         layers["year"],
         layers["zone"].to_numpy(str),
-        LogNormalPrior(settings.prior_median_age, settings.prior_log_sd),
-        "steady",
-        model_sd=settings.model_sd,
+        prehistory="steady",
         atmosphere=inputs.atmosphere,
-    )
-    levels = step_rng(settings, "one pool").uniform(size=(len(some), len(layers)))
-    k = np.exp(grid_quantile(alone["density"].values, alone["log_k"].values, levels)).T
+    )["k"].to_numpy()[:, None]
     stock = measured_stock_draws(inputs, bulk_input.stocks, settings)[:, some]
     density = stock / (layers["bottom"] - layers["top"]).to_numpy()[:, None]
     ratios = []
@@ -235,6 +230,6 @@ PERSISTENCE = Step(
     "persistence",
     infer_persistence,
     ("inputs", "turnover", "other_family", "bulk_input", "estimates"),
-    ("members", "prior_median_age", "prior_log_sd", "model_sd"),
+    ("members",),
     TABLES,
 )
