@@ -48,6 +48,11 @@ PUBLIC = {
     },
     "bayes_rootc.mapping.forest": {"CompiledForest": "forest layer_columns layers"},
     "bayes_rootc.esm.compare": {"compare": "paths variable results choice seed progress"},
+    "bayes_rootc.esm.archive": {"Choice": "years experiment grid members"},
+    "bayes_rootc.esm.published": {
+        "Published": "path quantity layer unit uncertainty",
+        "hold_against": "published out data progress",
+    },
     "bayes_rootc.esm.export": {
         "export": "kind out to resolution data who progress",
         "Maker": "institution contact code license",
