@@ -170,7 +170,7 @@ def screen_production(screen: Screen) -> None:
     texts = {"study": "", "method": "own", "vegetation": ""}
     t = screen.table.reindex(columns=[*same, "year", "depth", *texts, "said_biome"])
     for name, otherwise in texts.items():
-        t[name] = t[name].fillna(otherwise).astype(str)
+        t[name] = t[name].astype(object).fillna(otherwise).astype(str)
     screen.table = t.assign(said_biome=t["said_biome"].fillna(UNSAID).astype(int))
 
 
