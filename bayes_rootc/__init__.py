@@ -21,6 +21,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "draws": ["loss", "summary"],
         "explorer.show": ["explore"],
         "inference.drivers": ["Drivers"],
+        "inference.production": ["Production"],
         "inference.root_depth": ["RootDepth"],
         "inference.turnover": ["Turnover"],
         "mapping.flux_forest": ["FluxForest"],

@@ -31,6 +31,7 @@ PUBLIC = {
         "LogNormalPrior": "median_age log_sd",
         "MapGrid": "resolution bbox",
         "PosteriorForest": "n_estimators min_samples_leaf max_features random_state n_jobs",
+        "Production": "covariates climate columns chains tune draws seed",
         "Results": "out data",
         "RootDepth": "covariates columns sampler chains tune draws seed",
         "RunSettings": "",

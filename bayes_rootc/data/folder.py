@@ -14,7 +14,7 @@ from ..errors import InputError
 from ..files import sha256
 from . import own_files
 from .atmosphere import Atmosphere, zone_of
-from .biomes import CROPLANDS, biome_of_record
+from .biomes import CROPLANDS, UNSAID, biome_of_record
 from .choice import not_read, the_files, the_table
 from .covariates import CovariateStack
 from .israd import read_layers
@@ -26,6 +26,7 @@ from .npp import read_npp
 from .own_files import column_names
 from .own_tables import parts_columns, respired_columns
 from .plausible import Doubt, judge
+from .production import SUN, biome_of_vegetation, read_production
 from .roots import read_root_profiles
 from .tables import Screen, SourceCheck
 from .units import factor
@@ -61,6 +62,8 @@ class Inputs:
         Radiocarbon of the CO₂ that layers respire (`israd_incubations.read_incubations`), and of their light and heavy
         carbon (`israd_fractions.read_fractions`); `layer` is a label in the index of `layers`. Read only by
         `with_parts`.
+    production : DataFrame, optional
+        All records of production (`production.read_production`). Read only by `with_production`.
     """
 
     folder: Path
@@ -74,6 +77,7 @@ class Inputs:
     files: dict[str, str] = field(default_factory=dict)
     incubations: pd.DataFrame | None = None
     fractions: pd.DataFrame | None = None
+    production: pd.DataFrame | None = None
 
     @property
     def turnover_layers(self) -> pd.DataFrame:
@@ -120,10 +124,7 @@ def read_inputs(folder: str | Path, *, nearest_km: float = 100.0, manifest: Path
     atmosphere = Atmosphere.read(folder / "atmosphere")
     workbooks = templates(folder / "israd", folder)
     layers, layer_checks = _layers(folder, workbooks)
-    npp_folder, names = folder / "npp", column_names(folder)
-    production = folder / own_files.PRODUCTION
-    own = own_files.read_own_production(production, names.get("production", {})) if production.exists() else None
-    npp, npp_records, npp_checks = read_npp(npp_folder, own)
+    npp, npp_records, npp_checks = read_npp(folder / "npp", _own_production(folder))
     roots, roots_checks = _roots(folder)
 
     layers, layers_at = _with_covariates("covariates at radiocarbon layers", layers, covariates, nearest_km, keep=True)
@@ -185,6 +186,32 @@ def with_parts(inputs: Inputs) -> None:
     inputs.fractions = _parts(inputs, ISRAD_FRACTIONS, read_fractions)
 
 
+def with_production(inputs: Inputs, *, nearest_km: float = 100.0) -> None:
+    """Adds all records of net primary production, whole or in parts, with the covariates of their sites.
+
+    Raises
+    ------
+    InputError
+        There is no record, or a file is unusable.
+    """
+    folder = inputs.folder
+    records, checks = read_production(folder / "npp", _own_production(folder))
+    source = "covariates at records of production"
+    records, at = _with_covariates(source, records, inputs.covariates, nearest_km)
+    records["satellite_npp"] = _satellite_npp(records, inputs.covariates)
+    inputs.production = records
+    inputs.checks += [*checks, at]
+    if (sun := folder / "npp" / SUN).is_file():
+        inputs.files[str(sun.relative_to(folder))] = sha256(sun)
+
+
+def _own_production(folder: Path) -> Screen | None:
+    """Records of the user's own table, where there is one."""
+    path = folder / own_files.PRODUCTION
+    names = column_names(folder).get("production", {})
+    return own_files.read_own_production(path, names) if path.exists() else None
+
+
 def _parts(inputs: Inputs, name: str, read: Callable[[Path], tuple[pd.DataFrame, SourceCheck]]) -> pd.DataFrame | None:
     if not the_files(inputs.folder / "israd", name):
         return None
@@ -244,7 +271,10 @@ def _with_covariates(
     )
     mapped, natural = joined["biome"], joined.pop("natural_biome")
     if "said_biome" in joined:
-        joined["biome"] = biome_of_record(joined.pop("said_biome"), mapped, natural)
+        said = joined.pop("said_biome")
+        if "vegetation" in joined:
+            said = said.where(said != UNSAID, biome_of_vegetation(joined["vegetation"], natural, joined["lat"]))
+        joined["biome"] = biome_of_record(said, mapped, natural)
     screen = Screen(source, covariates.folder, joined)
     for text, here in (
         ("biome from the record: croplands", joined["biome"] == CROPLANDS),

@@ -4,8 +4,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -29,6 +30,13 @@ read.
 
 ORDINARY_MANAGEMENT = ("none", "control", "conventional tillage", "no-till", "reduced tillage", "tillage")
 """Entries of SRDB's `Manipulation` that are how such land is kept, not an experiment on it."""
+
+
+PENG, SRDB = "npp_peng2023.csv", "srdb-data.csv"
+
+PENG_NAMES = {"lat": "lat", "lon": "lon", "TNPP_1": "npp", "ANPP_2": "anpp", "BNPP_1": "bnpp"}
+SRDB_NAMES = {"Latitude": "lat", "Longitude": "lon", "NPP": "npp", "ANPP": "anpp", "BNPP": "bnpp"}
+"""Our names of a compilation's columns."""
 
 
 class Npp(NamedTuple):
@@ -67,7 +75,7 @@ def read_npp(folder: Path, own: Screen | None = None) -> Npp:
     InputError
         See `tables.read_csv`.
     """
-    readers = {"npp_peng2023.csv": _read_peng, "srdb-data.csv": _read_srdb}
+    readers = {PENG: _read_peng, SRDB: _read_srdb}
     parts: list[pd.DataFrame] = []
     checks: list[SourceCheck] = []
     found = [reader(folder / name) for name, reader in readers.items() if (folder / name).exists()]
@@ -102,22 +110,21 @@ def _keys(records: pd.DataFrame) -> pd.Series:
 
 
 def _read_peng(path: Path) -> Screen:
-    table = read_csv(path, _schema(lat="lat", lon="lon", npp="TNPP_1", anpp="ANPP_2", bnpp="BNPP_1"), value="BNPP_1")
-    names = {"TNPP_1": "npp", "ANPP_2": "anpp", "BNPP_1": "bnpp"}
-    return Screen("net primary production (Peng et al. 2023)", path, table.rename(columns=names))
+    table = read_csv(path, production_schema(PENG_NAMES), value="BNPP_1")
+    return Screen("net primary production (Peng et al. 2023)", path, table.rename(columns=PENG_NAMES))
 
 
 def _read_srdb(path: Path) -> Screen:
     text = ("Quality_flag", "Manipulation", "Duplicate_record")
-    table = read_csv(
-        path,
-        _schema(lat="Latitude", lon="Longitude", npp="NPP", anpp="ANPP", bnpp="BNPP", text=text),
-        optional=text,
-        value="BNPP",
-    )
-    names = {"Latitude": "lat", "Longitude": "lon", "NPP": "npp", "ANPP": "anpp", "BNPP": "bnpp"}
-    screen = Screen("net primary production (SRDB v5)", path, table.rename(columns=names))
+    table = read_csv(path, production_schema(SRDB_NAMES, text=text), optional=text, value="BNPP")
+    screen = Screen("net primary production (SRDB v5)", path, table.rename(columns=SRDB_NAMES))
     screen.drop("no belowground production", screen.table["bnpp"].isna())
+    drop_problems(screen)
+    return screen
+
+
+def drop_problems(screen: Screen) -> None:
+    """Leaves out records of SRDB with a known problem, of experiments, and those that are marked as duplicates."""
     flags = screen.table["Quality_flag"].fillna("").astype(str).str.findall(r"Q(\d+)")
     screen.drop(
         f"quality flag Q{FIRST_PROBLEM_FLAG} or worse",
@@ -126,7 +133,6 @@ def _read_srdb(path: Path) -> Screen:
     manipulation = screen.table["Manipulation"].fillna("none").astype(str).str.strip().str.lower()
     screen.drop("experimental manipulation", ~manipulation.isin(ORDINARY_MANAGEMENT))
     screen.drop("marked as a duplicate record", screen.table["Duplicate_record"].notna())
-    return screen
 
 
 def _screen_fluxes(screen: Screen) -> None:
@@ -153,11 +159,27 @@ def _screen_fluxes(screen: Screen) -> None:
     screen.table = t[["lat", "lon", "npp", "anpp", "bnpp", "said_biome"]]
 
 
-def _schema(*, lat: str, lon: str, npp: str, anpp: str, bnpp: str, text: tuple[str, ...] = ()):  # type: ignore[no-untyped-def]
+def production_schema(  # type: ignore[no-untyped-def]
+    names: Mapping[str, str], *, scale: float = 1.0, years: tuple[str, ...] = (), text: tuple[str, ...] = ()
+):
+    """Schema of a compilation.
+
+    Parameters
+    ----------
+    names : mapping of str
+        Our names of `lat`, `lon`, `npp`, `anpp`, `bnpp` by those of the compilation.
+    scale : float
+        What figures are multiplied by to be g C m⁻² yr⁻¹.
+    years, text : tuple of str
+        Further columns, by the compilation's names.
+    """
     import pandera.pandas as pa
 
-    columns = {lat: number_column(-90, 90, "degrees", quantity="lat", pint_unit="degree")}
-    columns[lon] = number_column(-180, 180, "degrees", quantity="lon", pint_unit="degree")
-    for name, quantity in ((npp, "npp"), (anpp, "anpp"), (bnpp, "bnpp")):
-        columns[name] = number_column(unit="g C m⁻² yr⁻¹", quantity=quantity, pint_unit="g m-2 yr-1")
+    theirs = {ours: name for name, ours in names.items()}
+    columns = {theirs["lat"]: number_column(-90, 90, "degrees", quantity="lat", pint_unit="degree")}
+    columns[theirs["lon"]] = number_column(-180, 180, "degrees", quantity="lon", pint_unit="degree")
+    for flux in ("npp", "anpp", "bnpp"):
+        about: dict[str, Any] = {"quantity": flux, "pint_unit": "g m-2 yr-1", "scale": scale}
+        columns[theirs[flux]] = number_column(unit="g C m⁻² yr⁻¹", **about)
+    columns |= {name: number_column(unit="yr") for name in years}
     return pa.DataFrameSchema(columns | {name: pa.Column(object, nullable=True) for name in text})

@@ -59,8 +59,10 @@ NEEDED = ("lat", "lon", "top", "bottom", "year")
 TEXT = ("horizon", "treatment", "peatland", "soil_order", "land_cover", "study", "site", "profile", "id", "biome")
 WORDS = {"delta14c": "‰", "sigma": "‰", "stock": "Mg ha⁻¹", "top": "cm", "bottom": "cm", "carbon": "%", "coarse": "%"}
 WORDS |= {"bulk_density": "g cm⁻³", "npp": "g C m⁻² yr⁻¹", "anpp": "g C m⁻² yr⁻¹", "bnpp": "g C m⁻² yr⁻¹"}
-WORDS |= {"d50": "cm", "d95": "cm"}
-UNJUDGED_RANGE = ("top", "bottom", "year", "npp", "anpp", "bnpp", "stock", "sigma", "d50", "d95")
+WORDS |= {"d50": "cm", "d95": "cm", "depth": "cm"}
+PRODUCTION_NAMES = ("lat", "lon", "npp", "anpp", "bnpp", "year", "depth", "study", "method", "biome")
+"""Columns of `production.csv`."""
+UNJUDGED_RANGE = ("top", "bottom", "year", "npp", "anpp", "bnpp", "stock", "sigma", "d50", "d95", "depth")
 """Quantities whose values are screened by the rules of the sources, not refused one by one."""
 
 
@@ -74,7 +76,7 @@ def column_names(folder: Path) -> dict[str, dict[str, str]]:
     """
     path = folder / COLUMNS
     found = read_toml(path) if path.exists() else {}
-    known = {"layers": list(LAYER_NAMES), "production": ["lat", "lon", "npp", "anpp", "bnpp", "biome"]}
+    known = {"layers": list(LAYER_NAMES), "production": list(PRODUCTION_NAMES)}
     known["roots"] = ["id", "lat", "lon", "d50", "d95", "biome"]
     for table, names in found.items():
         if table not in known or not isinstance(names, dict) or not all(isinstance(v, str) for v in names.values()):
@@ -153,18 +155,23 @@ def read_own_layers(path: Path, names: dict[str, str]) -> tuple[pd.DataFrame, So
 
 
 def read_own_production(path: Path, names: dict[str, str]) -> Screen:
-    """Records of `production.csv`, as the readers of `npp` give them.
+    """Records of `production.csv`, as `npp` and `production` take them.
 
     Raises
     ------
     InputError
-        See `tables.read_csv`.
+        See `tables.read_csv`; or none of npp, anpp and bnpp is a column.
     """
     import pandera.pandas as pa
 
     columns = {name: _column(name) for name in ("lat", "lon", "npp", "anpp", "bnpp")}
-    columns["biome"] = pa.Column(object, nullable=True)
-    table = read_csv(path, pa.DataFrameSchema(columns), optional=("npp", "anpp", "biome"), value="bnpp", names=names)
+    columns |= {"year": number_column(FIRST_YEAR, QUANTITIES["year"].high), "depth": _column("depth")}
+    columns |= {name: pa.Column(object, nullable=True) for name in ("study", "method", "biome")}
+    optional = tuple(name for name in columns if name not in ("lat", "lon"))
+    fluxes = ("npp", "anpp", "bnpp")
+    table = read_csv(path, pa.DataFrameSchema(columns), optional=optional, value=fluxes, names=names)
+    if table[list(fluxes)].isna().all(axis=None):
+        raise InputError(f"expected a column {', '.join(fluxes)} or one of them, with a number in it", file=path)
     table["said_biome"] = _said_biome(table, path, names)
     return Screen("net primary production (own)", path, table)
 

@@ -33,7 +33,7 @@ ONE_BIOME = 1
 COLUMNS = QUANTITIES
 """Numeric columns that fitted objects know."""
 
-LABELS = ("study", "site", "profile", "id", "zone")
+LABELS = ("study", "site", "profile", "id", "zone", "method")
 """Columns of text; study, site and profile together say which rows belong to one profile."""
 
 

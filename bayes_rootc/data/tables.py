@@ -150,7 +150,7 @@ def read_csv(
     schema: pa.DataFrameSchema,
     *,
     optional: tuple[str, ...] = (),
-    value: str | None = None,
+    value: str | tuple[str, ...] = (),
     judged: tuple[str, ...] = (),
     names: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
@@ -168,9 +168,9 @@ def read_csv(
         Pandera schema; its checks' `error` texts say what was expected.
     optional : tuple of str
         Columns that may be absent; they come back empty.
-    value : str, optional
-        The column that a row is read for: a row without it is kept, to be counted, but its other values are neither
-        checked nor judged.
+    value : str or tuple of str, optional
+        The columns that a row is read for: a row with none of them is kept, to be counted, but its other values are
+        neither checked nor judged.
     judged : tuple of str
         Columns are judged by the rows with one of these; by default by those with `value`, or by all.
     names : mapping of str to str, optional
@@ -202,7 +202,7 @@ def conformed(
     path: Path,
     *,
     units: Mapping[str, float],
-    value: str | None = None,
+    value: str | tuple[str, ...] = (),
     judged: tuple[str, ...] = (),
 ) -> pd.DataFrame:
     """A table that keeps a schema, of cells as they were read; see `read_csv`.
@@ -228,10 +228,11 @@ def conformed(
         else:
             table[name] = table[name].astype("object").where(table[name].notna(), None)
     remarks = _without_codes(table, schema)
-    judged = judged or ((value,) if value else ())
+    wanted = (value,) if isinstance(value, str) else value
+    judged = judged or wanted
     doubts = _judge(table[table[list(judged)].notna().any(axis=1)] if judged else table, schema, path)
     try:
-        schema.validate(table if value is None else table[table[value].notna()], lazy=True)
+        schema.validate(table[table[list(wanted)].notna().any(axis=1)] if wanted else table, lazy=True)
     except pandera.errors.SchemaErrors as errors:
         raise _first_failure(errors.failure_cases, path) from None
     table["file_row"] = table.index + HEADER_ROWS + 1
