@@ -59,10 +59,10 @@ NEEDED = ("lat", "lon", "top", "bottom", "year")
 TEXT = ("horizon", "treatment", "peatland", "soil_order", "land_cover", "study", "site", "profile", "id", "biome")
 WORDS = {"delta14c": "‰", "sigma": "‰", "stock": "Mg ha⁻¹", "top": "cm", "bottom": "cm", "carbon": "%", "coarse": "%"}
 WORDS |= {"bulk_density": "g cm⁻³", "npp": "g C m⁻² yr⁻¹", "anpp": "g C m⁻² yr⁻¹", "bnpp": "g C m⁻² yr⁻¹"}
-WORDS |= {"d50": "cm", "d95": "cm", "depth": "cm"}
-PRODUCTION_NAMES = ("lat", "lon", "npp", "anpp", "bnpp", "year", "depth", "study", "method", "biome")
+WORDS |= {"d50": "cm", "d95": "cm", "sampling_depth": "cm"}
+PRODUCTION_NAMES = ("lat", "lon", "npp", "anpp", "bnpp", "year", "sampling_depth", "study", "method", "biome")
 """Columns of `production.csv`."""
-UNJUDGED_RANGE = ("top", "bottom", "year", "npp", "anpp", "bnpp", "stock", "sigma", "d50", "d95", "depth")
+UNJUDGED_RANGE = ("top", "bottom", "year", "npp", "anpp", "bnpp", "stock", "sigma", "d50", "d95", "sampling_depth")
 """Quantities whose values are screened by the rules of the sources, not refused one by one."""
 
 
@@ -165,7 +165,7 @@ def read_own_production(path: Path, names: dict[str, str]) -> Screen:
     import pandera.pandas as pa
 
     columns = {name: _column(name) for name in ("lat", "lon", "npp", "anpp", "bnpp")}
-    columns |= {"year": number_column(FIRST_YEAR, QUANTITIES["year"].high), "depth": _column("depth")}
+    columns |= {"year": number_column(FIRST_YEAR, QUANTITIES["year"].high), "sampling_depth": _column("sampling_depth")}
     columns |= {name: pa.Column(object, nullable=True) for name in ("study", "method", "biome")}
     optional = tuple(name for name in columns if name not in ("lat", "lon"))
     fluxes = ("npp", "anpp", "bnpp")

@@ -141,7 +141,7 @@ QUANTITIES: dict[str, Quantity] = {
     "npp": _flux("net primary production", (60, 2200), (8, 4000)),
     "anpp": _flux("aboveground net primary production", (30, 1500), (6, 3500)),
     "bnpp": _flux("belowground net primary production", (20, 900), (6, 1600)),
-    "depth": Quantity("depth down to which roots were sampled, cm", "cm", 0, np.inf, True),
+    "sampling_depth": Quantity("depth down to which roots were sampled, cm", "cm", 0, np.inf, True),
     "iroot": Quantity("root-derived carbon input, Mg C ha⁻¹ yr⁻¹", "Mg ha-1 yr-1", 0, open=True),
     "ibulk": Quantity("input to bulk soil in the layer, Mg C ha⁻¹ yr⁻¹", "Mg ha-1 yr-1", 0, open=True),
     "f_bnpp": Quantity("share of production below ground", "dimensionless", 0, 1, open=True),

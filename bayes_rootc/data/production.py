@@ -100,8 +100,8 @@ class Production(NamedTuple):
     records : DataFrame
         One row a record: `lat`, `lon` (degrees), `npp`, `anpp`, `bnpp` (Mg C ha⁻¹ yr⁻¹; NaN where unknown), `year`
         (middle of the measurement; NaN where unknown), `study`, `method` (the compilation, or what one's own table
-        says), `depth` (cm down to which roots were sampled; NaN where unknown), `vegetation` (words of the record) and
-        `said_biome` (number or `UNSAID`).
+        says), `sampling_depth` (cm down to which roots were sampled; NaN where unknown), `vegetation` (words of the
+        record) and `said_biome` (number or `UNSAID`).
     checks : list of SourceCheck
         One for each file.
     """
@@ -168,7 +168,7 @@ def screen_production(screen: Screen) -> None:
     same = ["lat", "lon", *QUANTITIES]
     screen.drop("duplicate (same place and figures)", screen.table.duplicated(same))
     texts = {"study": "", "method": "own", "vegetation": ""}
-    t = screen.table.reindex(columns=[*same, "year", "depth", *texts, "said_biome"])
+    t = screen.table.reindex(columns=[*same, "year", "sampling_depth", *texts, "said_biome"])
     for name, otherwise in texts.items():
         t[name] = t[name].astype(object).fillna(otherwise).astype(str)
     screen.table = t.assign(said_biome=t["said_biome"].fillna(UNSAID).astype(int))

@@ -209,14 +209,14 @@ class Production(Fitted):
         ----------
         records : DataFrame
             One row a record: `lat`, `lon`; any of `npp`, `anpp` and `bnpp` (g C m⁻² yr⁻¹); the covariates; optionally
-            `biome` (number or name), `method` and `study` (labels), `depth` (cm down to which roots were sampled; empty
-            for all roots). Records of one place (0.01°) and biome are a site.
+            `biome` (number or name), `method` and `study` (labels), `sampling_depth` (cm down to which roots were
+            sampled; empty for all roots). Records of one place (0.01°) and biome are a site.
         satellite : DataFrame, optional
             Production by satellite at any places: `lat`, `lon`, `npp` (g C m⁻² yr⁻¹; 0 where nothing was seen), the
             covariates, and `biome` if the records have it. Its values should lie so far apart that their errors are
             their own, some 500 km.
         roots : RootDepth, optional
-            Fitted root depth, for records with a `depth` of less than 200 cm.
+            Fitted root depth, for records with a `sampling_depth` of less than 200 cm.
         until_good : bool
             Continue sampling while R-hat or effective sample sizes are not good.
         progress : callable, optional
@@ -469,15 +469,15 @@ class Production(Fitted):
     def _log_share(self, records: pd.DataFrame, own: OwnTable, roots: RootDepth | None) -> NDArray[np.float64]:
         """log of the share of roots within the depth that was sampled."""
         out = np.zeros(len(records))
-        if not own.has("depth"):
+        if not own.has("sampling_depth"):
             return out
-        depth = own.numbers("depth", missing=True).to_numpy()
+        depth = own.numbers("sampling_depth", missing=True).to_numpy()
         shallow = depth < PROFILE_DEPTH_CM
         if shallow.any():
             if roots is None:
                 raise InputError(
-                    f"{int(shallow.sum())} records have a depth above {PROFILE_DEPTH_CM} cm; give a fitted RootDepth"
-                    " as roots, or leave the column out"
+                    f"{int(shallow.sum())} records have a sampling_depth above {PROFILE_DEPTH_CM} cm; give a fitted"
+                    " RootDepth as roots, or leave the column out"
                 )
             found = roots.predict(records[shallow])
             within, whole = (

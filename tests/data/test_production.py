@@ -100,10 +100,16 @@ def test_the_biome_of_a_record_is_that_of_its_vegetation(words, natural, lat, bi
 
 def test_own_records_need_one_of_the_three(tmp_path):
     path = tmp_path / "production.csv"
-    own = {"lat": [45.0, 46.0], "lon": 5.0, "anpp": [500.0, None], "depth [m]": [0.5, None], "method": ["cores", None]}
+    own = {
+        "lat": [45.0, 46.0],
+        "lon": 5.0,
+        "anpp": [500.0, None],
+        "sampling_depth [m]": [0.5, None],
+        "method": ["cores", None],
+    }
     pd.DataFrame(own).to_csv(path, index=False)
     records, (check,) = read_production(tmp_path, read_own_production(path, {}))
-    assert records["depth"].tolist() == [50.0] and records["method"].tolist() == ["cores"]
+    assert records["sampling_depth"].tolist() == [50.0] and records["method"].tolist() == ["cores"]
     assert check.dropped == {"neither npp, anpp nor bnpp": 1}
     pd.DataFrame({"lat": [45.0], "lon": 5.0}).to_csv(path, index=False)
     with pytest.raises(InputError, match="npp, anpp, bnpp or one of them"):

@@ -128,7 +128,7 @@ def test_what_is_left_out_together():
     [
         ({"bnpp": None, "anpp": None, "npp": None}, "no column bnpp"),
         ({"bnpp": -3.0}, "row 0 of the table, column bnpp: found -3; expected a number above 0"),
-        ({"depth": 30.0}, "give a fitted RootDepth"),
+        ({"sampling_depth": 30.0}, "give a fitted RootDepth"),
         ({"warm": None}, "no column for the covariate warm"),
         ({"biome": 11}, "biome"),
     ],
