@@ -32,7 +32,7 @@ def folder(demo_world, tmp_path_factory) -> Path:
     (out / "covariates" / "manifest.toml").write_text("".join("[[raster]]" + e for e in kept), encoding="utf-8")
     for name in RASTERS:
         shutil.copy(source / "covariates" / f"{name}.tif", out / "covariates")
-    (israd,) = (source / "israd").glob("*.csv*")
+    (israd,) = (source / "israd").glob("*_layer_*")
     layers = pd.read_csv(israd, low_memory=False)
     profiles = layers["pro_name"].drop_duplicates().iloc[::20][:SITES]
     few = layers[layers["pro_name"].isin(profiles)].drop(columns=[c for c in layers if c.endswith("_SG")])

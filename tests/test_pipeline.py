@@ -52,7 +52,7 @@ def test_every_file_of_the_contract_is_there(quick_run):
                     assert np.isfinite(source.read(1, masked=True).compressed()).all()
     assert len(list((quick_run / "maps").glob("iloss_probability_*.tif"))) == 8
     assert list((quick_run / "figures").glob("*.png"))
-    assert not [p for p in quick_run.rglob(".*")]  # no temporary file is left
+    assert not [p for p in quick_run.rglob(".*") if p.name != ".lock"]  # no temporary file is left
 
 
 def test_run_json_says_what_made_the_numbers(quick_run, quick_settings):
@@ -155,7 +155,8 @@ def test_predictions_from_a_run(quick_run, quick_settings, tmp_path, capsys):
     good = found[:2]
     assert (good["age_p025"] < good["age_median"]).all() and (good["age_median"] < good["age_p975"]).all()
     assert good["age_median"].is_monotonic_increasing and good["delta14c_median"].is_monotonic_decreasing
-    np.testing.assert_allclose(good["k_median"] * good["age_median"], 1, rtol=1e-2)
+    product = np.exp(good["s_median"] ** 2)  # E[k] E[1/k] of log-normal rates
+    np.testing.assert_allclose(good["k_median"] * good["age_median"], product, rtol=0.03)
     # a measurement narrows its own layer, and tells the other of the profile which way it lies
     known = {}
     for delta14c in (-60, -400):
