@@ -19,12 +19,12 @@ from .steps.checks import CHECKS, checks_of
 from .steps.engine import Run
 from .steps.estimates import ESTIMATES
 from .steps.explorer import EXPLORER
-from .steps.families import OTHER_FAMILY
 from .steps.inputs import INPUTS, data_folder
 from .steps.learners import COMPARISON, LEARNERS
 from .steps.maps import MAPS
 from .steps.persistence import PERSISTENCE
 from .steps.persistence_forests import PERSISTENCE_FORESTS
+from .steps.rates import RATES
 from .steps.record import record_run
 from .steps.regressions import DRIVER_FITS, DRIVER_STEPS, REGRESSIONS, ROOT_DEPTH, regression_records
 from .steps.site_ensemble import SITE_ENSEMBLE
@@ -34,7 +34,7 @@ from .steps.turnover import TURNOVER
 STEPS = (
     INPUTS,  # raw tables and rasters → screened, joined inputs
     TURNOVER,  # radiocarbon → posterior of k of every layer
-    OTHER_FAMILY,  # the same with another family of rates, where it is asked for
+    RATES,  # … and of many rates within a layer, which say how long carbon stays
     BULK_INPUT,  # k and stocks → I_bulk of layers and profiles
     *DRIVER_STEPS,  # what drives I_root, I_bulk and allocation
     ROOT_DEPTH,  # where roots are

@@ -473,8 +473,8 @@ TABLES: dict[str, pa.DataFrameSchema] = {
         "a time in a layer of a biome, by estimate and family",
         "family estimate biome biome_name layer n t_years iroot_* ibulk_* iloss_* share_*", by="run",
         family=text(
-            "what the rates within a layer are taken to be; the paper's I_bulk is that of one pool, steady in 1950",
-            "one pool", "log-normal", "two pools", "one pool, steady in 1950",
+            "what the rates within a layer are taken to be; the paper's I_bulk is that of one pool",
+            "one pool", "log-normal", "two pools",
         ),
         estimate=text("estimate of I_root, or the mean of both", "3", "4", "mean"),
         biome=BIOME_OR_ALL,
@@ -492,7 +492,7 @@ TABLES: dict[str, pa.DataFrameSchema] = {
     ),
     "turnover_families": table(
         "how well each family of rates predicts profiles that are left out", "a family",
-        "family elpd_loo elpd_se p_loo pareto_k_bad difference difference_se weight", by="run (both_families)",
+        "family elpd_loo elpd_se p_loo pareto_k_bad difference difference_se weight", by="run with two rates",
         family=text("what the rates within a layer are taken to be", "log-normal", "two pools"),
         difference=number("elpd_loo less that of the best family", "1", None, 0),
         difference_se=number("standard error of that difference", "1", 0),

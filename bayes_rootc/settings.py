@@ -39,6 +39,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "prehistory": "steady",
         "turnover_prior": "point",
         "pool_spread": 0.0,
+        "rates": (),
         "levels": (),
         "prior_median_age": 400.0,
         "prior_log_sd": 2.0,
@@ -106,13 +107,17 @@ class RunSettings(pydantic.BaseModel):
     under the weak prior below; or, as in the paper, as the slowest k that gives the measured value, without error."""
     turnover_error: Literal["student", "normal"] = "student"
     """Hierarchical: distribution of the errors of Δ14C: Student's t, which is robust against outliers, or Normal."""
-    pool_spread: Annotated[float, pydantic.Field(ge=0, le=3)] | Literal["inferred"] = "inferred"
-    """Hierarchical: standard deviation of log k within a layer; "inferred" estimates it from the data, above all from
-    the CO₂ that layers respire and from their light and heavy carbon (ISRaD's incubations and fractions, where they are
-    in the folder); 0 is the paper's one homogeneous pool."""
+    pool_spread: Annotated[float, pydantic.Field(ge=0, le=3)] | Literal["inferred"] = 0.0
+    """Hierarchical, for I_bulk of tables and maps: standard deviation of log k within a layer; 0 is the paper's one
+    homogeneous pool, "inferred" estimates it from the data, which do not tell how much carbon enters in all."""
     family: FamilyName = "log-normal"
     """Hierarchical: how rates within a layer are distributed, where their spread is inferred: log-normal, or two
     pools."""
+    rates: tuple[FamilyName, ...] = ("log-normal",)
+    """Hierarchical, for ages, transit times and the input that stays: families of rates within a layer that are fitted
+    beside `pool_spread`, each of which costs a fit. Their spread is inferred, above all from the CO₂ that layers
+    respire and from their light and heavy carbon (ISRaD's incubations and fractions, where they are in the folder). Of
+    two families, `turnover_families.csv` says how much each is worth."""
     levels: tuple[Literal["site", "study"], ...] = ("site", "study")
     """Hierarchical: what profiles have in common with others, from the lowest level up: log k also differs between
     sites, and between studies."""
@@ -190,8 +195,6 @@ class RunSettings(pydantic.BaseModel):
     """Turnover: what is held out as a whole. Profiles of one study are alike, so a new study is harder to predict."""
     simulations: int = pydantic.Field(0, ge=0)
     """Worlds of a simulation-based calibration of the fits, each of which costs a fit; 0: none."""
-    both_families: bool = False
-    """Whether turnover is also fitted with the other family of rates, and compared; costs another fit."""
     both_histories: bool = False
     """Whether turnover is also fitted with the other state in 1950 (`prehistory`), and compared."""
     learner_folds: int = pydantic.Field(5, ge=2)

@@ -82,7 +82,9 @@ def demo_world(made_once, tmp_path_factory, worker_id) -> DemoWorld:
 @pytest.fixture(scope="session")
 def quick_settings(demo_world, tmp_path_factory) -> RunSettings:
     """Settings of a small run on the demo world."""
-    return RunSettings.read(data=demo_world.folder, out=tmp_path_factory.mktemp("out"), quick=True, resolution=4.0)
+    return RunSettings.read(
+        data=demo_world.folder, out=tmp_path_factory.mktemp("out"), quick=True, resolution=4.0, pool_spread="inferred"
+    )
 
 
 @pytest.fixture(scope="session")

@@ -148,7 +148,8 @@ def persistence(results: Results) -> Part:
     if not results.has("persistence"):
         return {}
     stays, times = (results.table(name) for name in ("persistence", "transit_times"))
-    stays = stays[(stays["family"] == times["family"].iloc[0]) & (stays["estimate"] == "mean")]
+    family = times["family"].iloc[0]
+    stays, times = stays[(stays["family"] == family) & (stays["estimate"] == "mean")], times[times["family"] == family]
     parts = [_quantity(stays.rename(columns={"t_years": "years"}), "ibulk")]
     parts += [_quantity(times.assign(years=np.nan), quantity) for quantity in ("age", "transit_time")]
     return columns(pd.concat(parts, ignore_index=True))

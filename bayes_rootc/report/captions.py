@@ -270,8 +270,8 @@ def _persistence(results: Results) -> str:
     }[run]
     return (
         "Carbon that enters bulk soil, by how long it stays, mean over profiles. (a) Input that stays longer than the "
-        f"years below: {text[0]} Mg C ha⁻¹ yr⁻¹ enter in all, {text[100]} stay longer than a century; dashed, one pool "
-        f"in steady state (the paper's definition); level, what roots bring at these places. (b) Mean age of "
+        f"years below: {text[0]} Mg C ha⁻¹ yr⁻¹ enter in all, {text[100]} stay longer than a century; dashed, other "
+        f"rates (one pool: the paper's definition); level, what roots bring at these places. (b) Mean age of "
         f"the carbon, and mean transit time (stock over input). {family}; in steady state, the input of less than a "
         "decade hangs on it, that of a century hardly."
     )

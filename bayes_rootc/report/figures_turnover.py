@@ -189,12 +189,13 @@ def figure_histories(results: Results) -> Figure:
 
 @styled
 def figure_persistence(results: Results) -> Figure:
-    """Input to bulk soil that persists beyond a given time, by depth, and in the paper's definition; mean age of the
+    """Input to bulk soil that persists beyond a given time, by depth and for other rates; mean age of the
     carbon, and its mean transit time.
     """
     stays, times = (results.table(name).query("biome == 0") for name in ("persistence", "transit_times"))
     stays = stays[stays["estimate"] == "mean"].sort_values("t_years")
     family = times["family"].iloc[0]
+    times = times[times["family"] == family]
     fig = new_figure(3.2)
     left, right = fig.subplots(1, 2)
     letter(left, "a", "input that stays")
@@ -204,8 +205,9 @@ def figure_persistence(results: Results) -> Figure:
         left.plot(rows["t_years"], rows["ibulk_median"], color=colour, label=label)
         left.fill_between(rows["t_years"], rows["ibulk_p025"], rows["ibulk_p975"], color=colour, alpha=0.2, lw=0)
     profile = stays[stays["layer"] == PROFILE_NAME]
-    for other, rows in profile[profile["family"] != family].groupby("family"):
-        left.plot(rows["t_years"], rows["ibulk_median"], color="black", ls="--", lw=0.9, label=other)
+    others = profile[profile["family"] != family].groupby("family")
+    for (other, rows), style in zip(others, ("--", ":"), strict=False):
+        left.plot(rows["t_years"], rows["ibulk_median"], color="black", ls=style, lw=0.9, label=other)
     root = profile[profile["family"] == family].iloc[0]
     left.axhspan(root["iroot_p025"], root["iroot_p975"], color=FLUX_COLOURS["iroot"], alpha=0.15, lw=0)
     left.axhline(root["iroot_median"], color=FLUX_COLOURS["iroot"], lw=0.8, label=FLUX_LABELS["iroot"])

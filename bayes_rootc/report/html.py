@@ -214,7 +214,7 @@ def _staying_cards(results: Results) -> Iterable[dict[str, str]]:
     families = results.table("persistence")["family"].unique()
     for family, years, name, of in (
         (run, 100, "Root carbon that stays in bulk soil longer than a century", f"{run} rates, at radiocarbon sites"),
-        ("one pool, steady in 1950", 0, "Root carbon that enters bulk soil", "in the paper's definition: one pool"),
+        ("one pool", 0, "Root carbon that enters bulk soil", "in the paper's definition: one pool a layer"),
     ):
         if family in families:
             row = staying(results, family, years)

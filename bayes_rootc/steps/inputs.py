@@ -28,7 +28,7 @@ def check(settings: RunSettings, progress: Progress | None = None) -> Inputs:
     inputs = read_inputs(data_folder(settings), nearest_km=settings.nearest_km, manifest=manifest)
     if settings.atmosphere == "hemispheres":
         inputs.atmosphere = inputs.atmosphere.by_hemisphere()
-    if settings.turnover_prior == "hierarchical" and settings.pool_spread == "inferred":
+    if settings.turnover_prior == "hierarchical" and (settings.rates or settings.pool_spread == "inferred"):
         with_parts(inputs)
     if missing:
         rule = "the paper's covariates need files that are not there: those of the folder's manifest are used"

@@ -15,7 +15,6 @@ from ..estimates import GLOBAL, of_biome
 from ..files import write_csv
 from ..inference.sampling import summarise
 from ..models.bulk_input import standard_layers
-from ..models.point_inversion import invert_points
 from ..models.rates import PERSISTING, mean_age, persisting_rates
 from ..progress import Progress
 from ..settings import RunSettings
@@ -29,10 +28,6 @@ DRAWS = 200
 """Number of draws from which the tables are made: enough for an interval, and few enough to be quick."""
 
 ONE_POOL = "one pool"
-PAPER = "one pool, steady in 1950"
-"""The paper's definition of I_bulk: what enters a layer whose carbon has one rate, the slowest that gives its Δ14C, and
-was steady in the air of 1950."""
-
 MEAN = "mean"
 """Estimate that is the mean of the two others."""
 
@@ -40,7 +35,7 @@ MEAN = "mean"
 def infer_persistence(
     inputs: Inputs,
     turnover: LayerTurnover,
-    other_family: LayerTurnover | None,
+    rates: dict[str, LayerTurnover],
     bulk_input: BulkInput,
     estimates: list[xr.Dataset],
     settings: RunSettings,
@@ -54,13 +49,10 @@ def infer_persistence(
         for path in paths:
             path.unlink(missing_ok=True)
         return
-    model = turnover.fit.model
-    fitted = {_family(t): persistence_of(inputs, t, bulk_input, settings) for t in (turnover, other_family) if t}
+    fits = dict(rates)
+    fits.setdefault(_family(turnover), turnover)
+    fitted = {family: persistence_of(inputs, fit, bulk_input, settings) for family, fit in fits.items()}
     families = {family: found["input"].values for family, found in fitted.items()}
-    if model.pool_spread or model.prehistory != "steady":
-        found = fitted[_family(turnover)]
-        ratio = paper_ratio(inputs, found, bulk_input, settings)
-        families[PAPER] = found["input"].values[:1] * ratio[:, None]
     here = [e for e in estimates if e.attrs["sites"] == "Δ14C"]
     transit = pd.concat([transit_table(found, family, inputs) for family, found in fitted.items()], ignore_index=True)
     for path, table in zip(paths, (persistence_table(families, here, inputs, settings), transit), strict=True):
@@ -96,33 +88,6 @@ def persistence_of(inputs: Inputs, turnover: LayerTurnover, bulk_input: BulkInpu
 
     staying = xr.concat([joined(f"input {years}") for years in PERSISTING], pd.Index(PERSISTING, name="time"))
     return xr.Dataset({"stock": joined("stock"), "aged": joined("aged"), "input": staying})
-
-
-def paper_ratio(inputs: Inputs, found: xr.Dataset, bulk_input: BulkInput, settings: RunSettings) -> NDArray[np.float64]:
-    """Input that stays longer than each time in the paper's definition, over all input in the run's: (time, depth,
-    draw).
-
-    Each layer has the slowest rate that gives its Δ14C, as one pool in steady state under the air of 1950. The ratio is
-    that of means over the profiles in which measured layers cover a depth, or, where none do, over all depths.
-    """
-    layers, some = inputs.layers, _some(settings)
-    k = invert_points(
-        layers["delta14c"],
-        layers["year"],
-        layers["zone"].to_numpy(str),
-        prehistory="steady",
-        atmosphere=inputs.atmosphere,
-    )["k"].to_numpy()[:, None]
-    stock = measured_stock_draws(inputs, bulk_input.stocks, settings)[:, some]
-    density = stock / (layers["bottom"] - layers["top"]).to_numpy()[:, None]
-    ratios = []
-    for years in PERSISTING:
-        own = harmonise_measured(inputs, bulk_input.stocks, density * k * np.exp(-years * k))
-        reference = np.where(np.isfinite(own), found["input"].values[0], np.nan)
-        part, whole = np.nansum(own, axis=0), np.nansum(reference, axis=0)
-        everywhere = np.broadcast_to(part.sum(axis=0) / whole.sum(axis=0), part.shape).copy()
-        ratios.append(np.divide(part, whole, where=whole > 0, out=everywhere))
-    return np.stack(ratios)
 
 
 def _some(settings: RunSettings) -> NDArray[np.int64]:
@@ -229,7 +194,7 @@ def _profiles(inputs: Inputs) -> pd.DataFrame:
 PERSISTENCE = Step(
     "persistence",
     infer_persistence,
-    ("inputs", "turnover", "other_family", "bulk_input", "estimates"),
+    ("inputs", "turnover", "rates", "bulk_input", "estimates"),
     ("members",),
     TABLES,
 )

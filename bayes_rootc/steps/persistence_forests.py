@@ -11,7 +11,7 @@ from ..files import write_csv
 from ..mapping.blocks import spatial_blocks
 from ..mapping.learners import Learners, TrainingData, design_matrix
 from ..mapping.persistence_forests import LEAST_SHARE, YEARS, fit_persistence
-from ..models.rates import input_rate, mean_age, persisting_rates
+from ..models.rates import input_rate, mean_age, persisting_rate
 from ..progress import Progress
 from ..settings import RunSettings, step_seed
 from .bulk_input import BulkInput
@@ -27,6 +27,7 @@ SPLITS = 5
 def train_persistence(
     inputs: Inputs,
     turnover: LayerTurnover,
+    rates: dict[str, LayerTurnover],
     bulk_input: BulkInput,
     learners: Learners,
     settings: RunSettings,
@@ -47,7 +48,9 @@ def train_persistence(
     data = TrainingData(X, np.log(density), layers["profile"].to_numpy(str), block)
     # a forest that was read from its file has forgotten the seed of its resampling
     learners.ibulk.forest.set_params(random_state=step_seed(settings, "forest ibulk"))
-    every = responses_of(turnover, layers, stocked, density)
+    spread, fast, _ = turnover.shape(inputs.layers).of(stocked)
+    stock = density / input_rate(turnover.log_k[stocked].astype(float), spread, fast)
+    every = responses_of(next(iter(rates.values()), turnover), layers, stocked, stock)
     forests, scores = fit_persistence(
         learners.ibulk,
         data,
@@ -61,7 +64,7 @@ def train_persistence(
 
 
 def responses_of(
-    turnover: LayerTurnover, layers: pd.DataFrame, some: NDArray[np.bool_], density: NDArray[np.float64]
+    turnover: LayerTurnover, layers: pd.DataFrame, some: NDArray[np.bool_], stock: NDArray[np.float64]
 ) -> dict[str, NDArray[np.float64]]:
     """Logarithms of draws of layers, (layer, draw): `age` and `transit_time` (yr), and `ibulk_t100`, input that stays
     longer than 100 years (Mg C ha⁻¹ yr⁻¹ per cm).
@@ -70,26 +73,20 @@ def responses_of(
     ----------
     layers : DataFrame
         Those of the layers for which `some` is true.
-    density : ndarray
-        Their whole input per cm, (layer, draw).
+    stock : ndarray
+        Their carbon per cm, Mg C ha⁻¹, (layer, draw).
     """
-    log_k = turnover.log_k[some].astype(float)
-    if turnover.fit is None or not turnover.fit.model.pool_spread:  # one pool
-        staying = np.exp(-YEARS * np.exp(log_k))
-        age, rate = -log_k, np.exp(log_k)
-    else:
-        spread, fast, _ = turnover.fit.shape(layers, log_k.shape[1])
-        rate = input_rate(log_k.T, spread, fast).T
-        staying = persisting_rates(log_k.T, spread, fast)[YEARS].T / rate
-        age = np.log(mean_age(log_k.T, spread, fast)).T
-    kept = np.log(density) + np.log(np.maximum(staying, LEAST_SHARE))
-    return {"age": age, "transit_time": -np.log(rate), "ibulk_t100": kept}
+    log_k, (spread, fast, _) = turnover.log_k[some].astype(float), turnover.shape(layers)
+    rate = input_rate(log_k, spread, fast)
+    staying = np.maximum(persisting_rate(log_k, spread, YEARS, fast), LEAST_SHARE * rate)
+    age = mean_age(log_k, spread, fast)
+    return {"age": np.log(age), "transit_time": -np.log(rate), "ibulk_t100": np.log(stock * staying)}
 
 
 PERSISTENCE_FORESTS = Step(
     "persistence_forests",
     train_persistence,
-    ("inputs", "turnover", "bulk_input", "learners"),
+    ("inputs", "turnover", "rates", "bulk_input", "learners"),
     ("map_quantities", "validation_splits"),
     (MODEL, TABLE),
 )

@@ -71,6 +71,7 @@ def infer_turnover(inputs: Inputs, settings: RunSettings, progress: Progress | N
         invert_alone(inputs, settings)
         return
     layers, measured, variant = inputs.layers, inputs.turnover_layers, turnover_model_of(settings)
+    parts = (inputs.incubations, inputs.fractions) if variant.inferred else ()
     turnover = Turnover(
         inputs.groups,
         prehistory=variant.prehistory,
@@ -83,7 +84,7 @@ def infer_turnover(inputs: Inputs, settings: RunSettings, progress: Progress | N
         draws=settings.turnover_draws,
         seed=step_seed(settings, "turnover"),
         atmosphere=inputs.atmosphere,
-    ).fit(layers, inputs.incubations, inputs.fractions, until_good=not settings.quick, progress=progress)
+    ).fit(layers, *parts, until_good=not settings.quick, progress=progress)
     fit, drawn, tree = turnover.hyperparameters, turnover.drawn, turnover.posterior
     assert drawn is not None
     path, tables = settings.out / "posterior" / "turnover.nc", settings.out / "tables"
@@ -94,7 +95,7 @@ def infer_turnover(inputs: Inputs, settings: RunSettings, progress: Progress | N
     write_csv(tables / "turnover_ppc.csv", score_table(ppc_scores(measured, drawn), measured))
     write_csv(tables / "turnover_misfit.csv", misfit_table(layers, drawn))
     (tables / "turnover_respired.csv").unlink(missing_ok=True)
-    if inputs.incubations is not None and "respired_replicated" in drawn:
+    if variant.inferred and inputs.incubations is not None:
         assert turnover.layers is not None
         write_csv(tables / "turnover_respired.csv", respired_table(turnover.layers, drawn))
     (row,) = turnover.check()["diagnostics"].to_dict("records")
@@ -199,7 +200,7 @@ TURNOVER = Step(
     ),
     (
         *("posterior/turnover.nc", "posterior/layers.nc"),
-        *(f"tables/turnover_{name}.csv" for name in ("population", "ages", "ppc", "misfit", "respired")),
+        *(f"tables/turnover_{name}.csv" for name in ("population", "ages", "ppc", "misfit")),
         POINTS,
     ),
     read=read_turnover,

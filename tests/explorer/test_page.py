@@ -78,17 +78,17 @@ def test_quantities_are_taken_as_they_are_found(explored):
     assert list(quantities) == ["iloss", "iroot", "ibulk", "age", "ibulk_t100", "npp"]
     assert quantities["age"]["unit"] == "yr" and quantities["ibulk_t100"]["symbol"] == "I_bulk(100 yr)"
     assert not quantities["npp"]["layered"] and quantities["npp"]["meaning"] == "net primary production"
-    assert quantities["age"]["statistics"] == ["median", "p025", "p975", "uncertainty"]
+    assert quantities["age"]["statistics"] == ["median", "mean", "p025", "p975", "uncertainty"]
 
 
 def test_tables_of_the_page_are_those_of_the_run(explored):
     totals, want = part(explored, "totals")["map_totals"], pd.read_csv(explored / "tables" / "map_totals.csv")
     assert totals["iloss_pg_median"] == pytest.approx(want["iloss_pg_median"].tolist(), rel=1e-5)
     stays, want = part(explored, "persistence"), pd.read_csv(explored / "tables" / "persistence.csv")
-    want = want[(want["family"] == "one pool") & (want["estimate"] == "mean")]
+    want = want[(want["family"] == "log-normal") & (want["estimate"] == "mean")]
     median = [v for v, quantity in zip(stays["median"], stays["quantity"], strict=True) if quantity == "ibulk"]
     assert median == pytest.approx(want["ibulk_median"].tolist(), rel=1e-5)
-    assert set(stays["quantity"]) == {"ibulk", "age", "transit_time"} and set(stays["family"]) == {"one pool"}
+    assert set(stays["quantity"]) == {"ibulk", "age", "transit_time"} and set(stays["family"]) == {"log-normal"}
     layers = part(explored, "places")["layers"]["table"]
     assert layers["delta14c"] == pytest.approx(pd.read_csv(explored / "tables" / "layers.csv")["delta14c"].tolist())
 

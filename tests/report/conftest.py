@@ -272,7 +272,7 @@ def contents() -> dict[str, tuple[dict[str, Any], ...] | list[dict[str, Any]]]:
         "turnover_held_out": [{"pit": value, "measured": "bulk"} for value in np.linspace(0.01, 0.99, 30)],
         "turnover_ages": [{"biome": list(BIOMES), "depth_cm": (5, 50, 150), "age": lambda row: 20.0 * row["depth_cm"]}],
         "persistence": [
-            {"family": ("one pool", "one pool, steady in 1950"), "estimate": ("3", "4", "mean"), "biome": 0,
+            {"family": ("log-normal", "one pool"), "estimate": ("3", "4", "mean"), "biome": 0,
              "layer": LAYERS, "t_years": (0, 1, 10, 30, 100, 300), "iroot": 2.0,
              "ibulk": lambda row: 0.5 * np.exp(-row["t_years"] / 200), "iloss": 1.5, "share": 0.75},
         ],
@@ -281,7 +281,9 @@ def contents() -> dict[str, tuple[dict[str, Any], ...] | list[dict[str, Any]]]:
              "bottom": lambda row: row["top"] + 10, "delta14c": -50.0, "respired": 20.0,
              "predicted": lambda row: 0.0 if row["id"] == "a" else 60.0, "gap": lambda row: 70.0 + row["top"]},
         ],
-        "transit_times": [{"family": "one pool", "biome": 0, "layer": LAYERS, "age": 900.0, "transit_time": 300.0}],
+        "transit_times": [
+            {"family": ("log-normal", "one pool"), "biome": 0, "layer": LAYERS, "age": 900.0, "transit_time": 300.0},
+        ],
         "root_depth": [{"quantity": "D50", "where": BIOMES[1], "unit": "cm", "of": 15.0}],
         "allocation_biome": [{"biome": "all", "of": 0.4}],
     }  # fmt: skip

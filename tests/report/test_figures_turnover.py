@@ -65,10 +65,10 @@ def test_what_stays_falls_with_time_and_has_its_band(results):
     left, right = figure_persistence(results)
     table = results.table("persistence")
     rows = table[(table["biome"] == 0) & (table["layer"] == PROFILE_NAME) & (table["estimate"] == "mean")]
-    for name, family in (("0–200 cm", "one pool"), ("one pool, steady in 1950", "one pool, steady in 1950")):
+    for name, family in (("0–200 cm", "log-normal"), ("one pool", "one pool")):
         of_family = rows[rows["family"] == family]
         np.testing.assert_allclose(curves(left)[name], of_family[["t_years", "ibulk_median"]])
-    low, high = (rows.loc[rows["family"] == "one pool", f"ibulk_{end}"].to_numpy() for end in ("p025", "p975"))
+    low, high = (rows.loc[rows["family"] == "log-normal", f"ibulk_{end}"].to_numpy() for end in ("p025", "p975"))
     corners = left.collections[0].get_paths()[0].vertices[:, 1]
     assert corners.min() == pytest.approx(low.min()) and corners.max() == pytest.approx(high.max())
     age, transit = intervals(right)
