@@ -81,10 +81,9 @@ def demo_world(made_once, tmp_path_factory, worker_id) -> DemoWorld:
 
 @pytest.fixture(scope="session")
 def quick_settings(demo_world, tmp_path_factory) -> RunSettings:
-    """Settings of a small run on the demo world."""
-    return RunSettings.read(
-        data=demo_world.folder, out=tmp_path_factory.mktemp("out"), quick=True, resolution=4.0, pool_spread="inferred"
-    )
+    """Settings of a small run on the demo world, whose I_bulk is that of the many rates that its layers have."""
+    out = tmp_path_factory.mktemp("out")
+    return RunSettings.read(data=demo_world.folder, out=out, quick=True, resolution=4.0, pool_spread="inferred")
 
 
 @pytest.fixture(scope="session")
