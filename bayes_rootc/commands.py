@@ -184,7 +184,7 @@ def predict(arguments: argparse.Namespace) -> None:
         predict_turnover,
         read_sites,
     )
-    from .inference.store import read_fit, read_root_depth
+    from .inference.store import read_fit, read_root_depth, turnover_file
     from .mapping.model_file import read_learners
     from .mapping.predict import FLUXES, flux_columns, predict_flux
 
@@ -200,7 +200,7 @@ def predict(arguments: argparse.Namespace) -> None:
         raise InputError("no such data folder", file=arguments.data)
     folder = arguments.data / "covariates"
     if what == "turnover":
-        fit, air = read_fit(posterior / "turnover.nc"), Atmosphere.read(arguments.data / "atmosphere")
+        fit, air = read_fit(turnover_file(arguments.out)), Atmosphere.read(arguments.data / "atmosphere")
         places = NewPlaces(sites, covariates_for(folder, fit.components.covariates), arguments.nearest_km)
         table, added = predict_turnover(fit, places, air, seed=arguments.seed), (*COLUMNS, *RATE_COLUMNS)
     elif what == "root-depth":

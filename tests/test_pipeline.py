@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -25,6 +26,7 @@ from bayes_rootc.errors import InputError
 from bayes_rootc.mapping.blocks import BLOCK_KM
 from bayes_rootc.pipeline import fit
 from bayes_rootc.schemas import TABLES
+from bayes_rootc.settings import RunSettings
 from bayes_rootc.steps.bulk_input import BulkInput
 from bayes_rootc.steps.regressions import DRIVER_FITS, MIN_RECORDS, infer_driver, infer_root_depth, regression_records
 from tests.drawn import painted, title
@@ -110,9 +112,15 @@ def test_harmonised_profiles_have_seven_layers(quick_run):
     assert (learned["min"].dropna() > 0).all()
 
 
+def as_quick_run(settings: RunSettings, folder: Path) -> list[str]:
+    """Arguments by which a command does what the quick run does, into a folder."""
+    (folder / "as-run.toml").write_text(f'pool_spread = "{settings.pool_spread}"\n')
+    return [str(folder / "as-run.toml"), "--data", str(settings.data), "--out", str(folder), "--quick"]
+
+
 @pytest.mark.slow
 def test_fit_alone_writes_what_a_run_writes_and_its_checks(quick_settings, quick_run, tmp_path):
-    common = ["--data", str(quick_settings.data), "--out", str(tmp_path), "--quick"]
+    common = as_quick_run(quick_settings, tmp_path)
     assert main(["fit", "turnover", *common, "--folds", "2", "--simulations", "2", "--both-histories"]) == 0
     for name in ("turnover_population", "turnover_ages", "turnover_misfit"):
         assert table(tmp_path, name).equals(table(quick_run, name)), name
@@ -403,7 +411,7 @@ def test_a_regression_alone_writes_what_a_run_writes_and_its_checks(quick_run, q
 def test_learners_are_compared_in_the_folder_of_a_run(quick_run, quick_settings, tmp_path, capsys):
     shutil.copytree(quick_run, tmp_path, dirs_exist_ok=True)
     shutil.rmtree(tmp_path / "figures")
-    common = ["--data", str(quick_settings.data), "--out", str(tmp_path), "--quick"]
+    common = as_quick_run(quick_settings, tmp_path)
     assert main(["train", *common, "--folds", "1"]) == 2
     assert main(["train", *common, "--folds", "2"]) == 0
     assert len(re.findall("kept from an earlier run", capsys.readouterr().err)) == 2  # turnover, and the forests

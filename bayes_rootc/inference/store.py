@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
@@ -18,6 +18,7 @@ from ..data.tables import reason_of
 from ..errors import InputError
 from ..files import atomic_path
 from ..models.components import Components
+from ..models.rates import FamilyName
 from ..models.root_depth import RootRecords
 from ..models.turnover import DEPTH_FORMS, PERIOD_NAMES, TurnoverModel
 from .regressions import flat_draws
@@ -142,6 +143,15 @@ def kept_log_k(path: Path, members: int) -> NDArray[np.float64]:
 
 def _small(values: Any) -> dict[str, Any]:
     return {"dtype": "float32", "zlib": True, "chunksizes": tuple(min(n, 1024) for n in values.shape)}
+
+
+def turnover_file(out: Path) -> Path:
+    """The fit by which a run predicts turnover: of many rates within a layer, where it has one, else of one pool."""
+    many = [
+        out / "rates" / family.replace(" ", "-") / "posterior" / "turnover.nc"
+        for family in get_args(FamilyName.__value__)
+    ]
+    return next((path for path in many if path.is_file()), out / "posterior" / "turnover.nc")
 
 
 def read_fit(path: Path) -> TurnoverFit:

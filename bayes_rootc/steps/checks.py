@@ -25,14 +25,14 @@ from ..settings import RunSettings, step_seed
 from .bulk_input import BulkInput, infer_bulk_input
 from .engine import Step
 from .regressions import BULK, REGRESSIONS, regression_records
-from .turnover import LayerTurnover, infer_turnover, read_turnover
+from .turnover import LayerTurnover, infer_turnover, layers_of, read_turnover
 
 
 def held_out_layers(
     inputs: Inputs, turnover: LayerTurnover, settings: RunSettings, progress: Progress | None = None
 ) -> None:
     """Cross-validation by profile, or by study."""
-    layers, tables = inputs.turnover_layers, settings.out / "tables"
+    layers, tables = layers_of(inputs, _checked(turnover).model), settings.out / "tables"
     scores, fits = cross_validate(
         layers,
         inputs.groups,
@@ -53,7 +53,10 @@ def calibrate_turnover(
     inputs: Inputs, turnover: LayerTurnover, settings: RunSettings, progress: Progress | None = None
 ) -> None:
     """Simulation-based calibration, on the depths, biomes, years and errors of the layers."""
-    design, seed = calibration_layers(inputs.turnover_layers), step_seed(settings, "turnover calibration")
+    design, seed = (
+        calibration_layers(layers_of(inputs, _checked(turnover).model)),
+        step_seed(settings, "turnover calibration"),
+    )
     worlds = partial(calibrate, design, inputs.atmosphere, _checked(turnover).model, seed=seed)
     write_calibration(worlds, "turnover", settings, progress)
 

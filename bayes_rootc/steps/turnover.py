@@ -70,7 +70,7 @@ def infer_turnover(inputs: Inputs, settings: RunSettings, progress: Progress | N
     if settings.turnover_prior != "hierarchical":
         invert_alone(inputs, settings)
         return
-    layers, measured, variant = inputs.layers, inputs.turnover_layers, turnover_model_of(settings)
+    layers, variant = inputs.layers, turnover_model_of(settings)
     parts = (inputs.incubations, inputs.fractions) if variant.inferred else ()
     turnover = Turnover(
         inputs.groups,
@@ -91,7 +91,7 @@ def infer_turnover(inputs: Inputs, settings: RunSettings, progress: Progress | N
     turnover.save(path)
     write_csv(tables / "turnover_population.csv", population_table(tree))
     write_csv(tables / "turnover_ages.csv", median_ages(fit))
-    observed = layers["delta14c"].to_numpy()
+    measured, observed = layers_of(inputs, variant), layers["delta14c"].to_numpy()
     write_csv(tables / "turnover_ppc.csv", score_table(ppc_scores(measured, drawn), measured))
     write_csv(tables / "turnover_misfit.csv", misfit_table(layers, drawn))
     (tables / "turnover_respired.csv").unlink(missing_ok=True)
@@ -129,6 +129,11 @@ def read_turnover(settings: RunSettings) -> LayerTurnover:
     found = summary.rename(member="draw") if "effect" in summary else summary
     fit = read_fit(folder / "turnover.nc") if "effect" in summary else None
     return LayerTurnover(found.assign(log_k=(("layer", "draw"), log_k)), fit)
+
+
+def layers_of(inputs: Inputs, model: TurnoverModel) -> pd.DataFrame:
+    """The radiocarbon layers, with the CO₂ that they respire and their parts where the model learns from these."""
+    return inputs.turnover_layers if model.inferred else inputs.layers
 
 
 def turnover_model_of(settings: RunSettings) -> TurnoverModel:
