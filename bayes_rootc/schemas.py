@@ -253,7 +253,7 @@ TABLES: dict[str, pa.DataFrameSchema] = {
     "diagnostics": table(
         "whether each fit can be trusted", "a fit",
         f"fit {DIAGNOSTICS} verdict quadrature_error? elpd_loo elpd_se p_loo pareto_k_bad", by="run, fit",
-        fit=text("name of the fit", *FITS),
+        fit=text("name of the fit", *FITS, "turnover, log-normal", "turnover, two pools"),
         verdict=text("what the diagnostics say", "good", "do not trust"),
     ),
     "layers": table(

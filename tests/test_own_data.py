@@ -81,6 +81,10 @@ def test_a_dozen_sites_go_through_without_a_change(folder, tmp_path, capsys):
     assert np.isfinite(estimates[["iroot_mean", "ibulk_mean", "iloss_p025", "iloss_p975"]]).all(axis=None)
     layers = pd.read_csv(tmp_path / "tables" / "layers.csv")
     assert layers["age_median"].between(1, 60_000).all()
+    stays = pd.read_csv(tmp_path / "tables" / "persistence.csv")
+    assert set(stays["family"]) == {"log-normal", "one pool"} and set(stays["estimate"]) == {"3", "mean"}
+    fits = pd.read_csv(tmp_path / "tables" / "diagnostics.csv")["fit"]
+    assert {"turnover", "turnover, log-normal"} <= set(fits)
     report = (tmp_path / "report.html").read_text(encoding="utf-8")
     figures = {path.stem for path in (tmp_path / "figures").glob("*.png")}
     assert {"sites", "loss", "loss_map", "inputs", "ages", "turnover"} <= figures and "satellite" not in figures

@@ -15,6 +15,7 @@ from ..inference.store import read_tree
 from ..progress import Progress, part_of
 from ..settings import RunSettings
 from .engine import Step
+from .record import write_diagnostics
 from .turnover import TURNOVER, LayerTurnover, infer_turnover, read_turnover
 
 COMPARISON = "tables/turnover_families.csv"
@@ -27,6 +28,8 @@ def fit_rates(inputs: Inputs, turnover: LayerTurnover, settings: RunSettings, pr
     for number, run in enumerate(runs):
         if run is not settings:
             infer_turnover(inputs, run, part_of(progress, number, len(runs)))
+            (row,) = pd.read_csv(run.out / "tables" / "diagnostics.csv").to_dict("records")
+            write_diagnostics(settings, {str(k): v for k, v in row.items()} | {"fit": f"turnover, {run.family}"})
     if runs and runs[0] is not settings and (runs[0].out / RESPIRED).exists():
         shutil.copyfile(runs[0].out / RESPIRED, settings.out / RESPIRED)
     if len(runs) > 1:
