@@ -55,7 +55,7 @@ MODULES = (
 MOST_BYTES = 12_000_000
 """Most that a page with its maps may have: beyond, their steps are doubled."""
 
-MOST_STEP = 0.04
+MOST_STEP = 0.08
 
 
 def write_explorer(

@@ -145,7 +145,7 @@ def test_a_page_that_would_be_too_large_is_rounded_more(explored, tmp_path, monk
     monkeypatch.setattr(page_module, "MOST_BYTES", 0)
     make(out)
     steps = {v["step"] for v in about_of(out / "explorer" / "index.html")["variables"].values() if v["floor"]}
-    assert steps == {0.04} and (out / "explorer" / "index.html").stat().st_size < size
+    assert steps == {0.08} and (out / "explorer" / "index.html").stat().st_size < size
 
 
 def test_a_run_with_little_more_than_maps_has_an_explorer(tmp_path):
