@@ -30,6 +30,9 @@ BIOMES: dict[int, str] = {
 }
 """The nine biomes, in the paper's order."""
 
+DEPTH_CLASSES = ((0, 10), (10, 30), (30, 60), (60, 100), (100, 200))
+"""Depths (cm, by the middle of a layer) in which predictions of layers are scored."""
+
 INTERVAL = (0.025, 0.975)
 """Bounds of every interval that we report: 95 %, equal tails."""
 

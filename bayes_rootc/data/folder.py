@@ -156,8 +156,9 @@ def read_inputs(folder: str | Path, *, nearest_km: float = 100.0, manifest: Path
     read = [layer_checks, npp_checks, roots_checks]
     tables = [Path(check.file) for checks in read for check in checks if Path(check.file).is_file()]
     tables += [path for path in workbooks if path not in tables]
+    parts = [path for name in (ISRAD_INCUBATIONS, ISRAD_FRACTIONS) for path in the_files(folder / "israd", name)]
     for checks, name in zip(read, ("israd", "npp", "roots"), strict=True):
-        if others := not_read(folder / name, tables):
+        if others := not_read(folder / name, [*tables, *parts]):
             checks[0].remarks[f"files that are not read: {', '.join(others)}"] = len(others)
     used = [
         *tables,

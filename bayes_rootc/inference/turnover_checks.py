@@ -11,7 +11,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from ..constants import BIOMES
+from ..constants import BIOMES, DEPTH_CLASSES
 from ..data.atmosphere import Atmosphere
 from ..models.components import Components
 from ..models.marginal import EFFECT_RANGE
@@ -45,9 +45,6 @@ from .turnover_fit import (
     fit_turnover,
     structure_of,
 )
-
-DEPTH_CLASSES = ((0, 10), (10, 30), (30, 60), (60, 100), (100, 200))
-"""Depths (cm, by the middle of a layer) in which predictions are scored."""
 
 
 def sample_prior(

@@ -8,8 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.stats import binom
 
-from ..constants import INTERVAL, LAYER_NAMES, PROFILE_NAME
-from ..inference.turnover_checks import DEPTH_CLASSES
+from ..constants import DEPTH_CLASSES, INTERVAL, LAYER_NAMES, PROFILE_NAME
 from ..mapping.variables import BIOME_COLOURS
 from .results import Results
 from .style import (

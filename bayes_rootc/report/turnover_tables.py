@@ -7,9 +7,8 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from ..constants import BIOMES, LAYER_NAMES
+from ..constants import BIOMES, DEPTH_CLASSES, LAYER_NAMES
 from ..inference.sampling import summarise, summary_columns
-from ..inference.turnover_checks import DEPTH_CLASSES
 from ..inference.turnover_fit import TurnoverFit
 from ..mapping.learners import r_squared
 from ..models.rates import mean_age

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from ..data.folder import Inputs
 from ..files import write_csv
-from ..mapping.blocks import spatial_blocks
+from ..mapping.blocks import DEFAULT_BLOCK_KM, spatial_blocks
 from ..mapping.learners import Learners, TrainingData, design_matrix
 from ..mapping.persistence_forests import LEAST_SHARE, YEARS, fit_persistence
 from ..models.rates import input_rate, mean_age, persisting_rate
@@ -43,7 +43,8 @@ def train_persistence(
     X, _ = design_matrix(layers, inputs.features, layers[["top", "bottom"]].to_numpy())
     density = bulk_input.density[stocked]
     variograms = pd.read_csv(settings.out / "tables" / "variograms.csv")
-    block_km = float(variograms.loc[variograms["target"] == "ibulk", "block_km"].iloc[0])
+    found = variograms.loc[variograms["target"] == "ibulk", "block_km"]  # few places have no pairs, and no variogram
+    block_km = float(found.iloc[0]) if len(found) else settings.block_km or DEFAULT_BLOCK_KM
     block = spatial_blocks(layers["lat"], layers["lon"], block_km)
     data = TrainingData(X, np.log(density), layers["profile"].to_numpy(str), block)
     # a forest that was read from its file has forgotten the seed of its resampling

@@ -66,9 +66,24 @@ def job(demo_world, tmp_path_factory) -> MapJob:
 
 
 def command(job: MapJob, *more: str) -> list[str]:
-    """Arguments that make the maps of the job."""
-    folder, out = str(job.covariates.parent), str(job.out)
-    return ["map", "--data", folder, "--out", out, "--resolution", "4", "--tile", "20", "--seed", "3", *more]
+    """Arguments that make the maps of the job, which has no fits from which to say how long carbon stays."""
+    folder, out, settings = str(job.covariates.parent), str(job.out), job.out / "map.toml"
+    settings.write_text("map_quantities = []\n")
+    return [
+        "map",
+        str(settings),
+        "--data",
+        folder,
+        "--out",
+        out,
+        "--resolution",
+        "4",
+        "--tile",
+        "20",
+        "--seed",
+        "3",
+        *more,
+    ]
 
 
 def digest(folder: Path) -> dict[str, str]:
