@@ -55,6 +55,8 @@ class Step:
         Step whose fit it checks; its files are removed when that is made from something else.
     title : str
         What progress calls it; by default its name with blanks for underscores.
+    wanted : callable, optional
+        Whether it makes something under these settings; by default always.
     """
 
     name: str
@@ -67,6 +69,7 @@ class Step:
     sources: Callable[[Any], dict[str, str]] | None = None
     checks: str = ""
     title: str = ""
+    wanted: Callable[[RunSettings], bool] | None = None
 
 
 class Run:
@@ -151,6 +154,8 @@ class Run:
         return {name: found[name] for name in self.steps if name in found}
 
     def _is_there(self, step: Step) -> bool:
+        if step.wanted and not step.wanted(self.settings):
+            return True  # nothing is to be there
         return bool(step.makes) and any(self.settings.out.glob(step.makes[0]))
 
     def _make(self, step: Step, progress: Progress) -> bool:

@@ -90,4 +90,5 @@ PERSISTENCE_FORESTS = Step(
     ("inputs", "turnover", "rates", "bulk_input", "learners"),
     ("map_quantities", "validation_splits"),
     (MODEL, TABLE),
+    wanted=lambda settings: bool(settings.map_quantities),
 )
