@@ -36,7 +36,7 @@ from .store import COMPONENTS, read_tree
 FLUXES = ("npp", "anpp", "bnpp")
 
 PLACE_DECIMALS = 2
-"""Decimals of a degree by which places are told apart."""
+"""Records whose coordinates agree to this many decimals of a degree are of one place."""
 
 DEFAULT_METHOD = "own"
 

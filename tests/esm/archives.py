@@ -96,7 +96,7 @@ class Run:
         return float(np.mean([self.level * (1 + 0.01 * (y - 2000)) for y in years]) * (days @ months) / 365)
 
     def months(self, years: Iterable[int]) -> np.ndarray:
-        """Of each month."""
+        """The field in each month."""
         return np.array([self.level * (1 + 0.01 * (y - 2000)) * (1 + 0.01 * m) for y in years for m in range(12)])
 
 
@@ -140,7 +140,7 @@ MEMBERS = {"r1i1p1f1": 10.0, "r2i1p1f1": 12.0}
 """Value of each member in 2000."""
 
 BRANDINGS = {"tavg-u-hxy-lnd": 1.0, "tavg-d100cm-hxy-lnd": 0.5, "tavg-u-hxy-ng": 0.1}
-"""Of CMIP7's cSoil: of all soil, of the first metre, of grassland; and what each is of the first."""
+"""Three branded variables of CMIP7's cSoil (all soil, the first metre, grassland), and the ratio to the first."""
 
 
 def esgf_tree(root: Path) -> Path:

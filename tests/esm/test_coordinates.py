@@ -54,7 +54,7 @@ def test_longitudes_that_jump_at_180_are_in_order(tmp_path):
 
 @pytest.mark.parametrize("vertices", [True, False])
 def test_cells_without_a_place_are_left_out(tmp_path, vertices):
-    """Of a curvilinear grid whose coordinates are missing in a corner and in a hole; the others keep their cells."""
+    """Where a curvilinear grid lacks coordinates, in a corner and in a hole, all other cells are kept."""
     dataset = askew().isel(i=slice(0, -2))
     if not vertices:
         dataset = dataset.drop_vars(["lat_vertices", "lon_vertices"])

@@ -55,7 +55,7 @@ def test_a_linear_function_of_the_response_is_that_of_its_predictions(fitted):
 
 
 def test_intervals_cover_new_layers_and_scores_say_what_is_known(fitted):
-    """Of 600 new layers, 95 % lie inside; blocks are no harder here than new places, as all are of one process."""
+    """Intervals hold 95 % of 600 new layers; blocks are no harder here than new places, as one process made both."""
     data, responses, ibulk = fitted
     forests, scores = fit_persistence(ibulk, data, responses, splits=5, seed=1)
     new, truth = world(7)
