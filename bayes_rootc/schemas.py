@@ -176,6 +176,7 @@ COLUMNS: dict[str, Recipe] = {
     "observed": number(f"observation; {SCALE}"),
     "pit": share("part of the prediction's distribution below the observation"),
     "crps": number("continuous ranked probability score; of several predictions the mean"),
+    "log_score": number("log of the predictive density at the observation; of several the mean"),
     "inside": truth("whether it is inside the area of applicability"),
     "spread": number("standard deviation of the trees of the posterior forest, before it is scaled", "1", 0),
     "r2": number("R², part of the variance that is predicted", "1", None, 1),
@@ -209,11 +210,11 @@ COLUMNS: dict[str, Recipe] = {
 """Columns by name; of a quantity that is summarised, the quantity."""
 
 DIAGNOSTICS = "r_hat_max ess_bulk_min ess_tail_min divergences e_bfmi_min"
-SCORES = "coverage95 coverage95_se coverage50 pit_mean crps bias rmse"
+SCORES = "coverage95 coverage95_se coverage50 pit_mean crps log_score bias rmse"
 SUMMARY = "quantity where unit n * interval"
 TOTALS = " ".join(f"{f}_pg_* {f}_mg_ha_* {f}_pg_independent_p025 {f}_pg_independent_p975" for f in FLUXES)
 TOTALS = f"layer area_mha {TOTALS} share_*"
-PREDICTIONS = "observed mean p025 p975 pit crps"
+PREDICTIONS = "observed mean p025 p975 pit crps log_score"
 
 PREDICTION = {
     "mean": number("prediction, without the error of measurement"),
@@ -401,9 +402,10 @@ TABLES: dict[str, pa.DataFrameSchema] = {
     )),
     **alike(FITS, "_sbc", table(
         "simulation-based calibration: whether the ranks of truths are uniform", "a quantity",
-        "quantity simulations rank_mean p_uniform", by="fit --simulations",
+        "quantity simulations rank_mean p_uniform outside_band", by="fit --simulations",
         rank_mean=share("mean rank; 0.5 without bias"),
         p_uniform=share("probability of ranks as uneven as these, if they are uniform"),
+        outside_band=share("share of their distribution outside the band that holds all of it in 95 % of cases"),
     )),
     **alike(FITS, "_sbc_ranks", table(
         "ranks of true values among posterior draws", "a simulation",

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from bayes_rootc.crps import ensemble_crps, normal_crps
+from bayes_rootc.crps import ensemble_crps, ensemble_log_density, normal_crps
 
 
 def test_it_is_the_mean_over_pairs_of_different_draws():
@@ -52,6 +52,8 @@ def test_scoringrules_finds_the_same():
     observed, members = rng.normal(size=50), 3 * rng.normal(size=(50, 17))
     want = scoringrules.crps_ensemble(observed, members, estimator="fair", backend="numpy")
     np.testing.assert_allclose(ensemble_crps(observed, members), want, rtol=1e-10)
+    want = -scoringrules.logs_ensemble(observed, members, backend="numpy")
+    np.testing.assert_allclose(ensemble_log_density(observed, members.T, axis=0), want, rtol=1e-10)
     mean, sd = rng.normal(size=50), rng.lognormal(size=50)
     want = scoringrules.crps_normal(observed, mean, sd, backend="numpy")
     np.testing.assert_allclose(normal_crps(observed, mean, sd), want, rtol=1e-10)

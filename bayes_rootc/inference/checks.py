@@ -16,13 +16,16 @@ from numpy.typing import NDArray
 from scipy.stats import chisquare
 
 from ..constants import INTERVAL
-from ..crps import ensemble_crps
+from ..crps import ensemble_crps, ensemble_log_density
 from ..progress import Progress
 from ..seeds import child_seed
 
 PARETO_K_GOOD = 0.7
 CALIBRATION_DRAWS = 99
 """Thinned draws among which a truth has its rank: one of 100 places, so that ten bins are alike."""
+
+BAND_SIMULATIONS = 1000
+"""Sets of uniform ranks from which the band of their cumulative distribution is found."""
 
 type Draws = dict[str, NDArray[np.float64]]
 
@@ -66,13 +69,18 @@ def predictive_scores(
     Returns
     -------
     DataFrame
-        `observed`, `mean`, `p025`, `p975`, `pit` (share of the predictive below the observation), `crps`.
+        `observed`, `mean`, `p025`, `p975`, `pit` (share of the predictive below the observation), `crps`, `log_score`
+        (log of the predictive density at the observation).
     """
     replicated = replicated.astype(float)
     lower, upper = np.quantile(replicated, INTERVAL, axis=0)
     pit = (replicated < observed).mean(axis=0)
-    crps = ensemble_crps(observed, replicated, axis=0)
-    return pd.DataFrame({"observed": observed, "mean": mean, "p025": lower, "p975": upper, "pit": pit, "crps": crps})
+    of_draws = {
+        "crps": ensemble_crps(observed, replicated, axis=0),
+        "log_score": ensemble_log_density(observed, replicated, axis=0),
+    }
+    columns = {"observed": observed, "mean": mean, "p025": lower, "p975": upper, "pit": pit}
+    return pd.DataFrame(columns | of_draws)
 
 
 def score_table(
@@ -82,7 +90,7 @@ def score_table(
     names: tuple[str, str] = ("records", "units"),
 ) -> pd.DataFrame:
     """Scores by class: `group`, `class`, how many rows and units, `coverage95`, `coverage50`, `pit_mean`, `crps`,
-    `bias`, `rmse`.
+    `log_score`, `bias`, `rmse`.
 
     Errors of one unit's rows go together, so a class of few units may miss 95 % by chance: `coverage95_se` is from the
     spread between units.
@@ -107,6 +115,7 @@ def score_table(
                 "coverage50": s["pit"].between(0.25, 0.75).mean(),
                 "pit_mean": s["pit"].mean(),
                 "crps": s["crps"].mean(),
+                "log_score": s["log_score"].mean(),
                 "bias": error.mean(),
                 "rmse": float(np.sqrt((error**2).mean())),
             }
@@ -203,17 +212,24 @@ def calibrate[Data](
 
 
 def calibration_table(ranks: pd.DataFrame) -> pd.DataFrame:
-    """Each quantity's ranks against uniform: mean, and the p-value of a chi-squared test on ten bins."""
+    """Each quantity's ranks against uniform: mean, the p-value of a chi-squared test on ten bins, and how much of their
+    cumulative distribution is outside the band that holds all of it in 95 % of cases (Säilynoja et al. 2022).
+    """
+    from arviz_stats.ecdf_utils import ecdf_pit
+
     bins = max(2, min(10, len(ranks) // 5))
     rows = []
     for name, values in ranks.items():
         counts = np.histogram(values, bins, (0, 1 + 1e-9))[0]
+        middle = (values * CALIBRATION_DRAWS + 0.5) / (CALIBRATION_DRAWS + 1)  # of the rank's place
+        _, ecdf, low, high = ecdf_pit(middle, INTERVAL[1] - INTERVAL[0], BAND_SIMULATIONS)
         rows.append(
             {
                 "quantity": name,
                 "simulations": len(values),
                 "rank_mean": values.mean(),
                 "p_uniform": chisquare(counts).pvalue,
+                "outside_band": ((ecdf < low) | (ecdf > high)).mean(),
             }
         )
     return pd.DataFrame(rows)

@@ -17,7 +17,7 @@ from ..models.components import Components
 from ..models.marginal import EFFECT_RANGE
 from ..models.measurements import Measured
 from ..models.radiocarbon import atmosphere_sd
-from ..models.rates import Kind, Shape, fitted_at
+from ..models.rates import Kind, Shape, fitted_at, mean_age, persisting_rate
 from ..models.turnover import (
     PERIOD_NAMES,
     TurnoverModel,
@@ -206,6 +206,7 @@ RANKED = (
 
 
 CALIBRATION_PROFILES = 40
+TOPSOIL_CM = 30
 
 
 def calibration_layers(layers: pd.DataFrame) -> pd.DataFrame:
@@ -218,13 +219,24 @@ def calibration_layers(layers: pd.DataFrame) -> pd.DataFrame:
 
 
 def simulate(
-    layers: pd.DataFrame, atmosphere: Atmosphere, model: TurnoverModel, *, seed: int
+    layers: pd.DataFrame,
+    atmosphere: Atmosphere,
+    model: TurnoverModel,
+    *,
+    seed: int,
+    truths: dict[str, NDArray] | None = None,
 ) -> tuple[dict[str, NDArray], NDArray[np.float64], pd.DataFrame]:
-    """Hyperparameters from their prior, (1, 1, …), log k of layers, (layer,), and the layers with the Δ14C (‰) of their
-    bulk, and of what they respire where that was measured, that follow from them.
+    """Hyperparameters, (1, 1, …), log k of layers, (layer,), and the layers with the Δ14C (‰) of their bulk, and of
+    what they respire where that was measured, that follow from them.
 
     The likelihood is that of the data *and* of every log k lying in the range of the grid, of which a distribution that
     reaches beyond is not made to hold more. So truths are drawn again until that is the case.
+
+    Parameters
+    ----------
+    truths : dict of str to ndarray, optional
+        Draws of the hyperparameters, (draw, …), of a model without covariates, one of which is true; by default they
+        are drawn from the prior.
     """
     rng = np.random.default_rng(seed)
     fine = replace(model, grid=LAYER_GRID)
@@ -236,7 +248,9 @@ def simulate(
     known += atmosphere_sd(layers["year"].to_numpy(float), layers["zone"].to_numpy(str), atmosphere) ** 2
     units = [pd.factorize(unit_of(layers, level)[first])[0] for level in model.levels]
     while True:
-        truth = {k: v[0] for k, v in sample_prior(model, components, layers, 1, int(rng.integers(2**31))).items()}
+        source = sample_prior(model, components, layers, 1, int(rng.integers(2**31))) if truths is None else truths
+        one = rng.integers(len(source["tau_layer"]))
+        truth = {name: value[one] for name, value in source.items()}
         common = np.zeros(len(first))
         for level, unit in zip(model.levels, units, strict=True):
             common += truth[f"{level}_sd"] * rng.standard_normal(unit.max() + 1)[unit]
@@ -287,24 +301,39 @@ def calibrate(
     keep: Callable[[checks.Ranks], None] | None = None,
     progress: Progress | None = None,
 ) -> checks.Ranks:
-    """`checks.calibrate` of `RANKED` and of the `log_k` of the first layer. The layers give the design (depths, biomes,
-    years, σ); covariates are left out.
+    """`checks.calibrate` of `RANKED`, of `log_k` of the first layer, and of what is reported of all layers: mean age of
+    the topsoil, and input, whole and that stays for a century, where stocks are equal. The layers give the design
+    (depths, biomes, years, σ); covariates are left out.
     """
     model = model.with_levels(layers)
     structure = structure_of(model, Components.fit(layers, {}), tuple(BIOMES), layers)
     names = [*RANKED, *(["nu"] if model.student else []), *structure.optional]
+    top = ((layers["top"] + layers["bottom"]) / 2 < TOPSOIL_CM).to_numpy()
+
+    def of_layers(sample: dict[str, NDArray], log_k: NDArray) -> dict[str, NDArray]:
+        """Quantities of layers, (draw,), from `log_k`, (draw, layer)."""
+        fit = TurnoverFit(model, Components.fit(layers, {}), sample, {}, (np.nan, np.nan))
+        spread, fast, _ = fit.shape(layers, len(log_k))
+        found = {"log_k": log_k[:, 0]}
+        if top.any():
+            of_top = (log_k[:, top], spread[:, top], None if fast is None else fast[:, top])
+            found[f"mean age, 0-{TOPSOIL_CM} cm"] = mean_age(*of_top).mean(axis=1)
+        for years in (0, 100):
+            found[f"input, {years} yr"] = persisting_rate(log_k, spread, years, fast).mean(axis=1)
+        return found
 
     def truth(seed: int) -> tuple[dict[str, float], pd.DataFrame]:
         sample, log_k, simulated = simulate(layers, atmosphere, model, seed=seed)
         values = {name: float(sample[name][0, 0]) for name in names}
-        return values | {"log_k": float(log_k[0])}, simulated
+        return values | {name: float(v[0]) for name, v in of_layers(sample, log_k[None]).items()}, simulated
 
     def infer(seed: int, data: pd.DataFrame) -> tuple[checks.Draws, dict[str, object]]:
         fit = fit_turnover(data, {}, atmosphere, model, seed=child_seed(seed, "fit"), chains=2, tune=200, draws=200)
         posterior = fit.draws(checks.CALIBRATION_DRAWS)
         drawn = draw_layers(fit, data, atmosphere, seed=child_seed(seed, "layers"), count=checks.CALIBRATION_DRAWS)
-        draws = {name: posterior[name] for name in names} | {"log_k": drawn["log_k"].values[:, 0].astype(float)}
-        return draws, diagnose_fit(str(seed), fit)
+        draws = {name: posterior[name] for name in names}
+        kept = {name: value[None] for name, value in posterior.items()}
+        return draws | of_layers(kept, drawn["log_k"].values.astype(float)), diagnose_fit(str(seed), fit)
 
     how: Any = {"done": done, "keep": keep, "progress": progress}
     return checks.calibrate(truth, infer, seed=seed, simulations=simulations, **how)

@@ -16,7 +16,7 @@ from ..settings import RunSettings
 from .engine import Run, Step
 from .record import write_checks
 
-DEMO_PROFILES = 100
+DEMO_PROFILES = 60
 """Number of radiocarbon profiles in the demo world: enough for every step, and few enough to be quick."""
 
 
