@@ -132,7 +132,7 @@ class TurnoverModel:
     error: Literal["student", "normal"] = "student"
     pool_spread: float | Literal["inferred"] = 0.0
     grid: int | None = None
-    refine: float = 0.6
+    refine: float = 0.7
     family: FamilyName = "log-normal"
     levels: tuple[Level, ...] = ()
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import pandas as pd
 
 from ..constants import PROFILE_NAME
 from ..mapping.regressors import POSTERIOR_FOREST
+from ..models.rates import PERSISTING
 from .regression_tables import R_SQUARED
 from .results import Results
 
@@ -17,6 +19,9 @@ TARGETS = {"iroot": "I_root", "ibulk": "I_bulk", "f_bnpp": "f_BNPP"}
 
 UNITS = {"Mg C ha-1 yr-1": "Mg C ha⁻¹ yr⁻¹", "Pg C yr-1": "Pg C yr⁻¹", "1": "", "per mille": "‰", "yr": "yr"}
 """Units of the tables as printed."""
+
+AGREEMENT = 0.1
+"""Families of rates agree where their inputs differ by no more than this."""
 
 
 def number(value: object, digits: int = 3) -> str:
@@ -273,8 +278,33 @@ def _persistence(results: Results) -> str:
         f"years below: {text[0]} Mg C ha⁻¹ yr⁻¹ enter in all, {text[100]} stay longer than a century; dashed, other "
         f"rates (one pool: the paper's definition); level, what roots bring at these places. (b) Mean age of "
         f"the carbon, and mean transit time (stock over input). {family}; in steady state, the input of less than a "
-        "decade hangs on it, that of a century hardly."
+        f"decade hangs on it, that of a century hardly.{_families(results)}"
     )
+
+
+def _families(results: Results) -> str:
+    """Where two families of rates agree on the input that stays, and where not; nothing if only one was fitted."""
+    table = results.table("persistence")
+    families = [name for name in table["family"].unique() if name != "one pool"]
+    if len(families) < 2:
+        return ""
+    first, second = families[:2]
+    ratio = {
+        t: staying(results, second, t)["ibulk_median"] / staying(results, first, t)["ibulk_median"] for t in PERSISTING
+    }
+    alike = [t for t, r in ratio.items() if abs(math.log(r)) <= math.log(1 + AGREEMENT)]
+    apart = {t: r for t, r in ratio.items() if t not in alike}
+
+    def years(values: Iterable[int]) -> str:
+        *most, last = (str(v) for v in values)
+        return f"{', '.join(most)} and {last}" if most else last
+
+    where = f"agree within {number(100 * AGREEMENT)} % on the input that stays longer than {years(alike)} years"
+    text = f" {first.capitalize()} rates and {second} {where if alike else 'agree at no time'}"
+    if not apart:
+        return f"{text}."
+    middle = ", ".join(f"{number(r, 2)} times as much after {t}" for t, r in apart.items())
+    return f"{text}; elsewhere {second} give more or less: {middle}."
 
 
 def _respired(results: Results) -> str:

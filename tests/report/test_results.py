@@ -180,3 +180,15 @@ def test_the_caption_of_the_drivers_does_without_a_regression_that_was_not_fitte
 
 def test_the_caption_of_the_reliability_names_what_was_learnt(finished):
     assert "I_root 95 %, I_bulk 95 %, f_BNPP 95 %" in caption(Results(finished), "learners_reliability")
+
+
+def test_the_caption_says_where_two_families_of_rates_agree(finished):
+    path = finished / "tables" / "persistence.csv"
+    table = pd.read_csv(path)
+    more = table[table["family"] == "log-normal"].assign(family="two pools")
+    early = more["t_years"] < 30
+    more.loc[early, "ibulk_median"] *= 1.5
+    pd.concat([table, more]).to_csv(path, index=False)
+    text = caption(Results(finished), "persistence")
+    assert "agree within 10 % on the input that stays longer than 30, 100 and 300 years" in text
+    assert "two pools give more or less: 1.5 times as much after 0, 1.5 times as much after 1, 1.5" in text
