@@ -40,7 +40,6 @@ PRESETS: dict[str, dict[str, Any]] = {
         "turnover_prior": "point",
         "pool_spread": 0.0,
         "rates": (),
-        "levels": (),
         "prior_median_age": 400.0,
         "prior_log_sd": 2.0,
         "model_sd": 20.0,
@@ -118,9 +117,10 @@ class RunSettings(pydantic.BaseModel):
     beside `pool_spread`, each of which costs a fit. Their spread is inferred, above all from the CO₂ that layers
     respire and from their light and heavy carbon (ISRaD's incubations and fractions, where they are in the folder). Of
     two families, `turnover_families.csv` says how much each is worth."""
-    levels: tuple[Literal["site", "study"], ...] = ("site", "study")
+    levels: tuple[Literal["site", "study"], ...] | None = None
     """Hierarchical: what profiles have in common with others, from the lowest level up: log k also differs between
-    sites, and between studies."""
+    sites, and between studies. By default both where the spread of rates is inferred, and neither where it is given: of
+    one pool a whole study may be of the younger of two ages, and I_bulk is then not known within a factor of ten."""
     turnover_tune: int = pydantic.Field(100, ge=100)
     turnover_draws: int = pydantic.Field(500, ge=100)
     """Warm-up and kept draws of each chain of the hierarchical fit; while these are too few, 100 more are made, at most

@@ -20,7 +20,7 @@ from bayes_rootc.data.atmosphere import Atmosphere
 from bayes_rootc.data.folder import read_inputs
 from bayes_rootc.files import write_csv
 from bayes_rootc.inference.turnover import Turnover
-from bayes_rootc.inference.turnover_fit import LAYER_GRID, TurnoverFit, draw_layers
+from bayes_rootc.inference.turnover_fit import LAYER_GRID, TurnoverFit, draw_errors, draw_layers
 from bayes_rootc.models.rates import Shape, fitted_at
 
 from .worlds import FITS
@@ -53,6 +53,12 @@ def delta14c(
     return np.stack([fitted_at(data.rates, "bulk", data.bulk.row, s, p) for s, p in zip(of_draw, place, strict=True)])
 
 
+def errors(fit: TurnoverFit, layers: pd.DataFrame, count: int, seed: int) -> NDArray[np.float64]:
+    """How far measurements are from the model's values, ‰, (count, layer)."""
+    rng, sd = np.random.default_rng(seed), np.hypot(layers["sigma"].to_numpy(float), fit.misfit(layers))
+    return np.stack([sd * draw_errors(rng, float(nu), len(layers)) for nu in fit.draws(count)["nu"]])
+
+
 def pairs(layers: pd.DataFrame, year: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Layers of the first year and of a later one that have the same depths."""
     years = layers["year"].round()
@@ -78,7 +84,8 @@ def changes(layers: pd.DataFrame, fit: TurnoverFit, atmosphere: Atmosphere) -> l
             continue
         of = np.searchsorted(first, old)
         then = start.iloc[of].assign(year=layers["year"].to_numpy()[new]).reset_index(drop=True)
-        said = (delta14c(fit, then, log_k[:, of], atmosphere) - before[:, of]).mean(axis=1)
+        change = delta14c(fit, then, log_k[:, of], atmosphere) - before[:, of]
+        said = (change + errors(fit, then, DRAWS, year) - errors(fit, start.iloc[of], DRAWS, SEED)).mean(axis=1)
         observed = layers["delta14c"].to_numpy()[new] - layers["delta14c"].to_numpy()[old]
         low, middle, high = np.quantile(said, (0.025, 0.5, 0.975))
         row = {"first": int(years.min()), "later": year, "layers": len(np.unique(new)), "observed": observed.mean()}

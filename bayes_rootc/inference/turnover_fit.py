@@ -324,9 +324,16 @@ def log_likelihoods(
     """Log marginal likelihood of all layers under draws of the hyperparameters, (draw,)."""
     with jax.enable_x64(True):
         data, log_k = fit.model.data(layers, fit.components, atmosphere), jnp.asarray(fit.model.log_k)
-        draws = [{k: jnp.asarray(v) for k, v in sample.items()} for sample in _each(fit.draws(count))]
-        variant: Any = {"names": fit.model.levels, "student": fit.model.student}
-        return np.array([float(_log_likelihood(sample, *data, log_k, **variant)) for sample in draws])
+    variant: Any = {"names": fit.model.levels, "student": fit.model.student}
+
+    def of_draw(sample: dict[str, NDArray]) -> float:
+        with jax.enable_x64(True):  # the setting belongs to a thread
+            return float(_log_likelihood({k: jnp.asarray(v) for k, v in sample.items()}, *data, log_k, **variant))
+
+    first, *others = _each(fit.draws(count))
+    values = [of_draw(first)]  # compiled here, not in each thread
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        return np.array([*values, *pool.map(of_draw, others)])
 
 
 _log_likelihood = jax.jit(log_likelihood, static_argnames=("names", "student"))

@@ -21,7 +21,7 @@ from ..inference.turnover_fit import TurnoverFit
 from ..models.point_inversion import invert_points
 from ..models.radiocarbon import UNEXPLAINED_SD, LogNormalPrior, grid_quantile, invert, summarise_density
 from ..models.rates import Shape, input_rate, mean_age
-from ..models.turnover import TurnoverModel
+from ..models.turnover import Level, TurnoverModel
 from ..progress import Progress
 from ..report.turnover_tables import median_ages, misfit_table, population_table, respired_table
 from ..settings import RunSettings, step_rng, step_seed
@@ -138,12 +138,13 @@ def layers_of(inputs: Inputs, model: TurnoverModel) -> pd.DataFrame:
 
 def turnover_model_of(settings: RunSettings) -> TurnoverModel:
     """The variant of the turnover model that the settings choose."""
+    usual: tuple[Level, ...] = ("site", "study") if settings.pool_spread == "inferred" else ()
     return TurnoverModel(
         settings.prehistory,
         settings.turnover_error,
         settings.pool_spread,
         family=settings.family,
-        levels=settings.levels,
+        levels=usual if settings.levels is None else settings.levels,
     )
 
 
