@@ -255,9 +255,16 @@ def plain_log_axis(axis: Axis) -> None:
         axis.set_minor_formatter(NullFormatter())
 
 
+MANY_TICKS = 300.0
+"""Ratio of the ends of a log axis from which ticks at 1, 2 and 5 would run into each other."""
+
+
 def few_log_ticks(axis: Axis) -> None:
-    """Ticks at 1, 2 and 5 times powers of ten, in plain numbers: for log axes that span one power or two."""
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    """Ticks at 1, 2 and 5 times powers of ten, in plain numbers, where a log axis spans one power or two; else at these
+    powers.
+    """
+    low, high = axis.get_view_interval()
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < MANY_TICKS else (1,)))
     axis.set_major_formatter(plain_log())
     axis.set_minor_formatter(NullFormatter())
 
