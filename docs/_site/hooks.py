@@ -29,7 +29,7 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 
 def readme(heading: str) -> str:
     """A section of README.md, without its heading."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    text = include("README.md")
     return re.search(rf"^## {re.escape(heading)}\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)[1].strip()
 
 
