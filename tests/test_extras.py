@@ -87,7 +87,8 @@ rng = np.random.default_rng(1)
 place = {{"lat": rng.uniform(-30, 60, 40), "lon": rng.uniform(0, 90, 40)}}
 roots = pd.DataFrame({{"d50": np.exp(rng.normal(2.7, 0.3, 40)), "d95": np.exp(rng.normal(4.3, 0.3, 40)), **place}})
 npp = np.exp(rng.normal(6, 0.4, 40))
-production = pd.DataFrame({{"npp": npp, "bnpp": 0.4 * npp * np.exp(0.2 * rng.standard_normal(40)), **place}})
+bnpp = 0.4 * npp * np.exp(0.2 * rng.standard_normal(40))
+production = pd.DataFrame({{"npp": npp, "bnpp": bnpp, "warm": rng.standard_normal(40), **place}})
 k, year = np.exp(rng.normal(-6, 0.8, 80)), np.full(80, 2005.5)
 layers = pd.DataFrame(
     {{"delta14c": rc.delta14c(k, year, "NHZone1") + 15 * rng.standard_normal(80), "year": year, "lat": 48.0}}
@@ -97,7 +98,7 @@ short = {{"chains": 2, "tune": 20, "draws": 20}}
 for model, table in (
     (rc.Turnover(pool_spread=0.0, **short), layers),
     (rc.RootDepth(**short), roots),
-    (rc.Production(**short), production),
+    (rc.Production(["warm"], **short), production),
 ):
     name = type(model).__name__
     model.fit(table, until_good=False) if name != "Turnover" else model.fit(table)
