@@ -27,9 +27,8 @@ def commit(package: Path = Path(__file__).parent) -> str:
 def commit_of_clone(package: Path) -> str:
     """Commit of the clone in which the package lies; parameters as `commit`."""
     try:
-        _git(
-            package, "ls-files", "--error-unmatch", "__init__.py"
-        )  # it may be installed inside another project's clone
+        # refuses a package that is installed inside the clone of another project
+        _git(package, "ls-files", "--error-unmatch", "__init__.py")
         return _git(package, "describe", "--always", "--dirty", "--abbrev=10", "--exclude", "*")
     except (OSError, subprocess.CalledProcessError):
         return ""
