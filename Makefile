@@ -8,7 +8,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup run test test-fast test-slow coverage lint format docs bench lock clean
+.PHONY: help setup run test test-fast test-slow coverage lint format docs metadata dist bench lock clean
 
 help: ## show this help
 	@echo "bayes-rootc: how much root carbon really reaches the soil"
@@ -53,6 +53,17 @@ format: $(VENV)/.ready ## format the code, fix what lint can fix
 docs: $(VENV)/.ready ## build the documentation, a static site, from the repository alone
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs build --quiet --strict
 	@echo "Documentation: $(CURDIR)/build/site/index.html"
+
+metadata: $(VENV)/.ready ## codemeta.json and .zenodo.json from CITATION.cff and pyproject.toml
+	$(VENV)/bin/python tools/metadata.py
+
+# The tools come from the package registry. Pyroma asks for a mail address, which the project does not have.
+dist: $(VENV)/.ready $(UV) ## wheel and source archive, checked, in dist/
+	rm -rf dist
+	$(UV) build --quiet --python $(VENV)/bin/python
+	$(UV) tool run --python $(VENV)/bin/python twine check --strict dist/*
+	$(UV) tool run --python $(VENV)/bin/python check-wheel-contents dist/*.whl
+	$(UV) tool run --python $(VENV)/bin/python pyroma --min=10 --skip-tests=AuthorEmail .
 
 bench: $(VENV)/.ready ## speed, compared with the usual alternatives
 	$(VENV)/bin/python -m benchmarks $(ARGS)

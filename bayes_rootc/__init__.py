@@ -3,11 +3,15 @@
 The public names, by module; each loads its module (and JAX or PyMC with it) when first used.
 """
 
+from typing import Any
+
 import lazy_loader
+
+from .extras import extras_named
 
 __version__ = "0.1.0"
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(
+_load, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "errors": ["InputError"],
@@ -31,3 +35,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "report.results": ["Results"],
     },
 )
+
+
+def __getattr__(name: str) -> Any:
+    with extras_named(f"bayes_rootc.{name}"):
+        return _load(name)

@@ -17,8 +17,10 @@ from typing import Any, TextIO
 
 from . import __version__, commands
 from .cache import keep_compiled_code
+from .commit import commit
 from .constants import LAYER_NAMES, PROFILE_NAME
 from .errors import InputError, InputWarning
+from .extras import extras_named
 from .memory import keep_freed_memory
 
 BAD_INPUT = 2
@@ -82,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     keep_compiled_code()
     keep_freed_memory()
     try:
-        with _interrupts_heard(), _warnings_in_a_line():
+        with _interrupts_heard(), _warnings_in_a_line(), extras_named("this command"):
             return int(arguments.command(arguments) or 0)
     except InputError as error:
         print(f"bayes-rootc: {error}", file=sys.stderr)
@@ -170,9 +172,18 @@ def _reason(error: OSError) -> str:
     return next((os.strerror(code) for code in NO_ROOM if os.strerror(code) in str(error)), error.strerror or "")
 
 
+class _Version(argparse.Action):
+    """Prints the version; asks git for the commit only then."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        known = commit()
+        print(f"bayes-rootc {__version__}" + (f" (commit {known})" if known else ""))
+        parser.exit()
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="bayes-rootc", description="How much root carbon really reaches the soil.")
-    parser.add_argument("--version", action="version", version=f"bayes-rootc {__version__}")
+    parser.add_argument("--version", action=_Version, nargs=0, help="show the version, and the commit if it is known")
     subparsers = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
     run = _command(

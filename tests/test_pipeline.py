@@ -17,6 +17,7 @@ from scipy.special import expit
 from scipy.stats import chi2, norm
 
 from bayes_rootc.cli import main
+from bayes_rootc.commit import commit
 from bayes_rootc.constants import BIOMES, LAYER_NAMES, LAYERS
 from bayes_rootc.data.folder import Inputs, read_inputs
 from bayes_rootc.data.grid import MapGrid
@@ -62,6 +63,7 @@ def test_run_json_says_what_made_the_numbers(quick_run, quick_settings):
     assert record["seed"] == quick_settings.seed and record["simulated"] is True
     assert "report" in record["seconds"] and record["versions"]["numpy"] == np.__version__
     assert len(record["input_sha256"]) > 40
+    assert record["commit"].removesuffix("-dirty") == commit().removesuffix("-dirty")
 
 
 def test_report_says_on_its_face_that_the_data_are_simulated(quick_run):

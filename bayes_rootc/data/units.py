@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from pathlib import Path
 from typing import Any, Literal
 
@@ -94,7 +95,9 @@ def radiocarbon_form(unit: str) -> Form | None:
 
 def _unit(found: object, file: str | Path | None, column: str | None) -> Any:
     # cf_xarray knows the spellings of CF, and takes long to load.
-    import cf_xarray.units
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=r"Import\(s\) unavailable")  # it would tell Matplotlib of units
+        import cf_xarray.units
     import pint
 
     if not isinstance(found, str) or not found.strip():

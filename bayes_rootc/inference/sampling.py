@@ -7,7 +7,6 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,7 +16,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ..constants import INTERVAL
-from ..errors import InputError
+from ..extras import require
 from ..models.spread import SIGNED
 from ..seeds import child_seed
 
@@ -72,14 +71,14 @@ def sample(
 
     Raises
     ------
-    InputError
+    MissingPackageError
         The sampler's package is not installed.
     """
     import pymc as pm
 
     sampler, nuts = how.sampler, dict[str, Any](target_accept=target_accept)
-    if sampler not in ("pymc", "numpyro") and find_spec(sampler) is None:
-        raise InputError(f'sampler "{sampler}" is not installed; `pip install {sampler}`, or choose another')
+    if sampler == "blackjax":
+        require("samplers", f'the sampler "{sampler}"')
     with model, quiet("pymc"), _double_precision(sampler in JAX_SAMPLERS):
         if sampler == "numpyro":
             tree = _sample_numpyro(model, how, nuts | {"max_tree_depth": max_tree_depth}, seed=seed)

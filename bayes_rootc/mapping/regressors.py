@@ -9,12 +9,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-from cubist import Cubist
 from numpy.typing import NDArray
-from quantile_forest import RandomForestQuantileRegressor
 from scipy.stats import norm
 from sklearn.base import BaseEstimator, clone
 from sklearn.decomposition import PCA
@@ -23,11 +21,13 @@ from sklearn.model_selection import GroupKFold, ParameterGrid, cross_val_predict
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVR
-from xgboost import XGBRegressor
 
 from .learners import Z95, PosteriorForest, response_of
 from .mars import MarsRegressor
 from .preprocessing import CorrelationFilter, LinearCombinationFilter
+
+if TYPE_CHECKING:
+    from quantile_forest import RandomForestQuantileRegressor
 
 INNER_FOLDS = 3
 """Folds, by site or profile, on which settings are compared and errors are estimated."""
@@ -52,18 +52,27 @@ class Choice:
     settings: dict[str, list[Any]]
 
 
+def _boosting(seed: int, trees: int) -> BaseEstimator:
+    from xgboost import XGBRegressor  # of an extra, as Cubist and the quantile forest are
+
+    return XGBRegressor(
+        n_estimators=TREES, learning_rate=0.05, subsample=0.7, colsample_bytree=0.5, random_state=seed, n_jobs=1
+    )
+
+
+def _cubist(seed: int, trees: int) -> BaseEstimator:
+    from cubist import Cubist
+
+    return Cubist(n_committees=10, random_state=seed)
+
+
 LEARNERS = {
     "random forest": Choice(
         lambda seed, trees: PosteriorForest(trees, random_state=seed),  # of one column: an ordinary random forest
         {"min_samples_leaf": [1, 3, 6]},
     ),
-    "XGBoost": Choice(
-        lambda seed, trees: XGBRegressor(
-            n_estimators=TREES, learning_rate=0.05, subsample=0.7, colsample_bytree=0.5, random_state=seed, n_jobs=1
-        ),
-        {"max_depth": [2, 4, 6]},
-    ),
-    "Cubist": Choice(lambda seed, trees: Cubist(n_committees=10, random_state=seed), {"neighbors": [None, 5]}),
+    "XGBoost": Choice(_boosting, {"max_depth": [2, 4, 6]}),
+    "Cubist": Choice(_cubist, {"neighbors": [None, 5]}),
     "SVM": Choice(lambda seed, trees: make_pipeline(StandardScaler(), SVR()), {"svr__C": [0.3, 1.0, 3.0]}),
     "MARS": Choice(lambda seed, trees: MarsRegressor(), {"max_terms": [11, 31]}),
 }
@@ -177,6 +186,8 @@ class QuantileForest:
         y : ndarray
             Response, (n,).
         """
+        from quantile_forest import RandomForestQuantileRegressor
+
         forest = RandomForestQuantileRegressor(trees, max_features=1 / 3, random_state=seed, n_jobs=2, **settings)
         return cls(forest.fit(X, y))
 

@@ -25,6 +25,7 @@ from rasterio.errors import NotGeoreferencedWarning
 from ..data.covariates import CovariateStack
 from ..data.grid import MapGrid
 from ..errors import InputError
+from ..extras import require
 from ..files import atomic_path, code_checksum, sha256, write_json
 from ..progress import Progress
 from .maps import MapModels, land_cells, map_cells, read_root_shares
@@ -237,11 +238,10 @@ def _workers(job: MapJob, workers: int, dask: str | None) -> Iterator[Callable[[
                 pool.shutdown(cancel_futures=True)
                 raise
         return
-    try:
-        from dask.distributed import Client, LocalCluster
-        from dask.distributed import as_completed as completed
-    except ImportError:
-        raise InputError("--dask needs the package distributed: pip install 'bayes-rootc[dask]'") from None
+    require("dask", "--dask")
+    from dask.distributed import Client, LocalCluster
+    from dask.distributed import as_completed as completed
+
     cluster = (
         LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None) if dask == LOCAL_CLUSTER else None
     )

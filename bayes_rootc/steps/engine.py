@@ -15,6 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from ..extras import require
 from ..files import code_checksum, sha256, write_json
 from ..inference.sampling import offer_devices
 from ..progress import Progress, Stages
@@ -57,6 +58,8 @@ class Step:
         What progress calls it; by default its name with blanks for underscores.
     wanted : callable, optional
         Whether it makes something under these settings; by default always.
+    extra : str
+        Extra of the installation without which it cannot be made; missed before anything is made.
     """
 
     name: str
@@ -70,6 +73,7 @@ class Step:
     checks: str = ""
     title: str = ""
     wanted: Callable[[RunSettings], bool] | None = None
+    extra: str = ""
 
 
 class Run:
@@ -128,6 +132,10 @@ class Run:
         offer_devices(self.settings.chains)
         wanted = self._plan(targets, models_there=models_there)
         self._taken = {name for name, taken in wanted.items() if taken}
+        for name in wanted.keys() - self._taken:
+            step = self.steps[name]
+            if step.extra and (not step.wanted or step.wanted(self.settings)):
+                require(step.extra, f"the step {step.title or name.replace('_', ' ')}")
         self.stages = Stages(len(wanted) + more, quiet=self.quiet)
         for name, taken in wanted.items():
             with self.stages.stage(self.steps[name].title or name.replace("_", " ")) as progress:

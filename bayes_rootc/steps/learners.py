@@ -141,4 +141,5 @@ COMPARISON = Step(
     tuple(f"tables/learners_{kind}.csv" for kind in ("by_class", "tau", "importance", "held_out")),
     shared=("tables/learners.csv",),
     checks="learners",
+    extra="learners",
 )

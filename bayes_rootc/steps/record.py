@@ -4,12 +4,14 @@ whether each fit can be trusted.
 
 from __future__ import annotations
 
+import sys
 from importlib.metadata import version
 from pathlib import Path
 
 import pandas as pd
 
 from .. import demo
+from ..commit import commit
 from ..data.folder import Inputs
 from ..data.tables import SourceCheck
 from ..files import write_csv, write_json
@@ -57,6 +59,7 @@ def record_run(inputs: Inputs, settings: RunSettings, seconds: dict[str, float])
             "simulated": demo.is_simulated(inputs.folder),
             "atmosphere": inputs.atmosphere.source,
             "versions": {p: version(p) for p in packages},
+            "commit": commit(),
             "input_sha256": inputs.files,
             "seconds": {name: round(s, 2) for name, s in seconds.items()},
             "peak_memory_gib": _peak_memory_gib(),
@@ -64,7 +67,11 @@ def record_run(inputs: Inputs, settings: RunSettings, seconds: dict[str, float])
     )
 
 
-def _peak_memory_gib() -> float:
-    import resource
-
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2)
+def _peak_memory_gib() -> float | None:
+    """Peak memory of the process; none on a system that does not say it in this way, as Windows."""
+    try:
+        import resource
+    except ModuleNotFoundError:
+        return None
+    unit = 1 if sys.platform == "darwin" else 2**10
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30, 2)

@@ -57,4 +57,6 @@ SITE_ENSEMBLE = Step(
     ("site_predictions", "members", "block_km"),
     (f"tables/{PREDICTIONS}.csv", f"tables/{SCORES}.csv"),
     read=read_predictions,
+    wanted=lambda settings: settings.site_predictions == "ensemble",
+    extra="learners",
 )

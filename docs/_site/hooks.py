@@ -28,7 +28,7 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 
 
 def readme(heading: str) -> str:
-    """A section of README.md, without its heading."""
+    """A section of README.md, without its heading; its links to pages lead to them from here too."""
     text = include("README.md")
     return re.search(rf"^## {re.escape(heading)}\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)[1].strip()
 
@@ -361,8 +361,8 @@ def _imports() -> tuple[dict[str, int], set[tuple[str, str]]]:
 
 def _part(name: str, *, folder: bool) -> str:
     """Part of a module beside the folders: what all share, what works on estimates, or what runs."""
-    shared = "constants errors files schemas seeds progress cache crps draws".split()
-    runs = "pipeline commands cli __init__ __main__".split()
+    shared = "constants errors extras files schemas seeds progress cache crps draws".split()
+    runs = "pipeline commands cli commit __init__ __main__".split()
     return name if folder else "shared" if name in shared else "run" if name in runs else name
 
 

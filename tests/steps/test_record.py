@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import re
+import sys
+from pathlib import Path
+
 import pandas as pd
 import pytest
 
 from bayes_rootc.data.tables import SourceCheck
-from bayes_rootc.steps.record import MAP_CELLS, write_checks
+from bayes_rootc.steps.record import MAP_CELLS, _peak_memory_gib, write_checks
+
+STATUS = Path("/proc/self/status")
 
 
 def source(name: str, used: int) -> SourceCheck:
@@ -33,3 +39,14 @@ def test_a_damaged_table_is_replaced(tmp_path, content):
     (tmp_path / "tables" / "checks.csv").write_bytes(content)
     write_checks(tmp_path, [source("npp", 5)])
     assert used(tmp_path) == {"npp": 5}
+
+
+@pytest.mark.skipif(not STATUS.is_file(), reason="only Linux says it in a second way")
+def test_peak_memory_is_in_gib():
+    (peak,) = re.findall(r"^VmHWM:\s+(\d+) kB$", STATUS.read_text(), re.MULTILINE)
+    assert _peak_memory_gib() == pytest.approx(int(peak) / 2**20, rel=0.1)
+
+
+def test_a_system_without_that_record_has_none(monkeypatch):
+    monkeypatch.setitem(sys.modules, "resource", None)
+    assert _peak_memory_gib() is None
