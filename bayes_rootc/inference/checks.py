@@ -12,10 +12,10 @@ from typing import Any
 import arviz as az
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.stats import chisquare
 
-from ..constants import INTERVAL
+from ..constants import BIOMES, INTERVAL
 from ..crps import ensemble_crps, ensemble_log_density
 from ..progress import Progress
 from ..seeds import child_seed
@@ -121,6 +121,11 @@ def score_table(
             }
         )
     return pd.DataFrame(rows)
+
+
+def by_biome(biome: ArrayLike) -> dict[tuple[str, str], NDArray[np.bool_]]:
+    """Classes of `score_table`: the rows of each biome."""
+    return {("biome", name): np.asarray(biome, int) == number for number, name in BIOMES.items()}
 
 
 def cross_validate(

@@ -74,7 +74,7 @@ Mg C ha⁻¹ yr⁻¹, above 0
     """
 
     _kind = "drivers"
-    _records_type = Records
+    _sampled = Records.sampled
 
     def __init__(
         self,
@@ -200,4 +200,5 @@ Mg C ha⁻¹ yr⁻¹, above 0
         return {"depth": self._depth.tolist()}
 
     def _restore(self, more: dict[str, Any]) -> None:
+        super()._restore(more)
         self._depth = np.array(more["depth"])

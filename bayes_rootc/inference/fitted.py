@@ -15,7 +15,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ..data.netcdf import require
-from ..data.own_tables import Covariates, covariate_groups
+from ..data.own_tables import Covariates, OwnTable, covariate_groups, flat
 from ..errors import InputError
 from ..files import atomic_path
 from ..models.components import Components
@@ -32,7 +32,14 @@ from .store import COMPONENTS, read_tree
 class Fitted(ABC):
     """A model with its settings that may have been fitted."""
 
+    groups: dict[str, list[str]]
+    columns: Mapping[str, str] | None
+    seed: int
+    sampling: dict[str, Any]
     _kind: ClassVar[str]
+    _sampled: ClassVar[tuple[str, ...]] = ()
+    _units: ClassVar[str] = "units"
+    _groups: ClassVar[Mapping[str, tuple[str, ...]]] = {"components": COMPONENTS}
     _posterior: xr.DataTree | None = None
 
     @property
@@ -100,9 +107,48 @@ class Fitted(ABC):
         tree.attrs |= {"own_table": json.dumps(self._about())}
         self._write(Path(path), tree)
 
-    @abstractmethod
+    @classmethod
+    def load(cls, path: str | PathLike[str]) -> Self:
+        """Reads an object that was saved.
+
+        Parameters
+        ----------
+        path : path
+            File that `save` wrote.
+
+        Returns
+        -------
+        object of this class
+            It predicts the same; cross-validation needs a new fit, as the table is not in the file.
+
+        Raises
+        ------
+        InputError
+            The file was not written by `save`.
+        """
+        tree = read_tree(Path(path), cls._kind)
+        require(tree, cls._groups, Path(path), command=f"fit {cls._kind}")
+        if "own_table" not in tree.attrs:
+            raise InputError(f"was not written by {cls.__name__}.save", file=Path(path))
+        own = json.loads(tree.attrs["own_table"])
+        made = cls(**own["settings"])
+        made._posterior = tree
+        made._restore(own["more"])
+        return made
+
     def _diagnostics(self) -> dict[str, Any]:
         """Row of `diagnostics`."""
+        return self._diagnose(self._kind, self.posterior) | self._leave_one_out(self._units)
+
+    def _diagnose(self, name: str, tree: xr.DataTree) -> dict[str, Any]:
+        """`diagnose` of the parameters that were sampled."""
+        groups = {"posterior": tree["posterior"].to_dataset()[list(self._varying)]}
+        return diagnose(name, xr.DataTree.from_dict(groups | {"sample_stats": tree["sample_stats"].to_dataset()}))
+
+    @property
+    def _varying(self) -> tuple[str, ...]:
+        """Parameters that differ between draws."""
+        return self._sampled
 
     @abstractmethod
     def _held_out(self, folds: int, progress: Progress | None) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
@@ -112,9 +158,29 @@ class Fitted(ABC):
     def _ranks(self, simulations: int, progress: Progress | None) -> pd.DataFrame:
         """Ranks of known truths among the draws, a row a simulation."""
 
-    @abstractmethod
     def _about(self) -> dict[str, Any]:
         """What the file says of the object, beyond its posterior."""
+        return {"settings": self._settings(), "more": self._more()}
+
+    def _settings(self) -> dict[str, Any]:
+        """Arguments that make the object again."""
+        return {"covariates": self.groups, "columns": self.columns, "seed": self.seed} | self.sampling
+
+    def _more(self) -> dict[str, Any]:
+        """What the object has learnt that the posterior does not hold."""
+        return {}
+
+    def _restore(self, more: dict[str, Any]) -> None:  # noqa: B027 (nothing to restore is the usual case)
+        """Inverse of `_more`."""
+
+    def _draws(self, count: int) -> dict[str, NDArray[np.float64]]:
+        return flat_draws(self.posterior, self._sampled, count)
+
+    def _places(self, table: pd.DataFrame) -> pd.DataFrame:
+        """`lat`, `lon`, `biome` and the covariates of a table."""
+        own = OwnTable(table, self.columns)
+        places = pd.DataFrame({name: own.numbers(name) for name in ("lat", "lon")}).assign(biome=own.biome())
+        return pd.concat([places, own.covariates(flat(self.groups))], axis=1).reset_index(drop=True)
 
     def _write(self, path: Path, tree: xr.DataTree) -> None:
         with atomic_path(path) as temporary:
@@ -143,8 +209,6 @@ class Fitted(ABC):
 
 class FittedRegression[R: (Records, RootRecords)](Fitted):
     """A regression on principal components of covariates, by biome: what `Drivers` and `RootDepth` share."""
-
-    _records_type: ClassVar[type[Records] | type[RootRecords]]
 
     def __init__(
         self,
@@ -175,16 +239,6 @@ class FittedRegression[R: (Records, RootRecords)](Fitted):
             raise self._unfitted()
         return self._components
 
-    def _diagnostics(self) -> dict[str, Any]:
-        tree = self.posterior
-        sampled = xr.DataTree.from_dict(
-            {
-                "posterior": tree["posterior"].to_dataset()[list(self._records_type.sampled)],
-                "sample_stats": tree["sample_stats"].to_dataset(),
-            }
-        )
-        return diagnose(self._kind, sampled) | self._leave_one_out("units")
-
     def _held_out(self, folds: int, progress: Progress | None) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
         records = self._fitted_to(self.records)
         how: dict[str, Any] = {"sampler": self.sampling["sampler"], "progress": progress}
@@ -196,37 +250,8 @@ class FittedRegression[R: (Records, RootRecords)](Fitted):
         stream = child_seed(self.seed, "calibration")
         return calibrate(self._fitted_to(self.records), seed=stream, simulations=simulations, **how)[0]
 
-    def _about(self) -> dict[str, Any]:
-        return {"settings": self._settings(), "more": self._more()}
-
-    @classmethod
-    def load(cls, path: str | PathLike[str]) -> Self:
-        """Reads an object that was saved.
-
-        Parameters
-        ----------
-        path : path
-            File that `save` wrote.
-
-        Returns
-        -------
-        object of this class
-            It predicts the same; cross-validation needs a new fit, as the table is not in the file.
-
-        Raises
-        ------
-        InputError
-            The file was not written by `save`.
-        """
-        tree = read_tree(Path(path), cls._kind)
-        require(tree, {"components": COMPONENTS}, Path(path), command=f"fit {cls._kind}")
-        if "own_table" not in tree.attrs:
-            raise InputError(f"was not written by {cls.__name__}.save", file=Path(path))
-        own = json.loads(tree.attrs["own_table"])
-        made = cls(**own["settings"])
-        made._posterior, made._components = tree, Components.from_dataset(tree["components"].to_dataset())
-        made._restore(own["more"])
-        return made
+    def _restore(self, more: dict[str, Any]) -> None:
+        self._components = Components.from_dataset(self.posterior["components"].to_dataset())
 
     def _settle(self, records: R, components: Components, *, until_good: bool) -> Self:
         """Fits the regression and keeps it."""
@@ -234,19 +259,3 @@ class FittedRegression[R: (Records, RootRecords)](Fitted):
         fit, _ = fit_regression(self._kind, records, components, how, seed=self.seed)
         self.records, self._components, self._posterior = records, components, fit.tree
         return self
-
-    def _draws(self, count: int) -> dict[str, NDArray[np.float64]]:
-        names = self._records_type.sampled
-        total = self.posterior["posterior"][names[0]].sizes["chain"] * self.posterior["posterior"].sizes["draw"]
-        return flat_draws(self.posterior, names, min(count, total))
-
-    def _settings(self) -> dict[str, Any]:
-        """Arguments that make the object again."""
-        return {"covariates": self.groups, "columns": self.columns, "seed": self.seed} | self.sampling
-
-    def _more(self) -> dict[str, Any]:
-        """What the object has learnt that the posterior does not hold."""
-        return {}
-
-    def _restore(self, more: dict[str, Any]) -> None:
-        """Inverse of `_more`."""

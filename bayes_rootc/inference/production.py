@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from os import PathLike
-from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import pandas as pd
@@ -17,7 +14,6 @@ from numpy.typing import NDArray
 from scipy.stats import skew
 
 from ..constants import BIOMES, G_M2_TO_MG_HA, PROFILE_DEPTH_CM
-from ..data.netcdf import require
 from ..data.own_tables import Covariates, OwnTable, covariate_groups, flat, row_coordinates
 from ..errors import InputError
 from ..models import production as mp
@@ -30,8 +26,8 @@ from .fitted import Fitted
 from .nuts import Nuts
 from .regressions import flat_draws
 from .root_depth import RootDepth
-from .sampling import by_chain, converged, convergence, diagnose
-from .store import COMPONENTS, read_tree
+from .sampling import by_chain, converged, convergence
+from .store import COMPONENTS
 
 FLUXES = ("npp", "anpp", "bnpp")
 
@@ -159,6 +155,9 @@ class Production(Fitted):
     """
 
     _kind = "production"
+    _sampled = mp.SAMPLED
+    _units = "sites"
+    _groups: ClassVar = {"components": COMPONENTS, "kernels": mp.SCALES}
 
     def __init__(
         self,
@@ -267,7 +266,7 @@ class Production(Fitted):
         InputError
             Nothing has been fitted.
         """
-        found = flat_draws(self.posterior, ("npp", "f_bnpp"), self._count(draws))
+        found = flat_draws(self.posterior, ("npp", "f_bnpp"), draws)
         place = self.posterior["constant_data"].to_dataset()
         coords = {name: ("site", place[name].values) for name in ("lat", "lon", "biome")}
         return _fluxes(found["npp"], found["f_bnpp"]).assign_coords(coords)
@@ -338,54 +337,41 @@ class Production(Fitted):
         InputError
             Nothing has been fitted; or the object was loaded, and the table is needed.
         """
+        return self._cross_validate(folds, by, progress)[0]
+
+    def _cross_validate(self, folds: int, by: By, progress: Progress | None) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """`held_out`, and the diagnostics of the fits."""
         data, table = self._fitted_to(self._data), self._fitted_to(self.records)
-        label = left_out(table, by)
-        names = label.unique()
-        order = np.random.default_rng(child_seed(self.seed, "folds", by)).permutation(len(names)) % folds
-        fold = label.map(dict(zip(names, order, strict=True))).to_numpy()
-        known = table["bnpp"].notna().to_numpy()
-        parts = []
-        for number in range(folds):
-            held = fold == number
-            here = held & known
-            if here.any():
-                draws = self._refit(without(data, held), seed=child_seed(self.seed, "fold", by, number))
-                parts.append(self._scores(draws, here).assign(fold=number))
-            if progress:
-                progress(number + 1, folds)
-        return pd.concat(parts).sort_index()
+        label, known = left_out(table, by), np.flatnonzero(table["bnpp"].notna())
+        together = table.loc[known].assign(label=label).groupby(["site", "label"])
+        row, rows = together.ngroup().to_numpy(), together[["lat", "lon", "biome"]].first()
+        rows = rows.assign(records=together.size(), observed_natural=together["bnpp"].mean(), mean_natural=np.nan)
+        rows = rows.reset_index()
 
-    @classmethod
-    def load(cls, path: str | PathLike[str]) -> Self:
-        """Reads an object that was saved.
+        def predict(number: int, held: NDArray[np.bool_]) -> tuple[NDArray, NDArray, dict[str, object]]:
+            fewer = without(data, label.isin(rows["label"][held]).to_numpy())
+            tree = self._refit(fewer, seed=child_seed(self.seed, "fold", by, number))
+            rng = np.random.default_rng(child_seed(self.seed, "replicates", by, number))
+            here, at = known[held[row]], np.cumsum(held)[row[held[row]]] - 1
+            new = data._replace(
+                sites=mp.Places(*(np.asarray(a)[rows["site"][held]] for a in data.sites)),
+                site=at,
+                method=data.method[here],
+                log_share=data.log_share[here],
+            )
+            draws = flat_draws(tree, mp.SAMPLED)
+            parts = mp.new_sites(draws, mp.expected_parts(draws, new.sites), rng)
+            made = np.exp(mp.replicate(draws, new, parts, rng)[..., 1])
+            mean = np.stack([np.bincount(at, each) for each in made]) / np.bincount(at)
+            rows.loc[held, "mean_natural"] = mean.mean(axis=0)
+            return np.log(mean), np.log(mean).mean(axis=0), self._diagnose(str(number), tree)
 
-        Parameters
-        ----------
-        path : path
-            File that `save` wrote.
-
-        Returns
-        -------
-        Production
-            It predicts the same; cross-validation needs a new fit, as the table is not in the file.
-
-        Raises
-        ------
-        InputError
-            The file was not written by `save`.
-        """
-        tree = read_tree(Path(path), cls._kind)
-        require(tree, {"components": COMPONENTS, "kernels": mp.SCALES}, Path(path), command=f"fit {cls._kind}")
-        if "own_table" not in tree.attrs:
-            raise InputError(f"was not written by {cls.__name__}.save", file=Path(path))
-        own = json.loads(tree.attrs["own_table"])
-        made = cls(**own["settings"])
-        centres = tree["kernels"].to_dataset()
-        kernels = {n: mp.Kernel.of(centres[n].values, mp.LENGTH[n]) for n in mp.SCALES}
-        climate = pd.DataFrame(own["climate"], index=["mean", "sd", "log"]).T
-        made._posterior, made.methods = tree, own["methods"]
-        made._ground = Ground(Components.from_dataset(tree["components"].to_dataset()), climate, kernels)
-        return made
+        seed = child_seed(self.seed, "folds", by)
+        observed = np.log(rows["observed_natural"].to_numpy())
+        scores, fits = checks.cross_validate(
+            observed, rows["label"], predict, folds=folds, seed=seed, progress=progress
+        )
+        return pd.concat([rows.drop(columns=["site", "label"]), scores], axis=1), fits
 
     @cached_property
     def _nuts(self) -> Nuts:
@@ -401,7 +387,7 @@ class Production(Fitted):
         self.__dict__.pop("_nuts", None)
 
         def enough(samples: dict[str, NDArray]) -> bool:
-            return converged(convergence(by_chain({name: samples[name] for name in self._judged})))
+            return converged(convergence(by_chain({name: samples[name] for name in self._varying})))
 
         found = self._nuts.run(
             (data,),
@@ -502,45 +488,16 @@ class Production(Fitted):
             seen=np.where(value < mp.LEAST_SEEN, np.nan, np.log(np.maximum(value, mp.LEAST_SEEN))),
         )
 
-    def _places(self, table: pd.DataFrame) -> pd.DataFrame:
-        own = OwnTable(table, self.columns)
-        places = pd.DataFrame({name: own.numbers(name) for name in ("lat", "lon")}).assign(biome=own.biome())
-        return pd.concat([places, own.covariates(flat(self.groups))], axis=1).reset_index(drop=True)
-
-    def _refit(self, data: mp.ProductionData, *, seed: int, draws: int = SHORT, chains: int = 2) -> mp.Draws:
-        """Draws of a fit to other data of the same shape."""
-        found = self._nuts.run((data,), seed=seed, chains=chains, draws=draws).samples
-        return {name: found[name].reshape(-1, *found[name].shape[2:]) for name in mp.SAMPLED}
-
-    def _scores(self, draws: mp.Draws, here: NDArray[np.bool_]) -> pd.DataFrame:
-        """How the mean of the belowground records of sites that were left out lies in its prediction."""
-        data, table = self._fitted_to(self._data), self._fitted_to(self.records)
-        number, at = np.unique(data.site[here], return_inverse=True)
-        rng = np.random.default_rng(child_seed(self.seed, "replicates", int(number[0])))
-        places = mp.Places(*(np.asarray(a)[number] for a in data.sites))
-        parts = mp.new_sites(draws, mp.expected_parts(draws, places), rng)
-        some = data._replace(site=at, method=data.method[here], log_share=data.log_share[here])
-        made = np.exp(mp.replicate(draws, some, parts, rng)[..., 1])
-        size = np.bincount(at)
-        by_site = np.stack([np.bincount(at, row) for row in made]) / size
-        observed = np.bincount(at, np.exp(data.parts[here, 1])) / size
-        scores = checks.predictive_scores(np.log(observed), np.log(by_site), np.log(by_site).mean(axis=0))
-        first = table.drop_duplicates("site").set_index("site").loc[number, ["lat", "lon", "biome"]]
-        more = {"records": size, "observed_natural": observed, "mean_natural": by_site.mean(axis=0)}
-        return pd.concat([first, scores.set_index(first.index).assign(**more)], axis=1)
-
-    def _diagnostics(self) -> dict[str, Any]:
-        tree = self.posterior
-        groups = {"posterior": tree["posterior"].to_dataset()[self._judged]}
-        sampled = xr.DataTree.from_dict(groups | {"sample_stats": tree["sample_stats"].to_dataset()})
-        return diagnose(self._kind, sampled) | self._leave_one_out("sites")
+    def _refit(self, data: mp.ProductionData, *, seed: int) -> xr.DataTree:
+        """A short fit to other data of the same shape."""
+        found = self._nuts.run((data,), seed=seed, chains=2, draws=SHORT)
+        groups = {"posterior": {name: found.samples[name] for name in mp.SAMPLED}, "sample_stats": found.stats}
+        return xr.DataTree.from_dict({name: by_chain(group) for name, group in groups.items()})
 
     def _held_out(self, folds: int, progress: Progress | None) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-        scores = self.held_out(folds, progress=progress)
-        biome = scores["biome"].to_numpy(int)
-        classes = {("biome", name): biome == b for b, name in BIOMES.items()}
-        table = checks.score_table(scores, scores.index.to_series(), classes)
-        return scores, table, pd.DataFrame({"fold": range(folds)})
+        scores, fits = self._cross_validate(folds, "site", progress)
+        table = checks.score_table(scores, scores.index.to_series(), checks.by_biome(scores["biome"]))
+        return scores, table, fits
 
     def _ranks(self, simulations: int, progress: Progress | None) -> pd.DataFrame:
         data = self._fitted_to(self._data)
@@ -550,9 +507,9 @@ class Production(Fitted):
             return self._ranked(truth), mp.simulated(truth, data, np.random.default_rng(seed))
 
         def infer(seed: int, world: mp.ProductionData) -> tuple[checks.Draws, dict[str, object]]:
-            draws = self._refit(world, seed=seed)
-            thin = np.arange(checks.CALIBRATION_DRAWS) * len(draws["site_half"]) // checks.CALIBRATION_DRAWS
-            return self._ranked({name: v[thin] for name, v in draws.items()}), {}
+            tree = self._refit(world, seed=seed)
+            draws = flat_draws(tree, mp.SAMPLED, checks.CALIBRATION_DRAWS)
+            return self._ranked(draws), self._diagnose(str(seed), tree)
 
         stream = child_seed(self.seed, "calibration")
         return checks.calibrate(simulate, infer, seed=stream, simulations=simulations, progress=progress)[0]
@@ -572,24 +529,24 @@ class Production(Fitted):
         return {name: v if len(v) > 1 else float(v[0]) for name, v in named.items()}
 
     @property
-    def _judged(self) -> list[str]:
-        """Parameters that vary: the offset of a method that is alone is 0."""
-        return [name for name in mp.SAMPLED if name != "method" or len(self.methods) > 1]
+    def _varying(self) -> tuple[str, ...]:
+        constant = {"method": len(self.methods) < 2, "slope": not self.ground.components.names}
+        return tuple(name for name in mp.SAMPLED if not constant.get(name))
 
-    def _draws(self, count: int) -> mp.Draws:
-        return flat_draws(self.posterior, mp.SAMPLED, self._count(count))
+    def _settings(self) -> dict[str, Any]:
+        return super()._settings() | {"climate": self.climate}
 
-    def _count(self, most: int) -> int:
-        sizes = self.posterior["posterior"].sizes
-        return min(most, sizes["chain"] * sizes["draw"])
+    def _more(self) -> dict[str, Any]:
+        return {"methods": self.methods, "climate": self.ground.climate.to_dict("index")}
 
-    def _about(self) -> dict[str, Any]:
-        settings = {"covariates": self.groups, "climate": self.climate, "columns": self.columns, "seed": self.seed}
-        return {
-            "settings": settings | self.sampling,
-            "methods": self.methods,
-            "climate": {str(name): [float(v) for v in row] for name, row in self.ground.climate.iterrows()},
-        }
+    def _restore(self, more: dict[str, Any]) -> None:
+        self.methods = more["methods"]
+        centres = self.posterior["kernels"].to_dataset()
+        self._ground = Ground(
+            Components.from_dataset(self.posterior["components"].to_dataset()),
+            pd.DataFrame.from_dict(more["climate"], orient="index", columns=["mean", "sd", "log"]),
+            {name: mp.Kernel.of(centres[name].values, mp.LENGTH[name]) for name in mp.SCALES},
+        )
 
 
 def _fluxes(npp: NDArray[np.float64], f_bnpp: NDArray[np.float64]) -> xr.Dataset:

@@ -12,7 +12,6 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from ..constants import BIOMES
 from ..models.components import Components
 from ..models.regression import DEPTH, Records, make_records
 from ..models.root_depth import RootRecords, make_root_records
@@ -88,20 +87,21 @@ class RegressionFit[R: Response]:
     tree: xr.DataTree
 
     def draws(self, count: int | None = None) -> dict[str, NDArray[np.float64]]:
-        """Draws of `records.sampled`, (draw, …): all, or `count` of them, evenly spaced along the chains."""
+        """Draws of `records.sampled`, (draw, …): all, or `count` of them at most, evenly spaced along the chains."""
         return flat_draws(self.tree, self.records.sampled, count)
 
 
 def flat_draws(tree: xr.DataTree, names: tuple[str, ...], count: int | None = None) -> dict[str, NDArray[np.float64]]:
-    """Draws of the chains end to end, (draw, …): all, or `count` of them, evenly spaced; names without draws are left
-    out.
+    """Draws of the chains end to end, (draw, …): all, or `count` of them at most, evenly spaced; names without draws
+    are left out.
     """
     posterior = tree["posterior"].to_dataset()
     total = posterior.sizes["chain"] * posterior.sizes["draw"]
     draws = {n: posterior[n].values.reshape(total, *posterior[n].shape[2:]) for n in names if n in posterior}
     if count is None:
         return draws
-    return {name: value[np.arange(count) * len(value) // count] for name, value in draws.items()}
+    count = min(count, total)
+    return {name: value[np.arange(count) * total // count] for name, value in draws.items()}
 
 
 def iroot_records(
@@ -254,7 +254,8 @@ def sample_prior(records: Response, count: int, *, seed: int) -> dict[str, NDArr
 def posterior_scores(fit: RegressionFit, seed: int) -> pd.DataFrame:
     """Scores of the records that were fitted, in replicates for new units at their places."""
     draws, records = fit.draws(MAX_REPLICATES), fit.records
-    replicated = records.replicate(draws, np.random.default_rng(child_seed(seed, "scores"))).reshape(MAX_REPLICATES, -1)
+    replicated = records.replicate(draws, np.random.default_rng(child_seed(seed, "scores")))
+    replicated = replicated.reshape(len(replicated), -1)
     return checks.predictive_scores(records.observed.ravel(), replicated, records.fitted(draws).ravel())
 
 
@@ -262,7 +263,7 @@ def score_table(scores: pd.DataFrame, records: Response) -> pd.DataFrame:
     """`checks.score_table` by biome; of root depth also D50 and D95 by themselves."""
     numbers = records.observed[0].size
     biome, unit = (np.repeat(v, numbers) for v in (records.biome, records.unit))
-    classes = {("biome", name): biome == b for b, name in BIOMES.items()}
+    classes = checks.by_biome(biome)
     if isinstance(records, RootRecords):
         which = np.arange(len(biome)) % numbers
         classes = {("depth", name): which == i for i, name in enumerate(("D50", "D95"))} | classes

@@ -9,7 +9,7 @@ import pandas as pd
 import xarray as xr
 
 from ..constants import LAYER_NAMES
-from ..data.own_tables import OwnTable, flat, row_coordinates
+from ..data.own_tables import OwnTable, row_coordinates
 from ..errors import InputError
 from ..models.components import Components
 from ..models.root_depth import RootRecords, layer_fractions, make_root_records, new_profiles
@@ -47,7 +47,7 @@ class RootDepth(FittedRegression[RootRecords]):
     """
 
     _kind = "root-depth"
-    _records_type = RootRecords
+    _sampled = RootRecords.sampled
 
     def fit(self, profiles: pd.DataFrame, *, until_good: bool = True) -> Self:
         """Fits the model to a table of root profiles.
@@ -119,8 +119,3 @@ class RootDepth(FittedRegression[RootRecords]):
     def shares(self, sites: pd.DataFrame, *, draws: int = 1000, seed: int | None = None) -> xr.DataArray:
         """Shares of roots in the seven standard layers, (draw, site, depth): `share` of `predict`."""
         return self.predict(sites, draws=draws, seed=seed)["share"]
-
-    def _places(self, table: pd.DataFrame) -> pd.DataFrame:
-        own = OwnTable(table, self.columns)
-        places = pd.DataFrame({name: own.numbers(name) for name in ("lat", "lon")}).assign(biome=own.biome())
-        return pd.concat([places, own.covariates(flat(self.groups))], axis=1).reset_index(drop=True)

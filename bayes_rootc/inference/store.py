@@ -199,10 +199,8 @@ def read_root_depth(path: Path, count: int) -> tuple[dict[str, NDArray[np.float6
     if lacking:
         raise InputError(f"lacks {lacking[0]}: made by another version; fit root-depth again", file=path)
     require(tree, {"components": COMPONENTS}, path, command="fit root-depth")
-    draws = flat_draws(tree, RootRecords.sampled)
-    total = len(draws["mean"])
-    few = {n: v[np.arange(min(count, total)) * total // min(count, total)] for n, v in draws.items()}
-    return few, Components.from_dataset(tree["components"].to_dataset())
+    draws = flat_draws(tree, RootRecords.sampled, count)
+    return draws, Components.from_dataset(tree["components"].to_dataset())
 
 
 def read_tree(path: Path, name: str) -> xr.DataTree:

@@ -11,9 +11,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 
-from ..constants import BIOMES, INTERVAL
+from ..constants import INTERVAL
 from ..errors import InputError
-from ..inference.checks import predictive_scores
+from ..inference.checks import by_biome, predictive_scores
 from ..inference.turnover_checks import DEPTH_CLASSES
 from ..progress import Progress
 from .applicability import Applicability
@@ -230,7 +230,7 @@ def tau_table(
 def _classes(part: pd.DataFrame, table: pd.DataFrame) -> list[tuple[tuple[str, str], pd.DataFrame]]:
     """Predictions by biome, depth of the layer, and area of applicability; table as `classes_table`."""
     rows, inside = table.iloc[part["row"].to_numpy()], part["inside"].to_numpy(bool)
-    classes = {("biome", name): rows["biome"].to_numpy(int) == b for b, name in BIOMES.items()}
+    classes = by_biome(rows["biome"])
     if "top" in table:
         middle = ((rows["top"] + rows["bottom"]) / 2).to_numpy(float)
         classes |= {("depth, cm", f"{a}-{b}"): (middle >= a) & (middle < b) for a, b in DEPTH_CLASSES}

@@ -358,7 +358,7 @@ def parameters(components: int, sizes: tuple[int, ...], methods: int, known_spre
 
     def effects(name: str, size: int) -> Any:
         if not size:
-            return jnp.zeros((0, 2))
+            return numpyro.deterministic(name, jnp.zeros((0, 2)))
         if name in PRIORS:
             return normal(name, size, 2)
         location, scale, _ = PRIORS[f"{name}_sd"]
