@@ -402,7 +402,7 @@ TABLES: dict[str, pa.DataFrameSchema] = {
     )),
     **alike(FITS, "_sbc", table(
         "simulation-based calibration: whether the ranks of truths are uniform", "a quantity",
-        "quantity simulations rank_mean p_uniform outside_band", by="fit --simulations",
+        "quantity simulations rank_mean p_uniform outside_band?", by="fit --simulations",
         rank_mean=share("mean rank; 0.5 without bias"),
         p_uniform=share("probability of ranks as uneven as these, if they are uniform"),
         outside_band=share("share of their distribution outside the band that holds all of it in 95 % of cases"),

@@ -227,14 +227,17 @@ def calibration_table(ranks: pd.DataFrame) -> pd.DataFrame:
     for name, values in ranks.items():
         counts = np.histogram(values, bins, (0, 1 + 1e-9))[0]
         middle = (values * CALIBRATION_DRAWS + 0.5) / (CALIBRATION_DRAWS + 1)  # of the rank's place
-        _, ecdf, low, high = ecdf_pit(middle, INTERVAL[1] - INTERVAL[0], BAND_SIMULATIONS)
+        outside = np.nan
+        if len(values) > 1:
+            _, ecdf, low, high = ecdf_pit(middle, INTERVAL[1] - INTERVAL[0], BAND_SIMULATIONS)
+            outside = float(((ecdf < low) | (ecdf > high)).mean())
         rows.append(
             {
                 "quantity": name,
                 "simulations": len(values),
                 "rank_mean": values.mean(),
                 "p_uniform": chisquare(counts).pvalue,
-                "outside_band": ((ecdf < low) | (ecdf > high)).mean(),
+                "outside_band": outside,
             }
         )
     return pd.DataFrame(rows)
