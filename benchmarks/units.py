@@ -25,7 +25,7 @@ from bayes_rootc.errors import InputError
 FACTORS = (0.001, 0.01, 0.1, 10, 100, 1000)
 LAYER_COLUMNS = (
     "pro_lat pro_long lyr_top lyr_bot lyr_obs_date_y lyr_14c lyr_14c_sigma lyr_soc_filled lyr_c_org_filled "
-    "lyr_bd_samp_filled lyr_coarse_tot_filled"
+    "lyr_bd_samp_filled lyr_coarse_tot"
 ).split()
 LAYER_TEXT = "entry_name site_name pro_name lyr_name lyr_hzn pro_treatment pro_peatland pro_usda_soil_order".split()
 TOGETHER = {"depths": ["lyr_top", "lyr_bot"]}

@@ -321,6 +321,17 @@ def metre_stock(table: pd.DataFrame, covariates: CovariateStack) -> np.ndarray:
     return _in_mg_ha(table, covariates, stock_rasters(covariates), STOCK_UNIT)
 
 
+def metre_stocks(table: pd.DataFrame, covariates: CovariateStack) -> dict[str, np.ndarray]:
+    """The same from each of these rasters, by its name.
+
+    Raises
+    ------
+    InputError
+        The unit of a raster is not one of a stock.
+    """
+    return {name: _in_mg_ha(table, covariates, [name], STOCK_UNIT) for name in stock_rasters(covariates)}
+
+
 def soil_map_stocks(table: pd.DataFrame, covariates: CovariateStack, nearest_km: float) -> np.ndarray:
     """Stocks of the seven layers at each row's site from the manifest's soil map, Mg C ha⁻¹, (row, 7); NaN where there
     is none.

@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
-from ..constants import G_CM2_TO_MG_HA, PROFILE_DEPTH_CM
+from ..constants import G_CM2_TO_MG_HA, LAYER_NAMES, LAYERS, PROFILE_DEPTH_CM
 from ..errors import InputError
 from .atmosphere import FIRST_YEAR
 from .biomes import UNSAID, said_by_land_cover
@@ -50,6 +51,9 @@ MEASURED_STOCK_LOG_SD = 0.2
 GRIDDED_DEPTHS = (0, 10, 30, 60, 100, 200)
 MAX_GRIDDED = 1000.0
 """Largest possible gridded values, in the units of their columns: larger ones, and negative ones, are fill values."""
+
+GRIDDED_STOCKS = [f"stock_gridded_{name}" for name in LAYER_NAMES]
+"""Columns for the stocks of the seven layers in the gridded profile at the site, Mg C ha⁻¹."""
 
 GRIDDED_CARBON_PER_UNIT = 0.5
 """`pro_corg_*_SG` is in units of 5 g kg⁻¹: only then do it, `pro_bd_*_SG` (10 kg m⁻³) and `pro_coarse_*_SG` (%)
@@ -110,7 +114,7 @@ OPTIONAL = (
     "lyr_soc_filled",
     "lyr_soc_sigma",
     "lyr_bd_samp_filled",
-    "lyr_coarse_tot_filled",
+    "lyr_coarse_tot",
     *_GRIDDED,
 )
 """Columns of `schema` that may be absent."""
@@ -128,8 +132,9 @@ def read_layers(path: Path) -> tuple[pd.DataFrame, SourceCheck]:
     -------
     layers : DataFrame
         `id`, `study`, `site`, `profile`, `lat`, `lon` (degrees), `top`, `bottom` (cm), `year` (decimal AD), `delta14c`,
-        `sigma` (‰), `stock_measured`, `stock_gridded` (Mg C ha⁻¹ in the layer, NaN where unknown),
-        `stock_measured_log_sd`, `organic_carbon` (%), and, as reported, `horizon` (A, E, B, C), `land_cover`,
+        `sigma` (‰), `stock_measured`, `stock_gridded` (Mg C ha⁻¹ in the layer, NaN where unknown), `GRIDDED_STOCKS`,
+        `stock_measured_log_sd`, `coarse` and `coarse_gridded` (% of the volume that is stones, as reported and as
+        mapped), `organic_carbon` (%), and, as reported, `horizon` (A, E, B, C), `land_cover`,
         `soil_order` (or `unknown`); `said_biome`, the biome that the record states (`biomes.biome_of_record`).
     check : SourceCheck
         Rows read, used, and dropped by rule.
@@ -169,7 +174,7 @@ def layers_of(screen: Screen) -> tuple[pd.DataFrame, SourceCheck]:
     screen.remark(
         "measured stock above 0.15 g C cm⁻³ or negative: not used", t["lyr_soc_filled"].notna() & measured.isna()
     )
-    gridded = _gridded_stock(t)
+    gridded = _gridded_stock(t, t["lyr_top"], t["lyr_bot"])
     screen.remark("stock measured in the layer", measured.notna())
     screen.remark("stock from the gridded profile at the site", measured.isna() & gridded.notna())
     relative = t["lyr_soc_sigma"] / t["lyr_soc_filled"]
@@ -183,6 +188,9 @@ def layers_of(screen: Screen) -> tuple[pd.DataFrame, SourceCheck]:
         stock_measured=measured,
         stock_measured_log_sd=relative.where(relative.between(0.01, 1.0), MEASURED_STOCK_LOG_SD),
         stock_gridded=gridded,
+        **{name: _gridded_stock(t, *bounds) for name, bounds in zip(GRIDDED_STOCKS, LAYERS, strict=True)},
+        coarse=t["lyr_coarse_tot"],
+        coarse_gridded=_gridded_stones(t),
         organic_carbon=_organic_carbon(t),
         horizon=t["lyr_hzn"].map(_master_horizon),
         land_cover=t["pro_land_cover"].fillna("unknown"),
@@ -372,17 +380,11 @@ def _measured_stock(t: pd.DataFrame) -> pd.Series:
     return believable(t["lyr_soc_filled"]).fillna(believable(computed)) * G_CM2_TO_MG_HA
 
 
-def _gridded_stock(t: pd.DataFrame) -> pd.Series:
-    """Stock of the layer in the gridded profile at the site (Mg ha⁻¹): carbon density linear between the six mapped
-    depths.
+def _gridded_stock(t: pd.DataFrame, top: ArrayLike, bottom: ArrayLike) -> pd.Series:
+    """Stock between two depths (cm) in the gridded profile at the site (Mg ha⁻¹): carbon density linear between the six
+    mapped depths.
     """
-    carbon, density, coarse = (
-        np.where((values >= 0) & (values <= MAX_GRIDDED), values, np.nan)
-        for values in (
-            t[[f"pro_{quantity}_{depth}_cm_SG" for depth in GRIDDED_DEPTHS]].to_numpy(float)
-            for quantity in ("corg", "bd", "coarse")
-        )
-    )
+    carbon, density, coarse = (_at_mapped_depths(t, quantity) for quantity in ("corg", "bd", "coarse"))
     # g C cm⁻³: % x g cm⁻³ x fine fraction
     volumetric = carbon * GRIDDED_CARBON_PER_UNIT / 100 * density / 100 * (1 - coarse / 100)
     depths = np.asarray(GRIDDED_DEPTHS, float)
@@ -396,8 +398,25 @@ def _gridded_stock(t: pd.DataFrame) -> pd.Series:
         here = volumetric[row, i] + part / 2 * (volumetric[row, i + 1] - volumetric[row, i])
         return cumulative[row, i] + here * (depth - depths[i])
 
-    stock = stock_above(t["lyr_bot"].to_numpy(float)) - stock_above(t["lyr_top"].to_numpy(float))
+    upper, lower = (np.broadcast_to(np.asarray(depth, float), len(t)) for depth in (top, bottom))
+    stock = stock_above(lower) - stock_above(upper)
     return pd.Series(stock, index=t.index).where(stock > 0) * G_CM2_TO_MG_HA
+
+
+def _gridded_stones(t: pd.DataFrame) -> pd.Series:
+    """Stones (% of the volume) in the gridded profile at the middle of the layer."""
+    coarse, depths = _at_mapped_depths(t, "coarse"), np.asarray(GRIDDED_DEPTHS, float)
+    middle = ((t["lyr_top"] + t["lyr_bot"]) / 2).to_numpy(float)
+    i = np.clip(np.searchsorted(depths, middle, side="right") - 1, 0, len(depths) - 2)
+    row, part = np.arange(len(t)), (middle - depths[i]) / (depths[i + 1] - depths[i])
+    stones = (1 - part) * coarse[row, i] + part * coarse[row, i + 1]
+    return pd.Series(stones, index=t.index).where(stones <= 100)
+
+
+def _at_mapped_depths(t: pd.DataFrame, quantity: str) -> np.ndarray:
+    """A quantity of the gridded profile, (row, depth); NaN for fill values."""
+    values = t[[f"pro_{quantity}_{depth}_cm_SG" for depth in GRIDDED_DEPTHS]].to_numpy(float)
+    return np.where((values >= 0) & (values <= MAX_GRIDDED), values, np.nan)
 
 
 def soil_schema():  # type: ignore[no-untyped-def]
@@ -442,7 +461,7 @@ def schema():  # type: ignore[no-untyped-def]
         "lyr_soc_filled": number(**grams),
         "lyr_soc_sigma": number(unit="g cm⁻²", pint_unit="g cm-2"),
         "lyr_bd_samp_filled": number(0, 5, "g cm⁻³", quantity="bulk_density", pint_unit="g cm-3"),
-        "lyr_coarse_tot_filled": number(0, 100, "%", quantity="coarse", pint_unit="percent"),
+        "lyr_coarse_tot": number(0, 100, "%", quantity="coarse", pint_unit="percent"),
     }
     columns |= dict.fromkeys(SIGMA_FORMS.values(), free)
     return pa.DataFrameSchema(columns | dict.fromkeys(_GRIDDED, free))

@@ -21,9 +21,7 @@ PROFILE_KEY = (*SITE_KEY, "pro_name")
 SHEETS = {"site": SITE_KEY, "profile": PROFILE_KEY, "layer": (*PROFILE_KEY, "lyr_name")}
 """Sheets that are read, and the columns that name their rows."""
 
-FILLED = {
-    f"{name}_filled": name for name in ("lyr_c_org", "lyr_bd_samp", "lyr_soc", "lyr_coarse_tot")
-}  # fmt: skip
+FILLED = {f"{name}_filled": name for name in ("lyr_c_org", "lyr_bd_samp", "lyr_soc")}
 """Columns of the "extra" release, and those of the template that they are filled from."""
 
 COORDINATES = {"pro_lat": "site_lat", "pro_long": "site_long"}

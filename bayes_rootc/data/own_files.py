@@ -40,7 +40,7 @@ LAYER_NAMES = {
     "stock": "lyr_soc_filled",
     "carbon": "lyr_c_org_filled",
     "bulk_density": "lyr_bd_samp_filled",
-    "coarse": "lyr_coarse_tot_filled",
+    "coarse": "lyr_coarse_tot",
     "horizon": "lyr_hzn",
     "treatment": "pro_treatment",
     "peatland": "pro_peatland",

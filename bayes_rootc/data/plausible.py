@@ -124,6 +124,7 @@ QUANTITIES: dict[str, Quantity] = {
         "bulk density, g cm⁻³", "g cm-3", 0, 5, False, (0.4, 1.9), (0.03, 2.7), {"kg m⁻³": 0.001, "cg cm⁻³": 0.01}
     ),
     "coarse": Quantity("coarse fragments, % by volume", "percent", 0, 100),
+    "coarse_gridded": Quantity("coarse fragments on a map, % by volume", "percent", 0, 100),
     "stock": Quantity(
         "carbon stock of the layer, Mg ha⁻¹",
         "Mg ha-1",
@@ -131,6 +132,7 @@ QUANTITIES: dict[str, Quantity] = {
         possible=(0.4, 600),
         other_units={"kg m⁻²": 10.0, "g m⁻²": 0.01, "g cm⁻²": 100.0, "kg ha⁻¹": 0.001},
     ),
+    "stock_error": Quantity("relative error of the carbon stock", "dimensionless", 0, 2, open=True),
     "metre_stock": Quantity(
         "carbon stock of the first metre, Mg ha⁻¹",
         "Mg ha-1",

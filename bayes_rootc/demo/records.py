@@ -113,7 +113,7 @@ def radiocarbon_records(
             "lyr_soc_filled": np.where(kind == "stock", (density * thickness).round(6), np.nan),
             "lyr_soc_sigma": np.nan,
             "lyr_bd_samp_filled": np.where(kind == "carbon", np.nan, bulk_density.round(4)),
-            "lyr_coarse_tot_filled": coarse,
+            "lyr_coarse_tot": coarse,
         }
     )
     about = rows.drop(columns=["lyr_14c", "lyr_14c_fill_extra", "lyr_14c_sigma"])

@@ -7,7 +7,13 @@ import pandas as pd
 import pytest
 
 from bayes_rootc.data.biomes import CROPLANDS, NOT_CROPLAND, UNSAID, biome_of_record
-from bayes_rootc.data.israd import DEFAULT_SIGMA, GRIDDED_DEPTHS, MEASURED_STOCK_LOG_SD, read_layers
+from bayes_rootc.data.israd import (
+    DEFAULT_SIGMA,
+    GRIDDED_DEPTHS,
+    GRIDDED_STOCKS,
+    MEASURED_STOCK_LOG_SD,
+    read_layers,
+)
 from bayes_rootc.errors import InputError
 
 LAYER = {
@@ -89,13 +95,57 @@ def test_stock_is_measured_or_carbon_times_density_and_impossible_ones_are_not_u
         layers(
             tmp_path,
             {"lyr_soc_filled": 0.3},
-            {"lyr_c_org_filled": 2.0, "lyr_bd_samp_filled": 1.2, "lyr_coarse_tot_filled": 25.0},
+            {"lyr_c_org_filled": 2.0, "lyr_bd_samp_filled": 1.2, "lyr_coarse_tot": 25.0},
             {"lyr_soc_filled": 30.0},
             {"lyr_soc_filled": 30.0, "lyr_c_org_filled": 2.0, "lyr_bd_samp_filled": 1.2},
         )
     )
     # g cm⁻² x 100 = Mg ha⁻¹; 2 % x 1.2 g cm⁻³ of fine earth x 10 cm; 30 g cm⁻² in 10 cm is 3 g C cm⁻³
     np.testing.assert_allclose(table["stock_measured"], [30.0, 24.0, np.nan, 24.0])
+
+
+@pytest.mark.parametrize("stones", [0.0, 12.0, 60.0])
+def test_stones_are_taken_off_once_as_in_israd(tmp_path, stones):
+    """ISRaD's own stock is that of the fine earth (help page of its function ISRaD.extra.Cstocks): carbon x density of
+    the fine earth x thickness, where the density of the fine earth (`lyr_bd_samp`) is that of the whole soil
+    (`lyr_bd_tot`) less the share of stones.
+    """
+    carbon, whole, thickness = 1.7, 1.5, 12.0
+    fine_earth = whole * (1 - stones / 100)
+    israd = carbon / 100 * fine_earth * thickness
+    row = {"lyr_bot": thickness, "lyr_coarse_tot": stones}
+    reported, own = (
+        row | {"lyr_soc_filled": israd},
+        row | {"lyr_c_org_filled": carbon, "lyr_bd_samp_filled": fine_earth},
+    )
+    table, _ = read_layers(layers(tmp_path, reported, own))
+    np.testing.assert_allclose(table["stock_measured"], 100 * israd)
+    assert table["coarse"].tolist() == [stones] * 2
+
+
+def test_the_public_table_has_stocks_by_this_formula(real_data):
+    """Where the studies reported none, so that ISRaD computed them, in layers with stones."""
+    (path,) = (real_data / "israd").glob("ISRaD_extra_flat_layer_*")
+    t = pd.read_csv(path, usecols=lambda name: name.startswith("lyr_"), low_memory=False)
+    stony = t[t["lyr_soc"].isna() & (t["lyr_coarse_tot"] > 0) & t["lyr_soc_filled"].notna()]
+    computed = stony["lyr_c_org_filled"] / 100 * stony["lyr_bd_samp_filled"] * (stony["lyr_bot"] - stony["lyr_top"])
+    assert len(stony) > 100 and np.isclose(computed, stony["lyr_soc_filled"], rtol=1e-3).mean() > 0.95
+    both = stony[stony["lyr_bd_tot"].notna() & stony["lyr_bd_samp"].isna()]
+    fine = both["lyr_bd_tot"] * (1 - both["lyr_coarse_tot"] / 100)
+    np.testing.assert_allclose(both["lyr_bd_samp_filled"], fine, rtol=1e-6)
+
+
+def test_gridded_stones_and_stocks_of_the_seven_layers_are_those_of_the_mapped_profile(tmp_path):
+    mapped = {
+        f"pro_{q}_{d}_cm_SG": v
+        for q, values in {"corg": [4.0] * 6, "bd": [120.0] * 6, "coarse": [0, 10, 20, 30, 40, 50]}.items()
+        for d, v in zip(GRIDDED_DEPTHS, values, strict=True)
+    }
+    table, _ = read_layers(layers(tmp_path, {"lyr_bot": 10.0}, {"lyr_top": 20.0, "lyr_bot": 20.5}, **mapped))
+    np.testing.assert_allclose(table["coarse_gridded"], [5.0, 15.125])
+    # 2.4 Mg C ha⁻¹ per cm of fine earth, which is 1 - 0.05 on average in 0-10 cm and 1 - 0.125 in 10-20 cm
+    np.testing.assert_allclose(table[GRIDDED_STOCKS[0]], 24.0 * (0.95 + 0.875))
+    assert (table[GRIDDED_STOCKS].diff(axis=1).iloc[:, 1:3] < 0).all(axis=None)
 
 
 def test_gridded_stock_integrates_the_mapped_profile(tmp_path):
