@@ -27,6 +27,7 @@ _load, __dir__, __all__ = lazy_loader.attach(
         "inference.drivers": ["Drivers"],
         "inference.production": ["Production"],
         "inference.root_depth": ["RootDepth"],
+        "inference.stocks": ["Stocks"],
         "inference.turnover": ["Turnover"],
         "mapping.flux_forest": ["FluxForest"],
         "mapping.learners": ["PosteriorForest"],

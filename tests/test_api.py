@@ -36,6 +36,7 @@ PUBLIC = {
         "Results": "out data",
         "RootDepth": "covariates columns sampler chains tune draws seed",
         "RunSettings": "",
+        "Stocks": "gridded columns stones chains tune draws seed",
         "Turnover": "covariates columns prehistory error pool_spread family levels chains tune draws seed atmosphere",
         "delta14c": "k year zone prehistory atmosphere",
         "explore": "out to data show",

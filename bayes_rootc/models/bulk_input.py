@@ -4,6 +4,7 @@ layers.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from scipy.stats import median_abs_deviation
 
 from ..constants import LAYERS
+from ..data.israd import GRIDDED_STOCKS
 from ..data.mapping_units import SOIL_MAP_STOCKS
 
 GRIDDED_LOG_SD = 0.8
@@ -62,6 +64,12 @@ def metre_share(depth: NDArray[np.float64], biome: NDArray[np.int64]) -> NDArray
     return first + SECOND_METRE * np.clip(depth - 100, 0, 100) / 100
 
 
+def layer_share(layers: pd.DataFrame) -> NDArray[np.float64]:
+    """Carbon of each layer over that of the first metre at its site (`metre_share`)."""
+    biome = layers["biome"].to_numpy(int)
+    return metre_share(layers["bottom"].to_numpy(float), biome) - metre_share(layers["top"].to_numpy(float), biome)
+
+
 def soil_map_stock(layers: pd.DataFrame) -> NDArray[np.float64]:
     """Stock of each layer, Mg C ha⁻¹, from the soil map's seven layers at its site: the parts of these that lie in the
     layer, added up.
@@ -76,6 +84,23 @@ def soil_map_stock(layers: pd.DataFrame) -> NDArray[np.float64]:
     top, bottom = (layers[c].to_numpy(float)[:, None] for c in ("top", "bottom"))
     part = np.clip(np.minimum(bottom, lower) - np.maximum(top, upper), 0, None) / (lower - upper)
     return np.where(part > 0, part * layers[SOIL_MAP_STOCKS].to_numpy(float), 0).sum(axis=1)
+
+
+def gridded_layers(layers: pd.DataFrame, metres: Mapping[str, NDArray[np.float64]]) -> dict[str, NDArray[np.float64]]:
+    """Stock of each layer, Mg C ha⁻¹, from every gridded source, by its name; NaN where it has none.
+
+    Parameters
+    ----------
+    layers : DataFrame
+        As in `layer_stocks`.
+    metres : mapping of str to ndarray
+        Stocks of the first metre at each layer's site, Mg C ha⁻¹, which are distributed over depth.
+    """
+    found = {"gridded profile": layers["stock_gridded"].to_numpy(float)}
+    if set(SOIL_MAP_STOCKS) <= set(layers):
+        found["soil map"] = soil_map_stock(layers)
+    share = layer_share(layers)
+    return found | {name: stock * share for name, stock in metres.items()}
 
 
 def layer_stocks(
@@ -104,15 +129,13 @@ def layer_stocks(
     sources : list of StockSource
         Bias and error of the gridded sources.
     """
-    biome = layers["biome"].to_numpy(int)
-    share = metre_share(layers["bottom"].to_numpy(float), biome) - metre_share(layers["top"].to_numpy(float), biome)
     measured = layers["stock_measured"].to_numpy(float)
     stock, log_sd = measured.copy(), layers["stock_measured_log_sd"].to_numpy(float).copy()
     source = np.where(np.isfinite(measured), "measured", "none").astype(object)
     sources = []
     candidates = {
         "gridded profile": layers["stock_gridded"].to_numpy(float),
-        "gridded metre": layers["stock_metre"].to_numpy(float) * share,
+        "gridded metre": layers["stock_metre"].to_numpy(float) * layer_share(layers),
     }
     if set(SOIL_MAP_STOCKS) <= set(layers):
         candidates["soil map"] = soil_map_stock(layers)
@@ -135,7 +158,8 @@ def layer_stocks(
 
 def standard_layers(layers: pd.DataFrame) -> pd.DataFrame:
     """The seven standard layers of every profile: columns of the site (from its first layer), `top`, `bottom`, and a
-    measured stock where measured layers cover the standard one (`harmonise`); sorted by `profile_index`, then depth.
+    measured stock where measured layers cover the standard one (`harmonise`), and that of the gridded profile; sorted
+    by `profile_index`, then depth.
     """
     profiles = layers.drop_duplicates("profile_index").sort_values("profile_index", ignore_index=True)
     thickness = (layers["bottom"] - layers["top"]).to_numpy(float)
@@ -158,7 +182,10 @@ def standard_layers(layers: pd.DataFrame) -> pd.DataFrame:
         delta14c=np.nan,
         stock_measured=covered[:, :, 0].ravel(),
         stock_measured_log_sd=covered[:, :, 1].ravel() / (bottom - top),
-        stock_gridded=np.nan,
+        stock_gridded=profiles[GRIDDED_STOCKS].to_numpy(float).ravel()
+        if set(GRIDDED_STOCKS) <= set(layers)
+        else np.nan,
+        coarse=np.nan,
     )
 
 

@@ -446,16 +446,32 @@ class SiteDraws(NamedTuple):
 
 def measured_sites(draws: Draws, data: ProductionData, rng: np.random.Generator) -> SiteDraws:
     """Sites given their own records: t, and u given t, from their exact conditionals."""
-    sums, by_factor = _by_factor(draws, data)
+    effects, t = effects_given(*_by_factor(draws, data), covariances(draws, "site"), rng)
+    return SiteDraws(expected_parts(draws, data.sites) + effects, t)
+
+
+def effects_given(
+    sums: Site, by_factor: NDArray[np.float64], covariance: NDArray[np.float64], rng: np.random.Generator
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Draws of effects, (draw, site, 2), and of t, (draw, site), given what records say of them.
+
+    Parameters
+    ----------
+    sums : Site
+        What the records say, each with the draws first.
+    by_factor : ndarray
+        Log likelihood of each of `FACTORS`, (draw, factor, site).
+    covariance : ndarray
+        Covariance of the effects, (draw, 2, 2).
+    """
     mass = np.cumsum(np.exp(by_factor - by_factor.max(axis=1, keepdims=True)), axis=1)
     node = (mass < rng.uniform(size=mass[:, -1].shape)[:, None] * mass[:, -1:]).sum(axis=1)
     t = FACTORS[node]
-    prior = np.linalg.inv(covariances(draws, "site"))[:, None]
-    precision = prior + np.asarray(sums.precision) / t[..., None, None] ** 2
+    precision = np.linalg.inv(covariance)[:, None] + np.asarray(sums.precision) / t[..., None, None] ** 2
     root = np.linalg.cholesky(precision)
     mean = np.linalg.solve(precision, (np.asarray(sums.pull) / t[..., None] ** 2)[..., None])
     noise = np.linalg.solve(root.swapaxes(-1, -2), rng.standard_normal((*t.shape, 2, 1)))
-    return SiteDraws(expected_parts(draws, data.sites) + (mean + noise)[..., 0], t)
+    return (mean + noise)[..., 0], t
 
 
 def replicate(
