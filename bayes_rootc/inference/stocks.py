@@ -368,8 +368,8 @@ class Stocks(Fitted):
     def _predicted(
         self, p: dict[str, NDArray], table: pd.DataFrame, rng: np.random.Generator, *, known: bool = True
     ) -> xr.Dataset:
-        data, names = self._arrays(table), pd.unique(table["profile"])
-        studies = pd.unique(table.groupby("profile", sort=False)["study"].first()[names])
+        data, names = self._arrays(table), pd.Index(table["profile"].unique())
+        studies = pd.Index(table.groupby("profile", sort=False)["study"].first()[names].unique())
         numbers = (pd.Index(self._profiles).get_indexer(names), pd.Index(self._studies).get_indexer(studies))
         profile, study = numbers if known else (np.full(len(n), -1) for n in numbers)
         made = ms.new_layers(p, data, profile, study, rng)
