@@ -28,6 +28,7 @@ from .steps.rates import RATES
 from .steps.record import record_run
 from .steps.regressions import DRIVER_FITS, DRIVER_STEPS, REGRESSIONS, ROOT_DEPTH, regression_records
 from .steps.site_ensemble import SITE_ENSEMBLE
+from .steps.stocks import STOCKS
 from .steps.summary import SUMMARY
 from .steps.turnover import TURNOVER
 
@@ -35,6 +36,7 @@ STEPS = (
     INPUTS,  # raw tables and rasters → screened, joined inputs
     TURNOVER,  # radiocarbon → posterior of k of every layer
     RATES,  # … and of many rates within a layer, which say how long carbon stays
+    STOCKS,  # measured stocks and gridded ones → stock of every layer
     BULK_INPUT,  # k and stocks → I_bulk of layers and profiles
     *DRIVER_STEPS,  # what drives I_root, I_bulk and allocation
     ROOT_DEPTH,  # where roots are

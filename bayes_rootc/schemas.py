@@ -254,7 +254,7 @@ TABLES: dict[str, pa.DataFrameSchema] = {
     "diagnostics": table(
         "whether each fit can be trusted", "a fit",
         f"fit {DIAGNOSTICS} verdict quadrature_error? elpd_loo elpd_se p_loo pareto_k_bad", by="run, fit",
-        fit=text("name of the fit", *FITS, "turnover, log-normal", "turnover, two pools"),
+        fit=text("name of the fit", *FITS, "stocks", "turnover, log-normal", "turnover, two pools"),
         verdict=text("what the diagnostics say", "good", "do not trust"),
     ),
     "layers": table(
@@ -332,9 +332,9 @@ TABLES: dict[str, pa.DataFrameSchema] = {
         "how gridded stocks compare with measured ones", "a source of stocks",
         "name layers compared log_bias log_sd",
         name=text("name of the source"),
-        layers=count("number of layers that take their stock from it"),
+        layers=count("number of layers without a measured stock that it informs"),
         compared=count("number of layers that have a measured stock too"),
-        log_bias=number("median of log measured - log gridded, which is added, but not to a soil map"),
+        log_bias=number("median of log measured - log gridded"),
         log_sd=number("standard deviation of this difference, from its median absolute deviation"),
     ),
     **alike(REGRESSIONS, "", table(

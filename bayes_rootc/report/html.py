@@ -516,7 +516,7 @@ def _prior(settings: dict[str, object]) -> str:
 def _other_stocks(settings: dict[str, object]) -> str:
     if settings.get("gridded_stocks") == "soil_map":
         return "that of the soil map at the site, as it is"
-    return "gridded, with the error of the latter estimated where both are known"
+    return "predicted from gridded stocks, depth and biome by the model that measured stocks are fitted with"
 
 
 def _elsewhere(settings: dict[str, object]) -> str:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from ..constants import LAYER_NAMES, LAYERS
+from ..constants import LAYER_NAMES
 from ..data.folder import Inputs
 from ..data.mapping_units import SOIL_MAP_STOCKS
 from ..files import write_csv
@@ -21,7 +21,11 @@ from ..progress import Progress
 from ..report.tables import layers_table
 from ..settings import RunSettings, step_rng, step_seed
 from .engine import Step
+from .stocks import draw_stocks
 from .turnover import LayerTurnover
+
+if TYPE_CHECKING:
+    from ..inference.stocks import Stocks
 
 
 @dataclass(frozen=True)
@@ -31,13 +35,14 @@ class BulkInput:
     Attributes
     ----------
     draws : Dataset
-        `density` over `layer` and `draw`, Mg C ha⁻¹ yr⁻¹ per cm; over `profile`, `depth` (the seven layers) and `draw`,
-        Mg C ha⁻¹ yr⁻¹, `measured`, which is NaN where measured layers do not cover one, and `standard`, from the
-        posterior of the profile, if the fit was hierarchical.
+        `stock`, Mg C ha⁻¹, and `density`, Mg C ha⁻¹ yr⁻¹ per cm, over `layer` and `draw`; over `profile`, `depth` (the
+        seven layers) and `draw`, Mg C ha⁻¹ yr⁻¹, `measured`, which is NaN where measured layers do not cover one, and
+        `standard`, from the posterior of the profile, if the fit was hierarchical; over `profile`, `depth` and `draw`
+        also the stock of the latter, `standard_stock`, Mg C ha⁻¹.
     stocks : DataFrame
-        Result of `layer_stocks`.
+        Median `stock` of the layers (Mg C ha⁻¹), `stock_log_sd` and `stock_source`.
     sources : list of StockSource
-        Bias and error of the gridded stocks.
+        How the gridded stocks compare with measured ones.
     """
 
     draws: xr.Dataset
@@ -51,38 +56,65 @@ class BulkInput:
 
 
 def infer_bulk_input(
-    inputs: Inputs, turnover: LayerTurnover, settings: RunSettings, progress: Progress | None = None
+    inputs: Inputs,
+    turnover: LayerTurnover,
+    stocks: Stocks | None,
+    settings: RunSettings,
+    progress: Progress | None = None,
 ) -> BulkInput:
     """I_bulk = C_stock x k (paper, eq. 6), the error of the stock included; writes `tables/layers.csv`."""
     layers = inputs.layers
-    stocks, sources = layer_stocks(layers, gridded=stocks_of(inputs, settings))
-    stock = measured_stock_draws(inputs, stocks, settings)
+    found, sources = layer_stocks(layers, gridded=stocks_of(inputs, settings))
+    predicted = draw_stocks(stocks, inputs, settings.members) if stocks is not None else None
+    stock = predicted.layers if predicted else measured_stock_draws(inputs, found, settings)
+    if predicted:
+        found, sources = of_the_model(found, stock), [informing(source, layers) for source in sources]
+        if settings.turnover_prior == "point":
+            stock = np.repeat(stock.mean(axis=1, keepdims=True), settings.members, axis=1)
     thickness = (layers["bottom"] - layers["top"]).to_numpy()
     log_k, (spread, fast, _) = turnover.log_k.astype(float), turnover.shape(layers)
     ibulk = stock * input_rate(log_k, spread, fast)
     drawn = {"stock": stock, "ibulk": ibulk, "s": spread}
     drawn["ibulk_t100"] = stock * persisting_rate(log_k, spread, 100, fast)
-    write_csv(settings.out / "tables" / "layers.csv", layers_table(layers, turnover.layers, stocks, drawn))
+    write_csv(settings.out / "tables" / "layers.csv", layers_table(layers, turnover.layers, found, drawn))
     density = ibulk / thickness[:, None]
-    measured = harmonise_measured(inputs, stocks, density)
+    measured = harmonise_measured(inputs, found, density)
     standard = measured
-    if turnover.fit is not None:
-        standard = np.where(np.isfinite(measured), measured, extrapolate(inputs, turnover, sources, settings))
     by_profile = "profile", "depth", "draw"
-    draws = {
+    draws: dict[str, Any] = {}
+    if turnover.fit is not None:
+        other = predicted.standard if predicted else standard_stock_draws(inputs, sources, settings)
+        rate = turnover.fit.rate(standard_log_k(inputs, turnover, settings).T, standard_layers(layers)).T
+        standard = np.where(np.isfinite(measured), measured, (other * rate).reshape(measured.shape))
+        draws["standard_stock"] = by_profile, other.reshape(measured.shape)
+    draws |= {
+        "stock": (("layer", "draw"), stock),
         "density": (("layer", "draw"), density),
         "measured": (by_profile, measured),
         "standard": (by_profile, standard),
     }
-    return BulkInput(xr.Dataset(draws, coords={"depth": list(LAYER_NAMES)}), stocks, sources)
+    return BulkInput(xr.Dataset(draws, coords={"depth": list(LAYER_NAMES)}), found, sources)
+
+
+def of_the_model(stocks: pd.DataFrame, draws: NDArray[np.float64]) -> pd.DataFrame:
+    """The result of `layer_stocks` with what the stock model says, from its draws, (layer, draw)."""
+    source = stocks["stock_source"].where(stocks["stock_source"] == "measured", "stock model")
+    log_sd = np.log(draws).std(axis=1)
+    return stocks.assign(stock=np.median(draws, axis=1), stock_log_sd=log_sd, stock_source=source)
+
+
+def informing(source: StockSource, layers: pd.DataFrame) -> StockSource:
+    """The same with the number of layers that the stock model predicts with it."""
+    column = {"gridded profile": "stock_gridded", "gridded metre": "stock_metre"}.get(source.name, SOIL_MAP_STOCKS[0])
+    return replace(source, layers=int((layers[column].notna() & layers["stock_measured"].isna()).sum()))
 
 
 def stocks_of(inputs: Inputs, settings: RunSettings) -> Literal["calibrated", "soil_map"]:
-    """What is used where stocks were not measured: the choice of the settings, but `calibrated` gridded stocks where
-    that is a soil map and there is none.
+    """What is used where stocks were not measured and there is no stock model: the soil map, if the settings choose it
+    and there is one, else gridded stocks less their median bias.
     """
     there = inputs.layers[SOIL_MAP_STOCKS].notna().any(axis=None)
-    return settings.gridded_stocks if there else "calibrated"
+    return "soil_map" if there and settings.gridded_stocks == "soil_map" else "calibrated"
 
 
 def harmonise_measured(inputs: Inputs, stocks: pd.DataFrame, density: NDArray[Any]) -> NDArray[np.float64]:
@@ -109,34 +141,23 @@ def gridded_errors(inputs: Inputs, settings: RunSettings) -> NDArray[np.float64]
     return step_rng(settings, "gridded stock").standard_normal((profiles, settings.members))
 
 
-def extrapolate(
-    inputs: Inputs, turnover: LayerTurnover, sources: list[StockSource], settings: RunSettings
-) -> NDArray[np.float64]:
-    """I_bulk of the seven layers of every profile, (profile, 7, draw), from the turnover posterior of the profile and
-    the stock of the layer.
+def standard_log_k(inputs: Inputs, turnover: LayerTurnover, settings: RunSettings) -> NDArray[np.float64]:
+    """log k of the seven layers of every profile, in the order of `standard_layers`, from the turnover posterior of the
+    profile: (layer, draw).
     """
     assert turnover.fit is not None
-    drawn = standard_draws(inputs, turnover, sources, settings)
-    rate = turnover.fit.rate(drawn["log_k"].values.T, standard_layers(inputs.layers)).T
-    return (drawn["stock"].values * rate).reshape(-1, len(LAYERS), settings.members)
-
-
-def standard_draws(
-    inputs: Inputs, turnover: LayerTurnover, sources: list[StockSource], settings: RunSettings
-) -> xr.Dataset:
-    """`log_k` and `stock` (Mg C ha⁻¹) of the seven layers of every profile, over `layer`, in the order of
-    `standard_layers`, and `draw`: from the posterior of the profile, and from the source of its stocks.
-    """
-    assert turnover.fit is not None
-    layers = standard_layers(inputs.layers)
     effect, seed = turnover.layers["effect"].values, step_seed(settings, "standard layers")
-    log_k = extend_profiles(turnover.fit, effect, layers, seed=seed).T
-    stocks, _ = layer_stocks(layers, sources, stocks_of(inputs, settings))
+    return extend_profiles(turnover.fit, effect, standard_layers(inputs.layers), seed=seed).T
+
+
+def standard_stock_draws(inputs: Inputs, sources: list[StockSource], settings: RunSettings) -> NDArray[np.float64]:
+    """Stocks of the same layers from the source of their own, (layer, draw), Mg C ha⁻¹."""
+    layers = standard_layers(inputs.layers)
+    found, _ = layer_stocks(layers, sources, stocks_of(inputs, settings))
     profile, rng = layers["profile_index"].to_numpy(), step_rng(settings, "standard stocks")
-    stock = stock_draws(stocks, profile, gridded_errors(inputs, settings), rng)
-    return xr.Dataset({"log_k": (("layer", "draw"), log_k), "stock": (("layer", "draw"), stock)})
+    return stock_draws(found, profile, gridded_errors(inputs, settings), rng)
 
 
 BULK_INPUT = Step(
-    "bulk_input", infer_bulk_input, ("inputs", "turnover"), ("members", "turnover_prior", "gridded_stocks")
+    "bulk_input", infer_bulk_input, ("inputs", "turnover", "stocks"), ("members", "turnover_prior", "gridded_stocks")
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -26,6 +26,9 @@ from .bulk_input import BulkInput, infer_bulk_input
 from .engine import Step
 from .regressions import BULK, REGRESSIONS, regression_records
 from .turnover import LayerTurnover, infer_turnover, layers_of, read_turnover
+
+if TYPE_CHECKING:
+    from ..inference.stocks import Stocks
 
 
 def held_out_layers(
@@ -64,6 +67,7 @@ def calibrate_turnover(
 def compare_histories(
     inputs: Inputs,
     turnover: LayerTurnover,
+    stocks: Stocks | None,
     bulk_input: BulkInput,
     settings: RunSettings,
     progress: Progress | None = None,
@@ -75,7 +79,7 @@ def compare_histories(
     refitted = read_turnover(other)
     posteriors: dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]] = {
         settings.prehistory: (turnover.age(inputs.layers), bulk_input.density),
-        prehistory: (refitted.age(inputs.layers), infer_bulk_input(inputs, refitted, other).density),
+        prehistory: (refitted.age(inputs.layers), infer_bulk_input(inputs, refitted, stocks, other).density),
     }
     write_csv(settings.out / "tables" / "turnover_prehistory.csv", history_table(inputs.layers, posteriors))
 
@@ -150,7 +154,7 @@ CHECKS = (
     Step(
         "turnover_histories",
         compare_histories,
-        ("inputs", "turnover", "bulk_input"),
+        ("inputs", "turnover", "stocks", "bulk_input"),
         makes=_files("turnover", "prehistory"),
         checks="turnover",
     ),

@@ -18,7 +18,7 @@ from ..models.bulk_input import standard_layers
 from ..models.rates import PERSISTING, mean_age, persisting_rates
 from ..progress import Progress
 from ..settings import RunSettings
-from .bulk_input import BulkInput, harmonise_measured, measured_stock_draws, standard_draws
+from .bulk_input import BulkInput, harmonise_measured, standard_log_k
 from .engine import Step
 from .turnover import LayerTurnover
 
@@ -75,15 +75,14 @@ def persistence_of(inputs: Inputs, turnover: LayerTurnover, bulk_input: BulkInpu
         and, over `time` (yr) as well, `input` that stays longer (Mg C ha⁻¹ yr⁻¹).
     """
     some = _some(settings)
-    standard = standard_draws(inputs, turnover, bulk_input.sources, settings)
-    stock = measured_stock_draws(inputs, bulk_input.stocks, settings)[:, some]
+    stock, standard_stock = (bulk_input.draws[name].values[..., some] for name in ("stock", "standard_stock"))
     thickness = (inputs.layers["bottom"] - inputs.layers["top"]).to_numpy()[:, None]
     measured = _per_stock(turnover.log_k, inputs.layers, turnover, some)
-    extended = _per_stock(standard["log_k"].values, standard_layers(inputs.layers), turnover, some)
+    extended = _per_stock(standard_log_k(inputs, turnover, settings), standard_layers(inputs.layers), turnover, some)
 
     def joined(name: str) -> xr.DataArray:
         own = harmonise_measured(inputs, bulk_input.stocks, stock * measured[name] / thickness)
-        other = (standard["stock"].values[:, some] * extended[name]).reshape(own.shape)
+        other = standard_stock * extended[name].reshape(own.shape)
         return xr.DataArray(np.where(np.isfinite(own), own, other), dims=("profile", "depth", "draw"))
 
     staying = xr.concat([joined(f"input {years}") for years in PERSISTING], pd.Index(PERSISTING, name="time"))

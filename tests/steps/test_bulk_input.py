@@ -41,7 +41,7 @@ def test_i_bulk_is_the_stock_over_the_age(tmp_path, map_stock, source):
     posterior = invert(layers["delta14c"], layers["sigma"], layers["year"], layers["zone"].to_numpy(str), model_sd=20.0)
     summary = posterior.drop_dims("log_k").assign(model_sd=("layer", np.full(3, 20.0)))
     found = infer_bulk_input(
-        SimpleNamespace(layers=layers), LayerTurnover(summary.assign(log_k=(("layer", "draw"), log_k))), settings
+        SimpleNamespace(layers=layers), LayerTurnover(summary.assign(log_k=(("layer", "draw"), log_k))), None, settings
     )
     written = pd.read_csv(tmp_path / "tables" / "layers.csv")
     assert written["stock_source"].tolist() == ["measured", "measured", source]
