@@ -132,10 +132,11 @@ class RunSettings(pydantic.BaseModel):
     model_sd: float = pydantic.Field(20.0, ge=0)
     """Weak prior: how far a one-pool model may be from a real layer, ‰ (the hierarchical fit learns it)."""
 
-    gridded_stocks: Literal["model", "soil_map"] = "model"
-    """Stock of a layer where none was measured: predicted from gridded stocks, depth and biome by the model that
-    measured stocks are fitted with; or that of the soil map's layers at the site as it is, as in the paper. Where fewer
-    than 30 stocks are measured, or the covariates have no such map, gridded stocks less their median bias."""
+    gridded_stocks: Literal["calibrated", "model", "soil_map"] = "calibrated"
+    """Stock of a layer where none was measured: of the gridded profile or metre at the site, less its median bias
+    against measured layers; predicted from all gridded stocks, depth and biome by the model that measured stocks are
+    fitted with; or of the soil map's layers at the site as it is, as in the paper. Where the covariates have no such
+    map, or fewer than 30 stocks are measured, the first."""
 
     members: int = pydantic.Field(500, ge=20)
     """Posterior draws, trees of a forest, and Monte Carlo members: draw m goes into tree m and into member m."""
@@ -234,13 +235,6 @@ class RunSettings(pydantic.BaseModel):
             raise InputError(f"setting out: {there} is a file; expected a folder", file=file)
         if self.data and self.data.resolve() == self.out.resolve():
             raise InputError(f"setting out: {self.out} is the data folder; expected another", file=file)
-
-    @pydantic.field_validator("gridded_stocks", mode="before")
-    @classmethod
-    def _not_a_former_choice(cls, choice: Any) -> Any:
-        if choice == "calibrated":
-            raise ValueError('"calibrated" is no longer a choice, as its stocks were 1.56 times too large; use "model"')
-        return choice
 
     @pydantic.field_validator("folds")
     @classmethod

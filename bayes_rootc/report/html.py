@@ -516,7 +516,9 @@ def _prior(settings: dict[str, object]) -> str:
 def _other_stocks(settings: dict[str, object]) -> str:
     if settings.get("gridded_stocks") == "soil_map":
         return "that of the soil map at the site, as it is"
-    return "predicted from gridded stocks, depth and biome by the model that measured stocks are fitted with"
+    if settings.get("gridded_stocks") == "model":
+        return "predicted from gridded stocks, depth and biome by the model that measured stocks are fitted with"
+    return "gridded, with the error of the latter estimated where both are known"
 
 
 def _elsewhere(settings: dict[str, object]) -> str:

@@ -10,7 +10,6 @@ import pytest
 
 from bayes_rootc.constants import LAYERS
 from bayes_rootc.data.israd import GRIDDED_STOCKS
-from bayes_rootc.errors import InputError
 from bayes_rootc.models.bulk_input import standard_layers
 from bayes_rootc.settings import RunSettings
 from bayes_rootc.steps.stocks import draw_stocks, fit_stocks, read_stocks, stock_table
@@ -40,7 +39,7 @@ def inputs(measured: int = 2 * PROFILES) -> SimpleNamespace:
 
 @pytest.mark.compiled
 def test_stocks_of_a_run_are_fitted_kept_and_used(tmp_path):
-    settings = RunSettings(out=tmp_path, members=60, quick=True, chains=2)
+    settings = RunSettings(out=tmp_path, members=60, quick=True, chains=2, gridded_stocks="model")
     data = inputs()
     fit_stocks(data, settings)
     stocks = read_stocks(settings)
@@ -57,16 +56,11 @@ def test_stocks_of_a_run_are_fitted_kept_and_used(tmp_path):
     assert diagnostics["fit"].tolist() == ["stocks"]
 
 
-@pytest.mark.parametrize("change", [{"gridded_stocks": "soil_map"}, {}])
+@pytest.mark.parametrize("change", [{"gridded_stocks": "soil_map"}, {"gridded_stocks": "model"}, {}])
 def test_without_a_model_or_enough_stocks_there_is_no_fit_and_none_is_left(tmp_path, change):
     path = tmp_path / "posterior" / "stocks.nc"
     path.parent.mkdir()
     path.touch()
     settings = RunSettings(out=tmp_path, members=60, **change)
-    fit_stocks(inputs(measured=2 * PROFILES if change else 20), settings)
+    fit_stocks(inputs(measured=20 if settings.gridded_stocks == "model" else 2 * PROFILES), settings)
     assert not path.exists() and read_stocks(settings) is None
-
-
-def test_the_former_choice_is_refused_by_name():
-    with pytest.raises(InputError, match=r'gridded_stocks.*"calibrated" is no longer a choice.*use "model"'):
-        RunSettings.read(gridded_stocks="calibrated")
