@@ -141,7 +141,7 @@ def gridded_errors(inputs: Inputs, settings: RunSettings) -> NDArray[np.float64]
     return step_rng(settings, "gridded stock").standard_normal((profiles, settings.members))
 
 
-def standard_log_k(inputs: Inputs, turnover: LayerTurnover, settings: RunSettings) -> NDArray[np.float64]:
+def standard_log_k(inputs: Inputs, turnover: LayerTurnover, settings: RunSettings) -> NDArray[Any]:
     """log k of the seven layers of every profile, in the order of `standard_layers`, from the turnover posterior of the
     profile: (layer, draw).
     """
