@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from functools import partial
-from os import PathLike
-from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
@@ -25,8 +22,7 @@ from . import checks
 from .fitted import Fitted
 from .nuts import Nuts
 from .regressions import flat_draws
-from .sampling import by_chain, converged, convergence, diagnose
-from .store import read_tree
+from .sampling import by_chain, converged, convergence
 
 FEWEST = 10
 """Least number of layers with a measured stock."""
@@ -71,6 +67,9 @@ class Stocks(Fitted):
     """
 
     _kind = "stocks"
+    _sampled = (*ms.SAMPLED, *ms.DRAWN)
+    _units = "profiles"
+    _groups: ClassVar[dict[str, tuple[str, ...]]] = {}
 
     def __init__(
         self,
@@ -148,7 +147,7 @@ class Stocks(Fitted):
             Nothing has been fitted.
         """
         row = self.posterior["constant_data"]["row"].values
-        stock = flat_draws(self.posterior, ("stock",), self._count(draws))["stock"]
+        stock = flat_draws(self.posterior, ("stock",), draws)["stock"]
         return xr.Dataset({"stock": (("draw", "layer"), stock, {"units": "Mg ha-1"})}, coords={"row": ("layer", row)})
 
     def predict(self, layers: pd.DataFrame, *, draws: int = 1000, seed: int | None = None) -> xr.Dataset:
@@ -178,7 +177,7 @@ class Stocks(Fitted):
             Nothing has been fitted, a column is missing, or a value is impossible.
         """
         stream = child_seed(self.seed, "predict") if seed is None else seed
-        p = flat_draws(self.posterior, (*ms.SAMPLED, *ms.DRAWN), self._count(draws))
+        p = self._draws(draws)
         found = self._predicted(p, self._layers(layers, measured=False), np.random.default_rng(stream))
         return found.assign_coords(row_coordinates(layers.index, "layer", taken=("draw",)))
 
@@ -223,34 +222,6 @@ class Stocks(Fitted):
         about = table[["study", "profile", "biome", "top", "bottom"]].reset_index(drop=True)
         return pd.concat([about, pd.concat(parts).sort_index()], axis=1)
 
-    @classmethod
-    def load(cls, path: str | PathLike[str]) -> Self:
-        """Reads an object that was saved.
-
-        Parameters
-        ----------
-        path : path
-            File that `save` wrote.
-
-        Returns
-        -------
-        Stocks
-            It predicts the same; cross-validation needs a new fit, as the table is not in the file.
-
-        Raises
-        ------
-        InputError
-            The file was not written by `save`.
-        """
-        tree = read_tree(Path(path), cls._kind)
-        if "own_table" not in tree.attrs:
-            raise InputError(f"was not written by {cls.__name__}.save", file=Path(path))
-        own = json.loads(tree.attrs["own_table"])
-        made = cls(**own["settings"])
-        made._posterior, made._centres = tree, own["centres"]
-        made._studies, made._profiles = own["studies"], own["profiles"]
-        return made
-
     def _sample(self, until_good: bool, progress: Progress | None) -> None:
         """Samples the posterior and keeps it as a tree."""
         import arviz as az
@@ -260,7 +231,7 @@ class Stocks(Fitted):
         self._nuts = Nuts(how, (data,), tune=self.sampling["tune"], known_spread=True)
 
         def enough(samples: dict[str, NDArray]) -> bool:
-            return converged(convergence(by_chain({name: samples[name] for name in self._judged})))
+            return converged(convergence(by_chain({name: samples[name] for name in self._varying})))
 
         found = self._nuts.run(
             (data,),
@@ -384,12 +355,6 @@ class Stocks(Fitted):
         p = {name: found[name].reshape(-1, *found[name].shape[2:]) for name in ms.SAMPLED}
         return ms.completed(p, data, np.random.default_rng(child_seed(seed, "effects")))
 
-    def _diagnostics(self) -> dict[str, Any]:
-        tree = self.posterior
-        groups = {"posterior": tree["posterior"].to_dataset()[self._judged]}
-        sampled = xr.DataTree.from_dict(groups | {"sample_stats": tree["sample_stats"].to_dataset()})
-        return diagnose(self._kind, sampled) | self._leave_one_out("profiles")
-
     def _held_out(self, folds: int, progress: Progress | None) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
         scores = self.held_out(folds, progress=progress)
         return scores, score_table(scores), pd.DataFrame({"fold": range(folds)})
@@ -423,21 +388,18 @@ class Stocks(Fitted):
         return {name: v if len(v) > 1 else float(v[0]) for name, v in named.items()}
 
     @property
-    def _judged(self) -> list[str]:
-        return [name for name in ms.SAMPLED if self.stones or name != "overlooked"]
+    def _varying(self) -> tuple[str, ...]:
+        return tuple(name for name in ms.SAMPLED if self.stones or name != "overlooked")
 
-    def _count(self, most: int) -> int:
-        sizes = self.posterior["posterior"].sizes
-        return min(most, sizes["chain"] * sizes["draw"])
+    def _settings(self) -> dict[str, Any]:
+        own = {"gridded": self.gridded, "columns": self.columns, "stones": self.stones, "seed": self.seed}
+        return own | self.sampling
 
-    def _about(self) -> dict[str, Any]:
-        settings = {"gridded": self.gridded, "columns": self.columns, "stones": self.stones, "seed": self.seed}
-        return {
-            "settings": settings | self.sampling,
-            "centres": self._centres,
-            "studies": self._studies,
-            "profiles": self._profiles,
-        }
+    def _more(self) -> dict[str, Any]:
+        return {"centres": self._centres, "studies": self._studies, "profiles": self._profiles}
+
+    def _restore(self, more: dict[str, Any]) -> None:
+        self._centres, self._studies, self._profiles = more["centres"], more["studies"], more["profiles"]
 
 
 def _log_density(table: pd.DataFrame, name: str) -> NDArray[np.float64]:

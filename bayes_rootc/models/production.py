@@ -35,6 +35,7 @@ biome, and zero where it saw nothing, or nothing was there to see:
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple, Self
 
 import jax
@@ -49,7 +50,7 @@ from scipy import special
 from scipy.spatial.distance import cdist
 
 from ..constants import BIOMES, EARTH_RADIUS_KM
-from .spread import UnknownSpread, draw_spread
+from .spread import UnknownSpread, draw_spread, normal_prior, positive_prior
 
 FIELDS = ("log_npp", "logit_f")
 """The two fields: log of production (Mg C ha⁻¹ yr⁻¹), and the log odds of its belowground share."""
@@ -347,14 +348,7 @@ def model(data: ProductionData, sizes: tuple[int, ...], methods: int, known_spre
 def parameters(components: int, sizes: tuple[int, ...], methods: int, known_spread: Any = 0.0) -> dict[str, Any]:
     """Parameters, under their priors. Spreads of effects are integrated out (`models.spread`)."""
 
-    def normal(name: str, *shape: int) -> Any:
-        location, scale, _ = PRIORS[name]
-        return numpyro.sample(name, dist.Normal(location, scale).expand(shape).to_event())
-
-    def positive(name: str, *shape: int) -> Any:
-        location, scale, _ = PRIORS[name]
-        white = numpyro.sample(f"{name}_white", dist.Normal(0.0, 1.0).expand(shape).to_event())
-        return numpyro.deterministic(name, jnp.exp(location + scale * white))
+    normal, positive = partial(normal_prior, PRIORS), partial(positive_prior, PRIORS)
 
     def effects(name: str, size: int) -> Any:
         if not size:

@@ -9,12 +9,13 @@ integrated out on a grid, in one dimension, and drawn afterwards given the effec
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import numpyro  # noqa: F401 (whole: the lazy one that ArviZ leaves would break its parts)
+import numpyro  # whole: the lazy one that ArviZ leaves would break its parts
 import numpyro.distributions as dist
 from jax import Array
 from jax.scipy.special import logsumexp
@@ -144,3 +145,16 @@ def divided_spread(names: tuple[str, str], scales: tuple[float, float], dims: st
     parts = (scales[0] * radius * pt.cos(angle), scales[1] * radius * pt.sin(angle))
     first, second = (pm.Deterministic(n, part, dims=dims) for n, part in zip(names, parts, strict=True))
     return first, second
+
+
+def normal_prior(priors: Mapping[str, tuple[Any, Any, str]], name: str, *shape: int) -> Any:
+    """Samples a parameter under its Normal prior, (location, scale, reason)."""
+    location, scale, _ = priors[name]
+    return numpyro.sample(name, dist.Normal(location, scale).expand(shape).to_event())
+
+
+def positive_prior(priors: Mapping[str, tuple[Any, Any, str]], name: str, *shape: int) -> Any:
+    """The same of a parameter whose logarithm is Normal."""
+    location, scale, _ = priors[name]
+    white = numpyro.sample(f"{name}_white", dist.Normal(0.0, 1.0).expand(shape).to_event())
+    return numpyro.deterministic(name, jnp.exp(location + scale * white))

@@ -28,6 +28,7 @@ stones were reported. κ is the part of them that was overlooked: the stock is n
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -41,10 +42,10 @@ from scipy import special
 
 from ..constants import BIOMES
 from .production import FACTORS, NODES, Draws, Site, correlated, covariance, covariances, effects_given, site_likelihood
-from .spread import UnknownSpread, draw_spread
+from .spread import UnknownSpread, draw_spread, normal_prior, positive_prior
 
 LARGEST_DENSITY = 30.0
-"""Bound of the carbon density, Mg C ha⁻¹ in a centimetre: twice the largest that is believed of a mineral soil."""
+"""Upper limit of the carbon density, Mg C ha⁻¹ per cm of depth: twice the largest plausible one of a mineral soil."""
 
 DEEP_CM = 40.0
 """Depth at which r = 1 - exp(-depth/DEEP_CM) has come two thirds of the way from topsoil to subsoil."""
@@ -187,14 +188,7 @@ def model(data: StockData, sources: int, studies: int, stones: bool, known_sprea
 def parameters(sources: int, studies: int, stones: bool, known_spread: Any = 0.0) -> dict[str, Any]:
     """Parameters, under their priors. Spreads of the effects of biomes and studies are integrated out."""
 
-    def normal(name: str, *shape: int) -> Any:
-        location, scale, _ = PRIORS[name]
-        return numpyro.sample(name, dist.Normal(location, scale).expand(shape).to_event())
-
-    def positive(name: str, *shape: int) -> Any:
-        location, scale, _ = PRIORS[name]
-        white = numpyro.sample(f"{name}_white", dist.Normal(0.0, 1.0).expand(shape).to_event())
-        return numpyro.deterministic(name, jnp.exp(location + scale * white))
+    normal, positive = partial(normal_prior, PRIORS), partial(positive_prior, PRIORS)
 
     def effects(name: str, size: int, *batch: int) -> Any:
         location, scale, _ = PRIORS[f"{name}_sd"]
