@@ -91,7 +91,7 @@ def browser() -> Iterator[Page]:
     assert EXECUTABLE
     commands_read, commands = os.pipe()
     answers, answers_write = os.pipe()
-    with TemporaryDirectory() as profile:
+    with TemporaryDirectory(ignore_cleanup_errors=True) as profile:  # its helper processes end a moment later
         # The protocol's pipes are file descriptors 3 and 4 of the browser.
         script = f'exec "$0" "$@" 3<&{commands_read} 4>&{answers_write}'
         options = ("--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe", "--no-first-run")
