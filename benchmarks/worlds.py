@@ -70,7 +70,7 @@ def compare(layers: pd.DataFrame, fits: dict[str, TurnoverFit], number: int) -> 
         made, truth = world(few, by, child_seed(SEED, maker, number))
         for name, fit in fits.items():
             for levels in {fit.model.levels, ()} if name == maker else {fit.model.levels}:
-                model = replace(fit.model, levels=levels, grid=None, refine=type(fit.model)().refine)
+                model = replace(fit.model, levels=levels, grid=None, refine=None)
                 seed, how = child_seed(SEED, name, number), {"chains": 2, "draws": 250, "until_good": False}
                 found = fit_turnover(made, {}, Atmosphere.packaged(), model, seed=seed, **how)  # type: ignore[arg-type]
                 drawn = draw_layers(found, made, Atmosphere.packaged(), seed=seed, count=250)

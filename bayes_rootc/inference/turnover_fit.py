@@ -311,7 +311,7 @@ def quadrature_error(fit: TurnoverFit, layers: pd.DataFrame, atmosphere: Atmosph
     def total(**finer: Any) -> NDArray[np.float64]:
         return log_likelihoods(replace(fit, model=replace(fit.model, **finer)), layers, atmosphere, CHECK_DRAWS)
 
-    here, grid, effect = total(), {"grid": 2 * fit.model.nodes}, {"refine": 2 * fit.model.refine}
+    here, grid, effect = total(), {"grid": 2 * fit.model.nodes}, {"refine": 2 * fit.model.refinement}
     together = float(np.std(here - total(**grid, **effect)))
     if together <= MAX_QUADRATURE_ERROR:  # one compilation instead of two
         return together, together

@@ -119,8 +119,8 @@ class TurnoverModel:
         changes with depth, and what layers respire tells it. log k is then the centre of the rates.
     grid : int, optional
         Nodes of log k; by default as many as one pool needs, or, with means over rates being smoother, fewer.
-    refine : float
-        Factor on the nodes of the profile effect.
+    refine : float, optional
+        Factor on the nodes of the profile effect; by default more with levels than without.
     family : {"log-normal", "two pools"}
         How rates within a layer are distributed, where their spread is inferred.
     levels : tuple of {"site", "study"}
@@ -132,7 +132,7 @@ class TurnoverModel:
     error: Literal["student", "normal"] = "student"
     pool_spread: float | Literal["inferred"] = 0.0
     grid: int | None = None
-    refine: float = 0.7
+    refine: float | None = None
     family: FamilyName = "log-normal"
     levels: tuple[Level, ...] = ()
 
@@ -159,6 +159,11 @@ class TurnoverModel:
         return self.grid or (192 if self.inferred else 220)
 
     @property
+    def refinement(self) -> float:
+        """Factor on the nodes of the profile effect."""
+        return self.refine or (1.1 if self.levels else 0.7)
+
+    @property
     def log_k(self) -> NDArray[np.float64]:
         """Nodes of log k."""
         return np.linspace(*LOG_K_RANGE, self.nodes)
@@ -173,7 +178,7 @@ class TurnoverModel:
         least with the square of their number.
         """
         grid, effect = (min(np.sqrt(max(e / limit, 1.0)), MAX_REFINEMENT) for e in error)
-        return replace(self, grid=int(np.ceil(self.nodes * grid)), refine=self.refine * effect)
+        return replace(self, grid=int(np.ceil(self.nodes * grid)), refine=self.refinement * effect)
 
     def predicted(self, layers: pd.DataFrame, atmosphere: Atmosphere) -> NDArray[np.float64]:
         """Δ14C (‰) of layers (`year`, `zone`) at each node, (layer, grid); of one pool if the spread is inferred."""
@@ -273,9 +278,9 @@ class TurnoverModel:
             variance = np.nan_to_num(layers["sigma"].to_numpy(float)) ** 2 + atmosphere_sd(year, zone, atmosphere) ** 2
             bulk = np.where(known, observed, 0.0)
             data = one_pool(bulk[:, None] - self.predicted(layers, atmosphere), variance)
-        blocks = make_blocks(data, known, X, M, profile, group, refine=self.refine, levels=bool(self.levels))
+        blocks = make_blocks(data, known, X, M, profile, group, refine=self.refinement, levels=bool(self.levels))
         units = [pd.factorize(unit_of(layers, level)[first])[0] for level in self.levels]
-        return blocks, make_levels(blocks, units, refine=self.refine)
+        return blocks, make_levels(blocks, units, refine=self.refinement)
 
 
 MIN_SHARED = 4
