@@ -2,12 +2,15 @@
 
 | estimate | sites | I_root | depth shares of I_root | I_bulk |
 |---|---|---|---|---|
-| 1 | NPP | BNPP observed | those of I_bulk | predicted |
-| 2 | NPP | satellite NPP x f_BNPP observed | those of I_bulk | predicted |
-| 3 | Δ14C | BNPP predicted | those of I_bulk | observed |
-| 4 | Δ14C | satellite NPP x f_BNPP predicted | those of I_bulk | observed |
+| 1 | NPP | BNPP observed | root profile predicted | predicted |
+| 2 | NPP | satellite NPP x f_BNPP observed | root profile predicted | predicted |
+| 3 | Δ14C | BNPP predicted | root profile predicted | observed |
+| 4 | Δ14C | satellite NPP x f_BNPP predicted | root profile predicted | observed |
 | 5 | roots | BNPP predicted | root profile observed | predicted |
 | 6 | roots | satellite NPP x f_BNPP predicted | root profile observed | predicted |
+
+Where no root profile was observed, the paper takes the shares of I_bulk (`iroot_depth = "paper"`). That is circular:
+every layer of a site then loses the same share.
 """
 
 from __future__ import annotations
@@ -27,7 +30,7 @@ PLACE = ("id", "lat", "lon", "biome")
 
 
 def depth_shares(ibulk: NDArray) -> NDArray:
-    """Share of each layer in the profile's I_bulk: (site, 7, draw)."""
+    """Share of each layer in the profile's I_bulk, (site, 7, draw): the paper's rule for the depth of I_root."""
     return ibulk / ibulk.sum(axis=1, keepdims=True)
 
 

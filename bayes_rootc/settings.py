@@ -44,6 +44,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "prior_log_sd": 2.0,
         "model_sd": 20.0,
         "gridded_stocks": "soil_map",
+        "iroot_depth": "paper",
         "site_predictions": "ensemble",
         "members": 500,
         "validation_splits": 10,
@@ -148,6 +149,9 @@ class RunSettings(pydantic.BaseModel):
     site_predictions: Literal["forests", "ensemble"] = "forests"
     """What predicts at the sites of the six estimates: the forests of the maps, or the paper's ensemble of the three
     best of five learners, without an error."""
+    iroot_depth: Literal["roots", "paper"] = "roots"
+    """How I_root is divided among layers at sites of production and of radiocarbon: as roots are, after the fit of root
+    depth; or, as in the paper, as I_bulk is, which is circular: every layer of a site then loses the same share."""
     block_km: float | None = pydantic.Field(None, gt=0)
     """Side of the blocks of spatial validation; none: the range of the variogram of residuals, from 100 to 1,500 km."""
     chains: int = pydantic.Field(4, ge=2)

@@ -71,6 +71,12 @@ def test_the_ensemble_predicts_at_sites_and_profiles_are_harmonised(out):
     np.testing.assert_allclose(whole["ibulk"], harmonised, rtol=1e-3)
 
 
+def test_i_root_is_divided_like_i_bulk_where_no_roots_were_measured(out):
+    sites = table(out, "sites").pivot_table(index=["estimate", "id"], columns="layer", values="share")
+    by_layer = sites.sub(sites["0-200"], axis=0).abs().groupby("estimate").max().max(axis=1)
+    assert by_layer.loc[[1, 2, 3, 4]].max() < 1e-3 < by_layer.loc[[5, 6]].min()
+
+
 def test_without_a_soil_map_stocks_are_those_of_the_gridded_profile_or_metre(out):
     rules = table(out, "checks").query("source == 'stocks of the soil map'")["rule"]
     assert rules.str.endswith("are those of the gridded profile or metre").any()

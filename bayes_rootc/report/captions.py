@@ -90,6 +90,7 @@ def caption(results: Results, name: str) -> str:
         "satellite": _satellite,
         "ages": _ages,
         "persistence": _persistence,
+        "ladder": _ladder,
         "respired": _respired,
         "held_out": _held_out,
         "turnover": _turnover,
@@ -148,11 +149,22 @@ def _loss(results: Results) -> str:
     text = posterior(share, percent=True) if share is not None else "–"
     return (
         "Estimates of I_loss from independent data sets. (a) Posterior means of the sites; colours as in (c), dashed: "
-        "satellite NPP × f_BNPP. (b) Mean over the sites in each layer; shapes and colours as in (c). (c) Share of "
-        f"I_root that is lost, mean I_loss over mean I_root; averaged over the estimates {text}. Grey: the range that "
-        "the paper prints for its six estimates. (d) By biome: mean of the estimates that have sites there, and the "
-        "map. Points are medians and bars 95 % intervals of the posterior of a mean. The estimates share data and "
-        "models, so their intervals are not independent, and errors that they share are not in them."
+        "satellite NPP × f_BNPP. (b) Mean over the sites in each layer; shapes and colours as in (c)"
+        f"{_circular(results)}. (c) Share of I_root that is lost, mean I_loss over mean I_root; averaged over the "
+        f"estimates {text}. Grey: the range that the paper prints for its six estimates. (d) By biome: mean of the "
+        "estimates that have sites there, and the map. Points are medians and bars 95 % intervals of the posterior of "
+        "a mean. The estimates share data and models, so their intervals are not independent, and errors that they "
+        "share are not in them."
+    )
+
+
+def _circular(results: Results) -> str:
+    """What estimates by depth rest on where I_root is divided like I_bulk."""
+    if results.run["settings"].get("iroot_depth") != "paper":
+        return ""
+    return (
+        "; estimates 1–4 divide I_root among layers like I_bulk, which is circular: every layer of a site then loses "
+        "the same share"
     )
 
 
@@ -305,6 +317,24 @@ def _families(results: Results) -> str:
         return f"{text}."
     middle = ", ".join(f"{number(r, 2)} times as much after {t}" for t, r in apart.items())
     return f"{text}; elsewhere {second} give more or less: {middle}."
+
+
+def _ladder(results: Results) -> str:
+    table = results.table("ladder").set_index("what")
+    known = table.dropna(subset=["change"])
+    most = known["change"].abs().nlargest(3).index
+    text = "; ".join(
+        f"{what} ({number(100 * known.loc[what, 'change'])} points from {known.loc[what, 'compared_with']})"
+        for what in most
+    )
+    low, high = 100 * table["share_median"].min(), 100 * table["share_median"].max()
+    return (
+        "Share of root carbon that is lost in 0–200 cm of the mean radiocarbon profile, and what enters bulk soil, in "
+        "each way to count: from the paper's definition to that of this run, then other rates within a layer, what "
+        "stays for a time, and what the balance leaves out. Points are medians and bars 95 % intervals, each "
+        f"conditional on its own choices. Medians go from {number(low)} to {number(high)} %. What changes the share "
+        f"most: {text}."
+    )
 
 
 def _respired(results: Results) -> str:

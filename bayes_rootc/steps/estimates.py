@@ -5,17 +5,19 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import xarray as xr
+from numpy.typing import NDArray
 
 from ..contrasts import correlation_table, factor_table, groups_of, letters_table, pairs_table
 from ..data.folder import Inputs
 from ..estimates import depth_shares, estimate_table, make_estimate, site_table
 from ..files import write_csv
+from ..inference.store import read_root_depth
 from ..mapping.learners import Learners
 from ..mapping.site_ensemble import SitePredictions
-from ..models.root_depth import layer_fractions
+from ..models.root_depth import layer_fractions, new_profiles
 from ..progress import Progress
 from ..report.turnover_tables import harmonised_table
-from ..settings import RunSettings
+from ..settings import RunSettings, step_rng
 from ..significance import biome_letters, iloss_tests
 from .bulk_input import BulkInput
 from .engine import Step
@@ -24,12 +26,16 @@ from .engine import Step
 def estimate(
     inputs: Inputs,
     bulk_input: BulkInput,
+    root_depth: xr.Dataset,
     learners: Learners,
     site_ensemble: SitePredictions | None,
     settings: RunSettings,
     progress: Progress | None = None,
 ) -> list[xr.Dataset]:
     """The six estimates of I_loss: observed first, predicted where missing (paper, Extended Data Table 1).
+
+    I_root of a profile is divided among its layers as roots are: as observed at root sites, elsewhere as in a new root
+    profile of the biome and climate (`iroot_depth`).
 
     `tables/ibulk_profiles.csv` has I_bulk of every profile, as measured and as the learner predicts it. Where the
     paper's ensemble predicts, profiles are brought to the seven layers by its model of all data, and differences are
@@ -47,7 +53,14 @@ def estimate(
     ibulk_14c = np.where(np.isfinite(measured[here]), measured[here], predicted).astype(np.float32)
     learned = np.full((len(every), *predicted.shape[1:]), np.nan, np.float32)
     learned[known] = predicted if site_ensemble is None else ibulk_14c
-    shares_npp, shares_14c = depth_shares(ibulk_npp), depth_shares(ibulk_14c)
+    if settings.iroot_depth == "paper":
+        shares_npp, shares_14c = depth_shares(ibulk_npp), depth_shares(ibulk_14c)
+    else:
+        rng = step_rng(settings, "depth of I_root")
+        shares_npp, shares_14c = (
+            root_shares(sites, settings, ibulk.shape[2], rng)
+            for sites, ibulk in ((npp, ibulk_npp), (profiles, ibulk_14c))
+        )
     shares_roots = layer_fractions(roots["d50"], roots["d95"])[:, :, None]
     bnpp_14c, bnpp_roots = (models.predict_iroot(sites) for sites in (profiles, roots))
     satellite_npp, satellite_14c, satellite_roots = (
@@ -86,9 +99,27 @@ def estimate(
     return estimates
 
 
+def root_shares(
+    sites: pd.DataFrame, settings: RunSettings, members: int, rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """Shares of the layers in the roots of one new profile at each site, (site, 7, member); their mean if one member is
+    asked for.
+    """
+    draws, components = read_root_depth(settings.out / "posterior" / "root_depth.nc", settings.members)
+    shares = np.moveaxis(layer_fractions(*new_profiles(draws, components, sites.reset_index(drop=True), rng)), 0, 2)
+    if members == 1:
+        return shares.mean(axis=2, keepdims=True)
+    return shares[:, :, np.arange(members) * shares.shape[2] // members]
+
+
 def profiles_of(inputs: Inputs) -> pd.DataFrame:
     """One row a radiocarbon profile."""
     return inputs.layers.drop_duplicates("profile_index").assign(id=lambda t: t["profile"])
 
 
-ESTIMATES = Step("estimates", estimate, ("inputs", "bulk_input", "learners", "site_ensemble"))
+ESTIMATES = Step(
+    "estimates",
+    estimate,
+    ("inputs", "bulk_input", "root_depth", "learners", "site_ensemble"),
+    ("members", "iroot_depth"),
+)
