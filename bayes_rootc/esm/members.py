@@ -198,12 +198,12 @@ def _members(
 ) -> dict[str, NDArray[np.float32]]:
     """`iroot` and `ibulk`, (n, layer, member), and `f_bnpp`, (n, member)."""
     models, members = source.models, np.arange(source.member_count)
-    root = np.exp(models.iroot.calibration.stretched(models.forests[0].members(X, threads=2)))
-    bulk = np.exp(models.ibulk.calibration.stretched(models.forests[1].members(X, threads=2)))
+    root = np.exp(models.iroot.calibrated(models.forests[0].members(X, threads=2), X))
+    bulk = np.exp(models.ibulk.calibrated(models.forests[1].members(X, threads=2), X, LAYERS))
     bulk *= THICKNESS_CM.astype(np.float32)[:, None]
     bulk = bulk[:, :, members % bulk.shape[2]]
     allocated = source.learners.f_bnpp
-    fraction = expit(allocated.calibration.stretched(allocated.forest.compiled().members(X, threads=2)))
+    fraction = expit(allocated.calibrated(allocated.forest.compiled().members(X, threads=2), X))
     fraction = fraction[:, members % fraction.shape[1]].astype(np.float32)
     if not layered:
         return {"iroot": root[:, None], "ibulk": bulk.sum(axis=1, keepdims=True), "f_bnpp": fraction}
@@ -223,9 +223,11 @@ def persistence_members(
     """
     models, members = source.models, np.arange(source.member_count)
     thickness = THICKNESS_CM.astype(np.float32)[:, None]
-    found = {"ibulk": np.exp(models.ibulk.calibration.stretched(models.forests[1].members(X, threads=2))) * thickness}
+    trees = models.forests[1].members(X, threads=2)
+    found = {"ibulk": np.exp(models.ibulk.calibrated(trees, X, LAYERS)) * thickness}
     for name, model in models.persistence.items():
-        found[name] = np.exp(model.calibration.stretched(model.forest.compiled(LAYERS).members(X, threads=2)))
+        trees = model.forest.compiled(LAYERS).members(X, threads=2)
+        found[name] = np.exp(model.calibrated(trees, X, LAYERS))
     out = {"ibulk": found["ibulk"]}
     if "ibulk_t100" in found:
         out["ibulk_t100"] = found["ibulk_t100"] * thickness

@@ -22,9 +22,10 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from ..constants import BIOMES, INTERVAL, LAYERS
 from ..crps import normal_crps
 from ..errors import InputError
-from ..progress import Progress
+from ..progress import Progress, part_of
 from .applicability import Applicability
 from .forest import CompiledForest, Layers, Nodes
+from .natural_scale import NaturalScale
 
 HOLD_OUT_TREES = 200
 """Number of trees in the forests of validation: enough to know the standard deviation of the trees to 5 %."""
@@ -311,22 +312,49 @@ def design_matrix(
 
 @dataclass(frozen=True)
 class FluxModel:
-    """A forest of a flux on its log or logit scale, the calibration of its spread, and where to trust it."""
+    """A forest of a flux on its log or logit scale, the calibration of its spread and of its means, and where to trust
+    it.
+    """
 
     forest: PosteriorForest
     calibration: Calibration
     applicability: Applicability
+    scale: NaturalScale | None = None
 
     @classmethod
-    def fit(cls, forest: PosteriorForest, data: TrainingData, calibration: Calibration, *, seed: int) -> FluxModel:
+    def fit(
+        cls,
+        forest: PosteriorForest,
+        data: TrainingData,
+        calibration: Calibration,
+        *,
+        seed: int,
+        scale: NaturalScale | None = None,
+    ) -> FluxModel:
         """Fits a forest to all data; the seed parts them into the folds of the area of applicability."""
         forest.fit(data.X, response_of(data.y), data.site)
         fold = fold_labels(data.regions(), MIN_GROUPS, seed)
-        return cls(forest, calibration, Applicability.fit(data.X, forest.feature_importances_, fold))
+        return cls(forest, calibration, Applicability.fit(data.X, forest.feature_importances_, fold), scale)
 
     def members(self, X: ArrayLike, layers: Layers = ()) -> NDArray[np.float32]:
         """Calibrated members, (n, tree) or (n, layer, tree), on the scale of the fit."""
-        return self.calibration.stretched(self.forest.members(X, layers))
+        return self.calibrated(self.forest.members(X, layers), np.asarray(X, np.float32), layers)
+
+    def calibrated(
+        self, trees: NDArray[np.float32], X: NDArray[np.float32], layers: Layers = ()
+    ) -> NDArray[np.float32]:
+        """Members from what the trees predict there."""
+        return self.calibration.stretched(trees) + self.log_factor(X, layers)[..., None]
+
+    def log_factor(self, X: NDArray[np.float32], layers: Layers = ()) -> NDArray[np.float32]:
+        """What makes means right on the natural scale, to be added to logarithms: (n,), or (n, layer)."""
+        if self.scale is None:
+            return np.zeros((len(X), len(layers)) if layers else len(X), np.float32)
+        end = self.forest.n_features_in_ - 2 * bool(self.scale.log_depth)
+        biome = X[:, end - len(BIOMES) : end].argmax(axis=1) + 1  # as `design_matrix` has it
+        if layers:
+            return self.scale.log_factor(biome[:, None], np.mean(layers, axis=1)[None])
+        return self.scale.log_factor(biome, X[:, end:].mean(axis=1) if self.scale.log_depth else None)
 
 
 @dataclass(frozen=True)
@@ -382,40 +410,58 @@ def validate(
     forest : PosteriorForest
         An unfitted forest, whose settings are used.
     """
-    X, y, site = data.X, data.y, data.site
+    site = data.site
     if len(np.unique(site)) < MIN_GROUPS:
         raise InputError(f"{len(np.unique(site))} sites are too few to train and validate with, expected {MIN_GROUPS}")
-    rng = np.random.default_rng(seed)
-    parts = []
-    total = 2 * splits
-    for kind, labels in {"site": site, "spatial": data.regions()}.items():
-        groups = np.unique(labels)
-        for split in range(splits):
-            held = np.isin(labels, rng.choice(groups, max(len(groups) // 5, 1), replace=False))
-            fold = PosteriorForest(**(forest.get_params() | {"random_state": int(rng.integers(2**31))}))
-            fold.set_params(n_estimators=min(forest.n_estimators, HOLD_OUT_TREES))
-            mean, sd = fold.fit(X[~held], response_of(y[~held]), site[~held]).mean_and_std(X[held])
-            observed = y[held, rng.integers(y.shape[1])]
-            parts.append(
-                pd.DataFrame(
-                    {
-                        "split": kind,
-                        "fold": split,
-                        "row": np.flatnonzero(held),
-                        "observed": observed,
-                        "mean": mean,
-                        "sd": sd,
-                    }
-                )
-            )
-            if progress:
-                progress(len(parts), total)
+    rng, parts = np.random.default_rng(seed), []
+    for number, (kind, labels) in enumerate({"site": site, "spatial": data.regions()}.items()):
+        part = part_of(progress, number, 2)
+        parts.append(hold_out(forest, data, labels, splits=splits, rng=rng, progress=part).assign(split=kind))
     predictions = pd.concat(parts, ignore_index=True)
-    predictions["tau"] = (predictions["observed"] - predictions["mean"]).abs() / predictions["sd"].clip(lower=1e-6)
     scores = pd.DataFrame([score(str(kind), group) for kind, group in predictions.groupby("split", sort=False)])
     spatial = predictions[predictions["split"] == "spatial"]
     calibration = Calibration(float(spatial["tau"].quantile(0.95)), profile_correlation(spatial, site))
     return Validation(calibration, scores, predictions)
+
+
+def hold_out(
+    forest: PosteriorForest,
+    data: TrainingData,
+    labels: NDArray[Any],
+    *,
+    splits: int,
+    rng: np.random.Generator,
+    progress: Progress | None = None,
+) -> pd.DataFrame:
+    """Predictions of fits without a fifth of the labels, compared with one posterior draw of the response.
+
+    Parameters
+    ----------
+    forest : PosteriorForest
+        An unfitted forest, whose settings are used.
+    labels : ndarray
+        What is left out as a whole, (n,).
+    splits : int
+        How often a random fifth is left out.
+
+    Returns
+    -------
+    DataFrame
+        `fold`, `row`, `observed`, `mean`, `sd`, `tau`, as in `Validation`.
+    """
+    groups, parts = np.unique(labels), []
+    for fold in range(splits):
+        held = np.isin(labels, rng.choice(groups, max(len(groups) // 5, 1), replace=False))
+        fewer = PosteriorForest(**(forest.get_params() | {"random_state": int(rng.integers(2**31))}))
+        fewer.set_params(n_estimators=min(forest.n_estimators, HOLD_OUT_TREES))
+        fewer.fit(data.X[~held], response_of(data.y[~held]), data.site[~held])
+        mean, sd = fewer.mean_and_std(data.X[held])
+        rows = {"fold": fold, "row": np.flatnonzero(held), "observed": data.y[held, rng.integers(data.y.shape[1])]}
+        parts.append(pd.DataFrame(rows | {"mean": mean, "sd": sd}))
+        if progress:
+            progress(fold + 1, splits)
+    out = pd.concat(parts, ignore_index=True)
+    return out.assign(tau=(out["observed"] - out["mean"]).abs() / out["sd"].clip(lower=1e-6))
 
 
 def score(kind: str, p: pd.DataFrame) -> dict[str, object]:

@@ -145,7 +145,9 @@ def map_cells(
     """
     X, root, bulk = cells.X, models.iroot.calibration, models.ibulk.calibration
     (root_mean, root_sd), (bulk_mean, bulk_sd) = (_mean_and_std(forest, X) for forest in models.forests)
-    scaled = root_mean, root.stretch * root_sd, bulk_mean + np.log(THICKNESS_CM), bulk.stretch * bulk_sd
+    root_factor, bulk_factor = models.iroot.log_factor(X), models.ibulk.log_factor(X, LAYERS)
+    log_bulk = bulk_mean + bulk_factor + np.log(THICKNESS_CM)
+    scaled = root_mean + root_factor, root.stretch * root_sd, log_bulk, bulk.stretch * bulk_sd
     statistics = independent_statistics(
         LogNormals(*scaled, cells.biome, cells.number),
         models.predictive_shares,
@@ -160,13 +162,16 @@ def map_cells(
         np.stack([cells.biome[at], band.astype(np.int64)[at], parts.zone], axis=1),
         cells.area_ha[at],
         X[at],
-        (Trees(models.forests[0], root_mean[at], root.stretch), Trees(models.forests[1], bulk_mean[at], bulk.stretch)),
+        (
+            Trees(models.forests[0], root_mean[at], root.stretch, root_factor[at]),
+            Trees(models.forests[1], bulk_mean[at], bulk.stretch, bulk_factor[at]),
+        ),
         {name: statistics[name][at] for name in statistics},
         share=parts.share,
     )
     if coherent:
         statistics = _coherent(cells, models)
-    staying = persistence_statistics(models.persistence, bulk_mean + np.log(THICKNESS_CM), X)
+    staying = persistence_statistics(models.persistence, log_bulk, X)
     outside = [
         model.applicability.dissimilarity(X, layers).reshape(len(X), -1).max(axis=1) / model.applicability.threshold
         for model, layers in ((models.iroot, ()), (models.ibulk, LAYERS))
@@ -188,8 +193,8 @@ def _coherent(cells: LandCells, models: MapModels) -> Statistics:
     shares = models.expected_shares[np.arange(members) % len(models.expected_shares)]
     for start in range(0, len(cells.X), MEMBER_CELLS):
         X, biome = cells.X[start : start + MEMBER_CELLS], cells.biome[start : start + MEMBER_CELLS]
-        root = models.iroot.calibration.stretched(models.forests[0].members(X, threads=1))
-        bulk = models.ibulk.calibration.stretched(models.forests[1].members(X, threads=1))
+        root = models.iroot.calibrated(models.forests[0].members(X, threads=1), X)
+        bulk = models.ibulk.calibrated(models.forests[1].members(X, threads=1), X, LAYERS)
         bulk += np.log(THICKNESS_CM).astype(np.float32)[:, None]
         parts.append(coherent_statistics(root, bulk[:, :, np.arange(members) % bulk.shape[2]], shares, biome))
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

@@ -16,8 +16,9 @@ from ..files import atomic_path
 from .applicability import Applicability
 from .forest import TYPES, Nodes
 from .learners import Calibration, FluxModel, Learners, PosteriorForest
+from .natural_scale import NaturalScale
 
-VERSION = 3
+VERSION = 4
 TARGETS = ("iroot", "ibulk", "f_bnpp")
 AREA = ("mean", "sd", "weight", "trained", "mean_distance", "threshold")
 """Arrays and numbers of an area of applicability."""
@@ -64,11 +65,12 @@ def read_model(path: Path) -> tuple[FluxModel, dict[str, Any]]:
 
 def _write(path: Path, models: dict[str, FluxModel], about: dict[str, Any]) -> None:
     calibration = {name: asdict(model.calibration) for name, model in models.items()}
+    scale = {name: asdict(model.scale) if model.scale else None for name, model in models.items()}
     arrays: dict[str, Any] = {}
     for name, model in models.items():
         arrays |= {f"{name}_{part}": getattr(model.forest.trees_, part) for part in TYPES}
         arrays |= {f"{name}_area_{part}": getattr(model.applicability, part) for part in AREA}
-    text = json.dumps({"version": VERSION} | about | {"calibration": calibration})
+    text = json.dumps({"version": VERSION} | about | {"calibration": calibration, "scale": scale})
     with atomic_path(path) as temporary, open(temporary, "wb") as file:  # given a name, NumPy would add an ending
         np.savez_compressed(file, about=np.array(text), **arrays)
 
@@ -87,7 +89,9 @@ def _read(path: Path, names: tuple[str, ...]) -> tuple[dict[str, FluxModel], dic
                 forest.trees_, forest.n_features_in_ = trees, len(area["mean"])
                 numbers = {part: float(value) for part, value in area.items() if value.ndim == 0}
                 calibration = Calibration(**about["calibration"][name])
-                models[name] = FluxModel(forest, calibration, Applicability(**(area | numbers)))
+                factors = about["scale"][name]
+                scale = NaturalScale(**{k: tuple(v) for k, v in factors.items()}) if factors else None
+                models[name] = FluxModel(forest, calibration, Applicability(**(area | numbers)), scale)
             return models, about
     except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
         if isinstance(error, InputError):

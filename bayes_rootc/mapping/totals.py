@@ -86,13 +86,14 @@ class Totals:
 
 
 class Trees(NamedTuple):
-    """Trees of a log flux: their forest, their mean in cells, (n,) or (n, 7), and the factor that stretches their
-    deviations from it.
+    """Trees of a log flux: their forest, their mean in cells, (n,) or (n, 7), the factor that stretches their
+    deviations from it, and what is then added, of the same shape as the mean.
     """
 
     forest: CompiledForest
     mean: NDArray
     stretch: float
+    log_factor: NDArray
 
 
 def sum_cells(
@@ -123,9 +124,9 @@ def sum_cells(
     unique, label = np.unique(classes, axis=0, return_inverse=True)
     whole_ha, area_ha = area_ha, area_ha * share
     sums = []
-    for (forest, mean, s), unit in zip(trees, (np.ones(1), THICKNESS_CM), strict=True):
+    for (forest, mean, s, log_factor), unit in zip(trees, (np.ones(1), THICKNESS_CM), strict=True):
         # exp(mean + s (tree - mean)) = exp((1 - s) mean) exp(s tree)
-        weight = (area_ha * np.exp((1 - s) * mean).T).T * unit
+        weight = (area_ha * np.exp((1 - s) * mean + log_factor).T).T * unit
         sums.append(forest.weighted_sums(X, weight, label, power=s))
 
     def by_class(values: NDArray) -> NDArray[np.float64]:

@@ -13,8 +13,9 @@ from ..constants import MAP_FOREST
 from ..data.folder import Inputs
 from ..files import write_csv
 from ..mapping.bootstrap import bootstrap_tau, percentile95
-from ..mapping.learners import FluxModel, Learners, PosteriorForest, validate
+from ..mapping.learners import MIN_GROUPS, FluxModel, Learners, PosteriorForest, hold_out, validate
 from ..mapping.model_file import read_learners, save_learners
+from ..mapping.natural_scale import NaturalScale, corrected, natural_means, natural_table
 from ..mapping.regressors import TREES
 from ..mapping.tasks import Task, learner_tasks, variogram_table
 from ..mapping.validation import classes_table, compare_learners, learners_table, tau_table
@@ -22,6 +23,9 @@ from ..progress import Progress, part_of
 from ..settings import RunSettings, step_seed
 from .bulk_input import BulkInput
 from .engine import Step
+
+NATURAL = ("iroot", "ibulk")
+"""Responses that are learnt on the log scale, and whose means count on the natural one."""
 
 
 def tasks_of(inputs: Inputs, bulk_input: BulkInput, settings: RunSettings) -> dict[str, Task]:
@@ -36,7 +40,7 @@ def train(inputs: Inputs, bulk_input: BulkInput, settings: RunSettings, progress
     """
     tasks = tasks_of(inputs, bulk_input, settings)
     write_csv(settings.out / "tables" / "variograms.csv", variogram_table(tasks))
-    models, scores, predictions, taus = {}, [], [], []
+    models, scores, predictions, taus, natural = {}, [], [], [], []
     for i, (target, task) in enumerate(tasks.items()):
         forest = PosteriorForest(settings.members, random_state=step_seed(settings, f"forest {target}"))
         calibration, score, predicted = validate(
@@ -58,8 +62,12 @@ def train(inputs: Inputs, bulk_input: BulkInput, settings: RunSettings, progress
             )
             calibration = replace(calibration, tau95=percentile95(np.concatenate(tau)))
             taus[-1] |= {"tau95_bootstraps": calibration.tau95, "bootstraps": len(tau)}
+        scale, means = None, pd.DataFrame()
+        if target in NATURAL:
+            scale, means = natural_scale(forest, task, predicted, settings, seed=step_seed(settings, f"means {target}"))
+        natural.append(means.assign(target=target))
         seed = step_seed(settings, f"applicability {target}")
-        models[target] = FluxModel.fit(forest, task, calibration, seed=seed)
+        models[target] = FluxModel.fit(forest, task, calibration, seed=seed, scale=scale)
         scores.append(score.assign(target=target, learner=MAP_FOREST))
         predictions.append(predicted.assign(target=target))
     table, held_out = (pd.concat(parts, ignore_index=True) for parts in (scores, predictions))
@@ -67,10 +75,33 @@ def train(inputs: Inputs, bulk_input: BulkInput, settings: RunSettings, progress
     write_csv(settings.out / "tables" / "learners.csv", table[[*first, *table.columns.drop(first)]])
     columns = ["target", "split", "fold", "row", "observed", "mean", "sd"]
     write_csv(settings.out / "tables" / "held_out.csv", held_out[columns])
+    means = pd.concat(natural, ignore_index=True)
+    first = ["target", "split"]
+    write_csv(settings.out / "tables" / "natural_scale.csv", means[[*first, *means.columns.drop(first)]])
     learners = Learners(inputs.features, models["iroot"], models["ibulk"], models["f_bnpp"])
     save_learners(settings.out / "models" / "learners.npz", learners)
     write_csv(settings.out / "tables" / "tau.csv", pd.DataFrame(taus))
     shutil.rmtree(settings.out / UNFINISHED, ignore_errors=True)
+
+
+def natural_scale(
+    forest: PosteriorForest, task: Task, predicted: pd.DataFrame, settings: RunSettings, *, seed: int
+) -> tuple[NaturalScale, pd.DataFrame]:
+    """Factors by which means of fluxes are right in regions that were held out; and how right means are at sites,
+    studies and regions that were held out, each corrected by what the others ask for.
+    """
+    groups, parts = {"site": task.site, "spatial": task.regions()}, [predicted]
+    if "study" in task.table and task.table["study"].nunique() >= MIN_GROUPS:
+        groups["study"] = task.table["study"].to_numpy(str)
+        splits = max(settings.validation_splits // 2, 2)
+        rng = np.random.default_rng(seed)
+        parts.append(hold_out(forest, task, groups["study"], splits=splits, rng=rng).assign(split="study"))
+    measured = np.exp(task.y).mean(axis=1)
+    rows, tables = natural_means(pd.concat(parts, ignore_index=True), measured, task.table), []
+    for split, of_split in rows.groupby("split", sort=False):
+        of_split = of_split.assign(corrected=corrected(of_split, groups[str(split)]))
+        tables.append(natural_table(of_split, task.site, seed).assign(split=split))
+    return NaturalScale.fit(rows[rows["split"] == "spatial"]), pd.concat(tables)
 
 
 def tau_row(target: str, predicted: pd.DataFrame, splits: int) -> dict[str, object]:
@@ -129,7 +160,13 @@ LEARNERS = Step(
     train,
     ("inputs", "bulk_input"),
     ("members", "validation_splits", "block_km", "tau_bootstraps"),
-    ("models/learners.npz", "tables/held_out.csv", "tables/variograms.csv", "tables/tau.csv"),
+    (
+        "models/learners.npz",
+        "tables/held_out.csv",
+        "tables/natural_scale.csv",
+        "tables/variograms.csv",
+        "tables/tau.csv",
+    ),
     shared=("tables/learners.csv",),
     read=read_models,
 )

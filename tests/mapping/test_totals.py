@@ -121,7 +121,7 @@ def test_parts_of_the_land_add_up_class_by_class():
 
 @pytest.mark.parametrize("stretch", [(1.0, 1.0), (1.7, 0.6)])
 def test_cells_are_summed_tree_by_tree_with_their_deviations_stretched(stretch):
-    """Against the sum written out: area · thickness · exp(mean + stretch · (tree − mean)) of every cell."""
+    """Against the sum written out: area · thickness · factor · exp(mean + stretch · (tree − mean)) of every cell."""
     rng = np.random.default_rng(5)
     X, depth = rng.standard_normal((CELLS, 3)), np.tile([[0, 20], [100, 150]], (CELLS // 2, 1))
     rooted = PosteriorForest(MEMBERS, random_state=1).fit(X, 1 + 0.3 * X[:, :1] + 0.1 * rng.standard_normal((CELLS, 4)))
@@ -134,10 +134,12 @@ def test_cells_are_summed_tree_by_tree_with_their_deviations_stretched(stretch):
     classes = np.stack([rng.choice([1, 9], CELLS), np.zeros(CELLS, int), rng.integers(0, 2, CELLS)], axis=1)
     area = rng.uniform(1e3, 2e3, CELLS)
     moments = {f"{flux}_{name}": rng.uniform(0.5, 1, (CELLS, 8)) for flux in FLUXES for name in ("mean", "variance")}
-    stretched = [Trees(*of_flux) for of_flux in zip(forests, means, stretch, strict=True)]
+    factors = 0.2 * rng.standard_normal(CELLS), 0.2 * rng.standard_normal((CELLS, 7))
+    stretched = [Trees(*of_flux) for of_flux in zip(forests, means, stretch, factors, strict=True)]
     totals = sum_cells(classes, area, cells, stretched, moments, np.ones(CELLS))
     iroot, ibulk = (
-        np.exp(m[..., None] + s * (t - m[..., None])) for m, s, t in zip(means, stretch, trees, strict=True)
+        np.exp((m + f)[..., None] + s * (t - m[..., None]))
+        for m, s, t, f in zip(means, stretch, trees, factors, strict=True)
     )
     np.testing.assert_array_equal(totals.classes, np.unique(classes, axis=0))
     for c, label in enumerate(totals.classes):
@@ -166,14 +168,15 @@ def test_parts_of_cells_add_up_to_them():
     forest = PosteriorForest(MEMBERS, random_state=1).fit(X, 1 + 0.3 * X[:, :1] + 0.1 * rng.standard_normal((CELLS, 4)))
     layered = PosteriorForest(MEMBERS, random_state=2).fit(np.c_[X, X[:, :2] > 0], -5 + X[:, 1])
     forests = forest.compiled(), layered.compiled(LAYERS)
-    trees = [Trees(f, f.members(X).astype(float).mean(axis=-1), s) for f, s in zip(forests, (1.3, 0.8), strict=True)]
+    means = [f.members(X).astype(float).mean(axis=-1) for f in forests]
+    trees = [Trees(f, m, s, 0 * m) for f, m, s in zip(forests, means, (1.3, 0.8), strict=True)]
     moments = {f"{flux}_{name}": rng.uniform(0.5, 1, (CELLS, 8)) for flux in FLUXES for name in ("mean", "variance")}
     area, share, one = rng.uniform(1e3, 2e3, CELLS), rng.uniform(0, 1, CELLS), np.ones((CELLS, 3), int)
     whole = sum_cells(one, area, X, trees, moments, np.ones(CELLS))
     twice = np.r_[np.arange(CELLS), np.arange(CELLS)]
     classes = np.r_[one, one + np.array([0, 0, 1])]
     parted = sum_cells(
-        classes, area[twice], X[twice], [t._replace(mean=t.mean[twice]) for t in trees],
+        classes, area[twice], X[twice], [t._replace(mean=t.mean[twice], log_factor=t.log_factor[twice]) for t in trees],
         {name: v[twice] for name, v in moments.items()}, np.r_[share, 1 - share],
     )  # fmt: skip
     assert len(parted.classes) == 2 and parted.area_ha[0] == pytest.approx((area * share).sum())
