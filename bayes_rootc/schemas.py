@@ -442,6 +442,24 @@ TABLES: dict[str, pa.DataFrameSchema] = {
         mean=PREDICTION["mean"],
         sd=number("standard deviation of the trees", "1", 0),
     ),
+    "natural_scale": table(
+        "means of fluxes at held-out places, predicted and observed, on the natural scale",
+        "a target, what is held out, and a class of biome or depth",
+        "target split group class n sites observed uncorrected predicted ratio_uncorrected ratio ratio_p025 ratio_p975",
+        by="run, train",
+        target=text("I_root of the profile, or I_bulk of the layer", "iroot", "ibulk"),
+        split=text("what is held out: sites, whole studies, or whole regions", "site", "study", "spatial"),
+        n=count("number of rows that were predicted"),
+        sites=count("number of sites or profiles"),
+        observed=number("mean of what was measured", CF_FLUX_UNIT, 0),
+        uncorrected=number("mean of what the forest predicts", CF_FLUX_UNIT, 0),
+        predicted=number(
+            "mean of what is predicted with the factors of biome and depth that other held-out places ask for",
+            CF_FLUX_UNIT, 0,
+        ),
+        ratio_uncorrected=number("`uncorrected` over `observed`", "1", 0),
+        ratio=number("`predicted` over `observed`, with its 95 % interval over resampled sites", "1", 0),
+    ),
     "learners_held_out": table(
         "predictions of all learners for held-out places", "a prediction",
         f"target learner split fold id {PREDICTIONS} inside spread lat lon", by="train",
@@ -484,6 +502,16 @@ TABLES: dict[str, pa.DataFrameSchema] = {
         t_years=number(
             "years that `ibulk` stays at least; `iloss` is what does not, and `share` its part of `iroot`", "yr", 0
         ),
+    ),
+    "ladder": table(
+        "how much root carbon is lost under choices that data do not make, in the mean radiocarbon profile",
+        "a way to count", "rung what compared_with change why share_* ibulk_* iroot_*", by="run",
+        rung=count("number of the rung", 1),
+        what=text("the way to count, 0-200 cm"),
+        compared_with=text("rung that it differs from in one thing", known=False),
+        change=number("median share lost, less that of the rung that it is compared with", "1"),
+        why=text("why it differs from that rung"),
+        share=number("share of I_root that is lost, conditional on the rung", "1", None, 1),
     ),
     "transit_times": table(
         "mean age of the carbon, and mean transit time, over all carbon of radiocarbon profiles",

@@ -70,6 +70,37 @@ def test_report_says_on_its_face_that_the_data_are_simulated(quick_run):
     assert "SIMULATED" in (quick_run / "report.html").read_text(encoding="utf-8")
 
 
+def test_i_root_of_all_six_estimates_is_as_deep_as_roots_are(quick_run):
+    """By biome, over the climates of the sites of each estimate, which are not those of the root sites."""
+    sites = table(quick_run, "sites").pivot_table(index=["estimate", "biome", "id"], columns="layer", values="iroot")
+    top = (sites["0-20"] / sites["0-200"]).groupby(["estimate", "biome"]).agg(["mean", "size"])
+    shares = table(quick_run, "root_shares").query("layer == '0-20'").set_index("biome")
+    top = top[top["size"] >= 10].reset_index()
+    found, there = top["mean"].to_numpy(), shares.loc[top["biome"]]
+    assert set(top["estimate"]) == {1, 2, 3, 4, 5, 6}
+    ratio = found / there["share_mean"].to_numpy()
+    assert (abs(ratio - 1) < 0.25).all(), top.assign(ratio=ratio)
+    loss = table(quick_run, "sites").query("estimate == 3").pivot_table(index="id", columns="layer", values="share")
+    assert (loss["0-20"] - loss["100-150"]).abs().median() > 0.02
+
+
+def test_the_ladder_goes_from_the_papers_definition_to_what_stays(quick_run):
+    ladder = table(quick_run, "ladder").set_index("what")
+    stays = table(quick_run, "persistence").query("biome == 0 and layer == '0-200' and estimate == 'mean'")
+    stays = stays.set_index(["family", "t_years"])
+    for rung, row in {"one pool": ("one pool", 0), "log-normal rates": ("log-normal", 0),
+                      "log-normal rates, > 100 yr": ("log-normal", 100)}.items():  # fmt: skip
+        for name in ("share_median", "ibulk_p975", "iroot_mean"):
+            assert ladder.loc[rung, name] == pytest.approx(stays.loc[row, name], rel=1e-6)
+    assert (ladder.loc["one pool; exudates", "iroot_median"] / ladder.loc["one pool", "iroot_median"]) > 1.3
+    assert ladder.loc["one pool; litter", "ibulk_median"] < ladder.loc["one pool", "ibulk_median"]
+    change = ladder["share_median"] - ladder["share_median"].reindex(ladder["compared_with"]).to_numpy()
+    np.testing.assert_allclose(ladder["change"], change)
+    assert ladder["rung"].tolist() == list(range(1, len(ladder) + 1))
+    older, alone = ladder.loc["each layer alone, IntCal20"], ladder.loc["each layer alone, with errors"]
+    assert older["ibulk_median"] < alone["ibulk_median"]  # the air of 1950 makes carbon too young
+
+
 def test_layers_table_has_every_usable_layer_and_covers_the_truth(quick_run, demo_world):
     checks = table(quick_run, "checks")
     used = checks[(checks["what"] == "used") & checks["source"].str.contains("covariates at radiocarbon")][

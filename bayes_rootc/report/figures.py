@@ -30,6 +30,7 @@ from .figures_turnover import (
     figure_calibration,
     figure_held_out_profiles,
     figure_histories,
+    figure_ladder,
     figure_persistence,
     figure_respired,
     figure_turnover,
@@ -47,6 +48,7 @@ FIGURES: dict[str, tuple[str, Draw]] = {
     "inputs": ("Root inputs and inputs to bulk soil", figure_1),
     "ages": ("Radiocarbon and the age of soil carbon", figure_s5),
     "persistence": ("How long carbon stays in bulk soil", figure_persistence),
+    "ladder": ("What the share lost hangs on", figure_ladder),
     "respired": ("What soil respires is younger than what it holds", figure_respired),
     "turnover": ("What turns carbon over faster", figure_turnover),
     "turnover_held_out": ("Radiocarbon of profiles that the fit has not seen", figure_held_out_profiles),
@@ -105,7 +107,7 @@ def _possible(results: Results, name: str) -> bool:
             return hierarchical and results.has("turnover_held_out", "turnover_cv")
         case "turnover_sbc":
             return hierarchical and results.has("turnover_sbc_ranks")
-        case "turnover_prehistory" | "persistence":
+        case "turnover_prehistory" | "persistence" | "ladder":
             return hierarchical and results.has(name)
         case "respired":
             return hierarchical and results.has("turnover_respired")

@@ -234,6 +234,31 @@ def figure_persistence(results: Results) -> Figure:
 
 
 @styled
+def figure_ladder(results: Results) -> Figure:
+    """Share of root carbon that is lost, and I_bulk, in each way to count."""
+    table = results.table("ladder")
+    fig = new_figure(0.45 + 0.19 * len(table))
+    left, right = fig.subplots(1, 2, sharey=True)
+    rows = np.arange(len(table))
+    letter(left, "a", "share lost")
+    draw_intervals(
+        left, rows, *(100 * table[f"share_{key}"] for key in ("median", "p025", "p975")), colour=FLUX_COLOURS["iloss"]
+    )
+    left.set_xlim(max(-100, 100 * table["share_p025"].min() - 5), 102)
+    left.set_xlabel("% of I_root")
+    name_rows(left, [f"{number}  {what}" for number, what in zip(table["rung"], table["what"], strict=True)])
+    letter(right, "b", "enters bulk soil")
+    draw_intervals(
+        right, rows, *(table[f"ibulk_{key}"] for key in ("median", "p025", "p975")), colour=FLUX_COLOURS["ibulk"]
+    )
+    right.set_xscale("log")
+    plain_log_axis(right.xaxis)
+    right.set_xlabel("I_bulk (Mg C ha⁻¹ yr⁻¹, log scale)")
+    right.grid(axis="x")
+    return fig
+
+
+@styled
 def figure_respired(results: Results) -> Figure:
     """Respired against bulk carbon by depth, as measured and in the model; where one pool fails."""
     table = results.table("turnover_respired")

@@ -120,6 +120,7 @@ def render(results: Results, figures: Iterable[tuple[Path, str, str]]) -> str:
         letters=_letters(results),
         biome_letters=_biome_letters(results) if results.has("biome_letters") else None,
         factors=_factors(results),
+        ladder=_ladder(results) if results.has("ladder") else None,
         explorer="explorer/index.html" if (results.out / "explorer" / "index.html").is_file() else "",
         figures=[_embedded(path, title, text) for path, title, text in figures],
         paper=_paper(results),
@@ -128,6 +129,7 @@ def render(results: Results, figures: Iterable[tuple[Path, str, str]]) -> str:
         verdicts=list(_verdicts(results)),
         diagnostics=_diagnostics(results.table("diagnostics")),
         scores=_scores(results),
+        means=_means(results) if results.has("natural_scale") else None,
         turnover=_turnover(results),
         stocks=_stocks(results),
         prehistory=PREHISTORY.get(settings["prehistory"], settings["prehistory"]),
@@ -462,6 +464,34 @@ def _scores(results: Results) -> Table:
         ]
         rows.append(Row(cells + [number(r[c], 6 if c == "n" else 3) for c in columns]))
     return Table(head, rows, "Learners on held-out data (log scale; f_BNPP: log odds)")
+
+
+def _ladder(results: Results) -> Table:
+    head = [Head("way to count", wide=True), Head("share lost, %", True), Head("I_bulk", True), Head("I_root", True)]
+    rows = []
+    for _, r in results.table("ladder").iterrows():
+        against = f"{100 * r['change']:+.0f} points from {r['compared_with']}: " if pd.notna(r["change"]) else ""
+        cells = [Cell(f"{r['rung']}. {r['what']}", f"{against}{r['why']}"), posterior(r, "share_", percent=True)]
+        rows.append(Row([*cells, posterior(r, "ibulk_"), posterior(r, "iroot_")]))
+    return Table(head, rows, "The share lost under choices that the data do not make, 0–200 cm, Mg C ha⁻¹ yr⁻¹")
+
+
+def _means(results: Results) -> Table:
+    head = [Head("flux"), Head("class"), Head("sites", True), Head("as predicted", True), Head("corrected", True)]
+    table = results.table("natural_scale")
+    rows = [
+        Row(
+            [
+                TARGETS.get(str(r["target"]), str(r["target"])),
+                str(r["class"]) + (" cm" if str(r["group"]).startswith("depth") else ""),
+                number(r["sites"], 6),
+                number(r["ratio_uncorrected"]),
+                f"{number(r['ratio'])} ({number(r['ratio_p025'])}–{number(r['ratio_p975'])})",
+            ]
+        )
+        for _, r in table[table["split"] == "spatial"].iterrows()
+    ]
+    return Table(head, rows, "Means in regions that were held out: predicted over observed, Mg C ha⁻¹ yr⁻¹")
 
 
 def _turnover(results: Results) -> Table:

@@ -20,14 +20,14 @@ from ..progress import Progress
 from ..settings import RunSettings
 from .bulk_input import BulkInput, harmonise_measured, standard_log_k
 from .engine import Step
+from .ladder import ONE_POOL, ladder_table
 from .turnover import LayerTurnover
 
-TABLES = ("tables/persistence.csv", "tables/transit_times.csv")
+TABLES = ("tables/persistence.csv", "tables/transit_times.csv", "tables/ladder.csv")
 
 DRAWS = 200
 """Number of draws from which the tables are made: enough for an interval, and few enough to be quick."""
 
-ONE_POOL = "one pool"
 MEAN = "mean"
 """Estimate that is the mean of the two others."""
 
@@ -41,8 +41,8 @@ def infer_persistence(
     settings: RunSettings,
     progress: Progress | None = None,
 ) -> None:
-    """Writes `tables/persistence.csv` and `tables/transit_times.csv`; nothing where layers were inverted one by one, so
-    that others are unknown.
+    """Writes `tables/persistence.csv`, `tables/transit_times.csv` and `tables/ladder.csv`; nothing where layers were
+    inverted one by one, so that others are unknown.
     """
     paths = [settings.out / table for table in TABLES]
     if turnover.fit is None:
@@ -55,8 +55,15 @@ def infer_persistence(
     families = {family: found["input"].values for family, found in fitted.items()}
     here = [e for e in estimates if e.attrs["sites"] == "Δ14C"]
     transit = pd.concat([transit_table(found, family, inputs) for family, found in fitted.items()], ignore_index=True)
-    for path, table in zip(paths, (persistence_table(families, here, inputs, settings), transit), strict=True):
+    for path, table in zip(paths, (persistence_table(families, here, inputs, settings), transit), strict=False):
         write_csv(path, table)
+    if parts := _at_profiles(families, here, inputs, settings):
+        means = {
+            family: np.mean([staying[:, profiles].mean(axis=1) for _, profiles, _ in parts], axis=0)
+            for family, staying in families.items()
+        }
+        root = np.mean([root for _, _, root in parts], axis=0)
+        write_csv(paths[-1], ladder_table(root, means, inputs, bulk_input, _some(settings), settings))
 
 
 def _family(turnover: LayerTurnover) -> str:
@@ -123,16 +130,8 @@ def persistence_table(
         Those of the run.
     """
     rows: list[dict[str, object]] = []
-    some, profiles = _some(settings), _profiles(inputs)
-    known = np.isfinite(next(iter(families.values()))).all(axis=(0, 2, 3))
-    place = pd.Series(profiles.index, profiles["profile"])[known]
     for biome, biome_name in {0: GLOBAL, **BIOMES}.items():
-        parts = []
-        for estimate in (of_biome(e, biome) for e in estimates):
-            there = np.isin(estimate["id"].values, place.index)
-            if there.any():
-                root = estimate["iroot"].values[there][..., some].mean(axis=0, dtype=float)
-                parts.append((str(estimate.attrs["estimate"]), place[estimate["id"].values[there]].to_numpy(), root))
+        parts = _at_profiles(families, estimates, inputs, settings, biome)
         for family, staying in families.items():
             found = [(name, len(here), root, staying[:, here].mean(axis=1)) for name, here, root in parts]
             if found:
@@ -142,6 +141,25 @@ def persistence_table(
                 first = {"family": family, "estimate": name, "biome": biome, "biome_name": biome_name}
                 rows += [first | row for row in _staying(root, input_, count)]
     return pd.DataFrame(rows)
+
+
+def _at_profiles(
+    families: dict[str, NDArray[np.float64]],
+    estimates: list[xr.Dataset],
+    inputs: Inputs,
+    settings: RunSettings,
+    biome: int = 0,
+) -> list[tuple[str, NDArray[np.int64], NDArray[np.float64]]]:
+    """Of each estimate, its number, its profiles whose carbon is known, and their mean I_root, (depth, draw)."""
+    some, profiles, parts = _some(settings), _profiles(inputs), []
+    known = np.isfinite(next(iter(families.values()))).all(axis=(0, 2, 3))
+    place = pd.Series(profiles.index, profiles["profile"])[known]
+    for estimate in (of_biome(e, biome) for e in estimates):
+        there = np.isin(estimate["id"].values, place.index)
+        if there.any():
+            root = estimate["iroot"].values[there][..., some].mean(axis=0, dtype=float)
+            parts.append((str(estimate.attrs["estimate"]), place[estimate["id"].values[there]].to_numpy(), root))
+    return parts
 
 
 def _staying(root: NDArray[np.float64], staying: NDArray[np.float64], count: int) -> Iterator[dict[str, object]]:

@@ -34,6 +34,7 @@ DEPTH = np.r_[SHARES, 1.0]
 SITES = {1: "NPP", 2: "NPP", 3: "Δ14C", 4: "Δ14C", 5: "roots", 6: "roots"}
 FLUXES = {"iroot": 3.0, "ibulk": 0.8, "iloss": 2.2}
 SHARES_BY_LAYER = dict(zip(LAYERS, DEPTH, strict=True))
+LADDER = ("paper's definition", "log-normal rates", "log-normal rates, > 100 yr")
 SUMMARY = {"mean": 1.02, "median": 1.0, "p025": 0.8, "p975": 1.3}
 """What is about a quantity that is summarised, times its middle."""
 
@@ -280,6 +281,11 @@ def contents() -> dict[str, tuple[dict[str, Any], ...] | list[dict[str, Any]]]:
             {"id": tuple("abcd"), "top": lambda row: {"a": 0, "b": 20, "c": 50, "d": 120}[row["id"]],
              "bottom": lambda row: row["top"] + 10, "delta14c": -50.0, "respired": 20.0,
              "predicted": lambda row: 0.0 if row["id"] == "a" else 60.0, "gap": lambda row: 70.0 + row["top"]},
+        ],
+        "ladder": [
+            {"rung": i + 1, "what": what, "compared_with": ("", *LADDER)[i], "change": (np.nan, -0.3, 0.4)[i],
+             "why": "because", "iroot": 2.0, "ibulk": (0.5, 1.1, 0.3)[i], "share": (0.6, 0.3, 0.7)[i]}
+            for i, what in enumerate(LADDER)
         ],
         "transit_times": [
             {"family": ("log-normal", "one pool"), "biome": 0, "layer": LAYERS, "age": 900.0, "transit_time": 300.0},

@@ -10,6 +10,7 @@ from scipy.stats import binom
 
 from bayes_rootc.constants import BIOMES, LAYER_NAMES, PROFILE_NAME
 from bayes_rootc.mapping.variables import BIOME_COLOURS
+from bayes_rootc.report.captions import caption
 from bayes_rootc.report.figures_turnover import (
     BLUE,
     DEPTH_BINS,
@@ -19,6 +20,7 @@ from bayes_rootc.report.figures_turnover import (
     figure_calibration,
     figure_held_out_profiles,
     figure_histories,
+    figure_ladder,
     figure_persistence,
     figure_respired,
     figure_turnover,
@@ -74,6 +76,16 @@ def test_what_stays_falls_with_time_and_has_its_band(results):
     age, transit = intervals(right)
     assert set(np.round(age["middle"], 6)) == {900.0} and set(np.round(transit["middle"], 6)) == {300.0}
     assert row_names(right) == [f"{name.replace('-', '–')} cm" for name in (*LAYER_NAMES, PROFILE_NAME)]
+
+
+def test_rungs_stand_in_their_order_with_share_and_input(results):
+    left, right = figure_ladder(results)
+    table = results.table("ladder")
+    (share,), (ibulk,) = intervals(left), intervals(right)
+    np.testing.assert_allclose(share["middle"], 100 * table["share_median"])
+    np.testing.assert_allclose(ibulk["middle"], table["ibulk_median"])
+    assert row_names(left) == [f"{n}  {what}" for n, what in zip(table["rung"], table["what"], strict=True)]
+    assert "40 points from log-normal rates" in caption(results, "ladder")
 
 
 def test_respired_carbon_stands_beside_that_of_one_pool(results):
