@@ -133,11 +133,11 @@ class RunSettings(pydantic.BaseModel):
     model_sd: float = pydantic.Field(20.0, ge=0)
     """Weak prior: how far a one-pool model may be from a real layer, ‰ (the hierarchical fit learns it)."""
 
-    gridded_stocks: Literal["calibrated", "model", "soil_map"] = "calibrated"
-    """Stock of a layer where none was measured: of the gridded profile or metre at the site, less its median bias
-    against measured layers; predicted from all gridded stocks, depth and biome by the model that measured stocks are
-    fitted with; or of the soil map's layers at the site as it is, as in the paper. Where the covariates have no such
-    map, or fewer than 30 stocks are measured, the first."""
+    gridded_stocks: Literal["model", "soil_map"] = "model"
+    """Stock of a layer where none was measured: predicted from all gridded stocks, depth and biome by the model that
+    measured stocks are fitted with; or of the soil map's layers at the site as it is, as in the paper. Where the
+    covariates have no such map, or fewer than 30 stocks are measured, it is that of the gridded profile or metre at the
+    site, less its median bias against measured layers."""
 
     members: int = pydantic.Field(500, ge=20)
     """Posterior draws, trees of a forest, and Monte Carlo members: draw m goes into tree m and into member m."""

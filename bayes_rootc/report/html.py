@@ -20,6 +20,7 @@ from markupsafe import Markup, escape
 from ..constants import BIOMES
 from ..files import write_text
 from ..methods import Entry, Number, read_figures, read_numbers, read_statements
+from .abstract import sentences
 from .captions import TARGETS, UNITS, interval, number, pick, posterior, staying
 from .figures import save_figures
 from .results import Results
@@ -114,6 +115,7 @@ def render(results: Results, figures: Iterable[tuple[Path, str, str]]) -> str:
     return template.render(
         title=TITLE,
         simulated=results.simulated,
+        abstract=" ".join(sentences(results)),
         cards=list(_cards(results)),
         fluxes=_fluxes(results),
         biomes=_biomes(results),

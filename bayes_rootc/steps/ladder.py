@@ -13,7 +13,7 @@ from ..balance import PARTS, Part, balanced
 from ..data.atmosphere import Prehistory
 from ..data.folder import Inputs
 from ..inference.sampling import summarise
-from ..models.bulk_input import StockSource
+from ..models.bulk_input import layer_stocks
 from ..models.point_inversion import invert_points
 from ..models.radiocarbon import LogNormalPrior, grid_quantile, invert
 from ..models.rates import PERSISTING
@@ -130,7 +130,7 @@ def definitions(
     draws = bulk_input.draws
     own = np.nansum(draws["measured"].values[..., some], axis=0)
     corrected = draws["stock"].values[:, some]
-    as_they_are = bulk_input.stocks["stock"].to_numpy() / _correction(bulk_input.stocks, bulk_input.sources)
+    as_they_are = uncorrected(inputs.layers)
 
     def of_layers(k: NDArray[np.float64], stock: NDArray[np.float64]) -> NDArray[np.float64]:
         thickness = (inputs.layers["bottom"] - inputs.layers["top"]).to_numpy()[:, None]
@@ -163,10 +163,11 @@ def definitions(
     yield Rung(ONE_POOL, stocks, why, iroot, ibulk)
 
 
-def _correction(stocks: pd.DataFrame, sources: list[StockSource]) -> NDArray[np.float64]:
-    """Factor by which each layer's stock was corrected, (layer,)."""
-    bias = {source.name: source.log_bias for source in sources if source.name != "soil map"}
-    return np.exp(stocks["stock_source"].map(bias).fillna(0.0).to_numpy(float))
+def uncorrected(layers: pd.DataFrame) -> NDArray[np.float64]:
+    """Stock of each layer, measured or gridded as it is, (layer,), Mg C ha⁻¹."""
+    stocks, sources = layer_stocks(layers)
+    bias = stocks["stock_source"].map({source.name: source.log_bias for source in sources}).fillna(0.0)
+    return stocks["stock"].to_numpy() / np.exp(bias.to_numpy(float))
 
 
 def _samples(inputs: Inputs) -> tuple[pd.Series, pd.Series, NDArray[np.str_]]:

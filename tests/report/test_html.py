@@ -11,6 +11,8 @@ import pytest
 
 from bayes_rootc.errors import InputError
 from bayes_rootc.methods import read_figures, read_numbers, read_statements
+from bayes_rootc.report.abstract import sentences
+from bayes_rootc.report.captions import number, staying
 from bayes_rootc.report.html import printed, render, write_report
 from bayes_rootc.report.results import Results
 from bayes_rootc.report.style import new_figure
@@ -143,3 +145,14 @@ def test_a_run_that_has_not_ended_leaves_no_report(finished, land):
 
 def test_symbols_are_set_and_the_rest_is_escaped():
     assert printed("I_root <i>") == "<i>I</i><sub>root</sub> &lt;i&gt;"
+
+
+def test_the_abstract_says_what_the_tables_say(finished, land):
+    results = Results.read(finished, data=land.folder.parent)
+    said = list(sentences(results))
+    assert len(said) == 5 and all(s.endswith(".") and s.count(". ") == 0 for s in said)
+    assert "nan" not in " ".join(said) and "–" not in " ".join(said)
+    for text, family, years in ((said[1], "one pool", 0), (said[2], "log-normal", 0), (said[3], "log-normal", 100)):
+        assert number(staying(results, family, years)["ibulk_median"]) in text
+    assert "3 ways to count" in said[4] and "log-normal rates, > 100 yr (40 points" in said[4]
+    results.close()

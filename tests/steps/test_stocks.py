@@ -39,7 +39,7 @@ def inputs(measured: int = 2 * PROFILES) -> SimpleNamespace:
 
 @pytest.mark.compiled
 def test_stocks_of_a_run_are_fitted_kept_and_used(tmp_path):
-    settings = RunSettings(out=tmp_path, members=60, quick=True, chains=2, gridded_stocks="model")
+    settings = RunSettings(out=tmp_path, members=60, quick=True, chains=2)
     data = inputs()
     fit_stocks(data, settings)
     stocks = read_stocks(settings)
@@ -56,7 +56,7 @@ def test_stocks_of_a_run_are_fitted_kept_and_used(tmp_path):
     assert diagnostics["fit"].tolist() == ["stocks"]
 
 
-@pytest.mark.parametrize("change", [{"gridded_stocks": "soil_map"}, {"gridded_stocks": "model"}, {}])
+@pytest.mark.parametrize("change", [{"gridded_stocks": "soil_map"}, {}])
 def test_without_a_model_or_enough_stocks_there_is_no_fit_and_none_is_left(tmp_path, change):
     path = tmp_path / "posterior" / "stocks.nc"
     path.parent.mkdir()
