@@ -159,7 +159,7 @@ class RunSettings(pydantic.BaseModel):
     """Chains of every fit; warm-up and kept draws of each chain of the regressions. The same number of draws is added,
     at most four times, while R-hat or effective sample sizes are not good."""
     sampler: Literal["pymc", "nutpie", "numpyro", "blackjax"] = "numpyro"
-    """Sampler of the regressions; `docs/method.md` has the speed of each."""
+    """Sampler of the regressions; `docs/engineering.md` has the speed of each."""
 
     resolution: float = pydantic.Field(0.5, ge=MIN_CELL, le=30)
     """Cell of the maps, degrees."""
