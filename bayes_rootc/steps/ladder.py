@@ -137,7 +137,8 @@ def definitions(
         measured = harmonise_measured(
             inputs, bulk_input.stocks, np.broadcast_to(k * stock / thickness, corrected.shape)
         )
-        return ibulk * np.nansum(measured, axis=0) / own
+        ratio = np.divide(np.nansum(measured, axis=0), own, out=np.ones_like(own), where=own > 0)
+        return ibulk * ratio
 
     alone = {history: _alone(inputs, history, len(some), settings) for history in ("steady", "intcal20")}
     slowest = invert_points(
