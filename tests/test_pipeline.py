@@ -128,7 +128,7 @@ def test_turnover_file_is_an_arviz_tree_of_the_contract(quick_run):
         groups = {"posterior_predictive", "sample_stats", "prior", "prior_predictive", "log_likelihood", "components"}
         assert groups <= set(tree.children)
     fits = table(quick_run, "diagnostics").set_index("fit")
-    assert set(fits.index) == {"turnover", "root_depth", "drivers_iroot", "drivers_ibulk", "allocation"}
+    assert set(fits.index) == {"turnover", "stocks", "root_depth", "drivers_iroot", "drivers_ibulk", "allocation"}
     assert fits["r_hat_max"].max() < 1.1
     assert fits.loc["turnover", "r_hat_max"] < 1.1 and fits.loc["turnover", "divergences"] <= 6  # 1 % of a quick fit
     assert fits.loc["turnover", "quadrature_error"] < 0.05
