@@ -45,6 +45,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "model_sd": 20.0,
         "gridded_stocks": "soil_map",
         "iroot_depth": "paper",
+        "correct_means": False,
         "site_predictions": "ensemble",
         "members": 500,
         "validation_splits": 10,
@@ -145,6 +146,9 @@ class RunSettings(pydantic.BaseModel):
     tau_bootstraps: int = pydantic.Field(0, ge=0)
     """Bootstraps of profiles that calibrate the forests' spread in place of hold-out splits, as in the paper, each of
     which costs a forest; 0: none."""
+    correct_means: bool = True
+    """Whether the forests' fluxes are multiplied by factors of biome and depth with which their means are right in
+    held-out regions, on the natural scale; the paper's are not."""
     site_predictions: Literal["forests", "ensemble"] = "forests"
     """What predicts at the sites of the six estimates: the forests of the maps, or the paper's ensemble of the three
     best of five learners, without an error."""

@@ -62,10 +62,11 @@ def train(inputs: Inputs, bulk_input: BulkInput, settings: RunSettings, progress
             )
             calibration = replace(calibration, tau95=percentile95(np.concatenate(tau)))
             taus[-1] |= {"tau95_bootstraps": calibration.tau95, "bootstraps": len(tau)}
-        scale, means = None, pd.DataFrame()
+        scale = None
         if target in NATURAL:
-            scale, means = natural_scale(forest, task, predicted, settings, seed=step_seed(settings, f"means {target}"))
-        natural.append(means.assign(target=target))
+            found, means = natural_scale(forest, task, predicted, settings, seed=step_seed(settings, f"means {target}"))
+            natural.append(means.assign(target=target))
+            scale = found if settings.correct_means else None
         seed = step_seed(settings, f"applicability {target}")
         models[target] = FluxModel.fit(forest, task, calibration, seed=seed, scale=scale)
         scores.append(score.assign(target=target, learner=MAP_FOREST))
@@ -159,7 +160,7 @@ LEARNERS = Step(
     "learners",
     train,
     ("inputs", "bulk_input"),
-    ("members", "validation_splits", "block_km", "tau_bootstraps"),
+    ("members", "validation_splits", "block_km", "tau_bootstraps", "correct_means"),
     (
         "models/learners.npz",
         "tables/held_out.csv",
