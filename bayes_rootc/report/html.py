@@ -473,8 +473,9 @@ def _ladder(results: Results) -> Table:
     rows = []
     for _, r in results.table("ladder").iterrows():
         against = f"{100 * r['change']:+.0f} points from {r['compared_with']}: " if pd.notna(r["change"]) else ""
-        cells = [Cell(f"{r['rung']}. {r['what']}", f"{against}{r['why']}"), posterior(r, "share_", percent=True)]
-        rows.append(Row([*cells, posterior(r, "ibulk_"), posterior(r, "iroot_")]))
+        what = Cell(f"{r['rung']}. {r['what']}", f"{against}{r['why']}")
+        found = (posterior(r, f"{q}_", percent=q == "share") for q in ("share", "ibulk", "iroot"))
+        rows.append(Row([what, *found]))
     return Table(head, rows, "The share lost under choices that the data do not make, 0–200 cm, Mg C ha⁻¹ yr⁻¹")
 
 
