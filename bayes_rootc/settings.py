@@ -62,6 +62,7 @@ QUICK_AT_MOST = {
     "members": 60,
     "tau_bootstraps": 3,
     "validation_splits": 3,
+    "tune": 200,
     "sampler_draws": 200,
     "turnover_tune": 100,
     "turnover_draws": 150,
@@ -158,7 +159,7 @@ class RunSettings(pydantic.BaseModel):
     block_km: float | None = pydantic.Field(None, gt=0)
     """Side of the blocks of spatial validation; none: the range of the variogram of residuals, from 100 to 1,500 km."""
     chains: int = pydantic.Field(4, ge=2)
-    tune: int = pydantic.Field(100, ge=100)
+    tune: int = pydantic.Field(200, ge=100)
     sampler_draws: int = pydantic.Field(400, ge=100)
     """Chains of every fit; warm-up and kept draws of each chain of the regressions. The same number of draws is added,
     at most four times, while R-hat or effective sample sizes are not good."""

@@ -84,7 +84,7 @@ Mg C ha⁻¹ yr⁻¹, above 0
         columns: Mapping[str, str] | None = None,
         sampler: Sampler = "numpyro",
         chains: int = 4,
-        tune: int = 100,
+        tune: int = 200,
         draws: int = 400,
         seed: int = 20,
     ):

@@ -217,7 +217,7 @@ class FittedRegression[R: (Records, RootRecords)](Fitted):
         columns: Mapping[str, str] | None = None,
         sampler: Sampler = "numpyro",
         chains: int = 4,
-        tune: int = 100,
+        tune: int = 200,
         draws: int = 400,
         seed: int = 20,
     ):

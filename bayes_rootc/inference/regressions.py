@@ -284,7 +284,7 @@ def cross_validate(
     def predict(number: int, held: NDArray[np.bool_]) -> tuple[NDArray, NDArray, dict[str, object]]:
         here = held[::numbers]
         known, new = records.rows(~here), records.rows(here)
-        how = Sampling(sampler, chains=2, tune=200, draws=500)
+        how = Sampling(sampler, chains=2, tune=500, draws=500)
         tree = sample_records(known, how, seed=child_seed(seed, "fit", number))
         draws = flat_draws(tree, records.sampled)
         replicated = new.replicate(draws, np.random.default_rng(child_seed(seed, "replicates", number)))
@@ -320,7 +320,7 @@ def calibrate(
         return {name: float(v[0]) for name, v in records.ranked(truth).items()}, records.with_observed(observed)
 
     def infer(seed: int, data: Response) -> tuple[checks.Draws, dict[str, object]]:
-        tree = sample_records(data, Sampling(sampler, chains=2, tune=200, draws=400), seed=seed)
+        tree = sample_records(data, Sampling(sampler, chains=2, tune=300, draws=400), seed=seed)
         draws = flat_draws(tree, records.sampled, checks.CALIBRATION_DRAWS)
         return records.ranked(draws), diagnose(str(seed), tree)
 
