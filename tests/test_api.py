@@ -19,8 +19,8 @@ ROOT = Path(__file__).parents[1]
 
 PAPER_FIGURES = "1 2 3 4 5 ed1 ed2 ed3 ed4 ed5 ed6 ed7 ed8 ed9 s5".split()
 OTHER_FIGURES = (
-    "age_maps calibration held_out held_out_profiles histories ladder persistence predictive reliability respired root_shares "
-    "t100_maps turnover".split()
+    "age_maps calibration held_out held_out_profiles histories ladder persistence predictive reliability respired "
+    "root_shares t100_maps turnover".split()
 )
 PUBLIC = {
     "bayes_rootc": {
