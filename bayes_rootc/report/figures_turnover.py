@@ -229,7 +229,8 @@ def figure_persistence(results: Results) -> Figure:
     right.set_xscale("log")
     few_log_ticks(right.xaxis)
     right.set_xlabel("years (log scale)")
-    right.legend()
+    right.set_ylim(len(names) + 0.3, -0.5)  # room for the legend
+    right.legend(loc="lower center", ncols=2)
     return fig
 
 
