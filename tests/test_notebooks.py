@@ -20,6 +20,11 @@ def code_of(notebook: Path) -> list[dict]:
     return [cell for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code"]
 
 
+def without_numbers(text: str) -> str:
+    """Text whose numbers may differ in the last digit on another machine."""
+    return re.sub(r"[-+\d.,]+", "#", text)
+
+
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_was_executed_and_uses_public_names_only(notebook):
     cells = code_of(notebook)
@@ -28,6 +33,7 @@ def test_a_notebook_was_executed_and_uses_public_names_only(notebook):
     assert set(re.findall(r"\brc\.(\w+)", source)) <= set(bayes_rootc.__all__)
     assert not re.search(r"\b_\w|\._|from bayes_rootc", source)
     assert sum(bool(cell["outputs"]) for cell in cells) > len(cells) / 2
+    assert notebook.stat().st_size < 150_000
 
 
 @pytest.mark.slow
@@ -46,4 +52,7 @@ def test_a_notebook_runs(notebook, tmp_path):
         timeout=1800,
     )
     assert done.returncode == 0, done.stderr
-    assert "the table has no column for the covariate bio12" in done.stdout
+    for cell in code_of(notebook):
+        for output in cell["outputs"]:
+            if output["output_type"] == "stream":
+                assert without_numbers("".join(output["text"])) in without_numbers(done.stdout)

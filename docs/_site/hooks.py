@@ -10,6 +10,7 @@ import argparse
 import ast
 import importlib
 import inspect
+import json
 import math
 import os
 import re
@@ -56,6 +57,28 @@ def tutorial() -> str:
         text = f"{more[0].upper()}{more[1:]}" if more else ""
         parts += [f"## {number}. {title}", text, f"```python\n{code.strip()}\n```"]
     return "\n\n".join(parts)
+
+
+def notebook(name: str) -> str:
+    """A notebook as it was run: its text, its code, and what the code showed."""
+    parts = []
+    for cell in json.loads(include(f"docs/notebooks/{name}.ipynb"))["cells"]:
+        source = "".join(cell["source"])
+        if cell["cell_type"] == "markdown":
+            parts.append(source.replace(".ipynb)", ".md)"))
+        else:
+            parts += [f"```python\n{source}\n```", *map(_shown, cell["outputs"])]
+    return "\n\n".join(parts)
+
+
+def _shown(output: dict[str, Any]) -> str:
+    """What a cell of a notebook showed: a figure, a table, or text."""
+    shown = {kind: "".join(lines) for kind, lines in output.get("data", {"text/plain": output.get("text")}).items()}
+    if "image/png" in shown:
+        return f"![Figure](data:image/png;base64,{''.join(shown['image/png'].split())})"
+    if table := re.search(r"<table.*</table>", shown.get("text/html", ""), re.DOTALL):
+        return re.sub(r' (?:border|class|style)="[^"]*"', "", table[0])  # as the site's own tables
+    return f"```text\n{shown['text/plain'].rstrip()}\n```"
 
 
 def commands() -> str:
@@ -372,6 +395,7 @@ PARTS: dict[str, Callable[..., str]] = {
     "include": include,
     "listing": listing,
     "tutorial": tutorial,
+    "notebook": notebook,
     "commands": commands,
     "settings": settings,
     "tables": tables,
