@@ -278,6 +278,20 @@ def _parser() -> argparse.ArgumentParser:
         default=None,
         help="refuse to start over if the unfinished tiles belong to other maps (matching tiles are always kept)",
     )
+    many = maps.add_argument_group("on many machines, which share the folders").add_mutually_exclusive_group()
+    many.add_argument(
+        "--part",
+        nargs="?",
+        const="",
+        metavar="I/N",
+        help="make only every Nth tile, from the Ith on, and join none (without a value: of a SLURM job array)",
+    )
+    many.add_argument("--finish", action="store_true", help="join the tiles that all parts have made")
+    many.add_argument(
+        "--plan",
+        action="store_true",
+        help="make nothing; say how many cells and tiles, how much memory and time, and what size of files",
+    )
 
     estimate = _command(
         subparsers,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -83,10 +84,22 @@ def train(arguments: argparse.Namespace) -> None:
 
 def make_maps(arguments: argparse.Namespace) -> None:
     settings = _settings(arguments)
-    from .pipeline import make_maps
+    from rich.console import Console
 
-    with _owned(settings.out):
-        print(make_maps(settings))
+    from .files import side_by_side
+    from .mapping.parts import Part
+    from .pipeline import make_map_part, make_maps, plan_maps
+
+    if arguments.plan:
+        Console(highlight=False).print(plan_maps(settings))
+    elif arguments.part is not None:
+        part = Part.read(arguments.part, os.environ)
+        with side_by_side(settings.out):
+            make_map_part(settings, part)
+        print(f"part {part} is finished; when all are, `bayes-rootc map --finish` joins them")
+    else:
+        with _owned(settings.out):
+            print(make_maps(settings, joining=arguments.finish))
 
 
 def estimate(arguments: argparse.Namespace) -> None:

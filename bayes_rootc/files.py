@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -19,6 +20,8 @@ from .errors import InputError
 
 PARTIAL = ".partial-"
 """How the names of files begin that are not whole yet."""
+
+IN_USE = "another bayes-rootc is writing into it: wait for it, or take another folder"
 
 TABLES = "tables"
 """Folder, in an output folder, of tables that have a schema."""
@@ -40,14 +43,43 @@ def owned(folder: Path) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        message = "another bayes-rootc is writing into it: wait for it, or take another folder"
-        raise InputError(message, file=folder) from None
+        raise InputError(IN_USE, file=folder) from None
     try:
         for path in folder.rglob(f"{PARTIAL}*"):
             path.unlink(missing_ok=True)
         yield
     finally:
         lock.release()
+
+
+@contextmanager
+def side_by_side(folder: Path) -> Iterator[None]:
+    """Lets several processes write into an output folder at once, while none has it as its own (`owned`).
+
+    Both take the system's lock of one file, here shared, there exclusive.
+
+    Raises
+    ------
+    InputError
+        There is no such folder, a process has it as its own, or there are no such locks.
+    """
+    if not folder.is_dir():
+        raise InputError("no such output folder", file=folder)
+    try:
+        import fcntl
+    except ImportError:
+        raise InputError("--part needs the locks of Unix; one command, or --dask, works without them") from None
+    path = folder / ".lock"
+    with path.open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno in (errno.EACCES, errno.EAGAIN):
+                raise InputError(IN_USE, file=folder) from None
+            if path.stat().st_size == 0:  # where there are no locks, the file itself is one for `owned`
+                path.unlink(missing_ok=True)
+            raise InputError(f"--part needs a file system with locks ({error.strerror})", file=folder) from None
+        yield
 
 
 @contextmanager

@@ -8,9 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
+from rich.table import Table
+
 from .demo import is_simulated
+from .mapping.cost import map_cost
+from .mapping.parts import Part, make_part
+from .progress import Stages
 from .report.datapackage import describe_tables
 from .report.results import Results
 from .settings import RunSettings
@@ -21,7 +28,7 @@ from .steps.estimates import ESTIMATES
 from .steps.explorer import EXPLORER
 from .steps.inputs import INPUTS, data_folder
 from .steps.learners import COMPARISON, LEARNERS
-from .steps.maps import MAPS
+from .steps.maps import MAPS, draw_maps, map_job
 from .steps.persistence import PERSISTENCE
 from .steps.persistence_forests import PERSISTENCE_FORESTS
 from .steps.rates import RATES
@@ -165,12 +172,30 @@ def estimate(settings: RunSettings, *, quiet: bool = False) -> Path:
     return settings.out / "tables" / "iloss_estimates.csv"
 
 
-def make_maps(settings: RunSettings, *, quiet: bool = False) -> Path:
+def make_maps(settings: RunSettings, *, joining: bool = False, quiet: bool = False) -> Path:
     """Makes the maps from the models in the output folder, whatever they were made from; if there are none, makes the
-    steps up to them first. Parameters as in `run`; returns the folder of the maps.
+    steps up to them first. Parameters as in `run`; returns the folder of the maps. With `joining`, all tiles must have
+    been made, by `make_map_part`.
     """
-    Run(STEPS, settings, quiet=quiet).upto("maps", models_there=True)
+    steps = STEPS
+    if joining:
+        map_job(settings).plan()  # misses the models at once
+        join = replace(MAPS, make=partial(draw_maps, joining=True))
+        steps = tuple(join if step is MAPS else step for step in STEPS)
+    Run(steps, settings, quiet=quiet).upto("maps", models_there=True)
     return settings.out / "maps"
+
+
+def make_map_part(settings: RunSettings, part: Part, *, quiet: bool = False) -> None:
+    """Makes the tiles of one part of the maps, and joins none; other processes may make other parts meanwhile."""
+    with Stages(1, quiet=quiet).stage(f"part {part}") as progress:
+        make_part(map_job(settings), part, workers=settings.workers, dask=settings.dask, progress=progress)
+
+
+def plan_maps(settings: RunSettings, *, quiet: bool = False) -> Table:
+    """A table of what the maps will cost; nothing is written into the output folder."""
+    with Stages(1, quiet=quiet).stage("sample of tiles") as progress:
+        return map_cost(map_job(settings), settings.map_formats, settings.workers, progress)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ written last, and whole: a tile that has one is finished.
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 import warnings
@@ -18,6 +19,7 @@ from functools import lru_cache, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
+from uuid import uuid4
 
 import numpy as np
 from rasterio.errors import NotGeoreferencedWarning
@@ -125,8 +127,11 @@ class MapJob:
         return dict(json.loads(json.dumps(plan, default=str)))  # as it will be read
 
 
-def begin(job: MapJob, *, resume: bool) -> list[Place]:
+def begin(job: MapJob, *, resume: bool, shared: bool = False) -> list[Place]:
     """Makes ready for the tiles of a job, and gives those that are still to be made.
+
+    The folder of unfinished maps is made under another name and renamed when it is complete: of several processes that
+    begin at once, one is first, and the others use its folder.
 
     Parameters
     ----------
@@ -134,6 +139,8 @@ def begin(job: MapJob, *, resume: bool) -> list[Place]:
         What is mapped. Unfinished tiles of the same job are kept.
     resume : bool
         Refuses to remove unfinished tiles of a different job.
+    shared : bool
+        Others may be making tiles here, so nothing is removed.
 
     Raises
     ------
@@ -141,17 +148,45 @@ def begin(job: MapJob, *, resume: bool) -> list[Place]:
         The models are missing, or unfinished tiles were made with a different plan.
     """
     plan, path = job.plan(), job.work / "plan.json"
+    was_there = job.work.exists()  # asked first: another process may make it now, but only with a plan
     known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     other = [name for name in {**known, **plan} if known.get(name) != plan.get(name)]
+    if shared and was_there and not known:
+        raise InputError("remains of a map that was being removed; remove this folder", file=job.work)
+    if known and other and shared:
+        text = f"other parts of the map were made with a different {', '.join(other)}"
+        raise InputError(f"{text}; give all parts the same, or remove this folder to start over", file=job.work)
     if known and other and resume:
         text = f"cannot resume: the unfinished tiles were made with a different {', '.join(other)}"
         raise InputError(f"{text}; run without --resume to start over", file=job.work)
     if other:
-        shutil.rmtree(job.work, ignore_errors=True)
-        (job.work / "tiles").mkdir(parents=True)
-        create_store(job.work / "maps.zarr", job.grid, job.tile, job.quantities)
-        write_json(path, plan)
+        if not shared:
+            _discard(job.work)
+        made = _aside(job.work)
+        (made / "tiles").mkdir(parents=True)
+        create_store(made / "maps.zarr", job.grid, job.tile, job.quantities)
+        write_json(made / "plan.json", plan)
+        try:
+            made.rename(job.work)
+        except OSError as error:
+            shutil.rmtree(made)
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                raise
+            return begin(job, resume=resume, shared=shared)  # another process was first; its plan may be another
     return [place for place in job.places() if not job.done(place).exists()]
+
+
+def _aside(work: Path) -> Path:
+    """A name next to a folder of unfinished maps, for one that is not complete."""
+    return work.with_name(f"{work.name}-{uuid4().hex}")
+
+
+def _discard(work: Path) -> None:
+    """Removes unfinished maps at once, by renaming them first, and what killed processes left incomplete."""
+    if work.exists():
+        work.rename(_aside(work))
+    for path in work.parent.glob(f"{work.name}-*"):
+        shutil.rmtree(path)
 
 
 class Opened(NamedTuple):
@@ -202,18 +237,21 @@ def make_tiles(
     *,
     workers: int,
     dask: str | None = None,
+    total: int | None = None,
     progress: Progress | None = None,
 ) -> None:
     """Makes tiles by threads, or on a Dask cluster.
 
     Parameters
     ----------
+    total : int, optional
+        Number of tiles, with those that are finished, by which progress is counted; by default that of the map.
     workers : int
         Threads, or processes of a local cluster.
     dask : str, optional
         Address of a scheduler, or `local`.
     """
-    everything = len(job.places())
+    everything = len(job.places()) if total is None else total
     if progress and len(places) < everything:
         progress(everything - len(places), everything)
     with warnings.catch_warnings(), _workers(job, workers, dask) as run:
@@ -290,4 +328,4 @@ def finish(job: MapJob, files: list[Path]) -> None:
             shutil.rmtree(target)
         path.replace(target)
     (job.work / "plan.json").replace(job.out / "maps" / "plan.json")
-    shutil.rmtree(job.work)
+    _discard(job.work)

@@ -18,6 +18,7 @@ from ..files import write_csv
 from ..mapping.catalogue import Origin, describe_maps
 from ..mapping.learners import Learners
 from ..mapping.maps import read_root_shares
+from ..mapping.parts import require_tiles
 from ..mapping.ranges import range_table
 from ..mapping.tiles import MapJob, begin, finish, gather, make_tiles
 from ..mapping.totals import totals_tables
@@ -41,32 +42,29 @@ def draw_maps(
     persistence_forests: None,
     settings: RunSettings,
     progress: Progress | None = None,
+    *,
+    joining: bool = False,
 ) -> None:
     """Maps of the three fluxes with their uncertainty, tile by tile; and totals in which one member is one whole map.
 
     The tiles read the models from their files, as they may be made by other processes. `tables/checks.csv` says how
     many land cells could not be mapped.
 
+    Parameters
+    ----------
+    joining : bool
+        Takes tiles that parts have made (`mapping.parts`), and makes none.
+
     Raises
     ------
     InputError
-        The models are missing, or unfinished tiles, which `resume` asks for, were made with something else.
+        The models are missing, or unfinished tiles, which `resume` asks for, were made with something else; joining:
+        tiles are missing.
     """
-    folder = data_folder(settings)
-    grid = MapGrid.like(settings.map_like) if settings.map_like else MapGrid(settings.resolution, settings.bbox)
-    job = MapJob(
-        covariates=folder / "covariates",
-        manifest=manifest_of(settings)[0],
-        out=settings.out,
-        grid=grid,
-        tile=settings.tile,
-        members=settings.members,
-        seed=step_seed(settings, "maps"),
-        nearest_km=settings.nearest_km,
-        coherent=settings.map_mode == "coherent",
-        quantities=settings.map_quantities,
-        zones=Zones(settings.zones, settings.zone_field) if settings.zones else None,
-    )
+    job = map_job(settings)
+    if joining:
+        require_tiles(job)
+    grid = job.grid
     places = begin(job, resume=settings.resume)
     make_tiles(job, places, workers=settings.workers, dask=settings.dask, progress=part_of(progress, 0, 3))
     totals, cells, lacking = gather(job)
@@ -76,6 +74,9 @@ def draw_maps(
         made = write_cogs(folder, store, grid, about, workers=settings.workers, progress=part_of(progress, 1, 3))
     if "netcdf" in settings.map_formats:
         write_netcdf(folder / "maps.nc", store, grid, about, progress=part_of(progress, 2, 3))
+    if "zarr" in settings.map_formats:
+        for path in store_path.rglob("*.partial"):  # of a chunk that a killed process was writing
+            path.unlink()
     say_about(store_path, about)
     describe_maps(folder, made, grid, Origin(about, _years(settings), _sources(job)))
     ranges = range_table(store, grid)
@@ -88,6 +89,23 @@ def draw_maps(
     dropped = {f"a covariate missing within {settings.nearest_km:g} km": lacking} if lacking else {}
     where = f"{MAP_CELLS} {grid.resolution:g}°"
     write_checks(settings.out, [SourceCheck(where, str(job.covariates), cells + lacking, cells, dropped)])
+
+
+def map_job(settings: RunSettings) -> MapJob:
+    """What is mapped under these settings."""
+    return MapJob(
+        covariates=data_folder(settings) / "covariates",
+        manifest=manifest_of(settings)[0],
+        out=settings.out,
+        grid=MapGrid.like(settings.map_like) if settings.map_like else MapGrid(settings.resolution, settings.bbox),
+        tile=settings.tile,
+        members=settings.members,
+        seed=step_seed(settings, "maps"),
+        nearest_km=settings.nearest_km,
+        coherent=settings.map_mode == "coherent",
+        quantities=settings.map_quantities,
+        zones=Zones(settings.zones, settings.zone_field) if settings.zones else None,
+    )
 
 
 def about_maps(job: MapJob, settings: RunSettings) -> About:
