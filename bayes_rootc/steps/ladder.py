@@ -128,7 +128,7 @@ def definitions(
     it in the layers that were measured: depth by depth, the ratio of their sums is put on its mean profile.
     """
     draws = bulk_input.draws
-    own = np.nansum(draws["measured"].values[..., some], axis=0)
+    own = draws["measured"].values[..., some]
     corrected = draws["stock"].values[:, some]
     as_they_are = uncorrected(inputs.layers)
 
@@ -137,8 +137,9 @@ def definitions(
         measured = harmonise_measured(
             inputs, bulk_input.stocks, np.broadcast_to(k * stock / thickness, corrected.shape)
         )
-        ratio = np.divide(np.nansum(measured, axis=0), own, out=np.ones_like(own), where=own > 0)
-        return ibulk * ratio
+        both = np.isfinite(measured) & np.isfinite(own)
+        found, there = (np.where(both, values, 0.0).sum(axis=0) for values in (measured, own))
+        return ibulk * np.divide(found, there, out=np.ones_like(ibulk), where=there > 0)
 
     alone = {history: _alone(inputs, history, len(some), settings) for history in ("steady", "intcal20")}
     slowest = invert_points(

@@ -57,6 +57,7 @@ def infer_persistence(
     transit = pd.concat([transit_table(found, family, inputs) for family, found in fitted.items()], ignore_index=True)
     for path, table in zip(paths, (persistence_table(families, here, inputs, settings), transit), strict=False):
         write_csv(path, table)
+    paths[-1].unlink(missing_ok=True)
     if parts := _at_profiles(families, here, inputs, settings):
         means = {
             family: np.mean([staying[:, profiles].mean(axis=1) for _, profiles, _ in parts], axis=0)
