@@ -85,7 +85,7 @@ def map_cost(job: MapJob, formats: Sequence[str], workers: int, progress: Progre
         used = f" ({len(with_land):,} used, a tile each)" if cores > len(with_land) else ""
         seconds = max(start - reading[0] - making[0], 0) + tiles / min(cores, len(with_land))
         table.add_row(f"time on {cores} core{'s' * (cores > 1)}", f"{_in_time(seconds)}{used}")
-    table.add_row("joining, on one machine", _in_time(joining))
+    table.add_row("joining, on one machine", f"up to {_in_time(joining)}")  # opening a file counts once a tile
     table.add_row("GeoTIFFs (cog)", f"{cog_bytes / 1e9:.2g} GB")
     table.add_row("NetCDF file (netcdf)", f"{netcdf_bytes / 1e9:.2g} GB")
     table.add_row("Zarr store (zarr)", f"{zarr_bytes / 1e9:.2g} GB, also needed until the maps are finished")
