@@ -117,7 +117,10 @@ class Nuts:
 
         with jax.enable_x64(True):
             origin, identity = jnp.zeros(n), jnp.eye(n)
-            return middle_of(objective, np.array(self._start))
+            z = minimize(objective, np.array(self._start), jac=True, method="L-BFGS-B", options={"maxiter": 200}).x
+            here = objective(z)[1]
+            rows = np.array([(objective(z + e)[1] - here) / DIFFERENCE for e in DIFFERENCE * np.eye(n)])
+        return z, _factor((rows + rows.T) / 2)
 
     def run(
         self,
@@ -258,22 +261,6 @@ class Nuts:
 
     def _parameters(self, z: Array, arguments: tuple[Any, ...]) -> dict[str, Array]:
         return jax.vmap(jax.vmap(lambda z: self._info.postprocess_fn(*arguments)(self._unravel(z))))(z)
-
-
-def middle_of(objective: LogDensity, start: NDArray[np.float64]) -> Place:
-    """Where minus a log density is least, and a factor L of the inverse curvature there: L Lᵀ = H⁻¹.
-
-    Parameters
-    ----------
-    objective : callable
-        Minus the log density of a point, (n,), and its gradient.
-    start : ndarray, shape (n,)
-        Where the search starts.
-    """
-    z = minimize(objective, start, jac=True, method="L-BFGS-B", options={"maxiter": 200}).x
-    here = objective(z)[1]
-    rows = np.array([(objective(z + e)[1] - here) / DIFFERENCE for e in DIFFERENCE * np.eye(len(z))])
-    return z, _factor((rows + rows.T) / 2)
 
 
 def _factor(curvature: NDArray) -> NDArray:

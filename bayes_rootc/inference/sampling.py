@@ -125,9 +125,6 @@ def _short_of_maps() -> bool:
         return False
 
 
-ASIDE = 0.3
-"""How far from where PyMC begins, which is where all signed spreads are 0, the search for the middle starts."""
-
 NUMPYRO_STATS = {
     "diverging": "diverging",
     "energy": "energy",
@@ -139,36 +136,23 @@ NUMPYRO_STATS = {
 
 
 def _sample_numpyro(model: pm.Model, how: Sampling, nuts: dict[str, Any], *, seed: int) -> xr.DataTree:
-    """NumPyro on the log probability density of a PyMC model, from near its middle and with the curvature there.
+    """NumPyro on the log probability density of a PyMC model.
 
     `pm.sample` also can, but differentiates the model for samplers that it does not use, and evaluates the starting
     points operation by operation, each of which JAX compiles: together a third of the time of a small fit.
     """
     import jax
-    import jax.numpy as jnp
     import numpyro  # noqa: F401 (whole: the lazy one that ArviZ leaves would break its parts)
-    from jax.flatten_util import ravel_pytree
     from numpyro.infer import MCMC, NUTS
     from pymc.sampling.jax import get_jaxified_graph, get_jaxified_logp
     from pymc.util import is_transformed_name
 
-    from .nuts import DISPERSION, middle_of
-
-    minus_log_density, point = get_jaxified_logp(model, negative_logp=False), model.initial_point(seed)
-    first, unravel = ravel_pytree([jnp.asarray(point[v.name], float) for v in model.value_vars])
-    potential = jax.jit(lambda z: minus_log_density(unravel(z)))
-    value_and_gradient = jax.jit(jax.value_and_grad(potential))
-
-    def objective(z: NDArray) -> tuple[float, NDArray]:
-        value, gradient = value_and_gradient(jnp.asarray(z))
-        return float(value), np.array(gradient)
-
-    middle, factor = middle_of(objective, np.array(first) + ASIDE)
-    white = np.random.default_rng(child_seed(seed, "start")).standard_normal((how.chains, len(middle)))
+    potential = jax.jit(get_jaxified_logp(model, negative_logp=False))
+    point, rng = model.initial_point(seed), np.random.default_rng(child_seed(seed, "start"))
+    start = [point[v.name] + rng.uniform(-1, 1, (how.chains, *np.shape(point[v.name]))) for v in model.value_vars]
     mcmc = MCMC(
         NUTS(
             potential_fn=potential,
-            inverse_mass_matrix=jnp.asarray(factor @ factor.T),
             dense_mass=True,  # spreads of one response go together, and there are few of them
             target_accept_prob=nuts["target_accept"],
             max_tree_depth=nuts["max_tree_depth"],
@@ -182,13 +166,11 @@ def _sample_numpyro(model: pm.Model, how: Sampling, nuts: dict[str, Any], *, see
     # with either sign a spread is the same: chains need not agree on it
     names = [v for v in model.unobserved_value_vars if not is_transformed_name(v.name)]
     shown = [v for v in names if not v.name.endswith(SIGNED)]
-    graph = get_jaxified_graph(model.value_vars, shown)
-    natural = jax.jit(jax.vmap(jax.vmap(lambda z: graph(*unravel(z)))))
-    start = jnp.asarray(middle + DISPERSION * white @ factor.T)
+    natural = jax.jit(jax.vmap(jax.vmap(get_jaxified_graph(model.value_vars, shown))))
     keys, rounds = jax.random.split(jax.random.key(child_seed(seed, "chains")), how.chains), list[xr.DataTree]()
     while True:
         mcmc.run(keys, init_params=start, extra_fields=tuple(NUMPYRO_STATS))
-        values = dict(zip([v.name for v in shown], natural(mcmc.get_samples(group_by_chain=True)), strict=True))
+        values = dict(zip([v.name for v in shown], natural(*mcmc.get_samples(group_by_chain=True)), strict=True))
         stats = mcmc.get_extra_fields(group_by_chain=True)
         groups = {"posterior": values, "sample_stats": {ours: stats[theirs] for theirs, ours in NUMPYRO_STATS.items()}}
         rounds.append(xr.DataTree.from_dict({name: by_chain(group) for name, group in groups.items()}))
