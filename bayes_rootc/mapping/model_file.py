@@ -65,12 +65,12 @@ def read_model(path: Path) -> tuple[FluxModel, dict[str, Any]]:
 
 def _write(path: Path, models: dict[str, FluxModel], about: dict[str, Any]) -> None:
     calibration = {name: asdict(model.calibration) for name, model in models.items()}
-    scale = {name: asdict(model.scale) if model.scale else None for name, model in models.items()}
+    factors = {name: asdict(model.scale) if model.scale else None for name, model in models.items()}
     arrays: dict[str, Any] = {}
     for name, model in models.items():
         arrays |= {f"{name}_{part}": getattr(model.forest.trees_, part) for part in TYPES}
         arrays |= {f"{name}_area_{part}": getattr(model.applicability, part) for part in AREA}
-    text = json.dumps({"version": VERSION} | about | {"calibration": calibration, "scale": scale})
+    text = json.dumps({"version": VERSION} | about | {"calibration": calibration, "factors": factors})
     with atomic_path(path) as temporary, open(temporary, "wb") as file:  # given a name, NumPy would add an ending
         np.savez_compressed(file, about=np.array(text), **arrays)
 
@@ -89,7 +89,7 @@ def _read(path: Path, names: tuple[str, ...]) -> tuple[dict[str, FluxModel], dic
                 forest.trees_, forest.n_features_in_ = trees, len(area["mean"])
                 numbers = {part: float(value) for part, value in area.items() if value.ndim == 0}
                 calibration = Calibration(**about["calibration"][name])
-                factors = about["scale"][name]
+                factors = about["factors"][name]
                 scale = NaturalScale(**{k: tuple(v) for k, v in factors.items()}) if factors else None
                 models[name] = FluxModel(forest, calibration, Applicability(**(area | numbers)), scale)
             return models, about
