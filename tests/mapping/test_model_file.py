@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,7 @@ from bayes_rootc.errors import InputError
 from bayes_rootc.mapping.applicability import Applicability
 from bayes_rootc.mapping.learners import Calibration, FluxModel, Learners, PosteriorForest
 from bayes_rootc.mapping.model_file import read_learners, save_learners
+from bayes_rootc.mapping.natural_scale import NaturalScale
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +36,13 @@ def test_what_is_read_predicts_exactly_the_same(learners, tmp_path):
         inside = (model.applicability.inside(new) for model in (before, after))
         np.testing.assert_array_equal(*inside)
         np.testing.assert_array_equal(after.forest.mean_and_std(new), before.forest.mean_and_std(new))
+
+
+def test_factors_of_means_are_kept(learners, tmp_path):
+    scale = NaturalScale(tuple(0.1 * np.arange(9)), (0.0, -0.1, 0.2, 0.0, 0.3))
+    save_learners(tmp_path / "learners.npz", replace(learners, ibulk=replace(learners.ibulk, scale=scale)))
+    again = read_learners(tmp_path / "learners.npz")
+    assert again.ibulk.scale == scale and again.iroot.scale is None
 
 
 def test_values_on_a_threshold_go_the_same_way(learners, tmp_path):
