@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -43,29 +43,11 @@ class Rung(NamedTuple):
     ibulk: NDArray[np.float64]
 
 
-def ladder_table(
-    iroot: NDArray[np.float64],
-    families: dict[str, NDArray[np.float64]],
-    inputs: Inputs,
-    bulk_input: BulkInput,
-    some: NDArray[np.int64],
-    settings: RunSettings,
-) -> pd.DataFrame:
-    """`tables/ladder.csv`: share of I_root that is lost, I_bulk and I_root of the mean radiocarbon profile, in each way
-    to count.
-
-    Parameters
-    ----------
-    iroot : ndarray
-        I_root of the seven layers, mean over profiles, (7, draw), Mg C ha⁻¹ yr⁻¹.
-    families : dict of str to ndarray
-        By family of rates, the input that stays longer than each of `PERSISTING`, mean over profiles, (time, 7, draw).
-    some : ndarray
-        Draws of the run that these are.
-    """
+def ladder_table(ladder: Iterable[Rung]) -> pd.DataFrame:
+    """`tables/ladder.csv`: share of I_root lost, I_bulk and I_root of the mean radiocarbon profile, on each rung."""
     found: dict[str, float] = {}
     rows = []
-    for number, rung in enumerate(rungs(iroot, families, inputs, bulk_input, some, settings), 1):
+    for number, rung in enumerate(ladder, 1):
         root, bulk = rung.iroot.sum(axis=0), rung.ibulk.sum(axis=0)
         quantities = {"share": 1 - bulk / root, "ibulk": bulk, "iroot": root}
         found[rung.name] = float(np.median(quantities["share"]))
@@ -94,7 +76,17 @@ def rungs(
     some: NDArray[np.int64],
     settings: RunSettings,
 ) -> Iterator[Rung]:
-    """The ladder, from the paper's definition upwards; arguments as in `ladder_table`."""
+    """The ladder, from the paper's definition upwards.
+
+    Parameters
+    ----------
+    iroot : ndarray
+        I_root of the seven layers, mean over profiles, (7, draw), Mg C ha⁻¹ yr⁻¹.
+    families : dict of str to ndarray
+        By family of rates, the input that stays longer than each of `PERSISTING`, mean over profiles, (time, 7, draw).
+    some : ndarray
+        Draws of the run that these are.
+    """
     entering = {family: staying[PERSISTING.index(0)] for family, staying in families.items()}
     if ONE_POOL in families:
         yield from definitions(iroot, entering[ONE_POOL], inputs, bulk_input, some, settings)

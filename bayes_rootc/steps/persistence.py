@@ -20,7 +20,7 @@ from ..progress import Progress
 from ..settings import RunSettings
 from .bulk_input import BulkInput, harmonise_measured, standard_log_k
 from .engine import Step
-from .ladder import ONE_POOL, ladder_table
+from .ladder import ONE_POOL, ladder_table, rungs
 from .turnover import LayerTurnover
 
 TABLES = ("tables/persistence.csv", "tables/transit_times.csv", "tables/ladder.csv")
@@ -64,7 +64,7 @@ def infer_persistence(
             for family, staying in families.items()
         }
         root = np.mean([root for _, _, root in parts], axis=0)
-        write_csv(paths[-1], ladder_table(root, means, inputs, bulk_input, _some(settings), settings))
+        write_csv(paths[-1], ladder_table(rungs(root, means, inputs, bulk_input, _some(settings), settings)))
 
 
 def _family(turnover: LayerTurnover) -> str:
@@ -151,7 +151,7 @@ def _at_profiles(
     settings: RunSettings,
     biome: int = 0,
 ) -> list[tuple[str, NDArray[np.int64], NDArray[np.float64]]]:
-    """Of each estimate, its number, its profiles whose carbon is known, and their mean I_root, (depth, draw)."""
+    """Number, profiles whose carbon is known, and their mean I_root, (depth, draw), for each estimate."""
     some, profiles, parts = _some(settings), _profiles(inputs), []
     known = np.isfinite(next(iter(families.values()))).all(axis=(0, 2, 3))
     place = pd.Series(profiles.index, profiles["profile"])[known]
