@@ -21,7 +21,9 @@ help: ## show this help
 run: $(VENV)/.ready ## the whole system on the demo world, with its report
 	$(VENV)/bin/bayes-rootc run --out demo-report $(ARGS)
 
-PYTEST = $(VENV)/bin/python -m pytest -n 2 --dist loadfile
+# Each of the two workers has one thread for linear algebra: threads of both would wait for each other.
+ONE_THREAD = OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
+PYTEST = $(ONE_THREAD) $(VENV)/bin/python -m pytest -n 2 --dist loadfile
 
 test-fast: $(VENV)/.ready ## tests without a hierarchical model to compile or a whole run, in a minute
 	$(PYTEST) -m "not slow and not compiled and not whole_run and not thorough" $(ARGS)
@@ -35,7 +37,7 @@ test-slow: $(VENV)/.ready ## kills, long calibration, fits of the real data, big
 coverage: $(VENV)/.ready ## share of each part's lines that the tests run
 	@mkdir -p build
 	$(VENV)/bin/coverage erase
-	$(VENV)/bin/coverage run -m pytest -n 2 --dist loadfile $(ARGS)
+	$(ONE_THREAD) $(VENV)/bin/coverage run -m pytest -n 2 --dist loadfile $(ARGS)
 	$(VENV)/bin/coverage combine --quiet
 	$(VENV)/bin/coverage json --quiet -o build/coverage.json
 	$(VENV)/bin/python tools/coverage_table.py build/coverage.json

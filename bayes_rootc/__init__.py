@@ -9,7 +9,7 @@ import lazy_loader
 
 from .extras import extras_named
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _load, __dir__, __all__ = lazy_loader.attach(
     __name__,

@@ -21,6 +21,7 @@ from .commit import commit
 from .constants import LAYER_NAMES, PROFILE_NAME
 from .errors import InputError, InputWarning
 from .extras import extras_named
+from .mapping.variables import MAP_LAYERS, STATISTIC_NAMES
 from .memory import keep_freed_memory
 
 BAD_INPUT = 2
@@ -255,12 +256,26 @@ def _parser() -> argparse.ArgumentParser:
     where.add_argument("--like", type=Path, metavar="RASTER.tif", dest="map_like", help="take the grid of this raster")
     where.add_argument(
         "--mode",
-        choices=("independent", "coherent"),
+        choices=("independent", "members", "coherent"),
         dest="map_mode",
-        help="members of a cell: independent draws, or trees, each of which is one whole map (default: independent)",
+        help="statistics of a cell: of independent draws by formulas, of such draws themselves (members), or of trees, "
+        "each of which is one whole map (default: independent)",
     )
     where.add_argument("--zones", type=Path, metavar="FILE", help="polygons or a raster of classes to sum over")
     where.add_argument("--zone-field", metavar="COLUMN", help="column with their names (default: the first of text)")
+    where.add_argument(
+        "--layers", nargs="+", choices=MAP_LAYERS, dest="map_layers", help="cm (default: all, and 0-200, the profile)"
+    )
+    where.add_argument(
+        "--statistics", nargs="+", choices=list(STATISTIC_NAMES), dest="map_statistics", help="(default: all)"
+    )
+    where.add_argument(
+        "--precision",
+        type=float,
+        metavar="ERROR",
+        dest="map_precision",
+        help="relative error to which values are rounded, so that files are smaller; 0: none (default: 0.0005)",
+    )
     where.add_argument(
         "--formats", nargs="+", choices=("cog", "netcdf", "zarr"), dest="map_formats", help="(default: cog netcdf)"
     )
@@ -269,8 +284,9 @@ def _parser() -> argparse.ArgumentParser:
     how.add_argument("--workers", type=int, metavar="N", help="tiles made at once (default: 2)")
     how.add_argument(
         "--dask",
-        metavar="ADDRESS",
-        help="make the tiles on a Dask cluster that sees the same folders, or `local`: on N processes here",
+        metavar="ADDRESS-or-FILE",
+        help="make the tiles on the Dask cluster of this scheduler (tcp://, tls:// or its .json file), which sees the "
+        "same folders; or `local`: on N processes here",
     )
     how.add_argument(
         "--resume",

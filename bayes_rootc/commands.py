@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 OPTIONS = tuple(
     "data out quick seed preset sampler folds simulations both_histories learner_folds resolution bbox map_like "
-    "map_mode zones zone_field map_formats tile workers dask resume".split()
+    "map_mode zones zone_field map_layers map_statistics map_precision map_formats tile workers dask resume".split()
 )
 """Settings that a command may have as options."""
 
@@ -50,7 +50,7 @@ def run(arguments: argparse.Namespace) -> None:
     tables = settings.out / "tables"
     first = {
         report: "figures and tables of the whole run, with what they mean",
-        settings.out / "explorer" / "index.html": "the maps, which answer when one clicks on them",
+        settings.out / "explorer" / "index.html": "the maps, interactive",
         tables / "iloss_estimates.csv": "how much root carbon is lost, by six estimates",
         tables / "checks.csv": "what was used of each source, what was left out, and why",
     }
@@ -255,6 +255,8 @@ def check(arguments: argparse.Namespace) -> None:
     print(checks_text(inputs.checks))
     print(f"\natmosphere: {inputs.atmosphere.source}")
     print(f"covariates: {len(inputs.features)} numeric, and biome")
+    for group, names in inputs.groups.items():
+        print(f"  {group}: {', '.join(names)}")
 
 
 def fetch(arguments: argparse.Namespace) -> None:

@@ -55,7 +55,7 @@ def summary(draws: xr.DataArray | xr.Dataset, dim: str = "draw") -> xr.Dataset:
 
 
 def loss(iroot: xr.DataArray, ibulk: xr.DataArray, *, dim: str = "draw") -> xr.Dataset:
-    """Root carbon that never enters bulk soil: I_loss = I_root - I_bulk, and its share of I_root (paper, eq. 11).
+    """Root carbon that never enters bulk soil: I_loss = I_root - I_bulk, and its share of I_root (paper, Fig. 3).
 
     Parameters
     ----------

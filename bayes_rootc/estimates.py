@@ -15,6 +15,9 @@ every layer of a site then loses the same share.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -27,6 +30,32 @@ GLOBAL = "global"
 
 PLACE = ("id", "lat", "lon", "biome")
 """What an estimate knows of each site."""
+
+
+@dataclass(frozen=True)
+class RootInput:
+    """Where the six estimates have I_root from.
+
+    Attributes
+    ----------
+    sites : DataFrame
+        Sites where production was measured below ground: `id`, `lat`, `lon`, `biome`, `npp`, `satellite_npp`, the
+        covariates.
+    iroot, f_bnpp : ndarray
+        I_root (Mg C ha⁻¹ yr⁻¹) and the share of production that goes below ground at these sites, (site, draw) or
+        (site, 1); NaN where unknown.
+    predict_iroot, predict_f_bnpp : callable
+        The same at other places, from a table of them.
+    satellite : callable
+        Production by satellite at places, (site, draw) or (site, 1), Mg C ha⁻¹ yr⁻¹; NaN where there is none.
+    """
+
+    sites: pd.DataFrame
+    iroot: NDArray[np.float64]
+    f_bnpp: NDArray[np.float64]
+    predict_iroot: Callable[[pd.DataFrame], NDArray]
+    predict_f_bnpp: Callable[[pd.DataFrame], NDArray]
+    satellite: Callable[[pd.DataFrame], NDArray]
 
 
 def depth_shares(ibulk: NDArray) -> NDArray:

@@ -1,8 +1,11 @@
-"""Memory that is freed is kept for the next array, instead of being given back to the system and asked for again."""
+"""Memory of the process: what is freed is kept for the next array, instead of being given back to the system and asked
+for again; and how much there was at most.
+"""
 
 from __future__ import annotations
 
 import ctypes
+import sys
 
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
 """Numbers of these options in the C library's `malloc.h`."""
@@ -24,3 +27,13 @@ def keep_freed_memory() -> None:
         return
     for name in (MMAP_THRESHOLD, TRIM_THRESHOLD):
         option(name, KEPT)
+
+
+def peak_memory_gib() -> float | None:
+    """Peak memory of the process; none on a system that does not say it in this way, as Windows."""
+    try:
+        import resource
+    except ModuleNotFoundError:
+        return None
+    unit = 1 if sys.platform == "darwin" else 2**10
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30, 2)

@@ -31,6 +31,7 @@ from .steps.learners import COMPARISON, LEARNERS
 from .steps.maps import MAPS, draw_maps, map_job
 from .steps.persistence import PERSISTENCE
 from .steps.persistence_forests import PERSISTENCE_FORESTS
+from .steps.production import PRODUCTION
 from .steps.rates import RATES
 from .steps.record import record_run
 from .steps.regressions import DRIVER_FITS, DRIVER_STEPS, REGRESSIONS, ROOT_DEPTH, regression_records
@@ -47,6 +48,7 @@ STEPS = (
     BULK_INPUT,  # k and stocks → I_bulk of layers and profiles
     *DRIVER_STEPS,  # what drives I_root, I_bulk and allocation
     ROOT_DEPTH,  # where roots are
+    PRODUCTION,  # all that grows, above and below ground, in one model, where it is asked for
     LEARNERS,  # draws at sites → forests
     PERSISTENCE_FORESTS,  # … and, in the same trees, how long carbon stays
     SITE_ENSEMBLE,  # the paper's ensemble at sites, where it is asked for
@@ -174,15 +176,18 @@ def estimate(settings: RunSettings, *, quiet: bool = False) -> Path:
 
 def make_maps(settings: RunSettings, *, joining: bool = False, quiet: bool = False) -> Path:
     """Makes the maps from the models in the output folder, whatever they were made from; if there are none, makes the
-    steps up to them first. Parameters as in `run`; returns the folder of the maps. With `joining`, all tiles must have
-    been made, by `make_map_part`.
+    steps up to them first, and the record of a run, so that models can be compared with the maps. Parameters as in
+    `run`; returns the folder of the maps. With `joining`, all tiles must have been made, by `make_map_part`.
     """
     steps = STEPS
     if joining:
         map_job(settings).plan()  # misses the models at once
         join = replace(MAPS, make=partial(draw_maps, joining=True))
         steps = tuple(join if step is MAPS else step for step in STEPS)
-    Run(steps, settings, quiet=quiet).upto("maps", models_there=True)
+    made = Run(steps, settings, quiet=quiet)
+    made.upto("maps", models_there=True)
+    if "inputs" in made.products:  # all of it was made here
+        record_run(made.products["inputs"], settings, made.stages.seconds)
     return settings.out / "maps"
 
 

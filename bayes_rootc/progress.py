@@ -74,8 +74,8 @@ class Stages:
                 if not self.console.is_terminal and now - said > SECONDS_BETWEEN_LINES:
                     said = now
                     said_left = ""
-                    if done >= BASIS * total:
-                        left = (now - begun) * (total - done) / max(done - first, 1)
+                    if done > first and done >= BASIS * total:
+                        left = (now - begun) * (total - done) / (done - first)
                         said_left = f", about {left:.0f} s left" if done < total else ""
                     self.console.print(f"{label}  {100 * done / total:.0f} % in {now - start:.0f} s{said_left}")
 

@@ -254,7 +254,7 @@ TABLES: dict[str, pa.DataFrameSchema] = {
     "diagnostics": table(
         "whether each fit can be trusted", "a fit",
         f"fit {DIAGNOSTICS} verdict quadrature_error? elpd_loo elpd_se p_loo pareto_k_bad", by="run, fit",
-        fit=text("name of the fit", *FITS, "stocks", "turnover, log-normal", "turnover, two pools"),
+        fit=text("name of the fit", *FITS, "stocks", "production", "turnover, log-normal", "turnover, two pools"),
         verdict=text("what the diagnostics say", "good", "do not trust"),
     ),
     "layers": table(
@@ -432,8 +432,10 @@ TABLES: dict[str, pa.DataFrameSchema] = {
     ),
     "persistence_learners": table(
         "scores of the forests of age, transit time and input that stays", "a quantity",
-        "target split r2 rmse bias crps coverage95 tau95 n", by="run",
+        "target split r2 rmse bias crps coverage95 tau95 n ratio_uncorrected ratio", by="run",
         target=text("what is learnt, on the log scale", "age", "transit_time", "ibulk_t100"),
+        ratio_uncorrected=number("predicted over observed mean, on the natural scale, of inputs", "1", 0, known=False),
+        ratio=number("the same, with the factors that the other folds ask for", "1", 0, known=False),
     ),
     "held_out": table(
         "predictions of the forests of the maps for held-out places", "a prediction",
@@ -481,6 +483,15 @@ TABLES: dict[str, pa.DataFrameSchema] = {
         "target split fold feature rmse_ratio", by="train",
         feature=text("name of the predictor"),
         rmse_ratio=number("error with the predictor shuffled, over the error without", "1", 0),
+    ),
+    "production_sites": table(
+        "production, and which part of it goes below ground, at every site with a record, given its records", "a site",
+        "id lat lon biome records below observed npp_* f_bnpp_* iroot_* satellite_npp",
+        by='run with iroot_model = "field"',
+        below=count("number of records with belowground production"),
+        observed=number("mean of their belowground production", CF_FLUX_UNIT, 0, known=False),
+        npp=number("production of the site", CF_FLUX_UNIT, 0),
+        f_bnpp=share("share of it that goes below ground"),
     ),
     "npp_sites": table("net primary production", "a site", "id lat lon biome npp satellite_npp", by="run, estimate"),
     "sites": table(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 import numpy as np
 import pydantic
@@ -14,6 +14,7 @@ from .data.grid import MIN_CELL, WORLD, MapGrid
 from .data.tables import reason_of, shown
 from .data.toml import first_error, read_toml
 from .errors import InputError
+from .mapping.variables import MAP_LAYERS, STATISTIC_NAMES, MapMode
 from .seeds import child_seed
 
 
@@ -28,6 +29,8 @@ def _possible(path: Path) -> Path:
     return path
 
 
+type LayerName = Literal["0-20", "20-40", "40-60", "60-80", "80-100", "100-150", "150-200", "0-200"]
+type StatisticName = Literal["mean", "median", "p025", "p975", "uncertainty", "probability", "applicability"]
 type FamilyName = Literal["log-normal", "two pools"]
 Place = Annotated[Path, pydantic.AfterValidator(_possible)]
 
@@ -45,13 +48,17 @@ PRESETS: dict[str, dict[str, Any]] = {
         "model_sd": 20.0,
         "gridded_stocks": "soil_map",
         "iroot_depth": "paper",
+        "iroot_model": "forest",
         "correct_means": False,
         "site_predictions": "ensemble",
         "members": 500,
         "validation_splits": 10,
         "tau_bootstraps": 500,
-        "map_mode": "independent",
+        "map_mode": "members",
         "map_quantities": (),
+        "map_layers": MAP_LAYERS,
+        "map_statistics": tuple(STATISTIC_NAMES),
+        "map_precision": 0.0,
         "nearest_km": 100.0,
         "learner_folds": 5,
     },
@@ -141,7 +148,7 @@ class RunSettings(pydantic.BaseModel):
     site, less its median bias against measured layers."""
 
     members: int = pydantic.Field(500, ge=20)
-    """Posterior draws, trees of a forest, and Monte Carlo members: draw m goes into tree m and into member m."""
+    """Posterior draws, trees of a forest, and members of totals: draw m goes into tree m and into member m."""
     validation_splits: int = pydantic.Field(10, ge=2)
     """Hold-out splits that calibrate the forests' spread (20 % of the sites, or of the spatial blocks, each)."""
     tau_bootstraps: int = pydantic.Field(0, ge=0)
@@ -156,6 +163,10 @@ class RunSettings(pydantic.BaseModel):
     iroot_depth: Literal["roots", "paper"] = "roots"
     """How I_root is divided among layers at sites of production and of radiocarbon: as roots are, after the fit of root
     depth; or, as in the paper, as I_bulk is, which is circular: every layer of a site then loses the same share."""
+    iroot_model: Literal["forest", "field"] = "forest"
+    """What makes I_root: a forest of what was measured below ground, as in the paper; or the fields of one model of all
+    production (`inputs.production`), whose members are whole maps, and in which I_root is a part of NPP everywhere.
+    Bare ground and ice (`mcd12c1_2019_igbp.tif` among the covariates) then have no roots. It costs a fit."""
     block_km: float | None = pydantic.Field(None, gt=0)
     """Side of the blocks of spatial validation; none: the range of the variogram of residuals, from 100 to 1,500 km."""
     chains: int = pydantic.Field(4, ge=2)
@@ -172,14 +183,23 @@ class RunSettings(pydantic.BaseModel):
     """Part that is mapped: west, south, east, north; across 180° if west is greater than east."""
     map_like: Place | None = None
     """A raster whose grid the maps take, instead of resolution and bbox."""
-    map_mode: Literal["independent", "coherent"] = "independent"
-    """Members of a cell: independent draws, as in the paper, or the trees of the forests, so that a member is one whole
+    map_mode: MapMode = "independent"
+    """Statistics of a cell: those of independent draws, by formulas; those of `members` such draws, as in the paper,
+    which takes fifty times as long; or those of the trees of the forests (coherent), so that a member is one whole
     map."""
     map_formats: tuple[Literal["cog", "netcdf", "zarr"], ...] = pydantic.Field(("cog", "netcdf"), min_length=1)
     """Formats of the maps: `cog`, a GeoTIFF for each map; `netcdf`, one file with all; `zarr`, one store with all."""
     map_quantities: tuple[Literal["age", "transit_time", "ibulk_t100"], ...] = ("age", "transit_time", "ibulk_t100")
     """Maps besides the fluxes: mean age of the carbon, its mean transit time, and input that stays longer than 100
     years; each costs a tenth of the time that fluxes take."""
+    map_layers: tuple[LayerName, ...] = pydantic.Field(get_args(LayerName.__value__), min_length=1)
+    """Layers that are mapped, cm; `0-200` is the whole profile. Tables of totals have all of them anyway."""
+    map_statistics: tuple[StatisticName, ...] = pydantic.Field(get_args(StatisticName.__value__), min_length=1)
+    """Statistics that are mapped, of each quantity that has them; `uncertainty` is half the 95 % interval over the
+    absolute mean."""
+    map_precision: float = pydantic.Field(0.0005, ge=0, le=0.1)
+    """Largest relative error to which values of maps are rounded, so that files are smaller; 0: as computed. The
+    default, 0.05 %, is far below how uncertain a cell is, and stands in each file."""
     license: str = pydantic.Field("CC-BY-4.0", min_length=1)
     """Licence under which you give the maps away, as SPDX calls it; it stands in every file of them."""
     zones: Place | None = None
@@ -196,7 +216,8 @@ class RunSettings(pydantic.BaseModel):
     """Maps: whether unfinished tiles of other settings, models, data or code are an error; by default they are made
     again."""
     dask: str | None = None
-    """Maps: address of a Dask scheduler that makes the tiles, or `local`: processes on this machine."""
+    """Maps: address of a Dask scheduler that makes the tiles (`tcp://…`, or `tls://…` with the certificates of Dask's
+    own configuration); or the file that it writes for its clients (`….json`); or `local`: processes on this machine."""
 
     folds: int = pydantic.Field(0, ge=0)
     """Folds of a cross-validation of the fits, each of which costs a fit; 0: none."""
@@ -243,6 +264,15 @@ class RunSettings(pydantic.BaseModel):
             raise InputError(f"setting out: {there} is a file; expected a folder", file=file)
         if self.data and self.data.resolve() == self.out.resolve():
             raise InputError(f"setting out: {self.out} is the data folder; expected another", file=file)
+
+    @pydantic.field_validator("map_layers", "map_statistics")
+    @classmethod
+    def _in_order(cls, names: tuple[str, ...], info: pydantic.ValidationInfo) -> tuple[str, ...]:
+        """Each name once, in the order of all, so that maps do not depend on the order in which they are named."""
+        every = MAP_LAYERS if info.field_name == "map_layers" else STATISTIC_NAMES
+        if names == ("applicability",):
+            raise ValueError("expected at least one more: applicability says where other maps may be trusted")
+        return tuple(name for name in every if name in names)
 
     @pydantic.field_validator("folds")
     @classmethod

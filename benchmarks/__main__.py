@@ -19,14 +19,21 @@ from scipy.optimize import brentq, minimize_scalar
 from bayes_rootc.constants import GAMMA
 from bayes_rootc.data.atmosphere import Atmosphere
 from bayes_rootc.files import write_json
-from bayes_rootc.inference.sampling import offer_devices
 from bayes_rootc.mapping.monte_carlo import LogNormals, independent_statistics
 from bayes_rootc.models.radiocarbon import delta14c, invert
 
 from . import r
 from .case import Case, measure
 from .fits import drivers, turnover
-from .forests import forest_size, forest_spread, forest_threads, quantile_forest, ranger
+from .forests import (
+    forest_quantiles,
+    forest_size,
+    forest_spread,
+    forest_threads,
+    installed,
+    quantile_forest,
+    ranger,
+)
 
 
 def forward_model() -> Case:
@@ -189,6 +196,7 @@ CASES = (
     partial(forest_spread, smooth=True),
     forest_threads,
     forest_size,
+    forest_quantiles,
     quantile_forest,
     turnover,
 )
@@ -202,8 +210,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--json", type=Path, default=Path("build/benchmarks.json"))
     arguments = parser.parse_args()
-    offer_devices(4)
-    cases = [*CASES, *(case for package, case in R_CASES.items() if r.has(package))]
+    cases = [*CASES, *installed(), *(case for package, case in R_CASES.items() if r.has(package))]
     rows = []
     for make in cases:
         rows.append(measure(make(), arguments.repeats))

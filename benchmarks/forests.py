@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
+from importlib.util import find_spec
 
 import numpy as np
 import pandas as pd
@@ -85,6 +87,72 @@ def quantile_forest() -> Case:
         lambda: theirs.predict(rows, quantiles=[0.025, 0.5, 0.975]),
         FEWER,
     )
+
+
+def forest_quantiles() -> Case:
+    """Quantiles over the trees in seven layers: ours, and what one does with scikit-learn."""
+    sklearn, compiled, cells = forest(smooth=False)
+    few, levels = cells[: len(cells) // FEWER], (0.025, 0.5, 0.975)
+    rows = in_layers(few)
+
+    def loop() -> np.ndarray:
+        trees = Parallel(2, prefer="threads")(delayed(tree.tree_.predict)(rows) for tree in sklearn.estimators_)
+        return np.quantile(np.stack(trees)[..., 0], levels, axis=0)
+
+    return Case(
+        f"quantiles over the trees, {len(few):,} cells x 7 layers x 500 trees",
+        "compiled, two threads",
+        lambda: compiled.quantiles(few, levels),
+        "scikit-learn, loop over trees, two threads, np.quantile",
+        loop,
+    )
+
+
+def treelite() -> Case:
+    """Treelite's own interpreter, every tree, and the spread of its trees."""
+    from treelite.gtil import predict_per_tree
+    from treelite.sklearn import import_model
+
+    sklearn, compiled, cells = forest(smooth=False)
+    theirs, rows = import_model(sklearn), in_layers(cells[: len(cells) // FEWER])
+
+    def spread() -> tuple[np.ndarray, np.ndarray]:
+        trees = predict_per_tree(theirs, rows, nthread=2)
+        return trees.mean(axis=1), trees.std(axis=1)
+
+    return Case(
+        f"forest mean and spread, {len(cells) // FEWER:,} cells x 7 layers x 500 trees",
+        "compiled, two threads",
+        lambda: compiled.mean_and_std(cells),
+        "treelite, every tree, two threads",
+        spread,
+        FEWER,
+    )
+
+
+def ydf() -> Case:
+    """Yggdrasil's fastest engine for this forest, which has the mean of the trees alone."""
+    import ydf as yggdrasil
+
+    sklearn, compiled, cells = forest(smooth=False)
+    theirs, rows = yggdrasil.from_sklearn(sklearn), {"features": in_layers(cells[: len(cells) // FEWER])}
+    return Case(
+        f"forest mean (ours: and spread), {len(cells) // FEWER:,} cells x 7 layers x 500 trees",
+        "compiled, two threads",
+        lambda: compiled.mean_and_std(cells),
+        "YDF, mean alone, two threads",
+        lambda: theirs.predict(rows, num_threads=2),
+        FEWER,
+    )
+
+
+OTHERS = {"treelite": treelite, "ydf": ydf}
+"""Cases of packages that are timed where they are installed."""
+
+
+def installed() -> list[Callable[[], Case]]:
+    """Cases of `OTHERS` whose package is there."""
+    return [case for package, case in OTHERS.items() if find_spec(package)]
 
 
 def ranger() -> Case:

@@ -16,12 +16,10 @@ import pytest
 from filelock import FileLock
 
 from bayes_rootc.demo import DemoWorld, simulate_world
-from bayes_rootc.inference.sampling import offer_devices
 from bayes_rootc.memory import keep_freed_memory
 from bayes_rootc.settings import RunSettings
 from tests.browser import EXECUTABLE
 
-offer_devices(RunSettings().chains)  # before any test starts JAX
 keep_freed_memory()
 COMPILED = "JAX_COMPILATION_CACHE_DIR"
 
@@ -98,7 +96,7 @@ def quick_run(quick_settings, made_once) -> Path:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
-    """The file that takes longest comes first, so that no worker waits for it at the end. Tests of what is not on this
+    """Files that take longest come first, so that no worker waits for them at the end. Tests of what is not on this
     machine are left out, and counted as such.
     """
     for item in items:
@@ -106,7 +104,7 @@ def pytest_collection_modifyitems(config, items):
         for fixture, marker in (("quick_run", "whole_run"), ("real_data", "real_data")):
             if fixture in fixtures:
                 item.add_marker(marker)
-    items.sort(key=lambda item: item.get_closest_marker("whole_run") is None)
+    items.sort(key=lambda item: not item.get_closest_marker("whole_run") and "notebook" not in item.path.name)
     there = {"real_data": os.environ.get("BAYES_ROOTC_DATA"), "browser": EXECUTABLE}
     absent = [item for item in items if any(item.get_closest_marker(m) and not found for m, found in there.items())]
     if absent:

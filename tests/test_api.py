@@ -19,8 +19,8 @@ ROOT = Path(__file__).parents[1]
 
 PAPER_FIGURES = "1 2 3 4 5 ed1 ed2 ed3 ed4 ed5 ed6 ed7 ed8 ed9 s5".split()
 OTHER_FIGURES = (
-    "age_maps calibration held_out held_out_profiles histories ladder persistence predictive reliability respired "
-    "root_shares t100_maps turnover".split()
+    "age_maps calibration held_out held_out_profiles histories ladder persistence predictive production_maps "
+    "reliability respired root_shares t100_maps turnover".split()
 )
 PUBLIC = {
     "bayes_rootc": {
@@ -40,10 +40,10 @@ PUBLIC = {
         "Turnover": "covariates columns prehistory error pool_spread family levels chains tune draws seed atmosphere",
         "delta14c": "k year zone prehistory atmosphere",
         "explore": "out to data show",
-        "invert": "delta14c sigma year zone prior prehistory model_sd atmosphere grid_size",
+        "invert": "delta14c sigma year zone prior prehistory model_sd atmosphere grid_size density",
         "layer_fractions": "d50 d95",
         "loss": "iroot ibulk dim",
-        "read_inputs": "folder nearest_km manifest",
+        "read_inputs": "folder nearest_km manifest production",
         "run": "settings quiet",
         "simulate_world": "folder seed resolution radiocarbon_profiles npp_sites root_profiles parameters",
         "summary": "draws dim",

@@ -9,12 +9,17 @@ import re
 import subprocess
 import sys
 import time
+from base64 import b64decode
 from collections.abc import Iterator
 from html.parser import HTMLParser
+from io import BytesIO
 from pathlib import Path
+from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 import yaml
+from matplotlib.image import imread
 
 import bayes_rootc
 from bayes_rootc.cli import _parser
@@ -42,7 +47,7 @@ def site(tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("site")
     build = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(out)]
     environment = os.environ | {"NO_MKDOCS_2_WARNING": "1"}
-    done = subprocess.run(build, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(build, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     assert done.stderr == done.stdout == ""
     return out
@@ -92,6 +97,29 @@ def test_no_page_asks_for_anything_outside(site):
 def test_no_page_names_the_machine_that_made_it(site):
     for page in site.rglob("*.html"):
         assert str(ROOT) not in page.read_text(encoding="utf-8"), page
+
+
+def test_equations_are_drawn_by_the_browser_itself(site):
+    found = []
+    for page in site.rglob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        assert "arithmatex" not in text and "$$" not in text, f"{page}: LaTeX was left as it is"
+        found += re.findall(r"<math .*?</math>", text, re.DOTALL)
+    names = [[element.tag.split("}")[1] for element in ElementTree.fromstring(one).iter()] for one in found]
+    assert len(found) > 100 and {"mfrac", "msqrt", "mtable"} <= {name for one in names for name in one}
+    model = (site / "model.html").read_text(encoding="utf-8")
+    assert model.count('<div class="equation">') >= 15
+    assert re.search(r"<mi>k</mi><mi>t</mi>.*?<mo>∼</mo><mtext>Normal</mtext>", model, re.DOTALL)
+
+
+def test_a_page_of_the_gallery_has_the_figure_of_its_code(site):
+    overview = (site / "gallery" / "index.html").read_text(encoding="utf-8")
+    pages = sorted(set((site / "gallery").glob("*.html")) - {site / "gallery" / "index.html"})
+    assert len(pages) >= 8
+    for page in pages:
+        (picture,) = re.findall(r'<img[^>]* src="data:image/png;base64,([^"]+)"', page.read_text(encoding="utf-8"))
+        assert np.ptp(imread(BytesIO(b64decode(picture)))) > 0.5, page  # not blank
+        assert picture in overview and f'href="{page.name}"' in overview, page
 
 
 def test_every_command_and_option_is_on_its_page(site):
@@ -175,6 +203,8 @@ def test_pages_in_a_browser(site, size):
         "assumptions",
         "results",
         "engineering",
+        "gallery/index",
+        "gallery/many_rates",
         "glossary",
         "priors",
         "commands",

@@ -37,6 +37,13 @@ def stages():
     return stages
 
 
+def test_one_part_is_no_basis_for_the_time_left(stages, clock):
+    with stages.stage("sample") as report:
+        clock.now = SECONDS_BETWEEN_LINES + 1
+        report(1, 4)
+    assert said(stages)[0] == f"[1/1] sample  25 % in {SECONDS_BETWEEN_LINES + 1} s"
+
+
 def test_time_left_is_not_said_before_a_tenth_is_done_and_leaves_out_what_came_before_the_first_part(stages, clock):
     """A compilation of 400 s before work that takes 2 s a part says nothing of the time that is left."""
     with stages.stage("work") as report:

@@ -11,6 +11,7 @@ import pydantic
 import pytest
 
 from bayes_rootc.errors import InputError
+from bayes_rootc.mapping.variables import MAP_LAYERS, STATISTIC_NAMES
 from bayes_rootc.settings import PRESETS, RunSettings
 
 
@@ -59,6 +60,12 @@ def test_bad_settings_are_named_with_the_file(tmp_path, text, says):
     path.write_text(text)
     with pytest.raises(InputError, match=f"run.toml: {says}"):
         RunSettings.read(path)
+
+
+def test_layers_and_statistics_are_those_that_there_are_in_their_order():
+    assert RunSettings().map_layers == MAP_LAYERS and RunSettings().map_statistics == tuple(STATISTIC_NAMES)
+    chosen = RunSettings(map_layers=["0-200", "0-20", "0-200"], map_statistics=["p975", "mean"])
+    assert (chosen.map_layers, chosen.map_statistics) == (("0-20", "0-200"), ("mean", "p975"))
 
 
 def test_missing_file_is_named(tmp_path):

@@ -53,6 +53,11 @@ CLASS_UNITS = ("class", "classes", "category", "categories", "code", "codes")
 NEAREST_KM = 100.0
 NEVER_ZERO = ("clay", "sand", "silt", "organic_carbon", "ph_h2o", "bulk_density", "carbon_nitrogen_ratio")
 BIOME_RASTER, CROPLAND_RASTER = "wwf_biome", "cropland_fraction"
+
+IGBP = "mcd12c1_2019_igbp.tif"
+LAND_COVER = Raster(name="land_cover", role="covariate", group="", unit="1", path=IGBP, band=None, nodata=None)
+BARE = (15, 16)
+"""IGBP classes of `LAND_COVER` without plants to speak of: snow and ice, barren."""
 FARTHEST_KM = np.pi * EARTH_RADIUS_KM
 
 
@@ -99,8 +104,10 @@ class CovariateStack:
         if BIOME_RASTER not in self.rasters:
             raise InputError(f"no entry named {BIOME_RASTER}, from which the biomes are derived", file=self.manifest)
         files = [file_of(self.folder, path) for path in entries.files]
-        self.files = [path for path in dict.fromkeys(files) if path is not None]
-        """Every file here that the manifest names."""
+        cover = self.folder / LAND_COVER.path
+        self._covered = cover.is_file()
+        self.files = [path for path in dict.fromkeys(files) if path is not None] + [cover] * self._covered
+        """Every file here that the manifest names, and the land cover, where there is one."""
         self._forms: dict[str, Form] = {}
         self._units = entries.units
         self._tables: dict[str, UnitTable] = {}
@@ -264,6 +271,15 @@ class CovariateStack:
         out["biome"] = ("lat", "lon"), biome
         return out
 
+    def bare_share(self, grid: MapGrid) -> NDArray[np.float64] | None:
+        """Share of each cell that is bare or under ice, by the folder's `LAND_COVER`; 0 where that says nothing, None
+        where there is no such file.
+        """
+        if not self._covered:
+            return None
+        self._check(LAND_COVER)
+        return np.nan_to_num(self._read_onto(LAND_COVER, grid, Resampling.average, {}))
+
     def land_outline(self) -> tuple[NDArray[np.bool_], rasterio.coords.BoundingBox]:
         """Land mask of the biome raster at its own resolution, and its bounds: what coastlines are drawn from."""
         with self._opened(self._entry(BIOME_RASTER)) as source:
@@ -306,6 +322,9 @@ class CovariateStack:
             )
             rows = window.row_off + np.arange(window.height) + 0.5
             return terrain(entry.attribute, elevation, source.transform.f + source.transform.e * rows, source.res)
+        if entry is LAND_COVER:
+            cover = source.read(1, window=window, masked=True)
+            return np.where(np.ma.getmaskarray(cover), np.nan, np.isin(cover.data, BARE))
         if not isinstance(entry, Attribute):
             return self._clean(entry, source.read(1, window=window, masked=True))
         table, key = self._tables[entry.units], (entry.units, tuple(map(int, window.flatten())))

@@ -63,7 +63,7 @@ class Inputs:
         carbon (`israd_fractions.read_fractions`); `layer` is a label in the index of `layers`. Read only by
         `with_parts`.
     production : DataFrame, optional
-        All records of production (`production.read_production`). Read only by `with_production`.
+        All records of production (`production.read_production`), where they were asked for.
     """
 
     folder: Path
@@ -102,11 +102,15 @@ class Inputs:
         return self.covariates.groups
 
 
-def read_inputs(folder: str | Path, *, nearest_km: float = 100.0, manifest: Path | None = None) -> Inputs:
+def read_inputs(
+    folder: str | Path, *, nearest_km: float = 100.0, manifest: Path | None = None, production: bool = False
+) -> Inputs:
     """Reads and checks a data folder.
 
     Parameters
     ----------
+    production : bool
+        Also read all records of production, whole or in parts.
     manifest : Path, optional
         Manifest of the covariates; by default the folder's own.
 
@@ -146,7 +150,7 @@ def read_inputs(folder: str | Path, *, nearest_km: float = 100.0, manifest: Path
     layers["stock_metre"] = metre_stock(layers, covariates)
     layers[SOIL_MAP_STOCKS] = soil_map_stocks(layers, covariates, nearest_km)
     for table in (layers, npp, roots):
-        table["satellite_npp"] = _satellite_npp(table, covariates)
+        table["satellite_npp"] = satellite_npp(table, covariates)
     for at, values, quantity, role, scale in (
         (layers_at, layers["stock_metre"], "metre_stock", "stock", 1.0),
         (npp_at, npp["satellite_npp"], "npp", "npp", 1 / G_M2_TO_MG_HA),
@@ -157,16 +161,19 @@ def read_inputs(folder: str | Path, *, nearest_km: float = 100.0, manifest: Path
     tables = [Path(check.file) for checks in read for check in checks if Path(check.file).is_file()]
     tables += [path for path in workbooks if path not in tables]
     parts = [path for name in (ISRAD_INCUBATIONS, ISRAD_FRACTIONS) for path in the_files(folder / "israd", name)]
+    sun = [path for path in (folder / "npp" / SUN,) if path.is_file()]
+    parts += sun if production else []
     for checks, name in zip(read, ("israd", "npp", "roots"), strict=True):
         if others := not_read(folder / name, [*tables, *parts]):
             checks[0].remarks[f"files that are not read: {', '.join(others)}"] = len(others)
     used = [
         *tables,
+        *sun,
         *sorted((folder / "atmosphere").glob("*.csv")),
         covariates.manifest,
         *covariates.files,
     ]
-    return Inputs(
+    inputs = Inputs(
         folder,
         atmosphere,
         covariates,
@@ -177,6 +184,11 @@ def read_inputs(folder: str | Path, *, nearest_km: float = 100.0, manifest: Path
         [*layer_checks, *npp_checks, *roots_checks, *covariates.checks(), layers_at, npp_at, roots_at],
         {str(f.relative_to(folder)) if f.is_relative_to(folder) else f.name: sha256(f) for f in used},
     )
+    if production:
+        records, production_checks = read_production(folder / "npp", _own_production(folder))
+        inputs.production, at = _with_covariates("covariates at records of production", records, covariates, nearest_km)
+        inputs.checks += [*production_checks, at]
+    return inputs
 
 
 def with_parts(inputs: Inputs) -> None:
@@ -185,25 +197,6 @@ def with_parts(inputs: Inputs) -> None:
     """
     inputs.incubations = _parts(inputs, ISRAD_INCUBATIONS, read_incubations)
     inputs.fractions = _parts(inputs, ISRAD_FRACTIONS, read_fractions)
-
-
-def with_production(inputs: Inputs, *, nearest_km: float = 100.0) -> None:
-    """Adds all records of net primary production, whole or in parts, with the covariates of their sites.
-
-    Raises
-    ------
-    InputError
-        There is no record, or a file is unusable.
-    """
-    folder = inputs.folder
-    records, checks = read_production(folder / "npp", _own_production(folder))
-    source = "covariates at records of production"
-    records, at = _with_covariates(source, records, inputs.covariates, nearest_km)
-    records["satellite_npp"] = _satellite_npp(records, inputs.covariates)
-    inputs.production = records
-    inputs.checks += [*checks, at]
-    if (sun := folder / "npp" / SUN).is_file():
-        inputs.files[str(sun.relative_to(folder))] = sha256(sun)
 
 
 def _own_production(folder: Path) -> Screen | None:
@@ -341,7 +334,7 @@ def soil_map_stocks(table: pd.DataFrame, covariates: CovariateStack, nearest_km:
     return np.full((len(table), len(LAYERS)), np.nan) if stocks is None else stocks[at]
 
 
-def _satellite_npp(table: pd.DataFrame, covariates: CovariateStack) -> np.ndarray:
+def satellite_npp(table: pd.DataFrame, covariates: CovariateStack) -> np.ndarray:
     """Satellite net primary production at each site, Mg C ha⁻¹ yr⁻¹; NaN where there is none."""
     return _in_mg_ha(table, covariates, covariates.role("npp"), FLUX_UNIT)
 

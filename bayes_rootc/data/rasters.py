@@ -31,7 +31,10 @@ WGS84 = CRS.from_epsg(4326)
 VARIABLE = "::"
 """Between a file and its variable: `soil.nc::carbon`."""
 
-REMOTE = ("https://", "http://", "s3://")
+OF_SERVERS = {"https://": "/vsicurl/https://", "http://": "/vsicurl/http://", "s3://": "/vsis3/", "gs://": "/vsigs/"}
+"""How addresses begin, and the names of GDAL's file systems."""
+
+REMOTE = tuple(OF_SERVERS)
 
 GDAL_TYPES = {
     "uint8": "Byte",
@@ -125,6 +128,9 @@ def _gdal_name(place: str) -> str:
     file, _, variable = place.partition(VARIABLE)
     if not variable:
         return place
+    for address, name in OF_SERVERS.items():  # in front of a driver, GDAL knows its own names only
+        if file.startswith(address):
+            file = name + file.removeprefix(address)
     if file.rstrip("/").endswith(".zarr"):
         return f'ZARR:"{file}":/{variable}'
     return f'NETCDF:"{file}":{variable}'

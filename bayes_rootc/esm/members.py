@@ -22,16 +22,17 @@ from ..data.covariates import CovariateStack, covariates_for
 from ..data.folder import metre_stock, stock_rasters
 from ..data.grid import MapGrid
 from ..mapping.learners import Learners
-from ..mapping.maps import MEMBER_CELLS, LandCells, MapModels, land_cells, read_root_shares
+from ..mapping.maps import MEMBER_CELLS, LandCells, MapModels, land_cells, read_root_shares, root_members
 from ..mapping.model_file import read_learners
 from ..mapping.persistence_forests import PersistenceForests
+from ..mapping.root_field import RootField
 from ..mapping.totals import THICKNESS_CM
 from ..models.bulk_input import StockSource, metre_share
 from ..progress import Progress
 from ..report.results import Results
 from .grids import ModelGrid
 
-type Make = Callable[[NDArray[np.float32], NDArray[np.int64], Source], dict[str, NDArray[np.float32]]]
+type Make = Callable[[LandCells, Source], dict[str, NDArray[np.float32]]]
 """Makes members of cells."""
 
 STRIP_CELLS = 200_000
@@ -80,10 +81,13 @@ class Source:
         box = west, north - step * maps.sizes["lat"], west + step * maps.sizes["lon"], north
         west, south, east, north = (round(edge, 9) for edge in box)
         learners = read_learners(results.out / "models" / "learners.npz")
-        staying, path = None, results.out / "models" / "persistence.npz"
+        staying, fields, path = None, None, results.out / "models" / "persistence.npz"
         if path.exists():
             staying = PersistenceForests.load(path, results.run["settings"].get("map_quantities", ()))
-        models = MapModels.of(learners, *read_root_shares(results.path("posterior/root_shares.nc")), staying)
+        if results.run["settings"].get("iroot_model") == "field":
+            members = len(learners.iroot.forest.trees_.root)
+            fields = RootField.load(results.path("posterior/production.nc"), learners.features, members)
+        models = MapModels.of(learners, *read_root_shares(results.path("posterior/root_shares.nc")), staying, fields)
         sources = results.table("stock_sources").set_index("name")
         layers, compared, bias, sd = (float(v) for v in sources.loc["gridded metre"].to_numpy(float))
         stock = StockSource("gridded metre", int(layers), int(compared), bias, sd)
@@ -128,7 +132,7 @@ def posterior_on(
     layered : bool
         Make members of the seven layers, rather than of the profile.
     make : callable, optional
-        Makes other members: of predictors, biomes and the source, arrays (n, layer or 1, member) by name.
+        Makes other members: of cells and the source, arrays (n, layer or 1, member) by name.
     progress : callable, optional
         Called with the rows done and wanted.
 
@@ -158,7 +162,7 @@ def posterior_on(
             part = slice(start, start + MEMBER_CELLS)
             weight = overlap[:, part]
             found = np.flatnonzero(np.diff(weight.indptr))
-            for name, values in make(cells.X[part], cells.biome[part], source).items():
+            for name, values in make(cells.part(part), source).items():
                 means.setdefault(name, np.zeros((n, *values.shape[1:]), np.float32))
                 summed = weight[found].astype(np.float32) @ values.reshape(len(values), -1)
                 means[name][found] += summed.reshape(len(found), *values.shape[1:])
@@ -193,35 +197,34 @@ def _land_of(grid: ModelGrid, source: Source) -> NDArray[np.int64]:
     return np.flatnonzero(found)
 
 
-def _members(
-    X: NDArray[np.float32], biome: NDArray[np.int64], source: Source, *, layered: bool
-) -> dict[str, NDArray[np.float32]]:
+def _members(cells: LandCells, source: Source, *, layered: bool) -> dict[str, NDArray[np.float32]]:
     """`iroot` and `ibulk`, (n, layer, member), and `f_bnpp`, (n, member)."""
-    models, members = source.models, np.arange(source.member_count)
-    root = np.exp(models.iroot.calibrated(models.forests[0].members(X, threads=2), X))
+    models, members, X = source.models, np.arange(source.member_count), cells.X
+    root = np.exp(root_members(cells, models))[:, members]
     bulk = np.exp(models.ibulk.calibrated(models.forests[1].members(X, threads=2), X, LAYERS))
     bulk *= THICKNESS_CM.astype(np.float32)[:, None]
     bulk = bulk[:, :, members % bulk.shape[2]]
-    allocated = source.learners.f_bnpp
-    fraction = expit(allocated.calibrated(allocated.forest.compiled().members(X, threads=2), X))
+    if models.field is None:
+        allocated = source.learners.f_bnpp
+        fraction = expit(allocated.calibrated(allocated.forest.compiled().members(X, threads=2), X))
+    else:
+        fraction = models.field.share(cells)
     fraction = fraction[:, members % fraction.shape[1]].astype(np.float32)
     if not layered:
         return {"iroot": root[:, None], "ibulk": bulk.sum(axis=1, keepdims=True), "f_bnpp": fraction}
     shares = models.expected_shares[members % len(models.expected_shares)].astype(np.float32)
-    root = root[:, None] * shares[:, biome - 1].transpose(1, 2, 0)
+    root = root[:, None] * shares[:, cells.biome - 1].transpose(1, 2, 0)
     return {"iroot": root, "ibulk": bulk, "f_bnpp": fraction}
 
 
-def persistence_members(
-    X: NDArray[np.float32], biome: NDArray[np.int64], source: Source
-) -> dict[str, NDArray[np.float32]]:
+def persistence_members(cells: LandCells, source: Source) -> dict[str, NDArray[np.float32]]:
     """Members of what says how long carbon stays, of the seven layers, (n, 7, member): all are amounts an area, so that
     a mean over cells is that of their carbon.
 
     `ibulk` and, as far as the run has forests of them, `ibulk_t100` (Mg C ha⁻¹ yr⁻¹); `carbon`, I_bulk times transit
     time (Mg C ha⁻¹), and `aged`, that times its mean age (Mg C yr ha⁻¹).
     """
-    models, members = source.models, np.arange(source.member_count)
+    models, members, X = source.models, np.arange(source.member_count), cells.X
     thickness = THICKNESS_CM.astype(np.float32)[:, None]
     trees = models.forests[1].members(X, threads=2)
     found = {"ibulk": np.exp(models.ibulk.calibrated(trees, X, LAYERS)) * thickness}
@@ -238,12 +241,10 @@ def persistence_members(
     return {name: values[:, :, members % values.shape[2]] for name, values in out.items()}
 
 
-def every_member(X: NDArray[np.float32], biome: NDArray[np.int64], source: Source) -> dict[str, NDArray[np.float32]]:
+def every_member(cells: LandCells, source: Source) -> dict[str, NDArray[np.float32]]:
     """Members of the profile: `iroot`, `ibulk`, `f_bnpp`, and sums over its layers of `persistence_members`."""
-    staying = persistence_members(X, biome, source)
-    return {name: values.sum(axis=1, keepdims=True) for name, values in staying.items()} | _members(
-        X, biome, source, layered=False
-    )
+    staying = {name: v.sum(axis=1, keepdims=True) for name, v in persistence_members(cells, source).items()}
+    return staying | _members(cells, source, layered=False)
 
 
 def _stock(cells: LandCells, source: Source) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""The explorer: maps that answer when one clicks on them, in one folder that opens by a double click.
+"""The explorer: interactive maps in one folder that opens by a double click.
 
 `index.html` holds style, program, tables and, up to half a degree, the maps; finer maps are in scripts below `tiles/`,
 which the page loads when they come into view. It asks for nothing else, and a content security policy says so.

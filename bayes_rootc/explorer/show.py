@@ -45,7 +45,7 @@ class Explorer:
 def explore(
     out: str | Path, *, to: str | Path | None = None, data: str | Path | None = None, show: bool = True
 ) -> Explorer:
-    """Opens the explorer of a run: its maps, which answer when one clicks on them.
+    """Opens the explorer of a run: its interactive maps.
 
     It is made if it is not there, or older than the maps and tables of the run.
 

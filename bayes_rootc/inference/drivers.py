@@ -164,7 +164,7 @@ Mg C ha⁻¹ yr⁻¹, above 0
         InputError
             Nothing has been fitted, a column is missing, or a value is impossible.
         """
-        some = self._draws(draws)
+        some = self.parameters(draws)
         rows = self._rows(OwnTable(table, self.columns))
         X, thickness = self.components.predictors(rows), np.ones(len(rows))
         if self.response == "ibulk":

@@ -128,13 +128,18 @@ class Fitted(ABC):
         """
         tree = read_tree(Path(path), cls._kind)
         require(tree, cls._groups, Path(path), command=f"fit {cls._kind}")
-        if "own_table" not in tree.attrs:
+        own = json.loads(tree.attrs["own_table"]) if "own_table" in tree.attrs else cls._of_run(tree)
+        if own is None:
             raise InputError(f"was not written by {cls.__name__}.save", file=Path(path))
-        own = json.loads(tree.attrs["own_table"])
         made = cls(**own["settings"])
         made._posterior = tree
         made._restore(own["more"])
         return made
+
+    @classmethod
+    def _of_run(cls, tree: xr.DataTree) -> dict[str, Any] | None:
+        """What the posterior of a run says of the object; None where a run writes it with `save`."""
+        return None
 
     def _diagnostics(self) -> dict[str, Any]:
         """Row of `diagnostics`."""
@@ -173,7 +178,24 @@ class Fitted(ABC):
     def _restore(self, more: dict[str, Any]) -> None:  # noqa: B027 (nothing to restore is the usual case)
         """Inverse of `_more`."""
 
-    def _draws(self, count: int) -> dict[str, NDArray[np.float64]]:
+    def parameters(self, count: int) -> dict[str, NDArray[np.float64]]:
+        """Draws of the model's parameters by name, (draw, …): `count` of them, evenly spaced, or as many as there are.
+
+        Parameters
+        ----------
+        count : int
+            Maximum number of draws.
+
+        Returns
+        -------
+        dict of str to ndarray
+            The draws.
+
+        Raises
+        ------
+        InputError
+            Nothing has been fitted.
+        """
         return flat_draws(self.posterior, self._sampled, count)
 
     def _places(self, table: pd.DataFrame) -> pd.DataFrame:

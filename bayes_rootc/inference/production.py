@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any, ClassVar, Literal, Self
@@ -301,7 +301,7 @@ class Production(Fitted):
         """
         if of not in ("site", "mean"):
             raise InputError(f"of is {of}; expected site or mean")
-        p = self._draws(draws)
+        p = self.parameters(draws)
         expected = mp.expected_parts(p, self.ground.at(self._places(sites)))
         if of == "mean":
             parts = mp.mean_of_sites(p, expected)
@@ -330,7 +330,8 @@ class Production(Fitted):
         DataFrame
             One row a site with belowground production: `lat`, `lon`, `biome`, `fold`, `records`; `observed`, `mean`,
             `p025`, `p975`, `pit`, `crps` of the log of the records' mean (Mg C ha⁻¹ yr⁻¹); and on the natural scale
-            `observed_natural` and `mean_natural`.
+            `observed_natural`, and `mean_natural`, the mean over the sites of the place, as maps have it, with the
+            records' methods and sampled depths.
 
         Raises
         ------
@@ -360,10 +361,16 @@ class Production(Fitted):
                 log_share=data.log_share[here],
             )
             draws = flat_draws(tree, mp.SAMPLED)
-            parts = mp.new_sites(draws, mp.expected_parts(draws, new.sites), rng)
-            made = np.exp(mp.replicate(draws, new, parts, rng)[..., 1])
-            mean = np.stack([np.bincount(at, each) for each in made]) / np.bincount(at)
-            rows.loc[held, "mean_natural"] = mean.mean(axis=0)
+            expected = mp.expected_parts(draws, new.sites)
+            parts = mp.new_sites(draws, expected, rng)
+            reported = np.exp(mp.replicate(draws, new, parts, rng)[..., 1])
+            mapped = mp.mean_of_sites(draws, expected)[:, at, 1] + draws["method"][:, new.method, 1] + new.log_share
+
+            def by_site(records: NDArray) -> NDArray:
+                return np.stack([np.bincount(at, each) for each in records]) / np.bincount(at)
+
+            mean = by_site(reported)
+            rows.loc[held, "mean_natural"] = by_site(np.exp(mapped)).mean(axis=0)
             return np.log(mean), np.log(mean).mean(axis=0), self._diagnose(str(number), tree)
 
         seed = child_seed(self.seed, "folds", by)
@@ -448,8 +455,7 @@ class Production(Fitted):
             rest = table["npp"] - table[other]
             table[part] = table[part].fillna(rest.where(rest > 0))
         table = table[table[list(FLUXES)].notna().any(axis=1)]
-        where = [table["lat"].round(PLACE_DECIMALS), table["lon"].round(PLACE_DECIMALS), table["biome"]]
-        table["site"] = table.groupby(where).ngroup()
+        table["site"] = site_of(table)
         return table.sort_values("site", kind="stable").reset_index(drop=True)
 
     def _log_share(self, records: pd.DataFrame, own: OwnTable, roots: RootDepth | None) -> NDArray[np.float64]:
@@ -499,7 +505,40 @@ class Production(Fitted):
         table = checks.score_table(scores, scores.index.to_series(), checks.by_biome(scores["biome"]))
         return scores, table, fits
 
-    def _ranks(self, simulations: int, progress: Progress | None) -> pd.DataFrame:
+    def calibrate(
+        self,
+        simulations: int,
+        *,
+        done: checks.Ranks | None = None,
+        keep: Callable[[checks.Ranks], None] | None = None,
+        progress: Progress | None = None,
+    ) -> checks.Ranks:
+        """Simulation-based calibration on the places and records of the fit: `check(simulations=…)`, which can be
+        resumed.
+
+        Parameters
+        ----------
+        simulations : int
+            Worlds that are drawn from the priors; each costs a fit.
+        done : tuple of DataFrame, optional
+            Result of an earlier call, whose worlds are not repeated.
+        keep : callable, optional
+            Called after each world with the result until then, to save it.
+        progress : callable, optional
+            Called with the fits done and wanted.
+
+        Returns
+        -------
+        ranks : DataFrame
+            One row a world: the rank, in 0 … 1, of each truth among its draws.
+        fits : DataFrame
+            Diagnostics of each fit.
+
+        Raises
+        ------
+        InputError
+            Nothing has been fitted; or the object was loaded, and the table is needed.
+        """
         data = self._fitted_to(self._data)
 
         def simulate(seed: int) -> tuple[dict[str, float], mp.ProductionData]:
@@ -512,7 +551,12 @@ class Production(Fitted):
             return self._ranked(draws), self._diagnose(str(seed), tree)
 
         stream = child_seed(self.seed, "calibration")
-        return checks.calibrate(simulate, infer, seed=stream, simulations=simulations, progress=progress)[0]
+        return checks.calibrate(
+            simulate, infer, seed=stream, simulations=simulations, done=done, keep=keep, progress=progress
+        )
+
+    def _ranks(self, simulations: int, progress: Progress | None) -> pd.DataFrame:
+        return self.calibrate(simulations, progress=progress)[0]
 
     def _ranked(self, draws: mp.Draws) -> dict[str, Any]:
         """What is ranked in simulation-based calibration, (draw,)."""
@@ -523,6 +567,7 @@ class Production(Fitted):
         for kind in ("site", "record"):
             named |= {f"{kind}_sd {part}": draws[f"{kind}_sd"][:, i] for i, part in enumerate(mp.PARTS)}
             named[f"{kind}_half"] = draws[f"{kind}_half"]
+        named |= {name: draws[name] for name in ("satellite_slope", "satellite_lost")} if len(data.seen) else {}
         named |= {
             f"weights of {q}": np.sqrt((draws["weight"][..., j] ** 2).mean(axis=1)) for j, q in enumerate(mp.FIELDS)
         }
@@ -559,6 +604,12 @@ def _fluxes(npp: NDArray[np.float64], f_bnpp: NDArray[np.float64]) -> xr.Dataset
             "iroot": (("draw", "site"), npp * f_bnpp, flux),
         }
     )
+
+
+def site_of(table: pd.DataFrame) -> pd.Series:
+    """Number of each record's site: records of one place and biome are of one."""
+    where = [table["lat"].round(PLACE_DECIMALS), table["lon"].round(PLACE_DECIMALS), table["biome"]]
+    return table.groupby(where).ngroup()
 
 
 def left_out(table: pd.DataFrame, by: By) -> pd.Series:

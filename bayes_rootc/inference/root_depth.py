@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -105,7 +105,7 @@ class RootDepth(FittedRegression[RootRecords]):
         """
         stream = child_seed(self.seed, "predict") if seed is None else seed
         rng = np.random.default_rng(stream)
-        d50, d95 = new_profiles(self._draws(draws), self.components, self._places(sites), rng)
+        d50, d95 = new_profiles(self.parameters(draws), self.components, self._places(sites), rng)
         dims = ("draw", "site")
         return xr.Dataset(
             {
@@ -115,6 +115,11 @@ class RootDepth(FittedRegression[RootRecords]):
             },
             coords=row_coordinates(sites.index, "site", taken=("draw", "depth")),
         ).assign_coords(depth=list(LAYER_NAMES))
+
+    @classmethod
+    def _of_run(cls, tree: xr.DataTree) -> dict[str, Any]:
+        components = Components.from_dataset(tree["components"].to_dataset())
+        return {"settings": {"covariates": list(components.covariates)}, "more": {}}
 
     def shares(self, sites: pd.DataFrame, *, draws: int = 1000, seed: int | None = None) -> xr.DataArray:
         """Shares of roots in the seven standard layers, (draw, site, depth): `share` of `predict`."""

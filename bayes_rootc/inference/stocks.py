@@ -177,7 +177,7 @@ class Stocks(Fitted):
             Nothing has been fitted, a column is missing, or a value is impossible.
         """
         stream = child_seed(self.seed, "predict") if seed is None else seed
-        p = self._draws(draws)
+        p = self.parameters(draws)
         found = self._predicted(p, self._layers(layers, measured=False), np.random.default_rng(stream))
         return found.assign_coords(row_coordinates(layers.index, "layer", taken=("draw",)))
 

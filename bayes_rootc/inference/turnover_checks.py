@@ -205,16 +205,23 @@ RANKED = (
 """Hyperparameters that simulation-based calibration ranks, beside those that not every variant of the model has."""
 
 
-CALIBRATION_PROFILES = 40
+CALIBRATION_PROFILES, PROFILES_OF_STUDY, LAYERS_OF_PROFILE = 24, 3, 3
 TOPSOIL_CM = 30
 
 
 def calibration_layers(layers: pd.DataFrame) -> pd.DataFrame:
-    """The design of calibration: profiles spread evenly over the table, at most five layers each."""
-    few = layers[layers.groupby("profile_index").cumcount() < 5]
-    profiles = few["profile_index"].unique()
-    chosen = profiles[np.linspace(0, len(profiles) - 1, min(CALIBRATION_PROFILES, len(profiles))).astype(int)]
-    few = few[few["profile_index"].isin(chosen)].reset_index(drop=True)
+    """The design of calibration: a few layers of a few profiles of studies that are spread evenly over the table, so
+    that studies and sites have something in common, and a fit takes seconds.
+    """
+    few = layers[layers.groupby("profile_index").cumcount() < LAYERS_OF_PROFILE]
+    study = few["study"] if "study" in few else few["profile_index"]
+    rank = few.groupby(study)["profile_index"].transform(lambda index: pd.factorize(index)[0])
+    few = few[rank < PROFILES_OF_STUDY]
+    size = few.groupby(study.loc[few.index])["profile_index"].nunique()
+    most = size.index[size >= min(PROFILES_OF_STUDY, size.max())]
+    wanted = min(max(CALIBRATION_PROFILES // int(size.max()), 1), len(most))
+    chosen = most[np.linspace(0, len(most) - 1, wanted).astype(int)]
+    few = few[study.loc[few.index].isin(chosen)].reset_index(drop=True)
     return few.assign(profile_index=pd.factorize(few["profile_index"])[0])
 
 
@@ -328,7 +335,8 @@ def calibrate(
         return values | {name: float(v[0]) for name, v in of_layers(sample, log_k[None]).items()}, simulated
 
     def infer(seed: int, data: pd.DataFrame) -> tuple[checks.Draws, dict[str, object]]:
-        fit = fit_turnover(data, {}, atmosphere, model, seed=child_seed(seed, "fit"), chains=2, tune=200, draws=200)
+        how: Any = {"chains": 2, "tune": 150, "draws": 200, "until_good": False}
+        fit = fit_turnover(data, {}, atmosphere, model, seed=child_seed(seed, "fit"), **how)
         posterior = fit.draws(checks.CALIBRATION_DRAWS)
         drawn = draw_layers(fit, data, atmosphere, seed=child_seed(seed, "layers"), count=checks.CALIBRATION_DRAWS)
         draws = {name: posterior[name] for name in names}

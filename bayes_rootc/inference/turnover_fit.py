@@ -118,11 +118,10 @@ class TurnoverFit:
         draws, D = self.draws(count), spread_design(layers)
         if not self.model.inferred:
             return Shape(np.full((len(draws["tau_layer"]), len(layers)), self.model.pool_spread))
-        found = [shape_of(D, sample) for sample in _each(draws)]
-        spread = np.stack([np.asarray(shape.spread, float) for shape in found])
-        if self.model.family == "log-normal":
-            return Shape(spread)
-        return Shape(spread, np.stack([np.asarray(shape.fast, float) for shape in found]))
+        names = ("log_spread", "spread_slope", "logit_fast", "fast_slope")
+        with jax.enable_x64(True):
+            found = jax.vmap(partial(shape_of, D))({name: draws[name] for name in names if name in draws})
+        return Shape(*(None if value is None else np.asarray(value) for value in found))
 
     def rate(self, log_k: NDArray[Any], layers: pd.DataFrame) -> NDArray[np.float64]:
         """Input over stock (yr⁻¹) of layers with these draws of log k: (draw, layer), as many as there are."""
@@ -223,6 +222,45 @@ def fit_turnover(
     return fit
 
 
+def under_wider_priors(draws: dict[str, NDArray[np.float64]], factor: float) -> NDArray[np.float64]:
+    """Weights under which draws of the hyperparameters are those of the posterior under wider priors (Kallioinen et al.
+    2024, Statistics and Computing 34, 57).
+
+    Parameters
+    ----------
+    draws : dict of str to ndarray
+        Hyperparameters by name, (draw, …). Those without a row in `PRIORS`, such as the misfit of biomes, keep their
+        priors.
+    factor : float
+        By how much the scale of each prior is larger.
+
+    Returns
+    -------
+    ndarray, (draw,)
+        They sum to 1.
+    """
+    gain = np.zeros(len(draws["tau_layer"]))
+    for name in PRIORS.keys() & draws.keys():
+        (location, scale), family, _ = PRIORS[name]
+        away = ((draws[name] if family == "normal" else np.log(draws[name])) - location) / scale
+        gain += (away**2).reshape(len(gain), -1).sum(axis=1) * (1 - factor**-2) / 2
+    weight = np.exp(gain - gain.max())
+    return np.asarray(weight / weight.sum())
+
+
+def taken_by(weight: NDArray[np.float64], offset: float = 0.5) -> NDArray[np.int64]:
+    """Draws, as many as there are, each as often as its weight wants, in order; evenly spaced, for the least noise.
+
+    Parameters
+    ----------
+    weight : ndarray, (draw,)
+    offset : float
+        Place of the first, 0 to 1.
+    """
+    share = np.cumsum(weight)
+    return np.searchsorted(share / share[-1], (np.arange(len(weight)) + offset) / len(weight))
+
+
 def structure_of(
     model: TurnoverModel, components: Components, biomes: tuple[int, ...], layers: pd.DataFrame
 ) -> Structure:
@@ -239,10 +277,8 @@ def weighted(
     finer = replace(fit, model=model)
     old, new = (log_likelihoods(f, layers, atmosphere) for f in (fit, finer))
     gain = split_chains(new - old, len(fit.samples["tau_layer"]))
-    share = np.cumsum(np.exp(gain - gain.max(axis=1, keepdims=True)), axis=1)
-    draws = gain.shape[1]
-    places = (np.arange(draws) + np.random.default_rng(seed).uniform(size=(len(gain), 1))) / draws  # even: least noise
-    taken = [np.searchsorted(s / s[-1], p) for s, p in zip(share, places, strict=True)]
+    offset = np.random.default_rng(seed).uniform(size=len(gain))
+    taken = [taken_by(np.exp(g - g.max()), o) for g, o in zip(gain, offset, strict=True)]
 
     def take(values: dict[str, NDArray]) -> dict[str, NDArray]:
         return {name: np.stack([v[i] for v, i in zip(value, taken, strict=True)]) for name, value in values.items()}

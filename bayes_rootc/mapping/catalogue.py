@@ -12,9 +12,10 @@ import rasterio
 from ..data.grid import MapGrid
 from ..files import sha256, write_json
 from .draw import Scale
+from .geotiffs import Picture
 from .styles import sampled, scale_of, write_style
-from .variables import BIOME_NAMES, EVERY, MAP_LAYERS, NODATA, STATISTIC_NAMES, colours_of, parts_of
-from .writers import About, Picture
+from .variables import BIOME_NAMES, EVERY, NODATA, STATISTIC_NAMES, colours_of, parts_of
+from .writers import About
 
 VERSION = "1.1.0"
 COG_TYPE = "image/tiff; application=geotiff; profile=cloud-optimized"
@@ -80,7 +81,7 @@ def _write_stac(folder: Path, scales: dict[Picture, Scale | None], grid: MapGrid
     items: dict[str, list[Picture]] = {}
     for picture in scales:
         quantity, statistic = parts_of(picture.variable)
-        layer = "" if picture.layer is None else f"_{MAP_LAYERS[picture.layer]}"
+        layer = "" if picture.layer is None else f"_{picture.layer}"
         name = picture.variable if statistic in ("applicability", "") else f"{quantity}{layer}"
         items.setdefault(name, []).append(picture)
     west, south, east, north = grid.bbox
@@ -146,7 +147,7 @@ def _item(
         "geometry": {"type": "Polygon", "coordinates": [ring]},
         "bbox": bbox,
         "properties": {
-            "title": meaning if layer is None else f"{meaning}, {MAP_LAYERS[layer]} cm",
+            "title": meaning if layer is None else f"{meaning}, {layer} cm",
             "datetime": None,
             "start_datetime": origin.interval[0],
             "end_datetime": origin.interval[1],

@@ -8,7 +8,7 @@ list. So a row passes a tree once for all its layers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -30,24 +30,19 @@ TYPES = {"feature": np.int16, "number": np.float64, "left": np.int32, "right": n
 
 
 class Wanted(NamedTuple):
-    """Where results of a tile go: one of `sums`, `kept` and `totals` is filled, the others are empty.
+    """Where results of a tile go: one of `sums` and `kept` is filled, the other is empty.
 
     Attributes
     ----------
     sums : ndarray
-        (layer, row, 2), where trees' values and their squares are added, as differences between a layer and the one
-        above.
+        (output, layer, row, 2), where trees' values and their squares are added, as differences between a layer and the
+        one above.
     kept : ndarray
-        (layer, tree, row), where the values go.
-    totals : ndarray
-        (group, layer, tree), where values times `weight`, (layer, row), are added by the `group` of the row.
+        (output, layer, tree, row), where the values go.
     """
 
-    sums: NDArray[np.float64] = np.empty((0, 0, 0))
-    kept: NDArray[np.float32] = np.empty((0, 0, 0), np.float32)
-    totals: NDArray[np.float64] = np.empty((0, 0, 0))
-    weight: NDArray[np.float64] = np.empty((0, 0))
-    group: NDArray[np.int32] = np.empty(0, np.int32)
+    sums: NDArray[np.float64] = np.empty((0, 0, 0, 0))
+    kept: NDArray[np.float32] = np.empty((0, 0, 0, 0), np.float32)
 
 
 @dataclass(frozen=True)
@@ -59,11 +54,14 @@ class Nodes:
     feature : ndarray
         Column that a node tests, -1 for a leaf.
     number : ndarray
-        Threshold of the test (left where not above), or prediction of the leaf.
+        Threshold of the test (left where not above), or prediction of the leaf: (output, node) if there are several
+        outputs.
     left, right : ndarray
         Children, which come later.
     root : ndarray
         First node of each tree, (tree,). The others: (node,).
+    missing_left : ndarray of bool, optional
+        Whether a row without a value for the test goes left; by default it goes right.
 
     Raises
     ------
@@ -76,6 +74,7 @@ class Nodes:
     left: NDArray[np.int32]
     right: NDArray[np.int32]
     root: NDArray[np.int32]
+    missing_left: NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
         inner = np.flatnonzero(self.feature >= 0)
@@ -83,7 +82,7 @@ class Nodes:
         nodes = len(self.feature)
         if (
             not len(self.root)
-            or any(len(a) != nodes for a in (self.number, self.left, self.right))
+            or any(a.shape[-1] != nodes for a in (self.number, self.left, self.right))
             or any(getattr(self, name).dtype != kind for name, kind in TYPES.items())
             or not ((self.root >= 0) & (self.root < nodes)).all()
             or not ((children > np.concatenate([inner, inner])) & (children < nodes)).all()
@@ -91,17 +90,25 @@ class Nodes:
             raise ValueError("not the nodes of trees")
 
     @classmethod
-    def of(cls, trees: Iterable[Any]) -> Nodes:
+    def of(cls, trees: Sequence[Any]) -> Nodes:
         """The nodes of scikit-learn's fitted regression trees, one tree after the other."""
         parts, start = [], 0
         for tree in (t.tree_ for t in trees):
             leaf = tree.children_left < 0
-            number = np.where(leaf, tree.value[:, 0, 0], tree.threshold)
+            number = np.where(leaf, tree.value[:, :, 0].T, tree.threshold)
             children = (np.where(leaf, -1, c + start) for c in (tree.children_left, tree.children_right))
-            parts.append((np.where(leaf, -1, tree.feature), number, *children, np.array([start])))
+            missing_left = tree.missing_go_to_left.astype(bool)
+            parts.append((np.where(leaf, -1, tree.feature), number, *children, np.array([start]), missing_left))
             start += tree.node_count
-        columns = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-        return cls(*(c.astype(kind) for c, kind in zip(columns, TYPES.values(), strict=True)))
+        *columns, missing_left = (np.concatenate(arrays, axis=-1) for arrays in zip(*parts, strict=True))
+        columns[1] = columns[1] if len(columns[1]) > 1 else columns[1][0]
+        arrays = {name: column.astype(kind) for (name, kind), column in zip(TYPES.items(), columns, strict=True)}
+        return cls(**arrays, missing_left=missing_left)
+
+    @property
+    def values(self) -> NDArray[np.float64]:
+        """`number` with an axis of outputs: (output, node)."""
+        return np.atleast_2d(self.number)
 
     @property
     def trees(self) -> int:
@@ -137,8 +144,35 @@ class Nodes:
     @cached_property
     def thresholds(self) -> NDArray[np.float32]:
         """Rounded down to single precision, which changes no comparison with a number of single precision."""
-        single = self.number.astype(np.float32)
-        return np.where(single > self.number, np.nextafter(single, np.float32(-np.inf)), single)
+        number = self.values[0]
+        single: NDArray[np.float32] = number.astype(np.float32)
+        return np.where(single > number, np.nextafter(single, np.float32(-np.inf)), single)
+
+
+def _trees_of(forest: Any) -> list[Any]:
+    """Trees of scikit-learn's forests of regression trees, or those of a list.
+
+    Raises
+    ------
+    ValueError
+        Not such a forest, or it has more features than can be numbered.
+    """
+    from sklearn.ensemble import ExtraTreesRegressor, RandomForestRegressor
+    from sklearn.tree import DecisionTreeRegressor
+    from sklearn.utils.validation import check_is_fitted
+
+    if isinstance(forest, RandomForestRegressor | ExtraTreesRegressor):
+        check_is_fitted(forest)
+        forest = forest.estimators_
+    if not (isinstance(forest, list | tuple) and forest and all(isinstance(t, DecisionTreeRegressor) for t in forest)):
+        raise ValueError(
+            f"{type(forest).__name__} cannot be compiled; expected a fitted RandomForestRegressor or "
+            "ExtraTreesRegressor of scikit-learn, or a list of fitted regression trees"
+        )
+    most = np.iinfo(np.int16).max
+    if (features := forest[0].n_features_in_) > most:
+        raise ValueError(f"the trees have {features:,} features; expected at most {most:,}")
+    return list(forest)
 
 
 class CompiledForest:
@@ -147,7 +181,8 @@ class CompiledForest:
     Parameters
     ----------
     forest : object
-        A fitted scikit-learn forest of regression trees, or a list of such trees, or their `Nodes`.
+        A fitted `RandomForestRegressor` or `ExtraTreesRegressor` of scikit-learn with one or several outputs, or a list
+        of fitted regression trees, or their `Nodes`.
     layer_columns : tuple of int, optional
         Columns of top and bottom among the predictors. Rows may come with these columns, which are not read, or without
         them.
@@ -156,6 +191,8 @@ class CompiledForest:
 
     Attributes
     ----------
+    nodes : Nodes
+        The trees as flat arrays.
     tested : ndarray of int, shape (node,)
         Column that a node tests, counted without the columns of depths.
     fork : ndarray of int, shape (node,)
@@ -164,46 +201,60 @@ class CompiledForest:
     Raises
     ------
     ValueError
-        Layers without columns or columns without layers, or layers that do not get deeper.
+        Not a forest of regression trees, or not fitted, layers without columns or columns without layers, or layers
+        that do not get deeper.
 
     Examples
     --------
-    >>> from sklearn.ensemble import RandomForestRegressor
-    >>> X, y = np.random.default_rng(0).standard_normal((2, 200, 3)), np.arange(200.0)
-    >>> mean, spread = CompiledForest(RandomForestRegressor(50).fit(X[0], y)).mean_and_std(X[1])
-    >>> mean.shape, spread.shape
-    ((200,), (200,))
+    Two responses at once; the forest is scikit-learn's:
+
+    >>> from sklearn.ensemble import ExtraTreesRegressor
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.uniform(size=(400, 3))
+    >>> y = np.c_[X[:, 0], 10 * X[:, 1]]
+    >>> forest = ExtraTreesRegressor(50, random_state=0).fit(X, y)
+    >>> compiled = CompiledForest(forest)
+    >>> mean, std = compiled.mean_and_std(X[:5])
+    >>> bool(np.allclose(mean, forest.predict(X[:5]))), std.shape
+    (True, (5, 2))
+
+    Every tree, and quantiles over the trees:
+
+    >>> compiled.members(X[:5]).shape, compiled.quantiles(X[:5], [0.1, 0.5, 0.9]).shape
+    ((5, 2, 50), (5, 2, 3))
     """
 
     def __init__(self, forest: Any, *, layer_columns: tuple[int, int] | None = None, layers: Layers = ()):
         if isinstance(forest, Nodes):
             self.nodes, self._features = forest, max(layer_columns or (0,)) + 1
         else:
-            trees = list(getattr(forest, "estimators_", forest))
+            trees = _trees_of(forest)
             self.nodes, self._features = Nodes.of(trees), trees[0].n_features_in_
+        self._names = getattr(forest, "feature_names_in_", None)
         depths = np.array(layers, np.float32).reshape(-1, 2)
         if (layer_columns is None) != (not len(depths)) or (np.diff(depths, axis=0) < 0).any():
             raise ValueError("layers from above, and the two columns of their top and bottom, belong together")
         self.layer_columns, self.layers = layer_columns, layers
-        self.fork = np.full(len(self.nodes.number), -1, np.int32)
+        self.fork = np.full(len(self.nodes.feature), -1, np.int32)
         feature = self.nodes.feature
         for column, values in zip(layer_columns or (), depths.T, strict=False):
             at = self.nodes.feature == column
-            self.fork[at] = np.searchsorted(values, self.nodes.number[at], side="right")
-        self.tested = feature
+            self.fork[at] = np.searchsorted(values, self.nodes.values[0, at], side="right")
+        self.tested = feature.astype(np.int32)
         if layer_columns:  # rows come without these columns
             below = sum((feature > column).astype(np.int16) for column in layer_columns)
-            self.tested = np.where(self.fork >= 0, 0, feature - below).astype(np.int16)
+            self.tested = np.where(self.fork >= 0, 0, feature - below).astype(np.int32)
 
     def mean_and_std(
         self, X: ArrayLike, *, threads: int = 2, progress: Progress | None = None
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Mean over the trees and their standard deviation.
+        """Mean over the trees and their standard deviation; memory does not grow with rows × trees.
 
         Parameters
         ----------
         X : array-like, shape (n, features)
-            Predictors, finite; compared in single precision, as scikit-learn does.
+            Predictors, not infinite; compared in single precision, as scikit-learn does. A missing value (NaN) goes
+            where scikit-learn sends it. Columns of a table must have the names and the order of the fit.
         threads : int
             Number of threads.
         progress : callable, optional
@@ -211,24 +262,25 @@ class CompiledForest:
 
         Returns
         -------
-        mean, std : ndarray, shape (n,), or (n, layer) with `layers`
+        mean, std : ndarray, shape (n,), (n, layer) with `layers`, (n, output), or (n, layer, output)
             Mean and standard deviation over the trees.
         """
-        rows, depth, trees = self.rows(X), max(len(self.layers), 1), self.nodes.trees
-        mean, sd = np.empty((2, len(rows), depth))
-        shift = float(self.nodes.number[self.nodes.leaf].mean())  # sums about such a value do not cancel
-        value = self.nodes.number - shift
+        rows, depth, trees, outputs = self.rows(X), max(len(self.layers), 1), self.nodes.trees, len(self.nodes.values)
+        mean, sd = np.empty((2, len(rows), depth, outputs))
+        # sums about such a value do not cancel
+        shift = np.array([number[self.nodes.leaf].mean() for number in self.nodes.values])
+        value = self.nodes.values - shift[:, None]
 
         def work(part: slice, columns: NDArray[np.float32]) -> None:
-            sums = np.zeros((depth, columns.shape[1], 2))
+            sums = np.zeros((outputs, depth, columns.shape[1], 2))
             self._descend(columns, value, Wanted(sums=sums))
-            first, second = np.moveaxis(np.cumsum(sums, axis=0) / trees, (0, 1, 2), (2, 1, 0))
+            first, second = np.cumsum(sums, axis=1).T / trees
             mean[part] = shift + first
             sd[part] = np.sqrt(np.maximum(second - first**2, 0))
 
         for _ in _by_tile(work, rows, threads, progress):
             pass
-        return (mean, sd) if self.layers else (mean[:, 0], sd[:, 0])
+        return self._without_single_axes(mean), self._without_single_axes(sd)
 
     def members(self, X: ArrayLike, *, threads: int = 2) -> NDArray[np.float32]:
         """Prediction of every tree.
@@ -242,52 +294,61 @@ class CompiledForest:
 
         Returns
         -------
-        ndarray, shape (n, tree), or (n, layer, tree) with `layers`
+        ndarray, shape (n, tree), (n, layer, tree) with `layers`, (n, output, tree), or (n, layer, output, tree)
             Predictions in single precision.
         """
-        rows, depth = self.rows(X), max(len(self.layers), 1)
-        out = np.empty((len(rows), depth, self.nodes.trees), np.float32)
+        rows = self.rows(X)
+        out = np.empty((len(rows), *self._members_shape), np.float32)
 
         def work(part: slice, columns: NDArray[np.float32]) -> None:
-            kept = np.empty((depth, self.nodes.trees, columns.shape[1]), np.float32)
-            self._descend(columns, self.nodes.number, Wanted(kept=kept))
-            out[part] = kept.transpose(2, 0, 1)
+            out[part] = self._members(columns)
 
         for _ in _by_tile(work, rows, threads, None):
             pass
-        return out if self.layers else out[:, 0]
+        return self._without_single_axes(out)
 
-    def weighted_sums(
-        self, X: ArrayLike, weight: ArrayLike, group: ArrayLike, *, power: float = 1.0
-    ) -> NDArray[np.float64]:
-        """Sums over rows of weight · exp(power · prediction), by group, layer and tree: shape (groups, layer, tree).
+    def quantiles(self, X: ArrayLike, levels: ArrayLike, *, threads: int = 2) -> NDArray[np.float32]:
+        """Quantiles over the trees; memory does not grow with rows × trees.
 
-        One pass gives the totals of whole maps, one a tree, of a flux that was learnt on its log scale. In one thread:
-        the order of sums is that of the rows.
+        They say how far the trees differ, as `mean_and_std` does, not where a new observation may lie: for that, a
+        quantile regression forest keeps the training values of the leaves.
 
         Parameters
         ----------
-        weight : array-like
-            Weight of each row, (n,), or of each of its layers, (n, layer).
-        group : array-like
-            Number of the group of each row, from 0, (n,).
+        X : array-like, shape (n, features)
+            Predictors, as in `mean_and_std`.
+        levels : array-like of float
+            Probabilities, from 0 to 1.
+        threads : int
+            Number of threads.
+
+        Returns
+        -------
+        ndarray, shape (n, *levels), or as those of `mean_and_std`, followed by *levels
+            Quantiles, linear between members, as `np.quantile` has them by default.
+
+        Raises
+        ------
+        ValueError
+            A level is not between 0 and 1.
         """
-        rows, depth = self.rows(X), max(len(self.layers), 1)
-        weights = np.broadcast_to(np.asarray(weight, float).reshape(len(rows), -1), (len(rows), depth))
-        groups = np.asarray(group, np.int32)
-        value = np.exp(power * np.where(self.nodes.leaf, self.nodes.number, 0.0))
-        shape = (int(groups.max(initial=-1)) + 1, depth, self.nodes.trees)
+        level = np.asarray(levels, float)
+        if not ((level >= 0) & (level <= 1)).all():
+            raise ValueError(f"levels are {level}; expected numbers from 0 to 1")
+        rows, (depth, outputs, trees) = self.rows(X), self._members_shape
+        out = np.empty((len(rows), depth, outputs, *level.shape), np.float32)
+        place = level * (trees - 1)
+        lower = place.astype(int)
+        upper = np.minimum(lower + 1, trees - 1)
 
-        def work(part: slice, columns: NDArray[np.float32]) -> NDArray[np.float64]:
-            totals = np.zeros(shape)
-            own = np.ascontiguousarray(weights[part].T)
-            self._descend(columns, value, Wanted(totals=totals, weight=own, group=groups[part]))
-            return totals
+        def work(part: slice, columns: NDArray[np.float32]) -> None:
+            members = np.sort(self._members(columns))
+            low = members[..., lower]
+            out[part] = low + (place - lower) * (members[..., upper] - low)
 
-        out = np.zeros(shape)
-        for totals in _by_tile(work, rows, 1, None):
-            out += totals
-        return out
+        for _ in _by_tile(work, rows, threads, None, size=max(TILE // (depth * outputs), TILE // 16)):
+            pass
+        return self._without_single_axes(out)
 
     def rows(self, X: ArrayLike) -> NDArray[np.float32]:
         """Rows in single precision, without columns of depths.
@@ -295,8 +356,13 @@ class CompiledForest:
         Raises
         ------
         ValueError
-            Too few columns.
+            Too few columns, or a table whose columns are not those of the fit, in their order.
         """
+        names = getattr(X, "columns", None)
+        if names is not None and self._names is not None:
+            without = np.delete(self._names, self.layer_columns or ())
+            if list(names) not in (list(self._names), list(without)):
+                raise ValueError(f"the columns are {', '.join(map(str, names))}; expected {', '.join(self._names)}")
         rows = np.asarray(X, np.float32)
         if self.layer_columns and rows.shape[1] >= self._features:
             rows = np.delete(rows, self.layer_columns, axis=1)
@@ -305,17 +371,42 @@ class CompiledForest:
             raise ValueError(f"{rows.shape[1]} columns, of which a tree tests number {tested}")
         return rows
 
+    @property
+    def _members_shape(self) -> tuple[int, int, int]:
+        """Numbers of layers, outputs and trees."""
+        return max(len(self.layers), 1), len(self.nodes.values), self.nodes.trees
+
+    def _members(self, columns: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Predictions of a tile, (row, layer, output, tree)."""
+        depth, outputs, trees = self._members_shape
+        kept = np.empty((outputs, depth, trees, columns.shape[1]), np.float32)
+        self._descend(columns, self.nodes.values, Wanted(kept=kept))
+        return kept.transpose(3, 1, 0, 2)
+
+    def _without_single_axes(self, out: NDArray[Any]) -> NDArray[Any]:
+        """Results, (row, layer, output, …), without the axis of layers if there are none, and of a single output."""
+        out = out if len(self.nodes.values) > 1 else out[:, :, 0]
+        return out if self.layers else out[:, 0]
+
     def _descend(self, columns: NDArray[np.float32], value: NDArray[np.float64], wanted: Wanted) -> None:
-        n = self.nodes
-        nodes = (self.tested, n.leaf, n.thresholds, value, n.left, n.right, self.fork)
+        n, tested = self.nodes, self.tested
+        if n.missing_left is not None and (missing := np.isnan(columns)).any():
+            # A missing value is above all thresholds, as NaN, or below them in a second copy of all columns.
+            tested = np.where(n.missing_left, tested + np.int32(len(columns)), tested)
+            columns = np.concatenate([columns, np.where(missing, np.float32(-np.inf), columns)])
+        nodes = (tested, n.leaf, n.thresholds, value, n.left, n.right, self.fork)
         _kernel()(nodes, n.root, n.depth + 1, columns, wanted)
 
 
 def _by_tile[T](
-    work: Callable[[slice, NDArray[np.float32]], T], rows: NDArray[np.float32], threads: int, progress: Progress | None
+    work: Callable[[slice, NDArray[np.float32]], T],
+    rows: NDArray[np.float32],
+    threads: int,
+    progress: Progress | None,
+    size: int = TILE,
 ) -> Iterator[T]:
     """`work(part, columns)` of each tile of the rows, in order; columns (feature, row) contiguous."""
-    size = min(TILE, -(-len(rows) // threads)) or 1
+    size = min(size, -(-len(rows) // threads)) or 1
     parts = [slice(start, start + size) for start in range(0, len(rows), size)]
     with ThreadPoolExecutor(threads) as pool:
         for number, done in enumerate(pool.map(lambda p: work(p, np.ascontiguousarray(rows[p].T)), parts), 1):
@@ -345,9 +436,9 @@ def _descend_trees(nodes: tuple[Any, ...], root: Any, stack: int, columns: Any, 
         Nodes that may wait while one is visited.
     """
     feature, leaf, threshold, number, left, right, fork = nodes
-    sums, kept, totals, weight, group = wanted
-    rows, keep, add_up = columns.shape[1], kept.size > 0, totals.size > 0
-    depth = kept.shape[0] if keep else totals.shape[1] if add_up else sums.shape[0]
+    sums, kept = wanted
+    rows, keep = columns.shape[1], kept.size > 0
+    depth = kept.shape[1] if keep else sums.shape[1]
     order, spare = np.empty(rows, np.uint32), np.empty(rows, np.uint32)  # what is signed may count from the end
     waiting = np.empty((stack, 5), np.int32)
 
@@ -392,20 +483,18 @@ def _descend_trees(nodes: tuple[Any, ...], root: Any, stack: int, columns: Any, 
                     wait(n_waiting, right[node], to_left, end, top, bottom)
                     n_waiting += 1
                     end, node = to_left, left[node]
-            value, first, last = number[node], np.uint64(start), np.uint64(end)
-            if keep or add_up:
-                for layer in range(top, bottom):
-                    for i in range(first, last):
-                        row = order[i]
-                        if keep:
-                            kept[layer, tree, row] = value
-                        else:
-                            totals[group[row], layer, tree] += value * weight[layer, row]
-                continue
-            for at, sign in ((top, 1.0), (bottom, -1.0)):
-                if at < depth:
-                    layer_sums, first_power, second_power = sums[at], sign * value, sign * value * value
-                    for i in range(first, last):
-                        row = order[i]
-                        layer_sums[row, 0] += first_power
-                        layer_sums[row, 1] += second_power
+            first, last = np.uint64(start), np.uint64(end)
+            for output in range(number.shape[0]):
+                value = number[output, node]
+                if keep:
+                    for layer in range(top, bottom):
+                        for i in range(first, last):
+                            kept[output, layer, tree, order[i]] = value
+                    continue
+                for at, sign in ((top, 1.0), (bottom, -1.0)):
+                    if at < depth:
+                        layer_sums, first_power, second_power = sums[output, at], sign * value, sign * value * value
+                        for i in range(first, last):
+                            row = order[i]
+                            layer_sums[row, 0] += first_power
+                            layer_sums[row, 1] += second_power

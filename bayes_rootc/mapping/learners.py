@@ -344,17 +344,32 @@ class FluxModel:
         self, trees: NDArray[np.float32], X: NDArray[np.float32], layers: Layers = ()
     ) -> NDArray[np.float32]:
         """Members from what the trees predict there."""
-        return self.calibration.stretched(trees) + self.log_factor(X, layers)[..., None]
+        out = self.calibration.stretched(trees) + self.log_factor(X, layers)[..., None]
+        if self.scale is not None:
+            out += self.scale.deviations(*self._classes(X, layers), trees.shape[-1])
+        return out
 
     def log_factor(self, X: NDArray[np.float32], layers: Layers = ()) -> NDArray[np.float32]:
         """What makes means right on the natural scale, to be added to logarithms: (n,), or (n, layer)."""
         if self.scale is None:
             return np.zeros((len(X), len(layers)) if layers else len(X), np.float32)
+        return self.scale.log_factor(*self._classes(X, layers))
+
+    def deviations(self, biome: NDArray[np.int64], members: int, layers: Layers = ()) -> NDArray[np.float32]:
+        """What is not known of `log_factor` in these biomes (n,), in each of the members, (n, layer or 1, member)."""
+        middle = np.mean(layers, axis=1)[None] if layers else None
+        if self.scale is None:
+            return np.zeros((len(biome), len(layers) or 1, members), np.float32)
+        return self.scale.deviations(biome[:, None], middle, members)
+
+    def _classes(self, X: NDArray[np.float32], layers: Layers) -> tuple[NDArray[np.int64], NDArray | None]:
+        """Biome of each row as `design_matrix` has it, and the middle of each layer (cm) where there is a depth."""
+        assert self.scale is not None
         end = self.forest.n_features_in_ - 2 * bool(self.scale.log_depth)
-        biome = X[:, end - len(BIOMES) : end].argmax(axis=1) + 1  # as `design_matrix` has it
+        biome = X[:, end - len(BIOMES) : end].argmax(axis=1) + 1
         if layers:
-            return self.scale.log_factor(biome[:, None], np.mean(layers, axis=1)[None])
-        return self.scale.log_factor(biome, X[:, end:].mean(axis=1) if self.scale.log_depth else None)
+            return np.broadcast_to(biome[:, None], (len(X), len(layers))), np.mean(layers, axis=1)[None]
+        return biome, X[:, end:].mean(axis=1) if self.scale.log_depth else None
 
 
 @dataclass(frozen=True)

@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import jax
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ..constants import LAYERS
+from ..constants import LAYERS, PROFILE_NAME
 from ..data.covariates import CovariateStack
 from ..data.grid import MapGrid
 from ..data.netcdf import open_dataset
-from . import forest_device
+from .cell_intervals import ProductTable, interval_statistics
 from .forest import CompiledForest
 from .learners import FluxModel, Learners, design_matrix
-from .monte_carlo import LogNormals, Statistics, coherent_statistics, independent_statistics
+from .monte_carlo import (
+    FLUXES,
+    QUANTITIES,
+    Asked,
+    LogNormals,
+    Statistics,
+    coherent_statistics,
+    independent_statistics,
+)
 from .persistence_forests import PersistenceForests, persistence_statistics
-from .totals import BAND_DEGREES, THICKNESS_CM, Totals, Trees, sum_cells
+from .root_field import RootCells, RootField
+from .totals import BAND_DEGREES, THICKNESS_CM, Classes, Totals, Trees, distinct, sum_cells
+from .variables import EVERY_MAP, MAP_LAYERS, QUANTILES, MapChoice, MapMode, parts_of
 from .zones import Shares
 
 MEMBER_CELLS = 4096
@@ -53,6 +63,8 @@ class LandCells:
         1–9, (n,).
     X : ndarray
         (n, features).
+    green : ndarray, optional
+        Share of each cell that is neither bare nor under ice, (n,), where a map of land cover says it.
     """
 
     grid: MapGrid
@@ -60,6 +72,7 @@ class LandCells:
     biome: NDArray[np.int64]
     X: NDArray[np.float32]
     lacking: int = 0
+    green: NDArray[np.float64] | None = None
 
     @property
     def area_ha(self) -> NDArray[np.float64]:
@@ -72,10 +85,22 @@ class LandCells:
         return np.repeat(self.grid.lat, self.grid.shape[1])[self.index]
 
     @property
+    def lon(self) -> NDArray[np.float64]:
+        """Longitude of each cell."""
+        return np.tile(self.grid.lon, self.grid.shape[0])[self.index]
+
+    def part(self, some: slice) -> LandCells:
+        """Some of the cells."""
+        green = None if self.green is None else self.green[some]
+        return dataclasses.replace(
+            self, index=self.index[some], biome=self.biome[some], X=self.X[some], green=green, lacking=0
+        )
+
+    @property
     def number(self) -> NDArray[np.int64]:
         """Number of each cell on the whole globe at this resolution: the same whatever part is mapped."""
-        lon = np.tile(self.grid.lon, self.grid.shape[0])[self.index]
-        row, col = np.floor((90 - self.lat) / self.grid.resolution), np.floor((lon + 180) % 360 / self.grid.resolution)
+        step = self.grid.resolution
+        row, col = np.floor((90 - self.lat) / step), np.floor((self.lon + 180) % 360 / step)
         return (row * np.ceil(360 / self.grid.resolution) + col).astype(np.int64)
 
 
@@ -88,7 +113,9 @@ def land_cells(covariates: CovariateStack, grid: MapGrid, *, nearest_km: float) 
     whole = values.notna().all(axis=1).to_numpy()
     index = land[whole]
     X, _ = design_matrix(values[whole].assign(biome=biome[index]), covariates.features)
-    return LandCells(grid, index, biome[index].astype(np.int64), X, int((~whole).sum()))
+    bare = covariates.bare_share(grid)
+    green = None if bare is None else 1 - bare.ravel()[index]
+    return LandCells(grid, index, biome[index].astype(np.int64), X, int((~whole).sum()), green)
 
 
 @dataclass(frozen=True)
@@ -101,8 +128,10 @@ class MapModels:
     ibulk: FluxModel
     predictive_shares: NDArray[np.float64]
     expected_shares: NDArray[np.float64]
-    persistence: Mapping[str, FluxModel] = field(default_factory=dict)
+    persistence: Mapping[str, FluxModel] = dataclasses.field(default_factory=dict)
     """Forests of how long carbon stays, by quantity."""
+    field: RootField | None = None
+    """Fields of production, where these make I_root in place of its forest."""
 
     @classmethod
     def of(
@@ -111,90 +140,133 @@ class MapModels:
         predictive_shares: NDArray,
         expected_shares: NDArray,
         persistence: PersistenceForests | None = None,
+        field: RootField | None = None,
     ) -> MapModels:
         """The forests of the fitted learners, with the root shares."""
         more = persistence.models(learners.ibulk) if persistence else {}
-        return cls(learners.iroot, learners.ibulk, predictive_shares, expected_shares, more)
+        return cls(learners.iroot, learners.ibulk, predictive_shares, expected_shares, more, field)
 
     @cached_property
     def forests(self) -> tuple[CompiledForest, CompiledForest]:
         """Compiled forests: I_root of the profile, and I_bulk of the seven layers."""
         return self.iroot.forest.compiled(), self.ibulk.forest.compiled(LAYERS)
 
+    @cached_property
+    def products(self) -> ProductTable:
+        """Distributions of I_root of layers, from root shares of a new site."""
+        return ProductTable.of(self.predictive_shares)
 
-def map_cells(
-    cells: LandCells, models: MapModels, *, members: int, seed: int, coherent: bool, zones: Shares | None = None
-) -> tuple[Statistics, Totals]:
-    """Statistics of every cell, and totals.
+
+def from_members(choice: MapChoice) -> Asked:
+    """What the members of a cell must be made for, where all comes from them.
 
     Parameters
     ----------
+    choice : MapChoice
+        Maps that are made.
+    """
+    wanted = set(choice.statistics)
+    quantiles = bool(wanted & {*QUANTILES, "uncertainty"})
+    names: tuple[str, ...] = ("iloss",) if "probability" in wanted else ()
+    if quantiles or "mean" in wanted:
+        names = QUANTITIES if wanted & set(QUANTILES) else FLUXES
+    layers = tuple(MAP_LAYERS.index(layer) for layer in choice.layers if layer != PROFILE_NAME)
+    return Asked(names if layers else (), names if PROFILE_NAME in choice.layers else (), layers, quantiles)
+
+
+def map_cells(
+    cells: LandCells,
+    models: MapModels,
+    *,
+    mode: MapMode = "independent",
+    members: int = 500,
+    seed: int = 0,
+    zones: Shares | None = None,
+    choice: MapChoice = EVERY_MAP,
+) -> tuple[Statistics, Totals]:
+    """Statistics of every cell, and totals, which do not depend on what is chosen.
+
+    Parameters
+    ----------
+    mode : {"independent", "members", "coherent"}
+        Statistics of independent members by formulas, of the members themselves, or of the trees of the forests, which
+        all cells have in common.
     members, seed : int
-        Number and seed of independent members.
-    coherent : bool
-        Use the trees of the forests as members of each cell, in place of independent members.
+        Number and seed of independent members, if these are made.
     zones : Shares, optional
         Shares of the zones in each cell, counted from 0, including the part in no zone (`Shares.of`).
+    choice : MapChoice
+        Maps that are made; what others need is left out where that saves time.
 
     Returns
     -------
     tuple of Statistics, Totals
-        Statistics as `independent_statistics` gives them, (n, 8); and `iroot_applicability`, `ibulk_applicability`: the
-        dissimilarity from the training data over its threshold, up to 1 inside the area of applicability, of the layer
-        that is farthest outside, (n,).
+        The chosen statistics as `interval_statistics` gives them, (n, layer); and `iroot_applicability`,
+        `ibulk_applicability`: the dissimilarity from the training data over its threshold, up to 1 inside the area of
+        applicability, of the layer that is farthest outside, (n,).
     """
-    X, root, bulk = cells.X, models.iroot.calibration, models.ibulk.calibration
-    (root_mean, root_sd), (bulk_mean, bulk_sd) = (_mean_and_std(forest, X) for forest in models.forests)
-    root_factor, bulk_factor = models.iroot.log_factor(X), models.ibulk.log_factor(X, LAYERS)
-    log_bulk = bulk_mean + bulk_factor + np.log(THICKNESS_CM)
-    scaled = root_mean + root_factor, root.stretch * root_sd, log_bulk, bulk.stretch * bulk_sd
-    statistics = independent_statistics(
-        LogNormals(*scaled, cells.biome, cells.number),
-        models.predictive_shares,
-        members=members,
-        seed=seed,
-        profile_correlation=bulk.profile_correlation,
-    )
-    band = np.floor(cells.lat / BAND_DEGREES) * BAND_DEGREES
-    parts = zones or Shares(np.arange(len(X)), np.zeros(len(X), np.int64), np.ones(len(X)))
-    at = parts.cell if zones else slice(None)
-    totals = sum_cells(
-        np.stack([cells.biome[at], band.astype(np.int64)[at], parts.zone], axis=1),
-        cells.area_ha[at],
-        X[at],
-        (
-            Trees(models.forests[0], root_mean[at], root.stretch, root_factor[at]),
-            Trees(models.forests[1], bulk_mean[at], bulk.stretch, bulk_factor[at]),
-        ),
-        {name: statistics[name][at] for name in statistics},
-        share=parts.share,
-    )
-    if coherent:
-        statistics = _coherent(cells, models)
-    staying = persistence_statistics(models.persistence, log_bulk, X)
-    outside = [
-        model.applicability.dissimilarity(X, layers).reshape(len(X), -1).max(axis=1) / model.applicability.threshold
-        for model, layers in ((models.iroot, ()), (models.ibulk, LAYERS))
-    ]
-    areas = {f"{f}_applicability": a.astype(np.float32) for f, a in zip(("iroot", "ibulk"), outside, strict=True)}
-    return statistics | areas | staying, totals
+    X, bulk, n = cells.X, models.ibulk.calibration, len(cells.X)
+    parts = zones or Shares(np.arange(n), np.zeros(n, np.int64), np.ones(n))
+    band = (np.floor(cells.lat / BAND_DEGREES) * BAND_DEGREES).astype(np.int64)
+    by_part = np.stack([cells.biome[parts.cell], band[parts.cell], parts.zone], axis=1)
+    classes = Classes.of(by_part, parts.cell, cells.area_ha, parts.share)
+    rows, at = distinct(X)  # where covariates are coarser than the map, cells are alike: these are predicted once
+    root = _iroot(cells, models, classes, rows, at)
+    bulk_factor = models.ibulk.log_factor(rows, LAYERS)
+    trees = Trees(models.forests[1], bulk.stretch, bulk_factor).flux(rows, classes.merged(at))
+    log_bulk = trees.mean + bulk_factor + np.log(THICKNESS_CM)
+    log_normals = LogNormals(root.mean, root.sd, log_bulk[at], bulk.stretch * trees.sd[at], cells.biome, cells.number)
+    alike = bulk.profile_correlation
+    if mode == "members":
+        shares, how = models.predictive_shares, {"members": members, "seed": seed}
+        statistics = independent_statistics(log_normals, shares, profile_correlation=alike, **how)
+    else:
+        wanted = () if mode == "coherent" else choice.layered
+        statistics = interval_statistics(log_normals, models.products, profile_correlation=alike, wanted=wanted)
+    bulk_sums = trees.sums * np.exp(models.ibulk.deviations(classes.unique[:, 0], trees.sums.shape[2], LAYERS))
+    totals = sum_cells(classes, root.sums, bulk_sums, statistics)
+    if mode == "coherent":
+        statistics = _coherent(cells, models, from_members(choice))
+    if any(parts_of(name).quantity in models.persistence for name in choice.layered):
+        statistics |= {name: v[at] for name, v in persistence_statistics(models.persistence, log_bulk, rows).items()}
+    chosen = {name: statistics[name][:, choice.places] for name in choice.layered}
+    for name, model, layers in zip(choice.flat, (models.iroot, models.ibulk), ((), LAYERS), strict=False):
+        farthest = model.applicability.dissimilarity(rows, layers).reshape(len(rows), -1).max(axis=1)
+        chosen[name] = (farthest / model.applicability.threshold).astype(np.float32)[at]
+    return chosen | {name: root.statistics[name] for name in choice.of_place}, totals
 
 
-def _mean_and_std(forest: CompiledForest, X: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    if jax.default_backend() == "gpu":
-        return forest_device.mean_and_std(forest, X)
-    return forest.mean_and_std(X, threads=1)
+def _iroot(
+    cells: LandCells, models: MapModels, classes: Classes, rows: NDArray[np.float32], at: NDArray[np.int64]
+) -> RootCells:
+    """I_root of the cells and its sums, from the fields of production or from its forest (`rows[at]`)."""
+    if models.field is not None:
+        return models.field.cells(cells, classes.weight(len(cells.X)))
+    stretch, factor = models.iroot.calibration.stretch, models.iroot.log_factor(rows)
+    trees = Trees(models.forests[0], stretch, factor).flux(rows, classes.merged(at))
+    sums = trees.sums * np.exp(models.iroot.deviations(classes.unique[:, 0], trees.sums.shape[2]))
+    return RootCells((trees.mean + factor)[at], stretch * trees.sd[at], sums[:, 0], {})
 
 
-def _coherent(cells: LandCells, models: MapModels) -> Statistics:
-    """Statistics over the members of totals: trees of both forests, and draws of the expected root shares."""
+def root_members(cells: LandCells, models: MapModels) -> NDArray[np.float32]:
+    """log I_root of the members of totals, (cell, member): trees, or draws of the fields."""
+    if models.field is None:
+        return models.iroot.calibrated(models.forests[0].members(cells.X, threads=1), cells.X)
+    return np.concatenate([parts[..., 1] for _, parts in models.field.parts(cells)])
+
+
+def _coherent(cells: LandCells, models: MapModels, asked: Asked) -> Statistics:
+    """Statistics over the members of totals: those of I_root, trees of the forest of I_bulk, and draws of the expected
+    root shares.
+    """
     parts = []
-    members = len(models.iroot.forest.trees_.root)
-    shares = models.expected_shares[np.arange(members) % len(models.expected_shares)]
     for start in range(0, len(cells.X), MEMBER_CELLS):
-        X, biome = cells.X[start : start + MEMBER_CELLS], cells.biome[start : start + MEMBER_CELLS]
-        root = models.iroot.calibrated(models.forests[0].members(X, threads=1), X)
+        some = cells.part(slice(start, start + MEMBER_CELLS))
+        root, X = root_members(some, models), some.X
+        members = root.shape[1]
+        shares = models.expected_shares[np.arange(members) % len(models.expected_shares)]
         bulk = models.ibulk.calibrated(models.forests[1].members(X, threads=1), X, LAYERS)
         bulk += np.log(THICKNESS_CM).astype(np.float32)[:, None]
-        parts.append(coherent_statistics(root, bulk[:, :, np.arange(members) % bulk.shape[2]], shares, biome))
+        bulk = bulk[:, :, np.arange(members) % bulk.shape[2]]
+        parts.append(coherent_statistics(root, bulk, shares, some.biome, asked=asked))
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

@@ -16,7 +16,7 @@ from ..files import atomic_path
 from .applicability import Applicability
 from .forest import TYPES, Nodes
 from .learners import Calibration, FluxModel, Learners, PosteriorForest
-from .natural_scale import NaturalScale
+from .natural_scale import read_scales
 
 VERSION = 4
 TARGETS = ("iroot", "ibulk", "f_bnpp")
@@ -81,7 +81,7 @@ def _read(path: Path, names: tuple[str, ...]) -> tuple[dict[str, FluxModel], dic
             about = json.loads(str(arrays["about"]))
             if about["version"] != VERSION:
                 raise InputError(f"made by another version (its form is {about['version']}, not {VERSION})", file=path)
-            models = {}
+            models, scales = {}, read_scales(about["factors"], names)
             for name in names:
                 trees = Nodes(**{part: arrays[f"{name}_{part}"] for part in TYPES})
                 area = {part: arrays[f"{name}_area_{part}"] for part in AREA}
@@ -89,9 +89,7 @@ def _read(path: Path, names: tuple[str, ...]) -> tuple[dict[str, FluxModel], dic
                 forest.trees_, forest.n_features_in_ = trees, len(area["mean"])
                 numbers = {part: float(value) for part, value in area.items() if value.ndim == 0}
                 calibration = Calibration(**about["calibration"][name])
-                factors = about["factors"][name]
-                scale = NaturalScale(**{k: tuple(v) for k, v in factors.items()}) if factors else None
-                models[name] = FluxModel(forest, calibration, Applicability(**(area | numbers)), scale)
+                models[name] = FluxModel(forest, calibration, Applicability(**(area | numbers)), scales.get(name))
             return models, about
     except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
         if isinstance(error, InputError):

@@ -1,5 +1,8 @@
 """I_loss = I_root - I_bulk by Monte Carlo (paper, Methods: 500 simulations in each cell), in JAX.
 
+Maps have the statistics of independent members from formulas (`cell_intervals`), or with `map_mode = "members"` from
+the members themselves, which the formulas are tested against.
+
 Independent mode, the paper's: every cell has its own counter-based random key, from the seed and the cell's number on
 the globe, so a result does not depend on how the map was cut into tiles. The key picks one of a few Latin hypercubes of
 `members` points and rotates the list of members of each error by a number of places of its own: the members of a cell
@@ -28,7 +31,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtri
 from scipy.stats.qmc import LatinHypercube
 
-from ..constants import INTERVAL
+from ..constants import INTERVAL, LAYERS
 
 CHUNK_CELLS = 256
 """With 500 members 12 MB. A device with its own memory takes `DEVICE_CHUNK_CELLS` at once."""
@@ -50,14 +53,31 @@ type Statistics = dict[str, NDArray[np.float32]]
 type Members = tuple[tuple[Array, Array], tuple[Array, Array]]
 """I_root and I_bulk of layers, (cell, layer, member), and of profiles, (cell, member)."""
 
-type Asked = tuple[tuple[str, ...], tuple[str, ...]]
-"""Quantities of layers, and of profiles, whose statistics are taken from members."""
+LAYER_PLACES = tuple(range(len(LAYERS)))
 
-EVERY: Asked = (QUANTITIES, QUANTITIES)
 
-NOT_LOG_NORMAL: Asked = (("iroot", "iloss", "share"), ("ibulk", "iloss", "share"))
-"""Quantities of independent members that are not log-normal: their quantiles are taken from the members, while means
-and variances have formulas."""
+class Asked(NamedTuple):
+    """What is taken from members; statistics that are not asked for are NaN, or those of formulas.
+
+    Attributes
+    ----------
+    layers, profile : tuple of str
+        Quantities of layers, and of profiles.
+    places : tuple of int
+        Which of the layers.
+    quantiles : bool
+        Whether quantiles are asked for, for which members are sorted.
+    """
+
+    layers: tuple[str, ...] = QUANTITIES
+    profile: tuple[str, ...] = QUANTITIES
+    places: tuple[int, ...] = LAYER_PLACES
+    quantiles: bool = True
+
+
+EVERYTHING = Asked()
+NOT_LOG_NORMAL = Asked(layers=("iroot", "iloss", "share"), profile=("ibulk", "iloss", "share"))
+"""What independent members are made for: quantiles of log-normal quantities, means and variances have formulas."""
 
 
 class LogNormals(NamedTuple):
@@ -95,6 +115,8 @@ def independent_statistics(
     """Statistics of I_root, I_bulk and I_loss over independent members, of each cell, in the seven layers and the
     profile.
 
+    Maps have the same from formulas (`cell_intervals`), which are tested against this.
+
     Log-normal members: log I_root ~ Normal(root_mean, root_sd); log I_bulk of layer l ~ Normal(bulk_mean_l, bulk_sd_l)
     with errors of one profile's layers correlated by `profile_correlation`; root fractions are a random
     posterior-predictive draw of the cell's biome.
@@ -125,7 +147,9 @@ def independent_statistics(
     return _by_chunk(make, fields, layers, threads, asked=NOT_LOG_NORMAL, known=known)
 
 
-def coherent_statistics(root: ArrayLike, bulk: ArrayLike, fractions: ArrayLike, biome: ArrayLike) -> Statistics:
+def coherent_statistics(
+    root: ArrayLike, bulk: ArrayLike, fractions: ArrayLike, biome: ArrayLike, *, asked: Asked = EVERYTHING
+) -> Statistics:
     """The same statistics over members each of which is one whole map.
 
     Parameters
@@ -139,7 +163,7 @@ def coherent_statistics(root: ArrayLike, bulk: ArrayLike, fractions: ArrayLike, 
     """
     fields = np.asarray(root, np.float32), np.asarray(bulk, np.float32), np.asarray(biome).astype(np.uint32)
     make = partial(_coherent_members, np.asarray(fractions, np.float32))
-    return _by_chunk(make, fields, fields[1].shape[1])
+    return _by_chunk(make, fields, fields[1].shape[1], asked=asked)
 
 
 def _log_normal(share_mean: NDArray, share_variance: NDArray, correlation: float, cells: LogNormals) -> Statistics:
@@ -185,7 +209,7 @@ def _by_chunk(
     layers: int,
     threads: int = 1,
     *,
-    asked: Asked = EVERY,
+    asked: Asked,
     known: Callable[..., Statistics] | None = None,
 ) -> Statistics:
     """Statistics that some rows of the arrays let us know, and of the members that `make` gives of them the others."""
@@ -194,7 +218,7 @@ def _by_chunk(
     n, moments = len(arrays[0]), known is None
     names = [f"{quantity}_{name}" for quantity in QUANTITIES for name in LEVELS] + ["iloss_probability"]
     names += [f"{flux}_{name}" for flux in FLUXES for name in ("mean", "variance")]
-    out: Statistics = {name: np.empty((n, layers + 1), np.float32) for name in names}
+    out: Statistics = {name: np.full((n, layers + 1), np.nan, np.float32) for name in names}
     # glibc maps large arrays from the system again each time, until one of up to 32 MB has been freed: the page faults
     # would take a fifth of the time.
     np.empty(31 << 20, np.uint8)
@@ -206,13 +230,15 @@ def _by_chunk(
             count = len(part[0])
             for name, value in known(part).items() if known else ():
                 out[name][start : start + count] = value
+            if not asked.layers and not asked.profile:
+                continue
             padding = min(size, 1 << (count - 1).bit_length()) - count  # few shapes are compiled
             members = make(jax.tree.map(partial(_padded, rows=padding), part))
             if on_cpu and scratch.size < members[0][0].size:
                 scratch = np.empty(members[0][0].size, np.float32)
             of_layers, of_profile = summarise(members, asked, moments, scratch)
             for name, value in of_layers.items():
-                out[name][start : start + count, :layers] = value[:count]
+                out[name][start : start + count, asked.places] = value[:count]
             for name, value in of_profile.items():
                 out[name][start : start + count, layers] = value[:count]
 
@@ -285,12 +311,11 @@ def _statistics(
         sorting.
     """
 
-    def of_part(part: tuple[Array, Array], asked: tuple[str, ...]) -> Statistics:
-        iroot, ibulk = (np.asarray(a) for a in part)
+    def of_part(iroot: NDArray, ibulk: NDArray, names: tuple[str, ...]) -> Statistics:
         values: NDArray[np.float32] = scratch[: iroot.size].reshape(iroot.shape)
         number = np.float32(values.shape[-1])
         out: Statistics = {}
-        for quantity in asked:
+        for quantity in names:
             match quantity:
                 case "iroot":
                     np.copyto(values, iroot)
@@ -305,37 +330,44 @@ def _statistics(
             if moments and quantity in FLUXES:
                 mean = out[f"{quantity}_mean"] = values.mean(axis=-1)
                 out[f"{quantity}_variance"] = np.vecdot(values, values) / number - mean**2
-            values.sort(axis=-1)
-            out |= _sorted_quantiles(quantity, values)
+            if asked.quantiles:
+                values.sort(axis=-1)
+                out |= _sorted_quantiles(quantity, values)
         return out
 
-    layers, profile = map(of_part, members, asked)
-    return layers, profile
+    (iroot, ibulk), profile = ((np.asarray(a), np.asarray(b)) for a, b in members)
+    if asked.places != LAYER_PLACES:
+        iroot, ibulk = iroot[:, asked.places], ibulk[:, asked.places]
+    return of_part(iroot, ibulk, asked.layers), of_part(*profile, asked.profile)
 
 
 def _device_statistics(
     members: Members, asked: Asked, moments: bool, _: NDArray[np.float32]
 ) -> tuple[Statistics, Statistics]:
-    """The same where the members are."""
+    """The same where the members are. Experimental: no GPU has run it yet."""
     layers, profile = jax.device_get(_on_device(members, asked, moments))
     return layers, profile
 
 
 @partial(jax.jit, static_argnums=(1, 2))
 def _on_device(members: Members, asked: Asked, moments: bool) -> list[dict[str, Array]]:
-    def of_part(part: tuple[Array, Array], asked: tuple[str, ...]) -> dict[str, Array]:
-        iroot, ibulk = part
+    def of_part(iroot: Array, ibulk: Array, names: tuple[str, ...]) -> dict[str, Array]:
         every = {"iroot": iroot, "ibulk": ibulk, "iloss": iroot - ibulk, "share": 1 - ibulk / iroot}
-        out = {"iloss_probability": (every["iloss"] > 0).mean(axis=-1)}
-        for quantity in asked:
+        out = dict[str, Array]()
+        for quantity in names:
             values = every[quantity]
+            if quantity == "iloss":
+                out["iloss_probability"] = (values > 0).mean(axis=-1)
             if moments and quantity in FLUXES:
                 mean = out[f"{quantity}_mean"] = values.mean(axis=-1)
                 out[f"{quantity}_variance"] = (values**2).mean(axis=-1) - mean**2
-            out |= _sorted_quantiles(quantity, jnp.sort(values, axis=-1))
+            if asked.quantiles:
+                out |= _sorted_quantiles(quantity, jnp.sort(values, axis=-1))
         return out
 
-    return [of_part(part, names) for part, names in zip(members, asked, strict=True)]
+    (iroot, ibulk), profile = members
+    some = np.array(asked.places, int)
+    return [of_part(iroot[:, some], ibulk[:, some], asked.layers), of_part(*profile, asked.profile)]
 
 
 def _sorted_quantiles(quantity: str, values: Any) -> dict[str, Any]:

@@ -7,9 +7,9 @@ measured at held-out places, and a regression of their ratio on biome and depth 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -25,6 +25,9 @@ PENALTY = 30.0
 BOOTSTRAPS = 500
 """Resampled sites from which the interval of a ratio comes."""
 
+DRAWS = 100
+"""Factors of resampled regions, one after the other for the members: their spread is then known to 7 %."""
+
 
 @dataclass(frozen=True)
 class NaturalScale:
@@ -36,13 +39,16 @@ class NaturalScale:
         log of the factor of each of the nine biomes.
     log_depth : tuple of float
         log of the factor of each of `DEPTH_CLASSES`, over that of the biome; empty for what has no depth.
+    drawn : tuple of tuple of float
+        The same numbers, first of biomes and then of depths, from resampled regions: what is not known of them.
     """
 
     log_biome: tuple[float, ...]
     log_depth: tuple[float, ...] = ()
+    drawn: tuple[tuple[float, ...], ...] = ()
 
     @classmethod
-    def fit(cls, rows: pd.DataFrame) -> Self:
+    def fit(cls, rows: pd.DataFrame, region: NDArray | None = None, *, seed: int = 0) -> Self:
         """Factors by which predictions sum up to what was observed, in every biome and every class of depth.
 
         A Poisson regression of their ratio, weighted by the prediction, has such sums, by its score equations, whatever
@@ -53,6 +59,8 @@ class NaturalScale:
         rows : DataFrame
             `observed` and `predicted` means on the natural scale, `biome` (1–9), and `middle` (cm) where there is a
             depth.
+        region : ndarray, optional
+            What each row was left out with, for `drawn`, whose seed is the other argument.
         """
         depth = _depth_class(rows["middle"].to_numpy()) if "middle" in rows else np.zeros(len(rows), int)
         # in each class of depth relative to its mean, lest the small fluxes of the subsoil count for nothing
@@ -60,10 +68,19 @@ class NaturalScale:
         X = rows["biome"].to_numpy()[:, None] == np.array(list(BIOMES))
         if "middle" in rows:
             X = np.concatenate([X, depth[:, None] == np.arange(len(DEPTH_CLASSES))], axis=1)
-        model = PoissonRegressor(alpha=PENALTY / len(rows), max_iter=1000)
-        model.fit(X.astype(float), (rows["observed"] / rows["predicted"]).to_numpy(), sample_weight=weight)
-        factors = model.coef_[: len(BIOMES)] + model.intercept_
-        return cls(tuple(map(float, factors)), tuple(map(float, model.coef_[len(BIOMES) :])))
+        X, ratio = X.astype(float), (rows["observed"] / rows["predicted"]).to_numpy()
+
+        def factors(times: NDArray) -> tuple[float, ...]:
+            model = PoissonRegressor(alpha=PENALTY / len(rows), solver="newton-cholesky")
+            model.fit(X, ratio, sample_weight=times * weight)
+            return tuple(map(float, model.coef_ + model.intercept_ * (np.arange(X.shape[1]) < len(BIOMES))))
+
+        found, drawn = factors(np.ones(len(rows))), list[tuple[float, ...]]()
+        if region is not None:
+            label, rng = np.unique(region, return_inverse=True)[1], np.random.default_rng(seed)
+            there = int(label.max()) + 1
+            drawn = [factors(np.bincount(rng.integers(0, there, there), minlength=there)[label]) for _ in range(DRAWS)]
+        return cls(found[: len(BIOMES)], found[len(BIOMES) :], tuple(drawn))
 
     def log_factor(self, biome: NDArray, middle: NDArray | None = None) -> NDArray[np.float32]:
         """log of the factor of places, or of layers whose middle (cm) is given; the shapes broadcast."""
@@ -71,6 +88,30 @@ class NaturalScale:
         if middle is not None:
             found = found + np.array(self.log_depth)[_depth_class(middle)]
         return found.astype(np.float32)
+
+    def deviations(self, biome: NDArray, middle: NDArray | None, members: int) -> NDArray[np.float32]:
+        """How far the log of the factor of each member is from `log_factor`: one axis more, (…, member).
+
+        Members share what is not known of the factors, so that it is in the spread of means and totals, which would
+        else be as sure as if held-out regions had been without number.
+        """
+        if not self.drawn:
+            return np.zeros((*np.shape(biome), members), np.float32)
+        drawn = np.array(self.drawn)[np.arange(members) % len(self.drawn)] - np.array(self.log_biome + self.log_depth)
+        found = drawn.T[np.asarray(biome, int) - 1]
+        if middle is not None:
+            found = found + drawn.T[len(BIOMES) + _depth_class(middle)]
+        return found.astype(np.float32)
+
+
+def _tuples(values: Any) -> Any:
+    return tuple(map(_tuples, values)) if isinstance(values, list) else values
+
+
+def read_scales(written: Mapping[str, Any], names: Iterable[str]) -> dict[str, NaturalScale]:
+    """Factors by name, as far as there are any, from a JSON object of their attributes."""
+    found = {name: written.get(name) for name in names}
+    return {name: NaturalScale(**{k: _tuples(v) for k, v in one.items()}) for name, one in found.items() if one}
 
 
 def _depth_class(middle: NDArray) -> NDArray[np.int64]:

@@ -11,7 +11,7 @@ import hashlib
 import json
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from ..data.tables import reason_of
 from ..errors import InputError
 from ..files import atomic_path
 from ..progress import Progress
-from .forest import Nodes
+from .forest import CompiledForest, Nodes
 from .learners import (
     ROUNDING,
     Calibration,
@@ -36,6 +36,7 @@ from .learners import (
     score,
 )
 from .monte_carlo import LEVELS, Statistics
+from .natural_scale import NaturalScale, corrected, natural_means, read_scales
 from .variables import PERSISTENCE
 
 LEAST_SHARE = 1e-3
@@ -106,11 +107,14 @@ class PersistenceForests:
         By quantity.
     trees : str
         Checksum of the trees that they belong to.
+    scale : dict of str to NaturalScale
+        What makes means of inputs right on the natural scale, where it is wanted.
     """
 
     leaves: dict[str, NDArray[np.float32]]
     calibration: dict[str, Calibration]
     trees: str
+    scale: dict[str, NaturalScale] = field(default_factory=dict)
 
     def models(self, ibulk: FluxModel) -> dict[str, FluxModel]:
         """Forests by quantity, with the trees of the forest of I_bulk.
@@ -123,14 +127,17 @@ class PersistenceForests:
         if checksum(ibulk.forest.trees_) != self.trees:
             raise InputError("models/persistence.npz belongs to other forests than models/learners.npz; run again")
         return {
-            name: FluxModel(_with_leaves(ibulk.forest, values), self.calibration[name], ibulk.applicability)
+            name: FluxModel(
+                _with_leaves(ibulk.forest, values), self.calibration[name], ibulk.applicability, self.scale.get(name)
+            )
             for name, values in self.leaves.items()
         }
 
     def save(self, path: Path) -> None:
         """Writes `models/persistence.npz`."""
         calibration = {name: asdict(one) for name, one in self.calibration.items()}
-        about = json.dumps({"trees": self.trees, "calibration": calibration})
+        scale = {name: asdict(one) for name, one in self.scale.items()}
+        about = json.dumps({"trees": self.trees, "calibration": calibration, "factors": scale})
         with atomic_path(path) as temporary, open(temporary, "wb") as file:
             arrays: dict[str, Any] = {"about": np.array(about), **self.leaves}
             np.savez_compressed(file, **arrays)
@@ -152,7 +159,7 @@ class PersistenceForests:
                     raise InputError(f"has no {', '.join(lacking)}; run `bayes-rootc run` again", file=path)
                 leaves = {name: arrays[name] for name in quantities}
             known = {name: Calibration(**about["calibration"][name]) for name in quantities}
-            return cls(leaves, known, str(about["trees"]))
+            return cls(leaves, known, str(about["trees"]), read_scales(about["factors"], quantities))
         except InputError:
             raise
         except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
@@ -174,6 +181,7 @@ def fit_persistence(
     *,
     splits: int,
     seed: int,
+    layers: pd.DataFrame | None = None,
     progress: Progress | None = None,
 ) -> tuple[PersistenceForests, pd.DataFrame]:
     """Other quantities in the leaves of the forest of I_bulk, calibrated on held-out blocks.
@@ -188,11 +196,15 @@ def fit_persistence(
         Draws of each quantity on the log scale, (layer, draw).
     splits : int
         How often a fifth of the blocks is held out.
+    layers : DataFrame, optional
+        `biome`, `top`, `bottom` (cm) of the layers, with which means of inputs are made right on the natural scale; by
+        default they are not.
 
     Returns
     -------
     tuple of PersistenceForests, DataFrame
-        The forests, and their scores as in `tables/learners.csv`, by `target`.
+        The forests, and their scores as in `tables/learners.csv`, by `target`, with the ratio of predicted to observed
+        means of inputs, before and after (`ratio_uncorrected`, `ratio`).
     """
     shared = SharedTrees.of(ibulk.forest, data.X, data.site)
     leaves = {name: shared.leaves_of(y) for name, y in responses.items()}
@@ -210,13 +222,21 @@ def fit_persistence(
             held_out.setdefault(name, []).append(pd.DataFrame(rows | {"mean": mean, "sd": sd}))
         if progress:
             progress(split + 1, splits)
-    calibration, scores = {}, []
+    calibration, scores, scale = {}, [], dict[str, NaturalScale]()
     for name, parts in held_out.items():
         table = pd.concat(parts, ignore_index=True)
         table["tau"] = (table["observed"] - table["mean"]).abs() / table["sd"].clip(lower=1e-6)
         calibration[name] = Calibration(float(table["tau"].quantile(0.95)), profile_correlation(table, data.site))
-        scores.append({"target": name, **score("spatial", table)})
-    return PersistenceForests(leaves, calibration, checksum(ibulk.forest.trees_)), pd.DataFrame(scores)
+        ratios = dict.fromkeys(("ratio_uncorrected", "ratio"), np.nan)
+        if layers is not None and name.startswith("ibulk"):
+            means = natural_means(table, np.exp(responses[name]).mean(axis=1), layers)
+            scale[name], observed = NaturalScale.fit(means), means["observed"].sum()
+            ratios = {
+                "ratio_uncorrected": means["predicted"].sum() / observed,
+                "ratio": corrected(means, blocks).sum() / observed,
+            }
+        scores.append({"target": name, **score("spatial", table)} | ratios)
+    return PersistenceForests(leaves, calibration, checksum(ibulk.forest.trees_), scale), pd.DataFrame(scores)
 
 
 def persistence_statistics(
@@ -237,12 +257,14 @@ def persistence_statistics(
     X : ndarray
         Predictors, (n, features).
     """
+    if not models:
+        return {}
     thickness = np.log([bottom - top for top, bottom in LAYERS])
     logs, out = dict[str, tuple[NDArray, NDArray]](), dict[str, NDArray[np.float32]]()
-    for name, model in models.items():
-        mean, sd = model.forest.compiled(LAYERS).mean_and_std(X, threads=1)
+    means, sds = (a.reshape(len(X), len(LAYERS), -1) for a in _together(models).mean_and_std(X, threads=1))
+    for i, (name, model) in enumerate(models.items()):
         shift = thickness if name.startswith("ibulk") else 0.0
-        logs[name] = mean + shift, model.calibration.stretch * sd
+        logs[name] = means[..., i] + model.log_factor(X, LAYERS) + shift, model.calibration.stretch * sds[..., i]
     for name, (mean, sd) in logs.items():
         correlation = models[name].calibration.profile_correlation
         if name == "transit_time":
@@ -255,6 +277,14 @@ def persistence_statistics(
             profile = _of_mean(mean, sd, np.ones_like(mean), correlation)
         out |= _log_normal(name, np.concatenate([mean, profile[0]], axis=1), np.concatenate([sd, profile[1]], axis=1))
     return out
+
+
+def _together(models: Mapping[str, FluxModel]) -> CompiledForest:
+    """Forests with the same trees as one of several outputs: their trees are gone down once for all of them."""
+    forests = [model.forest for model in models.values()]
+    nodes = replace(forests[0].trees_, number=np.stack([forest.trees_.number for forest in forests]))
+    features = forests[0].n_features_in_
+    return CompiledForest(nodes, layer_columns=(features - 2, features - 1), layers=LAYERS)
 
 
 def _shares(log: NDArray) -> NDArray[np.float64]:

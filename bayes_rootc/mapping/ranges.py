@@ -13,11 +13,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ..constants import BIOMES, LAYERS, PROFILE_NAME
+from ..constants import BIOMES, LAYER_NAMES, PROFILE_NAME
 from ..data.grid import MapGrid
 from .monte_carlo import FLUXES
-from .variables import MAP_LAYERS
-from .writers import Store, strips
+from .writers import Store, layers_in, strips
 
 RANGED = {flux: f"{flux}_median" for flux in FLUXES}
 """Map of each flux from which ranges are made. Forests predict logarithms: their mean, transformed back, is the median
@@ -34,6 +33,8 @@ EDGES = SMALLEST * np.sinh(np.linspace(-REACH, REACH, CLASSES + 1))
 
 ROWS = 64
 """Number of rows that are counted at a time: rows of a fine map are long."""
+
+COLUMNS = "biome biome_name layer quantity cells mean p025 median p975 cell_p025 cell_median cell_p975".split()
 
 PARTS = {"p025": 0.025, "median": 0.5, "p975": 0.975}
 
@@ -78,7 +79,7 @@ def _value_at(below: NDArray[np.float64], part: float) -> float:
 
 
 def range_table(store: Store, grid: MapGrid) -> pd.DataFrame:
-    """`map_ranges`: ranges over the cells of each biome, and of all, by flux and layer.
+    """`map_ranges`: ranges over the cells of each biome, and of all, by flux and layer, of the maps that there are.
 
     Parameters
     ----------
@@ -95,11 +96,15 @@ def range_table(store: Store, grid: MapGrid) -> pd.DataFrame:
     """
     names: dict[int, str] = {0: "global"} | BIOMES
     rows: list[dict[str, Any]] = []
+    layers = layers_in(store)
     for flux, variable in RANGED.items():
-        for layer, layer_name in enumerate(MAP_LAYERS):
+        for layer_name in layers if variable in store else ():
             ranges, array = Ranges(), store[variable]
             # A profile of I_bulk is the sum of its layers, see `RANGED`.
-            parts = range(len(LAYERS)) if (flux, layer_name) == ("ibulk", PROFILE_NAME) else [layer]
+            summed = LAYER_NAMES if (flux, layer_name) == ("ibulk", PROFILE_NAME) else (layer_name,)
+            if not set(summed) <= set(layers):
+                continue
+            parts = [layers.index(name) for name in summed]
             for strip in strips(array):
                 values = reduce(np.add, (np.asarray(array[part, strip]) for part in parts))
                 biomes, areas = np.asarray(store["biome"][strip]), grid.area_ha[strip]
@@ -110,4 +115,4 @@ def range_table(store: Store, grid: MapGrid) -> pd.DataFrame:
                 place = {"biome": biome, "biome_name": names[biome], "layer": layer_name, "quantity": flux}
                 rows.append(place | ranges.row(biome))
     rows.sort(key=lambda row: int(row["biome"]))
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=COLUMNS)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import json
 import shutil
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -30,17 +31,22 @@ from ..errors import InputError
 from ..extras import require
 from ..files import atomic_path, code_checksum, sha256, write_json
 from ..progress import Progress
-from .maps import MapModels, land_cells, map_cells, read_root_shares
+from .maps import LandCells, MapModels, land_cells, map_cells, read_root_shares
 from .model_file import read_learners
 from .persistence_forests import PersistenceForests
+from .root_field import RootField
 from .totals import Totals
-from .writers import Store, create_store, open_store, write_tile
+from .variables import EVERY_MAP, MapChoice, MapMode
+from .writers import Rounding, Store, create_store, open_store, write_tile
 from .zones import Zones
 
 RETRIES = 3
 """How often a tile is tried again on a cluster after its worker died."""
 
 LOCAL_CLUSTER = "local"
+
+SCHEDULER_SECONDS = 60.0
+"""How long the file of a scheduler that is starting is waited for."""
 
 type Place = tuple[int, int]
 """Row and column of the map where a tile begins."""
@@ -58,8 +64,8 @@ class MapJob:
         Output folder, which holds the fitted models.
     tile : int
         Side of a tile, cells; a worker needs some 2 kB a cell.
-    coherent : bool
-        Take intervals of cells from the trees of the forests, as totals do, instead of from independent draws.
+    mode : {"independent", "members", "coherent"}
+        Where the statistics of a cell come from, as `map_mode` of `RunSettings`.
 
     Notes
     -----
@@ -73,10 +79,19 @@ class MapJob:
     members: int
     seed: int
     nearest_km: float
-    coherent: bool = False
+    mode: MapMode = "independent"
     zones: Zones | None = None
     manifest: Path | None = None
     quantities: tuple[str, ...] = ()
+    layers: tuple[str, ...] = EVERY_MAP.layers
+    statistics: tuple[str, ...] = EVERY_MAP.statistics
+    precision: float = 0.0
+    iroot_model: str = "forest"
+
+    @property
+    def choice(self) -> MapChoice:
+        """Which maps are made."""
+        return MapChoice(self.quantities, self.layers, self.statistics, fields=self.iroot_model == "field")
 
     @property
     def work(self) -> Path:
@@ -98,6 +113,20 @@ class MapJob:
         """Forests of how long carbon stays, where maps of it are wanted."""
         return self.out / "models" / "persistence.npz"
 
+    @property
+    def production(self) -> Path:
+        """Fitted production, where maps of I_root are those of its fields."""
+        return self.out / "posterior" / "production.nc"
+
+    def models(self) -> MapModels:
+        """What the maps are made from, read from its files."""
+        learners = read_learners(self.learners)
+        persistence = PersistenceForests.load(self.persistence, self.quantities) if self.quantities else None
+        fields = None
+        if self.iroot_model == "field":
+            fields = RootField.load(self.production, learners.features, self.members)
+        return MapModels.of(learners, *read_root_shares(self.shares), persistence, fields)
+
     def places(self) -> list[Place]:
         """All tiles."""
         rows, cols = self.grid.shape
@@ -112,10 +141,12 @@ class MapJob:
         stack = CovariateStack(self.covariates, self.manifest)
         files = [self.learners, self.shares, stack.manifest, *([self.zones.path] if self.zones else [])]
         files += [self.persistence] if self.quantities else []
+        files += [self.production] if self.iroot_model == "field" else []
         makes = {
             self.learners: "; `bayes-rootc train` makes it",
             self.shares: "; `bayes-rootc fit root-depth` makes it",
             self.persistence: "; `bayes-rootc run` makes it, or leave map_quantities empty",
+            self.production: "; `bayes-rootc run` makes it",
         }
         for path in files:
             if not path.is_file():
@@ -154,17 +185,17 @@ def begin(job: MapJob, *, resume: bool, shared: bool = False) -> list[Place]:
     if shared and was_there and not known:
         raise InputError("remains of a map that was being removed; remove this folder", file=job.work)
     if known and other and shared:
-        text = f"other parts of the map were made with a different {', '.join(other)}"
+        text = f"other parts of the map were made with other values of {', '.join(other)}"
         raise InputError(f"{text}; give all parts the same, or remove this folder to start over", file=job.work)
     if known and other and resume:
-        text = f"cannot resume: the unfinished tiles were made with a different {', '.join(other)}"
+        text = f"cannot resume: the unfinished tiles were made with other values of {', '.join(other)}"
         raise InputError(f"{text}; run without --resume to start over", file=job.work)
     if other:
         if not shared:
             _discard(job.work)
         made = _aside(job.work)
         (made / "tiles").mkdir(parents=True)
-        create_store(made / "maps.zarr", job.grid, job.tile, job.quantities)
+        create_store(made / "maps.zarr", job.grid, job.tile, job.choice, Rounding.to(job.precision))
         write_json(made / "plan.json", plan)
         try:
             made.rename(job.work)
@@ -206,10 +237,8 @@ def _opened(job: MapJob, begun: int) -> Opened:
     begun : int
         Time at which the job began, so that models fitted since are read again.
     """
-    persistence = PersistenceForests.load(job.persistence, job.quantities) if job.quantities else None
-    models = MapModels.of(read_learners(job.learners), *read_root_shares(job.shares), persistence)
     store = open_store(job.work / "maps.zarr", write=True)
-    return Opened(CovariateStack(job.covariates, job.manifest), models, store)
+    return Opened(CovariateStack(job.covariates, job.manifest), job.models(), store)
 
 
 def make_tile(job: MapJob, place: Place) -> None:
@@ -221,14 +250,24 @@ def make_tile(job: MapJob, place: Place) -> None:
     cells = land_cells(covariates, grid, nearest_km=job.nearest_km)
     found: dict[str, Any] = {"lacking": cells.lacking, "cells": len(cells.index)}
     if len(cells.index):
-        shares = job.zones.shares(grid).of(cells.index) if job.zones else None
-        values, totals = map_cells(
-            cells, models, members=job.members, seed=job.seed, coherent=job.coherent, zones=shares
-        )
-        write_tile(store, place, grid, cells.index, values, cells.biome)
-        found |= vars(totals)
+        found |= vars(map_into(store, place, cells, job, models))
     with atomic_path(job.done(place)) as temporary:
         np.savez(temporary, **found)
+
+
+def map_into(store: Store, place: Place, cells: LandCells, job: MapJob, models: MapModels) -> Totals:
+    """Maps the cells of a tile into a store, in which the tile begins at `place`, and gives their totals."""
+    values, totals = map_cells(
+        cells,
+        models,
+        mode=job.mode,
+        members=job.members,
+        seed=job.seed,
+        zones=job.zones.shares(cells.grid).of(cells.index) if job.zones else None,
+        choice=job.choice,
+    )
+    write_tile(store, place, cells.grid, cells.index, values, cells.biome, Rounding.to(job.precision))
+    return totals
 
 
 def make_tiles(
@@ -249,7 +288,7 @@ def make_tiles(
     workers : int
         Threads, or processes of a local cluster.
     dask : str, optional
-        Address of a scheduler, or `local`.
+        Address of a scheduler, the file in which it is, or `local`.
     """
     everything = len(job.places()) if total is None else total
     if progress and len(places) < everything:
@@ -284,13 +323,34 @@ def _workers(job: MapJob, workers: int, dask: str | None) -> Iterator[Callable[[
         LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None) if dask == LOCAL_CLUSTER else None
     )
     try:
-        client = Client(cluster or dask, timeout=10)
-    except OSError as error:
+        client = Client(cluster or _address(dask), timeout=10)
+    except (OSError, TypeError) as error:  # the second without certificates
         raise InputError(f"--dask {dask}: no scheduler answers there ({error})") from None
     with client:
         yield lambda places: (f.result() for f in completed(client.map(make, places, pure=False, retries=RETRIES)))
     if cluster:
         cluster.close()
+
+
+def _address(dask: str) -> str:
+    """Address of a scheduler, from that or from the file into which it writes it, which may be about to start.
+
+    Raises
+    ------
+    InputError
+        The file does not come, or holds no address.
+    """
+    if not dask.endswith(".json"):
+        return dask
+    file, end = Path(dask), time.monotonic() + SCHEDULER_SECONDS
+    while not (text := file.read_text(encoding="utf-8") if file.is_file() else ""):
+        if time.monotonic() > end:
+            raise InputError("no such scheduler file; `dask scheduler --scheduler-file` writes one", file=file)
+        time.sleep(0.1)
+    try:
+        return str(json.loads(text)["address"])
+    except (ValueError, KeyError, TypeError):
+        raise InputError("holds no address of a scheduler", file=file) from None
 
 
 class Gathered(NamedTuple):
@@ -321,7 +381,12 @@ def gather(job: MapJob) -> Gathered:
 
 
 def finish(job: MapJob, files: list[Path]) -> None:
-    """Moves finished files from where they were made to `maps/`, and removes the tiles."""
+    """Moves finished files from where they were made to `maps/`, and removes the tiles; and, where there are new
+    GeoTIFFs, those of an earlier map that were not made again.
+    """
+    if any(path.suffix == ".tif" for path in files):
+        for name in _geotiffs_of(job.out / "maps" / "datapackage.json") - {path.name for path in files}:
+            (job.out / "maps" / name).unlink(missing_ok=True)
     for path in files:
         target = job.out / "maps" / path.name
         if target.is_dir():
@@ -329,3 +394,12 @@ def finish(job: MapJob, files: list[Path]) -> None:
         path.replace(target)
     (job.work / "plan.json").replace(job.out / "maps" / "plan.json")
     _discard(job.work)
+
+
+def _geotiffs_of(package: Path) -> set[str]:
+    """Names of the GeoTIFFs that a data package lists, and of what belongs to each."""
+    try:
+        listed = [str(one["path"]) for one in json.loads(package.read_text(encoding="utf-8"))["resources"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return set()  # none, or not ours
+    return {name for name in listed if name == Path(name).name and name.endswith((".tif", ".qml", ".tif.aux.xml"))}

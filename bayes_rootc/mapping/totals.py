@@ -14,22 +14,26 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from functools import cache
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
 
 from ..constants import BIOMES, LAYER_NAMES, LAYERS, PROFILE_NAME
 from ..errors import InputWarning
 from ..inference.sampling import summarise
-from .forest import CompiledForest
+from .forest import TILE, CompiledForest, Wanted
 from .learners import Z95
 from .monte_carlo import FLUXES, Statistics
 
 BAND_DEGREES = 10
 MG_PER_PG = 1e9
 THICKNESS_CM = np.array([bottom - top for top, bottom in LAYERS], float)
+STRIP = 128
+"""Cells whose trees are summed at once: with 500 of them, 256 kB."""
 
 
 @dataclass(frozen=True)
@@ -85,62 +89,200 @@ class Totals:
         return replace(self, **arrays)
 
 
+class Classes(NamedTuple):
+    """Which cells, or parts of cells, belong to which class.
+
+    Attributes
+    ----------
+    unique : ndarray
+        The classes, as in `Totals`, (class, 3).
+    label : ndarray
+        Number of the class of each part, (part,).
+    cell : ndarray
+        Cell that it is a part of, (part,).
+    whole_ha, area_ha : ndarray
+        Area of the cell, and of the part, (part,).
+    """
+
+    unique: NDArray[np.int64]
+    label: NDArray[np.int64]
+    cell: NDArray[np.int64]
+    whole_ha: NDArray[np.float64]
+    area_ha: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, classes: NDArray[np.int64], cell: NDArray[np.int64], whole_ha: NDArray, share: NDArray) -> Classes:
+        """Parts of cells, from the class of each, (part, 3), and the share of the cell that it is, 0 to 1."""
+        unique, label = np.unique(classes, axis=0, return_inverse=True)
+        return cls(unique, label, cell, whole_ha[cell], whole_ha[cell] * share)
+
+    def merged(self, at: NDArray[np.int64]) -> Classes:
+        """The same areas of fewer cells, as parts of themselves: `at` is which of them each cell is, (cell,)."""
+        fewer = int(at.max()) + 1 if len(at) else 0
+        pair, part = np.unique(self.label * fewer + at[self.cell], return_inverse=True)
+        area = np.bincount(part, self.area_ha)
+        return Classes(self.unique, pair // max(fewer, 1), pair % max(fewer, 1), area, area)
+
+    def weight(self, cells: int) -> csr_matrix:
+        """Area of each cell in each class, (class, cell), ha."""
+        return csr_matrix((self.area_ha, (self.label, self.cell)), shape=(len(self.unique), cells))
+
+    def sums(self, values: NDArray) -> NDArray[np.float64]:
+        """Sums of values of parts, (part, …), by class."""
+        out = np.zeros((len(self.unique), *values.shape[1:]))
+        np.add.at(out, self.label, values)
+        return out
+
+
+def distinct(X: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """The rows that differ, in the order in which they come, and which of them each row is."""
+    factor = np.random.default_rng(0).integers(0, 2**63, X.shape[1], dtype=np.uint64)
+    key = np.ascontiguousarray(X).view(np.uint32).astype(np.uint64) @ factor  # differs, but for one pair in 2**33
+    first, label = np.unique(key, return_index=True, return_inverse=True)[1:]
+    order = np.argsort(first)
+    rows, at = X[first[order]], np.argsort(order)[label]
+    return (rows, at) if (rows[at] == X).all() else (X, np.arange(len(X)))
+
+
+class Flux(NamedTuple):
+    """Mean and standard deviation of a log flux over the trees of its forest, (n,) or (n, 7), and sums of the members'
+    fluxes by class, (class, 1 or 7, member).
+    """
+
+    mean: NDArray[np.float64]
+    sd: NDArray[np.float64]
+    sums: NDArray[np.float64]
+
+
 class Trees(NamedTuple):
-    """Trees of a log flux: their forest, their mean in cells, (n,) or (n, 7), the factor that stretches their
-    deviations from it, and what is then added, of the same shape as the mean.
+    """Trees of a log flux: their forest, the factor that stretches their deviations from their mean, and what is then
+    added to it in each cell, (n,) or (n, 7).
     """
 
     forest: CompiledForest
-    mean: NDArray
     stretch: float
     log_factor: NDArray
 
+    def flux(self, X: NDArray[np.float32], classes: Classes) -> Flux:
+        """What the trees say of cells, from their predictors, (n, features): they are gone down once for all of it.
+
+        Predictions of all trees, in single precision, are held for some cells at a time.
+        """
+        forest, layers = self.forest, self.log_factor.size // len(X)
+        order = np.argsort(classes.label, kind="stable")  # sums run over neighbours
+        cells, rows = classes.cell[order], forest.rows(X)
+        area, label = classes.area_ha[order], classes.label[order]
+        factor = self.log_factor.reshape(len(X), layers)
+        if layers > 1:
+            factor = factor + np.log(THICKNESS_CM)
+        mean, sd = np.empty((2, len(X), layers))
+        sums = np.zeros((len(classes.unique), layers, forest.nodes.trees))
+        # One buffer for all tiles: the system would take as long to give a new one as the sums take.
+        buffer = np.empty(layers * forest.nodes.trees * min(TILE, len(cells)), np.float32)
+        for start in range(0, len(cells), TILE):
+            part = slice(start, start + TILE)
+            here = cells[part]
+            kept = buffer[: layers * forest.nodes.trees * len(here)].reshape(layers, -1, len(here))
+            forest._descend(np.ascontiguousarray(rows[here].T), forest.nodes.values, Wanted(kept=kept[None]))
+            moments = np.empty((2, layers, len(here)))
+            own = np.ascontiguousarray(factor[here].T)
+            _kernel()(kept, self.stretch, own, area[part], label[part], moments, sums)
+            mean[here], sd[here] = moments.transpose(0, 2, 1)
+        shape = self.log_factor.shape
+        return Flux(mean.reshape(shape), sd.reshape(shape), sums)
+
+
+@cache
+def _kernel() -> Any:
+    """The compiled sums."""
+    from numba import njit
+
+    return njit(_sum_members, nogil=True, cache=True, fastmath=True, error_model="numpy")
+
+
+def _sum_members(kept: Any, stretch: float, factor: Any, area: Any, label: Any, moments: Any, sums: Any) -> None:
+    """Mean and standard deviation over trees, and sums of area · exp(mean + factor + stretch · (tree - mean)).
+
+    Both passes take a strip of cells at a time, whose predictions then stay in the cache.
+
+    Parameters
+    ----------
+    kept : ndarray
+        Predictions, (layer, tree, cell).
+    factor : ndarray
+        (layer, cell).
+    area, label : ndarray
+        Area and class of each cell, ascending, (cell,).
+    moments : ndarray
+        Where mean and standard deviation go, (2, layer, cell).
+    sums : ndarray
+        Where sums are added, (class, layer, tree).
+    """
+    depth, trees, cells = kept.shape
+    base, first, second, weight = np.empty(STRIP), np.empty(STRIP), np.empty(STRIP), np.empty(STRIP)
+    for layer in range(depth):
+        for start in range(0, cells, STRIP):
+            n = min(STRIP, cells - start)
+            for i in range(n):
+                base[i], first[i], second[i] = kept[layer, 0, start + i], 0.0, 0.0
+            for tree in range(trees):
+                values = kept[layer, tree, start : start + n]
+                for i in range(n):
+                    deviation = values[i] - base[i]  # sums about such a value do not cancel
+                    first[i] += deviation
+                    second[i] += deviation * deviation
+            for i in range(n):
+                mean = first[i] / trees
+                moments[1, layer, start + i] = np.sqrt(max(second[i] / trees - mean * mean, 0.0))
+                moments[0, layer, start + i] = base[i] = base[i] + mean
+                weight[i] = area[start + i] * np.exp(base[i] + factor[layer, start + i])
+            begin = 0
+            while begin < n:
+                group, end = label[start + begin], begin + 1
+                while end < n and label[start + end] == group:
+                    end += 1
+                middle, own = base[begin:end], weight[begin:end]
+                for tree in range(trees):
+                    values, total = kept[layer, tree, start + begin : start + end], 0.0
+                    for i in range(end - begin):
+                        # exp(256 x), which unlike `np.exp` runs on several numbers at once; right to 1e-9 up to 10
+                        x = (values[i] - middle[i]) * (stretch / 256)
+                        e = 1 + x * (1 + x * (1 / 2 + x * (1 / 6 + x * (1 / 24 + x * (1 / 120)))))
+                        e *= e
+                        e *= e
+                        e *= e
+                        e *= e
+                        e *= e
+                        e *= e
+                        e *= e
+                        e *= e
+                        total += own[i] * e
+                    sums[group, layer, tree] += total
+                begin = end
+
 
 def sum_cells(
-    classes: NDArray[np.int64],
-    area_ha: NDArray[np.float64],
-    X: NDArray[np.float32],
-    trees: tuple[Trees, Trees],
-    statistics: Statistics,
-    share: NDArray[np.float64],
+    classes: Classes, iroot: NDArray[np.float64], ibulk: NDArray[np.float64], statistics: Statistics
 ) -> Totals:
     """Totals of some cells, or parts of cells.
 
     Parameters
     ----------
-    classes : ndarray
-        Class of each cell, as in `Totals`, (n, 3).
-    area_ha : ndarray
-        Area of each whole cell, (n,).
-    X : ndarray
-        Predictors, (n, features).
-    trees : tuple of Trees
-        Those of log I_root of the profile, and of log I_bulk per cm in the seven layers.
+    classes : Classes
+        What belongs together.
+    iroot, ibulk : ndarray
+        Sums of the members, (class, member) and (class, 7, member).
     statistics : Statistics
-        Statistics of independent members, (n, 8).
-    share : ndarray
-        Share of each cell that counts, 0 to 1, (n,).
+        Statistics of independent members of cells, (n, 8).
     """
-    unique, label = np.unique(classes, axis=0, return_inverse=True)
-    whole_ha, area_ha = area_ha, area_ha * share
-    sums = []
-    for (forest, mean, s, log_factor), unit in zip(trees, (np.ones(1), THICKNESS_CM), strict=True):
-        # exp(mean + s (tree - mean)) = exp((1 - s) mean) exp(s tree)
-        weight = (area_ha * np.exp((1 - s) * mean + log_factor).T).T * unit
-        sums.append(forest.weighted_sums(X, weight, label, power=s))
-
-    def by_class(values: NDArray) -> NDArray[np.float64]:
-        out = np.zeros((len(unique), *values.shape[1:]))
-        np.add.at(out, label, values)
-        return out
-
     mean, variance = (
-        np.stack([statistics[f"{flux}_{name}"] for flux in FLUXES], axis=1) for name in ("mean", "variance")
+        np.stack([statistics[f"{flux}_{name}"][classes.cell] for flux in FLUXES], axis=1)
+        for name in ("mean", "variance")
     )
     # Parts of a cell vary together: each has its share of the cell's variance, so that they add up to it.
-    area = area_ha[:, None, None]
-    independent = by_class(mean * area), by_class(variance * area * whole_ha[:, None, None])
-    return Totals(unique, by_class(area_ha), sums[0][:, 0], sums[1], *independent)
+    area = classes.area_ha[:, None, None]
+    independent = classes.sums(mean * area), classes.sums(variance * area * classes.whole_ha[:, None, None])
+    return Totals(classes.unique, classes.sums(classes.area_ha), iroot, ibulk, *independent)
 
 
 def totals_tables(totals: Totals, fractions: NDArray, zones: list[str]) -> dict[str, pd.DataFrame]:

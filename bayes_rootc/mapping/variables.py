@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from ..constants import BIOMES, CF_FLUX_UNIT, LAYER_NAMES, PROFILE_NAME
+
+type MapMode = Literal["independent", "members", "coherent"]
 
 MAP_LAYERS = (*LAYER_NAMES, PROFILE_NAME)
 
@@ -48,6 +50,7 @@ class MapQuantity:
 
 QUANTILES = ("median", "p025", "p975")
 SPREADING = ("mean", *QUANTILES, "uncertainty")
+NPP = "net_primary_productivity_of_biomass_expressed_as_carbon"
 ROOT_PRODUCTION = "net_primary_productivity_of_biomass_expressed_as_carbon_accumulated_in_roots"
 
 QUANTITIES = {
@@ -75,32 +78,97 @@ PERSISTENCE = {
 """Quantities of every layer and the profile that a setting chooses (`map_quantities`)."""
 
 STATISTIC_NAMES = {
-    "mean": "mean over members",
-    "median": "median over members",
-    "p025": "2.5 % quantile over members",
-    "p975": "97.5 % quantile over members",
+    "mean": "posterior mean",
+    "median": "posterior median",
+    "p025": "2.5 % quantile of the posterior",
+    "p975": "97.5 % quantile of the posterior",
     "uncertainty": "half the 95 % interval over the absolute mean",
     "probability": "probability of being positive",
     "applicability": "dissimilarity from the training data over its threshold (above 1: outside the area of"
     " applicability)",
 }
 
-LAYERED = [f"{name}_{statistic}" for name, quantity in QUANTITIES.items() for statistic in quantity.statistics]
-"""Maps of every layer and the profile, in all maps."""
+PRODUCTION = {
+    "npp": MapQuantity("net primary production", CF_FLUX_UNIT, ("mean", *QUANTILES), NPP),
+    "f_bnpp": MapQuantity("share of production that goes below ground", "1", ("mean", *QUANTILES), colours="cividis"),
+}
+"""Quantities of the place, where the fields of production make I_root."""
 
 FLAT = ["iroot_applicability", "ibulk_applicability"]
-"""Maps of the profile alone."""
+"""Maps of the profile alone, that say where forests may be trusted."""
 
-EVERY = QUANTITIES | PERSISTENCE
+EVERY = QUANTITIES | PERSISTENCE | PRODUCTION
 
-MAPS = [f"{name}_{statistic}" for name, quantity in EVERY.items() for statistic in quantity.statistics] + [
-    *FLAT,
-    "biome",
-]
+
+def named(quantities: dict[str, MapQuantity], statistics: Collection[str] = tuple(STATISTIC_NAMES)) -> list[str]:
+    """Names of the maps of some statistics of quantities, in order."""
+    return [f"{name}_{s}" for name, quantity in quantities.items() for s in quantity.statistics if s in statistics]
+
+
+OF_PLACE = named(PRODUCTION)
+
+MAPS = [*named(QUANTITIES), *named(PERSISTENCE), *OF_PLACE, *FLAT, "biome"]
 """All maps that there may be, in order."""
 
 RATIOS = ("uncertainty", "probability", "applicability")
 """Statistics without a unit."""
+
+
+@dataclass(frozen=True)
+class MapChoice:
+    """Which of all maps are made.
+
+    Attributes
+    ----------
+    quantities : tuple of str
+        Those of `PERSISTENCE` that are made besides the fluxes.
+    layers : tuple of str
+        Those of `MAP_LAYERS`, in their order.
+    statistics : tuple of str
+        Those of `STATISTIC_NAMES`.
+    fields : bool
+        Whether the fields of production make I_root: then `PRODUCTION` is mapped as well.
+
+    Examples
+    --------
+    >>> MapChoice(layers=("0-20", "0-200"), statistics=("probability", "applicability")).names
+    ['iloss_probability', 'iroot_applicability', 'ibulk_applicability', 'biome']
+    """
+
+    quantities: tuple[str, ...] = ()
+    layers: tuple[str, ...] = MAP_LAYERS
+    statistics: tuple[str, ...] = tuple(STATISTIC_NAMES)
+    fields: bool = False
+
+    @property
+    def layered(self) -> list[str]:
+        """Maps of every layer that is chosen."""
+        return named(QUANTITIES | {name: PERSISTENCE[name] for name in self.quantities}, self.statistics)
+
+    @property
+    def of_place(self) -> list[str]:
+        """Maps of production, which has no layers."""
+        return named(PRODUCTION, self.statistics) if self.fields else []
+
+    @property
+    def flat(self) -> list[str]:
+        """Maps of the profile alone."""
+        return FLAT if "applicability" in self.statistics else []
+
+    @property
+    def names(self) -> list[str]:
+        """All maps; that of the biomes is always made."""
+        return [*self.layered, *self.of_place, *self.flat, "biome"]
+
+    @property
+    def places(self) -> list[int]:
+        """Places of the layers in `MAP_LAYERS`."""
+        return [MAP_LAYERS.index(layer) for layer in self.layers]
+
+
+EVERY_MAP = MapChoice()
+"""All maps but those of `PERSISTENCE`."""
+
 
 BIOME_NAMES = ("not mapped", *BIOMES.values())
 
@@ -157,11 +225,6 @@ def colours_of(variable: str) -> tuple[str, bool]:
     return known.colours, known.centred
 
 
-def layered_maps(quantities: Iterable[str]) -> list[str]:
-    """Maps of every layer: those that there always are, and those of chosen quantities."""
-    return LAYERED + [f"{name}_{s}" for name in quantities for s in PERSISTENCE[name].statistics]
-
-
 def describe(variable: str) -> dict[str, Any]:
     """CF attributes of a map: what it is.
 
@@ -189,12 +252,12 @@ def describe(variable: str) -> dict[str, Any]:
     return about
 
 
-def located(variable: str) -> dict[str, Any]:
+def located(variable: str, among: Collection[str]) -> dict[str, Any]:
     """Attributes of a map in a file of several: what it is, where its coordinates and their system are, and which other
-    maps say how sure it is.
+    maps among those of the file say how sure it is.
     """
     about = describe(variable) | {"grid_mapping": CRS_NAME}
-    if variable in (*FLAT, "biome"):
+    if variable in (*OF_PLACE, *FLAT, "biome"):
         return about
     about["coordinates"] = "depth"
     quantity, statistic = parts_of(variable)
@@ -202,5 +265,7 @@ def located(variable: str) -> dict[str, Any]:
         others = [f"{quantity}_{s}" for s in EVERY[quantity].statistics if s not in ("mean", "median")]
         forest = "ibulk" if quantity in PERSISTENCE else quantity
         forests = [name for name in FLAT if name.startswith(f"{forest}_") or quantity in ("iloss", "share")]
-        about["ancillary_variables"] = " ".join((*others, *forests))
+        there = [name for name in (*others, *forests) if name in among]
+        if there:
+            about["ancillary_variables"] = " ".join(there)
     return about

@@ -49,15 +49,20 @@ def respond(k: Array, start: Array, year: Array, curve: Intervals) -> Array:
 
 
 @jax.jit
-def respond_on_grid(k: Array, start: Array, curve: Intervals, interval: Array, since: Array) -> Array:
-    """Activity of every pool (k,) in every year, given as interval index and years since its start: shape (years, k).
-
-    The curve is walked once for all years, so the cost is (nodes + years) x k.
-    """
+def at_nodes(k: Array, start: Array, curve: Intervals) -> Array:
+    """Activity of every pool (k,) at the beginning of every interval: shape (m, k)."""
 
     def step(activity: Array, node: Intervals) -> tuple[Array, Array]:
         return advance(activity, k, node.inflow, node.slope, node.length), activity
 
-    _, at_nodes = jax.lax.scan(step, start, curve)
+    return jax.lax.scan(step, start, curve)[1]
+
+
+@jax.jit
+def between_nodes(activity: Array, k: Array, curve: Intervals, interval: Array, since: Array) -> Array:
+    """Activity of every pool (k,) in every year, given as interval index and years since its start: shape (years, k).
+
+    `activity` is that of `at_nodes`, so a curve is walked once for all years.
+    """
     inflow, slope = (of_curve[interval][:, None] for of_curve in (curve.inflow, curve.slope))
-    return advance(at_nodes[interval], k, inflow, slope, since[:, None])
+    return advance(activity[interval], k, inflow, slope, since[:, None])

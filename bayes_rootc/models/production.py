@@ -90,7 +90,7 @@ PRIORS: dict[str, tuple[Any, Any, str]] = {
     "satellite_bias": (0.0, 0.5, "normal, common to all biomes"),
     "satellite_biome": (0.0, 0.3, "normal, of each biome"),
     "satellite_slope": (1.0, 0.25, "normal; 1 is proportional"),
-    "satellite_sd": (np.log(0.4), 0.4, "log-normal"),
+    "satellite_sd": (np.log(0.4), 0.25, "log-normal; errors in biomes differ by a factor of up to 1.6"),
 }
 """Location and scale of each prior, and why. Correlations of sites' and records' parts are 2 Beta(2, 2) - 1; the share
 of zeros that say nothing is Beta(1, 9)."""
@@ -400,12 +400,21 @@ def _by_factor(draws: Draws, data: ProductionData) -> tuple[Site, Any]:
         return jax.device_get(jax.jit(jax.vmap(one))({name: jnp.asarray(v) for name, v in draws.items()}))
 
 
-def expected_parts(draws: Draws, at: Places) -> NDArray[np.float64]:
-    """log of production above and below ground that the fields say of places, (draw, n, 2)."""
-    with jax.enable_x64(True):
-        log_npp, logit_f = jax.jit(fields)({n: jnp.asarray(v) for n, v in draws.items()}, at)
-    log_npp, logit_f = np.asarray(log_npp), np.asarray(logit_f)
-    return np.stack([log_npp - np.logaddexp(0, logit_f), log_npp - np.logaddexp(0, -logit_f)], axis=-1)
+def expected_parts(draws: Draws, at: Places, dtype: type = float) -> NDArray[Any]:
+    """log of production above and below ground that the fields say of places, (draw, n, 2).
+
+    Parameters
+    ----------
+    dtype : type
+        Precision; single is ample for maps, and takes half the time.
+    """
+    of_biome = np.asarray(at.biome)[:, None] == np.array(list(BIOMES))
+    known: NDArray[Any] = np.concatenate([of_biome, at.X, at.basis], axis=1, dtype=dtype)
+    weights = [draws["mean"][:, None] + draws["biome_effect"], draws["slope"], draws["weight"]]
+    by_column: NDArray[Any] = np.concatenate(weights, axis=1, dtype=dtype).transpose(2, 1, 0)
+    log_npp, logit_f = (known @ of_field for of_field in by_column)
+    above = -np.logaddexp(0, logit_f)  # log (1 - f)
+    return np.stack([log_npp + above, log_npp + above + logit_f], axis=-1).transpose(1, 0, 2)
 
 
 def covariances(draws: Draws, kind: str) -> NDArray[np.float64]:
@@ -516,6 +525,26 @@ def simulated(draws: Draws, data: ProductionData, rng: np.random.Generator) -> P
         total=np.where(np.isnan(data.total), np.nan, whole),
         seen=seen,
     )
+
+
+def seen_production(
+    draws: Draws, seen: NDArray[np.float64], biome: NDArray[np.int64], rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """Production that a satellite's value stands for, without its bias and with its error, (draw, n), Mg C ha⁻¹ yr⁻¹;
+    NaN where it saw nothing.
+
+    Parameters
+    ----------
+    seen : ndarray
+        Its values, (n,), Mg C ha⁻¹ yr⁻¹.
+    biome : ndarray
+        Biomes, 1–9, (n,).
+    """
+    there = seen >= LEAST_SEEN
+    bias = draws["satellite_bias"][:, None] + draws["satellite_biome"][:, biome - 1]
+    error = draws["satellite_sd"][:, biome - 1] * rng.standard_normal(bias.shape)
+    beyond = np.log(np.where(there, seen, 1.0)) - MIDDLE - bias - error
+    return np.where(there, np.exp(MIDDLE + beyond / draws["satellite_slope"][:, None]), np.nan)
 
 
 def satellite(draws: Draws, at: Places, rng: np.random.Generator) -> NDArray[np.float64]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import datetime
 import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +46,9 @@ MODE_FLOOR = 0.005
 UNEXPLAINED_SD = 3.0
 """A value is unexplained when every k leaves it further than this many total standard deviations away."""
 
+VALUES_AT_ONCE = 1 << 20
+"""Layers are taken some at a time, as many as have this many values of their grid of log k."""
+
 UNEXPLAINED_NODES = 256
 """Decay rates between which the highest and the lowest Δ14C are looked for."""
 
@@ -73,6 +77,11 @@ class LogNormalPrior:
         median_age, log_sd = of_layers  # a prior that all layers share is computed once
         z = (log_k + np.log(median_age)) / log_sd
         return np.broadcast_to(-0.5 * z**2 - np.log(log_sd * np.sqrt(2 * np.pi)), (n, len(log_k)))
+
+    def of_layers(self, rows: NDArray[np.int64], n: int) -> LogNormalPrior:
+        """The prior of some of n layers."""
+        values = (np.atleast_1d(np.asarray(v, float)) for v in (self.median_age, self.log_sd))
+        return LogNormalPrior(*(v if len(v) == 1 else np.broadcast_to(v, n)[rows] for v in values))
 
 
 def steady_activity(k: ArrayLike, activity_of_input: ArrayLike) -> NDArray[np.float64]:
@@ -156,10 +165,13 @@ def invert(
     model_sd: float = 0.0,
     atmosphere: Atmosphere | None = None,
     grid_size: int = GRID_SIZE,
+    density: bool = True,
 ) -> xr.Dataset:
     """Posterior of the decay rate of any number of layers at once, on a grid of log k.
 
     The likelihood is Normal with standard deviation `sigma` ⊕ the atmosphere's in the sampling year ⊕ `model_sd`.
+    Layers are taken some thousand at a time; a million need `density=False`, because their densities on the grid, which
+    are then made but not kept, would take 16 GB.
 
     Parameters
     ----------
@@ -183,6 +195,9 @@ def invert(
         Curves to use instead of the packaged ones.
     grid_size : int
         Number of nodes between 1e-6 and 2 yr⁻¹, evenly spaced in log k.
+    density : bool
+        Whether `density` and `predicted` are in the result, which take 16 kB a layer, or only what is computed from
+        them.
 
     Returns
     -------
@@ -232,33 +247,55 @@ def invert(
     layers = _Layers.of(delta14c, sigma, year, zone, atmosphere)
     observed, sigma, year, zone = layers.delta14c, layers.sigma, layers.year, layers.zone
     log_k = np.linspace(*LOG_K_RANGE, grid_size)
-    predicted = predicted_table(np.exp(log_k), year, zone, prehistory, atmosphere)
     sd = np.sqrt(sigma**2 + model_sd**2 + atmosphere_sd(year, zone, atmosphere) ** 2)
     if not np.all(np.isfinite(sd) & (sd > 0)):
         raise InputError("standard deviation of Δ14C must be finite and > 0 ‰")
 
+    prior, n, variables = prior or LogNormalPrior(), len(observed), dict[Any, xr.Variable]()
+    for rows, predicted in _predictions(np.exp(log_k), year, zone, prehistory, atmosphere):
+        log_prior = prior.of_layers(rows, n).log_density(log_k, len(rows))
+        part = _posterior(observed[rows], predicted, sd[rows], log_prior, log_k)
+        for name, found in part.data_vars.items():
+            if density or "log_k" not in found.dims:
+                if name not in variables:
+                    empty = np.empty((n, *found.shape[1:]), found.dtype)
+                    variables[name] = xr.Variable(found.dims, empty, found.attrs)
+                variables[name].values[rows] = found.values
+
+    coordinates = {"log_k": log_k} if density else {}
+    result = xr.Dataset(variables, coordinates).assign_coords(
+        row_coordinates(layers.index, "layer", taken=("log_k", "mode"))
+    )
+    return result if layers.measured.all() else _blanked(result, layers.measured)
+
+
+def _posterior(
+    observed: NDArray[np.float64],
+    predicted: NDArray[np.float64],
+    sd: NDArray[np.float64],
+    log_prior: NDArray[np.float64],
+    log_k: NDArray[np.float64],
+) -> xr.Dataset:
+    """Variables of `invert` for layers whose predictions and prior are known, (layer, log_k)."""
+    import xarray as xr
+
     residual = (observed[:, None] - predicted) / sd[:, None]
     log_joint = -0.5 * residual**2 - np.log(sd * np.sqrt(2 * np.pi))[:, None]
-    log_joint += (prior or LogNormalPrior()).log_density(log_k, len(observed))
+    log_joint += log_prior
     step = log_k[1] - log_k[0]
     top = log_joint.max(axis=1, keepdims=True)
     density = np.exp(log_joint - top)
     mass = density.sum(axis=1, keepdims=True) * step
     density /= mass
-
     result = xr.Dataset(
         {
             "density": (("layer", "log_k"), density),
             "predicted": (("layer", "log_k"), predicted, {"units": "per mille"}),
             "log_marginal": ("layer", (top + np.log(mass))[:, 0]),
             "unexplained": ("layer", np.abs(residual).min(axis=1) > UNEXPLAINED_SD),
-        },
-        coords={"log_k": log_k},
+        }
     )
-    result = result.merge(summarise_density(density, log_k)).assign_coords(
-        row_coordinates(layers.index, "layer", taken=("log_k", "mode"))
-    )
-    return result if layers.measured.all() else _blanked(result, layers.measured)
+    return result.assign(summarise_density(density, log_k).data_vars)
 
 
 def unexplained(
@@ -299,10 +336,11 @@ def unexplained(
     found = np.zeros(delta.shape, bool)
     if known.any():
         k = np.exp(np.linspace(*LOG_K_RANGE, UNEXPLAINED_NODES))
-        possible = predicted_table(k, years[known], zones[known], prehistory, atmosphere)
+        low, high = np.empty((2, int(known.sum())))
+        for rows, possible in _predictions(k, years[known], zones[known], prehistory, atmosphere):
+            low[rows], high[rows] = possible.min(axis=1), possible.max(axis=1)
         tolerance = UNEXPLAINED_SD * np.hypot(sd[known], atmosphere_sd(years[known], zones[known], atmosphere))
-        low, high = possible.min(axis=1) - tolerance, possible.max(axis=1) + tolerance
-        found[known] = (delta[known] < low) | (delta[known] > high)
+        found[known] = (delta[known] < low - tolerance) | (delta[known] > high + tolerance)
     return found
 
 
@@ -379,7 +417,8 @@ def _refuse_missing(given: dict[str, Any], *, table: bool) -> None:
         missing.append("zone (or lat and lon)" if table else "zone")
     if missing:
         where = "the table has no column" if table else "missing:"
-        raise InputError(f"{where} {', '.join(missing)}; expected delta14c, year, zone, and optionally sigma")
+        hint = "; zone_of(lat, lon) has the zone of a place" if "zone" in missing else ""
+        raise InputError(f"{where} {', '.join(missing)}; expected delta14c, year, zone, and optionally sigma{hint}")
 
 
 def _common_index(given: dict[str, Any]) -> pd.Index[Any] | None:
@@ -557,13 +596,26 @@ def predicted_table(
 ) -> NDArray[np.float64]:
     """Δ14C (‰) for every layer and every k of the grid: shape (layer, k). Each zone's curve is integrated once."""
     out = np.empty((len(year), len(k)))
+    for rows, predicted in _predictions(k, year, zone, prehistory, atmosphere):
+        out[rows] = predicted
+    return out
+
+
+def _predictions(
+    k: NDArray[Any], year: NDArray[Any], zone: NDArray[Any], prehistory: Prehistory, atmosphere: Atmosphere
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float64]]]:
+    """Rows of `predicted_table`, some at a time: numbers of layers of one zone, and Δ14C (layer, k)."""
     _refuse_years(year, zone, atmosphere)
+    if not len(year):
+        yield np.empty(0, int), np.empty((0, len(k)))
+    size = max(VALUES_AT_ONCE // len(k), 1)
     for name in np.unique(zone):
         here = np.flatnonzero(zone == name)
-        years, place = np.unique(year[here], return_inverse=True)
-        curve = _driving_curve(atmosphere, str(name), prehistory)
-        out[here] = _to_delta(_respond_on_grid(k, curve, years))[place]
-    return out
+        respond = _response_on_grid(k, _driving_curve(atmosphere, str(name), prehistory))
+        for start in range(0, len(here), size):
+            rows = here[start : start + size]
+            years, place = np.unique(year[rows], return_inverse=True)
+            yield rows, _to_delta(respond(years))[place]
 
 
 def _intervals(curve: Curve) -> Intervals:
@@ -591,15 +643,22 @@ def _respond(k: NDArray[Any], curve: Curve, year: NDArray[Any]) -> NDArray[np.fl
         return np.asarray(respond(*padded, intervals))[: k.size]
 
 
-def _respond_on_grid(k: NDArray[Any], curve: Curve, years: NDArray[Any]) -> NDArray[np.float64]:
-    """Activity of every pool, steady at the beginning of the curve, in every year: shape (years, k)."""
+def _response_on_grid(k: NDArray[Any], curve: Curve) -> Callable[[NDArray[Any]], NDArray[np.float64]]:
+    """A function of years, which has the activity of every pool, steady at the beginning of the curve: (years, k)."""
     import jax
 
-    from .pool import respond_on_grid
+    from .pool import at_nodes, between_nodes
 
     intervals = _intervals(curve)
-    start = steady_activity(k, intervals.inflow[0])
-    interval = np.clip(np.searchsorted(curve.years, years, side="right") - 1, 0, len(curve.years) - 2)
-    since = np.clip(years, curve.years[0], curve.years[-1]) - curve.years[interval]
     with jax.enable_x64(True):
-        return np.asarray(respond_on_grid(k, start, intervals, interval, since))
+        activity = at_nodes(k, steady_activity(k, intervals.inflow[0]), intervals)
+
+    def respond(years: NDArray[Any]) -> NDArray[np.float64]:
+        interval = np.clip(np.searchsorted(curve.years, years, side="right") - 1, 0, len(curve.years) - 2)
+        since = np.clip(years, curve.years[0], curve.years[-1]) - curve.years[interval]
+        size = 1 << (len(years) - 1).bit_length()  # so that few shapes are ever compiled
+        padded = [np.pad(a, (0, size - len(years)), mode="edge") for a in (interval, since)]
+        with jax.enable_x64(True):
+            return np.asarray(between_nodes(activity, k, intervals, *padded))[: len(years)]
+
+    return respond

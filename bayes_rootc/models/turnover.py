@@ -161,7 +161,7 @@ class TurnoverModel:
     @property
     def refinement(self) -> float:
         """Factor on the nodes of the profile effect."""
-        return self.refine or (1.1 if self.levels else 0.7)
+        return self.refine or (1.1 if self.levels else 0.9 if self.inferred else 0.7)
 
     @property
     def log_k(self) -> NDArray[np.float64]:

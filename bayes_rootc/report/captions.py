@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from ..constants import PROFILE_NAME
+from ..constants import LAYER_NAMES, PROFILE_NAME
 from ..mapping.regressors import POSTERIOR_FOREST
 from ..models.rates import PERSISTING
 from .regression_tables import R_SQUARED
@@ -81,6 +81,7 @@ def caption(results: Results, name: str) -> str:
         "inputs": _inputs,
         "loss": _loss,
         "loss_map": _loss_map,
+        "production_maps": _production_maps,
         "iroot_maps": lambda r: _layer_maps(r, "iroot"),
         "ibulk_maps": lambda r: _layer_maps(r, "ibulk"),
         "iloss_maps": lambda r: _layer_maps(r, "iloss"),
@@ -206,24 +207,37 @@ def _of_all_land(results: Results, flux: str) -> str:
     return f"{posterior(cells)} Mg C ha⁻¹ yr⁻¹, median and {cells['interval']}" if cells is not None else "–"
 
 
+def _layers(results: Results) -> str:
+    """Layers that the maps have, in words."""
+    *others, last = (layer.replace("-", "–") for layer in results.map_layers)
+    if len(others) == len(LAYER_NAMES):
+        return f"seven layers and in {last} cm"
+    return f"{', '.join(others)} and {last} cm" if others else f"{last} cm"
+
+
+def _median_of(results: Results, name: str, unit: str = "") -> str:
+    """Median over the cells of a map of the profile, or, where there is none, of the deepest layer, and of which."""
+    layer = results.map_layers[-1]
+    values = results.maps[name].sel(layer=layer).values
+    return f"{number(pd.Series(values.ravel()).median())}{unit} in {layer.replace('-', '–')} cm"
+
+
 def _layer_maps(results: Results, flux: str) -> str:
     names = {"iroot": "I_root", "ibulk": "I_bulk", "iloss": "I_loss"}
     text = _of_all_land(results, flux)
     middle = " The neutral colour is 0." if flux == "iloss" else ""
     return (
-        f"{names[flux]} in seven layers and in 0–200 cm: {_middle(results)}; in all {text}. Every panel has its "
+        f"{names[flux]} in {_layers(results)}: {_middle(results)}; in all {text}. Every panel has its "
         "own colour scale, from the 2 % to the 98 % quantile of its cells; note that the two deepest layers are 50 cm "
         f"thick, the others 20 cm.{middle}"
     )
 
 
 def _uncertainty(results: Results) -> str:
-    values = results.maps["iloss_uncertainty"].sel(layer="0-200").values
-    middle = number(pd.Series(values.ravel()).median())
     return (
-        "Half the 95 % interval of I_loss over its absolute mean, in seven layers and in 0–200 cm: the paper's margin "
-        f"of deviation. In half of the cells it is above {middle} in 0–200 cm. It has no bound where the mean is near "
-        "0: colours end at 10."
+        f"Half the 95 % interval of I_loss over its absolute mean, in {_layers(results)}: the paper's margin "
+        f"of deviation. In half of the cells it is above {_median_of(results, 'iloss_uncertainty')}. It has no bound "
+        "where the mean is near 0: colours end at 10."
     )
 
 
@@ -235,20 +249,30 @@ def _skill(results: Results, target: str) -> str:
     return f" R² in regions that were held out: {number(row['r2'], 2)}, on the log scale." if row is not None else ""
 
 
-def _age_maps(results: Results) -> str:
-    values = results.maps["age_median"].sel(layer=PROFILE_NAME).values
+def _production_maps(results: Results) -> str:
+    maps = results.maps
+    above = float((maps["iroot_mean"].sel(layer=PROFILE_NAME) > maps["npp_mean"]).sum())
     return (
-        "Mean age of the carbon in seven layers and in 0–200 cm (mean over members), in steady state. In half of the "
-        f"cells it is above {number(pd.Series(values.ravel()).median())} yr in 0–200 cm.{_skill(results, 'age')} Every "
+        "Net primary production (a) and the share of it that goes below ground (c), means over the fields of the "
+        "production model, with half the 95 % interval of a site in the cell (b, d). Their product is I_root, whose "
+        f"mean is above that of production in {above:.0f} cells. Conditional on the sites with records being like "
+        "others of their biome and climate, and on the satellite's errors being alike within a biome."
+    )
+
+
+def _age_maps(results: Results) -> str:
+    return (
+        f"Mean age of the carbon in {_layers(results)} (mean over members), in steady state. In half of the "
+        f"cells it is above {_median_of(results, 'age_median', ' yr')}.{_skill(results, 'age')} Every "
         "panel has its own colour scale. The trees are those of I_bulk, so that member m of both is one posterior draw."
     )
 
 
 def _t100_maps(results: Results) -> str:
-    both = results.maps[["ibulk_t100_mean", "ibulk_mean"]].sel(layer=PROFILE_NAME)
+    both = results.maps[["ibulk_t100_mean", "ibulk_mean"]].sel(layer=results.map_layers[-1])
     part = both["ibulk_t100_mean"].values / both["ibulk_mean"].values
     return (
-        "Input to bulk soil that stays longer than 100 years, in seven layers and in 0–200 cm (mean over members): in "
+        f"Input to bulk soil that stays longer than 100 years, in {_layers(results)} (mean over members): in "
         f"half of the cells less than {number(100 * pd.Series(part.ravel()).median())} % of I_bulk."
         f"{_skill(results, 'ibulk_t100')} It hardly depends on how rates are distributed within a layer. Every panel "
         "has its own colour scale."
@@ -331,9 +355,9 @@ def _ladder(results: Results) -> str:
     return (
         "Share of root carbon that is lost in 0–200 cm of the mean radiocarbon profile, and what enters bulk soil, in "
         "each way to count: from the paper's definition to that of this run, then other rates within a layer, what "
-        "stays for a time, and what the balance leaves out. Points are medians and bars 95 % intervals, each "
-        f"conditional on its own choices. Medians go from {number(low)} to {number(high)} %. What changes the share "
-        f"most: {text}."
+        "stays for a time, wider priors, and what the balance leaves out. Points are medians and bars 95 % "
+        f"intervals, each conditional on its own choices. Medians go from {number(low)} to {number(high)} %. What "
+        f"changes the share most: {text}."
     )
 
 

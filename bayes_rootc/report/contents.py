@@ -4,16 +4,31 @@ before they begin.
 
 from __future__ import annotations
 
-from itertools import product
+MAPS_OF = {
+    "loss_map": "iloss_{0} iroot_{0} iloss_p025 iloss_p975 iloss_probability iroot_applicability ibulk_applicability",
+    "production_maps": "npp_mean npp_p025 npp_p975 f_bnpp_mean f_bnpp_p025 f_bnpp_p975 iroot_mean",
+    "iroot_maps": "iroot_{0}",
+    "ibulk_maps": "ibulk_{0}",
+    "iloss_maps": "iloss_{0}",
+    "iloss_uncertainty": "iloss_uncertainty",
+    "age_maps": "age_{0} age_median",
+    "ibulk_t100_maps": "ibulk_t100_{0} ibulk_t100_mean ibulk_mean",
+}
+"""What each figure and its caption read of `maps/maps.nc`, besides coordinates and `biome`; {0} is the mean or the
+median. A figure whose maps were not made is left out.
+"""
 
-MAP_VARIABLES = (
-    *(f"{flux}_{statistic}" for flux, statistic in product(("iroot", "ibulk", "iloss"), ("mean", "p025", "p975"))),
-    *("iloss_uncertainty", "iloss_probability", "iroot_applicability", "ibulk_applicability", "biome"),
-)
-"""What is read of `maps/maps.nc`, besides its coordinates."""
 
-CHOSEN_MAPS = ("age_mean", "age_median", "ibulk_t100_mean")
-"""What is read of it besides, where the setting `map_quantities` lets it be there."""
+def maps_of(figure: str, middle: str) -> list[str]:
+    """Maps that a figure shows.
+
+    Examples
+    --------
+    >>> maps_of("iroot_maps", "mean"), maps_of("sites", "mean")
+    (['iroot_mean'], [])
+    """
+    return MAPS_OF.get(figure, "").format(middle).split()
+
 
 TURNOVER_VARIABLES = {
     "posterior": ["log_k"],

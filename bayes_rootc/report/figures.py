@@ -20,6 +20,7 @@ from .figures_maps import (
     figure_ed5,
     figure_ed6,
     figure_ed7,
+    figure_production_maps,
     figure_t100_maps,
 )
 from .figures_posterior import figure_modes, figure_predictive
@@ -63,6 +64,7 @@ FIGURES: dict[str, tuple[str, Draw]] = {
     "learners_ibulk": ("Learners of inputs to bulk soil", figure_ed3),
     "learners_f_bnpp": ("Learners of the part of production that goes below ground", figure_ed9),
     "learners_reliability": ("Can the intervals of the learners be trusted", figure_reliability),
+    "production_maps": ("What grows, and how much of it below ground", figure_production_maps),
     "iroot_maps": ("Root inputs by layer", figure_ed4),
     "ibulk_maps": ("Inputs to bulk soil by layer", figure_ed5),
     "iloss_maps": ("Loss of root carbon by layer", figure_ed6),
@@ -113,10 +115,15 @@ def _possible(results: Results, name: str) -> bool:
             return hierarchical and results.has("turnover_respired")
         case "drivers":
             return bool(explained(results))
-        case "age_maps" | "ibulk_t100_maps":
-            return f"{name.removesuffix('_maps')}_mean" in results.maps
         case "satellite":
             return bool(results.table("npp_sites")[["npp", "satellite_npp"]].notna().all(axis=1).any())
         case _ if name.startswith("learners_"):  # `train` after the run: a run leaves the scores of the maps alone
             return results.has("learners_held_out") and set(LEARNERS) <= set(results.table("learners")["learner"])
-    return True
+    return results.has_maps_of(name)
+
+
+def without_maps(results: Results) -> list[str]:
+    """Titles of the figures that are left out because maps that they show were not made."""
+    fields = results.run["settings"].get("iroot_model") == "field"
+    wanted = {name: title for name, (title, _) in FIGURES.items() if fields or name != "production_maps"}
+    return [title for name, title in wanted.items() if not results.has_maps_of(name)]

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from ..constants import BIOMES, LAYER_NAMES, PROFILE_NAME
+from ..errors import InputError
 from ..mapping.draw import (
     Basemap,
     Scale,
@@ -193,7 +194,20 @@ def figure_one_map(maps: xr.Dataset, flux: str, layer: str) -> Figure:
         `iroot`, `ibulk` or `iloss`.
     layer : str
         Such as `0-20`, or `0-200`.
+
+    Raises
+    ------
+    InputError
+        The maps were made without the layer, or without a statistic that is drawn.
     """
+    forests = ("iroot", "ibulk") if flux == "iloss" else (flux,)
+    needed = [*(f"{flux}_{name}" for name in ("mean", "p025", "p975")), *(f"{name}_applicability" for name in forests)]
+    needed += ["iloss_probability"] if flux == "iloss" else []
+    lacking = [name for name in needed if name not in maps]
+    lacking += [] if layer in maps["layer"].values.astype(str) else [f"layer {layer}"]
+    if lacking:
+        text = f"the maps have no {', '.join(lacking)}; make them with the `--layers` and `--statistics` that are drawn"
+        raise InputError(text)
     maps = on_the_globe(maps)
     m, lat, lon = maps.sel(layer=layer), maps["lat"].values, maps["lon"].values
     mean, low, high = (m[f"{flux}_{name}"].values for name in ("mean", "p025", "p975"))
@@ -262,22 +276,47 @@ def figure_t100_maps(results: Results) -> AxesArray:
 
 
 @styled
+def figure_production_maps(results: Results) -> Figure:
+    """NPP and the share of it that goes below ground, with half their 95 % intervals."""
+    maps = on_the_globe(results.maps)
+    lat, lon = maps["lat"].values, maps["lon"].values
+    wide = (WIDTH - 0.2) / 2
+    tall = wide / max(map_aspect(*painted_extent(maps["npp_mean"].values, lat, lon)), 1.0)
+    sheet = Sheet(2 * (TITLE + tall + BAR) + 0.02)
+    names = {"npp": ("NPP", FLUX_UNIT), "f_bnpp": ("Share of NPP below ground", "share of NPP")}
+    for row, (quantity, (title, unit)) in enumerate(names.items()):
+        mean, low, high = (maps[f"{quantity}_{name}"].values for name in ("mean", "p025", "p975"))
+        panels = (
+            (title, mean, EVERY[quantity].colours),
+            ("Half the 95 % interval of a site", (high - low) / 2, "cividis"),
+        )
+        for column, (label, values, colours) in enumerate(panels):
+            scale = Scale.of(values, colours)
+            ax = sheet.axes(0.05 + column * (wide + 0.1), TITLE + row * (TITLE + tall + BAR), wide, tall)
+            letter(ax, "abcd"[2 * row + column], label)
+            mesh = draw_map(ax, values, lat, lon, scale, results.land)
+            colour_bar(mesh, ax, scale, unit, bounds=bar_bounds(tall))
+    return sheet.figure
+
+
+@styled
 def figure_layer_maps(results: Results, flux: str, statistic: str | None = None) -> Figure:
-    """One flux in the seven layers and the whole profile, by default in the middle of the members; its `uncertainty` is
-    half the 95 % interval over |mean|.
+    """One flux in the layers that were mapped, by default in the middle of the members; its `uncertainty` is half the
+    95 % interval over |mean|.
     """
-    name = f"{flux}_{statistic or results.map_middle}"
+    name, layers = f"{flux}_{statistic or results.map_middle}", results.map_layers
     maps = on_the_globe(results.maps[[name]])[name]
-    if flux == "ibulk" and statistic is None and results.map_middle == "median":  # of a sum it is not what is predicted
+    if flux == "ibulk" and statistic is None and results.map_middle == "median" and PROFILE_NAME in layers:
+        # the median of a sum is not what is predicted
         profile = maps.sel(layer=list(LAYER_NAMES)).sum("layer", skipna=False)
         maps = maps.where(maps["layer"] != PROFILE_NAME, profile)
     relative = statistic == "uncertainty"
     lat, lon = maps["lat"].values, maps["lon"].values
-    aspect = map_aspect(*painted_extent(maps.sel(layer=PROFILE_NAME).values, lat, lon))
+    aspect = map_aspect(*painted_extent(maps.sel(layer=layers[-1]).values, lat, lon))
     wide = (WIDTH - 0.2) / 2
     tall = wide / max(aspect, 1.0)
-    sheet = Sheet(4 * (TITLE + tall + BAR) + 0.02)
-    for i, layer in enumerate((*LAYER_NAMES, PROFILE_NAME)):
+    sheet = Sheet((len(layers) + 1) // 2 * (TITLE + tall + BAR) + 0.02)
+    for i, layer in enumerate(layers):
         row, column = divmod(i, 2)
         values = maps.sel(layer=layer).values
         colours = "cividis" if relative else EVERY[flux].colours

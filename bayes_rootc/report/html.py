@@ -22,7 +22,7 @@ from ..files import write_text
 from ..methods import Entry, Number, read_figures, read_numbers, read_statements
 from .abstract import sentences
 from .captions import TARGETS, UNITS, interval, number, pick, posterior, staying
-from .figures import save_figures
+from .figures import save_figures, without_maps
 from .results import Results
 from .style import FLUX_COLOURS
 from .tables import CELLS
@@ -125,6 +125,7 @@ def render(results: Results, figures: Iterable[tuple[Path, str, str]]) -> str:
         ladder=_ladder(results) if results.has("ladder") else None,
         explorer="explorer/index.html" if (results.out / "explorer" / "index.html").is_file() else "",
         figures=[_embedded(path, title, text) for path, title, text in figures],
+        without_maps=without_maps(results),
         paper=_paper(results),
         statements=_statement_by_statement(results) if settings.get("preset") == "paper" else [],
         checks=_checks(results),

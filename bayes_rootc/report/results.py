@@ -21,7 +21,7 @@ from ..data.tables import reason_of
 from ..errors import InputError
 from ..mapping.draw import Basemap
 from ..schemas import needed_columns
-from .contents import MAP_VARIABLES, SETTINGS, TURNOVER_VARIABLES
+from .contents import SETTINGS, TURNOVER_VARIABLES, maps_of
 
 TURNOVER = "posterior/turnover.nc"
 LISTED = 12
@@ -177,14 +177,26 @@ class Results:
 
     @cached_property
     def maps(self) -> xr.Dataset:
-        """`maps/maps.nc`, lazily: (layer, lat, lon)."""
-        path = self.path("maps/maps.nc")
-        maps = open_dataset(path, ("layer", "lat", "lon", *MAP_VARIABLES), command="map")
-        absent = [layer for layer in (*LAYER_NAMES, PROFILE_NAME) if layer not in maps["layer"].values.astype(str)]
-        if absent:
-            maps.close()
-            raise InputError(f"lacks the layer {', '.join(absent)} cm: not made by `bayes-rootc map`", file=path)
-        return maps
+        """`maps/maps.nc`, lazily: (layer, lat, lon); the layers and statistics that were asked for."""
+        return open_dataset(self.path("maps/maps.nc"), ("layer", "lat", "lon", "biome"), command="map")
+
+    @property
+    def map_layers(self) -> list[str]:
+        """Layers that the maps have, in the order of depth, the profile last."""
+        there = self.maps["layer"].values.astype(str)
+        return [layer for layer in (*LAYER_NAMES, PROFILE_NAME) if layer in there]
+
+    def has_maps_of(self, figure: str) -> bool:
+        """Whether the maps that a figure shows were made."""
+        needed = maps_of(figure, self.map_middle)
+        if not needed:
+            return True
+        layers = set(self.map_layers)
+        if figure in ("loss_map", "production_maps") and PROFILE_NAME not in layers:
+            return False
+        # the median of the profile is not what is predicted; the sum of the layers is
+        summed = figure == "ibulk_maps" and self.map_middle == "median" and PROFILE_NAME in layers
+        return all(name in self.maps for name in needed) and (not summed or set(LAYER_NAMES) <= layers)
 
     @cached_property
     def turnover(self) -> xr.DataTree:

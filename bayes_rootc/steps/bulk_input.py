@@ -62,7 +62,9 @@ def infer_bulk_input(
     settings: RunSettings,
     progress: Progress | None = None,
 ) -> BulkInput:
-    """I_bulk = C_stock x k (paper, eq. 6), the error of the stock included; writes `tables/layers.csv`."""
+    """I_bulk = C_stock x k (paper, eq. 6), the error of the stock included; writes `tables/layers.csv` and
+    `tables/stock_sources.csv`.
+    """
     layers = inputs.layers
     found, sources = layer_stocks(layers, gridded=stocks_of(inputs, settings))
     predicted = draw_stocks(stocks, inputs, settings.members) if stocks is not None else None
@@ -77,6 +79,7 @@ def infer_bulk_input(
     drawn = {"stock": stock, "ibulk": ibulk, "s": spread}
     drawn["ibulk_t100"] = stock * persisting_rate(log_k, spread, 100, fast)
     write_csv(settings.out / "tables" / "layers.csv", layers_table(layers, turnover.layers, found, drawn))
+    write_csv(settings.out / "tables" / "stock_sources.csv", pd.DataFrame([vars(s) for s in sources]))
     density = ibulk / thickness[:, None]
     measured = harmonise_measured(inputs, found, density)
     standard = measured

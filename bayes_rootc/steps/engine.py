@@ -17,7 +17,6 @@ from typing import Any
 
 from ..extras import require
 from ..files import code_checksum, sha256, write_json
-from ..inference.sampling import offer_devices
 from ..progress import Progress, Stages
 from ..settings import RunSettings
 
@@ -56,7 +55,7 @@ class Step:
         Step whose fit it checks; its files are removed when that is made from something else.
     title : str
         What progress calls it; by default its name with blanks for underscores.
-    wanted : callable, optional
+    wanted : callable
         Whether it makes something under these settings; by default always.
     extra : str
         Extra of the installation without which it cannot be made; missed before anything is made.
@@ -72,7 +71,7 @@ class Step:
     sources: Callable[[Any], dict[str, str]] | None = None
     checks: str = ""
     title: str = ""
-    wanted: Callable[[RunSettings], bool] | None = None
+    wanted: Callable[[RunSettings], bool] = lambda _: True
     extra: str = ""
 
 
@@ -129,20 +128,21 @@ class Run:
         Any
             Product of the last target.
         """
-        offer_devices(self.settings.chains)
         wanted = self._plan(targets, models_there=models_there)
         self._taken = {name for name, taken in wanted.items() if taken}
         for name in wanted.keys() - self._taken:
             step = self.steps[name]
-            if step.extra and (not step.wanted or step.wanted(self.settings)):
+            if step.extra and step.wanted(self.settings):
                 require(step.extra, f"the step {step.title or name.replace('_', ' ')}")
         self.stages = Stages(len(wanted) + more, quiet=self.quiet)
         for name, taken in wanted.items():
             with self.stages.stage(self.steps[name].title or name.replace("_", " ")) as progress:
-                self.stages.kept.append(taken or not self._make(self.steps[name], progress))
-                read = self.steps[name].read
-                if read:
-                    self.products[name] = read(self.settings)
+                step = self.steps[name]
+                kept = taken or not self._make(step, progress)
+                if step.wanted(self.settings):
+                    self.stages.kept.append(kept)
+                if step.read:
+                    self.products[name] = step.read(self.settings)
         return self.products.get(targets[-1])
 
     def _plan(self, targets: Sequence[str], *, models_there: bool) -> dict[str, bool]:
@@ -162,7 +162,7 @@ class Run:
         return {name: found[name] for name in self.steps if name in found}
 
     def _is_there(self, step: Step) -> bool:
-        if step.wanted and not step.wanted(self.settings):
+        if not step.wanted(self.settings):
             return True  # nothing is to be there
         return bool(step.makes) and any(self.settings.out.glob(step.makes[0]))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -9,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..contrasts import correlation_table, factor_table, groups_of, letters_table, pairs_table
 from ..data.folder import Inputs
-from ..estimates import depth_shares, estimate_table, make_estimate, site_table
+from ..estimates import RootInput, depth_shares, estimate_table, make_estimate, site_table
 from ..files import write_csv
 from ..inference.store import read_root_depth
 from ..mapping.learners import Learners
@@ -21,6 +23,10 @@ from ..settings import RunSettings, step_rng
 from ..significance import biome_letters, iloss_tests
 from .bulk_input import BulkInput
 from .engine import Step
+from .production import root_input
+
+if TYPE_CHECKING:
+    from ..inference.production import Production
 
 
 def estimate(
@@ -29,6 +35,7 @@ def estimate(
     root_depth: xr.Dataset,
     learners: Learners,
     site_ensemble: SitePredictions | None,
+    production: Production | None,
     settings: RunSettings,
     progress: Progress | None = None,
 ) -> list[xr.Dataset]:
@@ -46,7 +53,8 @@ def estimate(
     models = learners if site_ensemble is None else site_ensemble
     known = every["has_covariates"].to_numpy()
     profiles = every[known]
-    npp, roots = inputs.npp, inputs.roots
+    root = measured_roots(inputs, models) if production is None else root_input(inputs, production, settings)
+    npp, roots = root.sites, inputs.roots
     ibulk_npp, ibulk_roots = (models.predict_ibulk(sites) for sites in (npp, roots))
     predicted = models.predict_ibulk(profiles)
     here = profiles["profile_index"].to_numpy()
@@ -62,14 +70,12 @@ def estimate(
             for sites, ibulk in ((npp, ibulk_npp), (profiles, ibulk_14c))
         )
     shares_roots = layer_fractions(roots["d50"], roots["d95"])[:, :, None]
-    bnpp_14c, bnpp_roots = (models.predict_iroot(sites) for sites in (profiles, roots))
-    satellite_npp, satellite_14c, satellite_roots = (
-        sites[["satellite_npp"]].to_numpy() for sites in (npp, profiles, roots)
-    )
-    f_14c, f_roots = (models.predict_f_bnpp(sites) for sites in (profiles, roots))
+    bnpp_14c, bnpp_roots = (root.predict_iroot(sites) for sites in (profiles, roots))
+    satellite_npp, satellite_14c, satellite_roots = (root.satellite(sites) for sites in (npp, profiles, roots))
+    f_14c, f_roots = (root.predict_f_bnpp(sites) for sites in (profiles, roots))
     estimates = [
-        make_estimate(1, "NPP", npp, npp[["bnpp"]].to_numpy(), shares_npp, ibulk_npp),
-        make_estimate(2, "NPP", npp, satellite_npp * npp[["f_bnpp"]].to_numpy(), shares_npp, ibulk_npp),
+        make_estimate(1, "NPP", npp, root.iroot, shares_npp, ibulk_npp),
+        make_estimate(2, "NPP", npp, satellite_npp * root.f_bnpp, shares_npp, ibulk_npp),
         make_estimate(3, "Δ14C", profiles, bnpp_14c, shares_14c, ibulk_14c),
         make_estimate(4, "Δ14C", profiles, satellite_14c * f_14c, shares_14c, ibulk_14c),
         make_estimate(5, "roots", roots, bnpp_roots, shares_roots, ibulk_roots),
@@ -99,6 +105,19 @@ def estimate(
     return estimates
 
 
+def measured_roots(inputs: Inputs, models: Learners | SitePredictions) -> RootInput:
+    """I_root as it was measured, and as learners predict it; production as the satellite sees it."""
+    npp = inputs.npp
+    return RootInput(
+        npp,
+        npp[["bnpp"]].to_numpy(),
+        npp[["f_bnpp"]].to_numpy(),
+        models.predict_iroot,
+        models.predict_f_bnpp,
+        lambda sites: sites[["satellite_npp"]].to_numpy(),
+    )
+
+
 def root_shares(
     sites: pd.DataFrame, settings: RunSettings, members: int, rng: np.random.Generator
 ) -> NDArray[np.float64]:
@@ -120,6 +139,6 @@ def profiles_of(inputs: Inputs) -> pd.DataFrame:
 ESTIMATES = Step(
     "estimates",
     estimate,
-    ("inputs", "bulk_input", "root_depth", "learners", "site_ensemble"),
+    ("inputs", "bulk_input", "root_depth", "learners", "site_ensemble", "production"),
     ("members", "iroot_depth"),
 )

@@ -1,4 +1,4 @@
-"""The explorer of a run: its maps, which answer when one clicks on them."""
+"""The explorer of a run: its interactive maps."""
 
 from __future__ import annotations
 

@@ -25,7 +25,8 @@ def check(settings: RunSettings, progress: Progress | None = None) -> Inputs:
     if settings.data is None:
         Run((WORLD,), settings, quiet=True).upto("world")
     manifest, missing = manifest_of(settings)
-    inputs = read_inputs(data_folder(settings), nearest_km=settings.nearest_km, manifest=manifest)
+    fields = settings.iroot_model == "field"
+    inputs = read_inputs(data_folder(settings), nearest_km=settings.nearest_km, manifest=manifest, production=fields)
     if settings.atmosphere == "hemispheres":
         inputs.atmosphere = inputs.atmosphere.by_hemisphere()
     if settings.turnover_prior == "hierarchical" and (settings.rates or settings.pool_spread == "inferred"):
@@ -78,5 +79,8 @@ def simulate(settings: RunSettings, progress: Progress | None = None) -> None:
 
 WORLD = Step("world", simulate, settings=("resolution",), makes=("demo-data/**/*",))
 INPUTS = Step(
-    "inputs", check, settings=("covariates", "atmosphere", "gridded_stocks"), sources=lambda inputs: dict(inputs.files)
+    "inputs",
+    check,
+    settings=("covariates", "atmosphere", "gridded_stocks"),
+    sources=lambda inputs: dict(inputs.files),
 )

@@ -13,6 +13,7 @@ from ..balance import PARTS, Part, balanced
 from ..data.atmosphere import Prehistory
 from ..data.folder import Inputs
 from ..inference.sampling import summarise
+from ..inference.turnover_fit import taken_by
 from ..models.bulk_input import layer_stocks
 from ..models.point_inversion import invert_points
 from ..models.radiocarbon import LogNormalPrior, grid_quantile, invert
@@ -23,6 +24,9 @@ from .bulk_input import BulkInput, harmonise_measured
 ONE_POOL = "one pool"
 LONGER = (10, 100)
 """Years after which what has left bulk soil is not counted."""
+
+WIDER, MIN_DRAWS = 1.5, 50
+"""By how much the scales of the priors of turnover are larger on a rung, and how many draws it must be worth."""
 
 BALANCE: dict[str, tuple[tuple[Part, ...], str]] = {
     "litter": (("litter",), "a third of what enters bulk soil in 0–20 cm comes from litter, not from roots"),
@@ -71,6 +75,7 @@ def ladder_table(ladder: Iterable[Rung]) -> pd.DataFrame:
 def rungs(
     iroot: NDArray[np.float64],
     families: dict[str, NDArray[np.float64]],
+    wider: dict[str, NDArray[np.float64]],
     inputs: Inputs,
     bulk_input: BulkInput,
     some: NDArray[np.int64],
@@ -84,6 +89,8 @@ def rungs(
         I_root of the seven layers, mean over profiles, (7, draw), Mg C ha⁻¹ yr⁻¹.
     families : dict of str to ndarray
         By family of rates, the input that stays longer than each of `PERSISTING`, mean over profiles, (time, 7, draw).
+    wider : dict of str to ndarray
+        By family, the weights that draws have where priors are wider by a factor `WIDER`, (draw,).
     some : ndarray
         Draws of the run that these are.
     """
@@ -99,10 +106,15 @@ def rungs(
             start = many.get(family, family)
             why = "what passes through bulk soil in less time is not counted as having entered it"
             yield Rung(f"{start}, > {years} yr", start, why, iroot, staying[PERSISTING.index(years)])
-    starts = {ONE_POOL: entering[ONE_POOL]} if ONE_POOL in families else {}
-    for family, name in many.items():
-        starts[f"{name}, > {LONGER[-1]} yr"] = families[family][PERSISTING.index(LONGER[-1])]
-    for start, ibulk in starts.items():
+    last = PERSISTING.index(LONGER[-1])
+    headlines = [(family, many.get(family, family), entering[family]) for family in families]
+    headlines += [(family, f"{name}, > {LONGER[-1]} yr", families[family][last]) for family, name in many.items()]
+    for family, start, ibulk in headlines:
+        weight = wider[family]
+        if (left := 1 / (weight**2).sum()) >= MIN_DRAWS:
+            why = f"priors of turnover {WIDER:g} times as wide, by weights that leave {left:.0f} of {len(weight)} draws"
+            yield Rung(f"{start}; wider priors", start, why, iroot, ibulk[:, taken_by(weight)])
+    for _, start, ibulk in (h for h in headlines if h[1] not in many.values()):
         for name, (parts, why) in BALANCE.items():
             rng = np.random.default_rng(step_seed(settings, "balance"))
             yield Rung(f"{start}; {name}", start, why, *balanced(iroot, ibulk, parts, rng))

@@ -102,7 +102,8 @@ def natural_scale(
     for split, of_split in rows.groupby("split", sort=False):
         of_split = of_split.assign(corrected=corrected(of_split, groups[str(split)]))
         tables.append(natural_table(of_split, task.site, seed).assign(split=split))
-    return NaturalScale.fit(rows[rows["split"] == "spatial"]), pd.concat(tables)
+    spatial = rows[rows["split"] == "spatial"]
+    return NaturalScale.fit(spatial, groups["spatial"][spatial["row"]], seed=seed), pd.concat(tables)
 
 
 def tau_row(target: str, predicted: pd.DataFrame, splits: int) -> dict[str, object]:

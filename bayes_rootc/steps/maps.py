@@ -16,13 +16,14 @@ from ..data.manifest import read_manifest
 from ..data.tables import SourceCheck
 from ..files import write_csv
 from ..mapping.catalogue import Origin, describe_maps
+from ..mapping.geotiffs import Picture, write_cogs
 from ..mapping.learners import Learners
 from ..mapping.maps import read_root_shares
 from ..mapping.parts import require_tiles
 from ..mapping.ranges import range_table
 from ..mapping.tiles import MapJob, begin, finish, gather, make_tiles
 from ..mapping.totals import totals_tables
-from ..mapping.writers import About, Picture, open_store, say_about, write_cogs, write_netcdf
+from ..mapping.writers import About, open_store, say_about, write_netcdf
 from ..mapping.zones import Zones
 from ..progress import Progress, part_of
 from ..settings import RunSettings, step_seed
@@ -40,6 +41,7 @@ def draw_maps(
     learners: Learners,
     root_depth: xr.Dataset,
     persistence_forests: None,
+    production: None,
     settings: RunSettings,
     progress: Progress | None = None,
     *,
@@ -102,8 +104,12 @@ def map_job(settings: RunSettings) -> MapJob:
         members=settings.members,
         seed=step_seed(settings, "maps"),
         nearest_km=settings.nearest_km,
-        coherent=settings.map_mode == "coherent",
+        mode=settings.map_mode,
         quantities=settings.map_quantities,
+        iroot_model=settings.iroot_model,
+        layers=settings.map_layers,
+        statistics=settings.map_statistics,
+        precision=settings.map_precision,
         zones=Zones(settings.zones, settings.zone_field) if settings.zones else None,
     )
 
@@ -156,7 +162,7 @@ def read_totals(settings: RunSettings) -> pd.DataFrame:
 MAPS = Step(
     "maps",
     draw_maps,
-    ("learners", "root_depth", "persistence_forests"),
+    ("learners", "root_depth", "persistence_forests", "production"),
     (
         "covariates",
         "members",
@@ -166,6 +172,9 @@ MAPS = Step(
         "map_mode",
         "map_formats",
         "map_quantities",
+        "map_layers",
+        "map_statistics",
+        "map_precision",
         "license",
         "zones",
         "zone_field",

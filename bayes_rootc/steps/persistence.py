@@ -14,13 +14,14 @@ from ..data.folder import Inputs
 from ..estimates import GLOBAL, of_biome
 from ..files import write_csv
 from ..inference.sampling import summarise
+from ..inference.turnover_fit import under_wider_priors
 from ..models.bulk_input import standard_layers
 from ..models.rates import PERSISTING, mean_age, persisting_rates
 from ..progress import Progress
 from ..settings import RunSettings
 from .bulk_input import BulkInput, harmonise_measured, standard_log_k
 from .engine import Step
-from .ladder import ONE_POOL, ladder_table, rungs
+from .ladder import ONE_POOL, WIDER, ladder_table, rungs
 from .turnover import LayerTurnover
 
 TABLES = ("tables/persistence.csv", "tables/transit_times.csv", "tables/ladder.csv")
@@ -64,7 +65,13 @@ def infer_persistence(
             for family, staying in families.items()
         }
         root = np.mean([root for _, _, root in parts], axis=0)
-        write_csv(paths[-1], ladder_table(rungs(root, means, inputs, bulk_input, _some(settings), settings)))
+        some = _some(settings)
+        wider = {
+            family: under_wider_priors({n: v[some] for n, v in fit.fit.draws(settings.members).items()}, WIDER)
+            for family, fit in fits.items()
+            if fit.fit is not None
+        }
+        write_csv(paths[-1], ladder_table(rungs(root, means, wider, inputs, bulk_input, some, settings)))
 
 
 def _family(turnover: LayerTurnover) -> str:

@@ -58,6 +58,7 @@ def train_persistence(
         {name: every[name] for name in settings.map_quantities},
         splits=min(SPLITS, settings.validation_splits),
         seed=step_seed(settings, "validation persistence"),
+        layers=layers if settings.correct_means else None,
         progress=progress,
     )
     forests.save(settings.out / MODEL)
@@ -88,7 +89,7 @@ PERSISTENCE_FORESTS = Step(
     "persistence_forests",
     train_persistence,
     ("inputs", "turnover", "rates", "bulk_input", "learners"),
-    ("map_quantities", "validation_splits"),
+    ("map_quantities", "validation_splits", "correct_means"),
     (MODEL, TABLE),
     wanted=lambda settings: bool(settings.map_quantities),
 )

@@ -4,7 +4,6 @@ whether each fit can be trusted.
 
 from __future__ import annotations
 
-import sys
 from importlib.metadata import version
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from ..commit import commit
 from ..data.folder import Inputs
 from ..data.tables import SourceCheck
 from ..files import write_csv, write_json
+from ..memory import peak_memory_gib
 from ..report.tables import checks_table
 from ..settings import RunSettings
 
@@ -62,16 +62,6 @@ def record_run(inputs: Inputs, settings: RunSettings, seconds: dict[str, float])
             "commit": commit(),
             "input_sha256": inputs.files,
             "seconds": {name: round(s, 2) for name, s in seconds.items()},
-            "peak_memory_gib": _peak_memory_gib(),
+            "peak_memory_gib": peak_memory_gib(),
         },
     )
-
-
-def _peak_memory_gib() -> float | None:
-    """Peak memory of the process; none on a system that does not say it in this way, as Windows."""
-    try:
-        import resource
-    except ModuleNotFoundError:
-        return None
-    unit = 1 if sys.platform == "darwin" else 2**10
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30, 2)

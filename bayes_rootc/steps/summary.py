@@ -12,7 +12,6 @@ from ..report.regression_tables import explained_comparison
 from ..report.tables import Mapped, paper_comparison, summary_by_biome, summary_by_depth, summary_global
 from ..report.turnover_tables import harmonisation_score
 from ..settings import RunSettings
-from .bulk_input import BulkInput
 from .engine import Step
 from .turnover import LayerTurnover
 
@@ -20,7 +19,6 @@ from .turnover import LayerTurnover
 def summarise_run(
     inputs: Inputs,
     turnover: LayerTurnover,
-    bulk_input: BulkInput,
     root_depth: xr.Dataset,
     estimates: list[xr.Dataset],
     maps: pd.DataFrame,
@@ -33,7 +31,6 @@ def summarise_run(
     write_csv(tables / "summary_global.csv", summary_global(inputs, age, estimates, mapped))
     write_csv(tables / "summary_biome.csv", summary_by_biome(inputs, estimates, mapped))
     write_csv(tables / "summary_depth.csv", summary_by_depth(estimates, mapped))
-    write_csv(tables / "stock_sources.csv", pd.DataFrame([vars(s) for s in bulk_input.sources]))
     learners, profiles = (pd.read_csv(tables / f"{name}.csv") for name in ("learners", "ibulk_profiles"))
     beside = paper_comparison(inputs, age, estimates, learners, root_depth)
     write_csv(
@@ -44,4 +41,4 @@ def summarise_run(
     )
 
 
-SUMMARY = Step("summary", summarise_run, ("inputs", "turnover", "bulk_input", "root_depth", "estimates", "maps"))
+SUMMARY = Step("summary", summarise_run, ("inputs", "turnover", "root_depth", "estimates", "maps"))

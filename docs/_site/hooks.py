@@ -8,16 +8,24 @@ from __future__ import annotations
 
 import argparse
 import ast
+import base64
+import html
 import importlib
 import inspect
+import io
 import json
 import math
 import os
 import re
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal, get_args, get_origin
 from unittest.mock import patch
+
+from latex2mathml.converter import convert
 
 ROOT = Path(__file__).parents[2]
 MARKER = re.compile(r"^<!-- (\w[\w ]*?)(?:: (.+?))? -->$", re.MULTILINE)
@@ -25,13 +33,49 @@ MARKER = re.compile(r"^<!-- (\w[\w ]*?)(?:: (.+?))? -->$", re.MULTILINE)
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """Called by MkDocs with the text of each page."""
-    return MARKER.sub(lambda found: PARTS[found[1]](*filter(None, [found[2]])), markdown)
+
+    def part(found: re.Match[str]) -> str:
+        if found[1] == "figure":
+            return figure(CODE.findall(markdown)[0], found[2])
+        return PARTS[found[1]](*filter(None, [found[2]]))
+
+    return MARKER.sub(part, markdown)
+
+
+def on_page_content(content: str, **_: Any) -> str:
+    """Called by MkDocs with the HTML of each page."""
+    return EQUATION.sub(lambda found: equation(found[2], block=found[1] == "div"), content)
+
+
+EQUATION = re.compile(r'<(div|span) class="arithmatex">\s*\\[(\[](.*?)\\[)\]]\s*</\1>', re.DOTALL)
+"""LaTeX as `pymdownx.arithmatex` leaves it, in brackets on lines of its own, in parentheses within a line."""
+
+OPERATORS = {"<mi>&#x0007E;</mi>": "<mo>∼</mo>", "<mi>&#x000B1;</mi>": "<mo>±</mo>"}
+"""Signs that latex2mathml takes for names of variables, so that they would have no space around them."""
+
+FUNCTION = re.compile(
+    r"(<mi>(?:log|exp)</mi>|<msub><mi>log</mi><mrow><mn>10</mn></mrow></msub>)(?=<m(?:i|n|row|sub|sup)\b)"
+)
+"""A function before an argument without parentheses."""
+
+
+def equation(latex: str, *, block: bool) -> str:
+    """LaTeX as MathML, which browsers draw by themselves."""
+    latex = html.unescape(latex).strip()
+    found = convert(latex, display="block" if block else "inline")
+    if "\\" in found or "&</" in found:
+        raise ValueError(f"latex2mathml does not know all of {latex}")
+    for wrong, right in OPERATORS.items():
+        found = found.replace(wrong, right)
+    found = FUNCTION.sub(r'\1<mspace width="0.167em" />', found)
+    return f'<div class="equation">{found}</div>' if block else found
 
 
 def readme(heading: str) -> str:
     """A section of README.md, without its heading; its links to pages lead to them from here too."""
-    text = include("README.md")
-    return re.search(rf"^## {re.escape(heading)}\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)[1].strip()
+    section = re.compile(rf"^## {re.escape(heading)}\n(.*?)(?=^## |\Z)", re.MULTILINE | re.DOTALL)
+    (text,) = section.findall(include("README.md"))
+    return text.strip()
 
 
 def include(name: str) -> str:
@@ -53,7 +97,7 @@ def tutorial() -> str:
     parts = [introduction, f"```python\n{before.strip()}\n```"]
     for step in steps:
         comment, code = step.split("\n", 1)
-        number, title, more = re.match(r"(\d+)\. (.+?)[.:](?: (.*))?$", comment).groups()
+        ((number, title, more),) = re.findall(r"^(\d+)\. (.+?)[.:](?: (.*))?$", comment)
         text = f"{more[0].upper()}{more[1:]}" if more else ""
         parts += [f"## {number}. {title}", text, f"```python\n{code.strip()}\n```"]
     return "\n\n".join(parts)
@@ -79,6 +123,46 @@ def _shown(output: dict[str, Any]) -> str:
     if table := re.search(r"<table.*</table>", shown.get("text/html", ""), re.DOTALL):
         return re.sub(r' (?:border|class|style)="[^"]*"', "", table[0])  # as the site's own tables
     return f"```text\n{shown['text/plain'].rstrip()}\n```"
+
+
+CODE = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+FIGURE = re.compile(r"^<!-- figure: (.+) -->$", re.MULTILINE)
+
+
+def figure(code: str, alt: str, size: str = "") -> str:
+    """What the code of a page draws, for those who cannot see it described by `alt`."""
+    return f"![{alt}](data:image/png;base64,{base64.b64encode(_drawn(code)).decode()}){size}"
+
+
+@cache
+def _drawn(code: str) -> bytes:
+    """The figure that code leaves behind, as PNG; the code runs anew on each build, and none of its files stay."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    from matplotlib import pyplot
+
+    picture = io.BytesIO()
+    with TemporaryDirectory() as folder, patch.object(tempfile, "tempdir", folder):
+        exec(compile(code, "<gallery>", "exec"), {})
+        pyplot.gcf().savefig(picture, format="png", dpi=110)
+        pyplot.close("all")
+    return picture.getvalue()
+
+
+def gallery() -> str:
+    """The pages of the gallery in the order of the navigation: a small figure, the title and the first sentence."""
+    rows = ["| figure | idea |", "|---|---|"]
+    for name in re.findall(r"gallery/(?!index)(\w+\.md)", include("mkdocs.yml")):
+        page = include(f"docs/gallery/{name}")
+        (title,), (code,), (alt,) = (
+            re.findall(r"^# (.+)$", page, re.MULTILINE),
+            CODE.findall(page),
+            FIGURE.findall(page),
+        )
+        first = re.split(r"(?<=\.)\s", page.split("\n\n")[1])[0].replace("\n", " ")
+        rows.append(f"| [{figure(code, alt, '{ width=240 }')}]({name}) | **[{title}]({name})**<br>{first} |")
+    return "\n".join(rows)
 
 
 def commands() -> str:
@@ -168,6 +252,7 @@ def _toml(value: Any) -> str:
 def _documented_fields(model: type) -> Iterator[tuple[str, str]]:
     """Name and docstring of each field of a class; a docstring is of all fields above it that have none."""
     (tree,) = ast.parse(inspect.getsource(model)).body
+    assert isinstance(tree, ast.ClassDef)
     waiting: list[str] = []
     for node in tree.body:
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
@@ -396,6 +481,7 @@ PARTS: dict[str, Callable[..., str]] = {
     "listing": listing,
     "tutorial": tutorial,
     "notebook": notebook,
+    "gallery": gallery,
     "commands": commands,
     "settings": settings,
     "tables": tables,

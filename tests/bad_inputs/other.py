@@ -172,7 +172,7 @@ OUTPUTS = (
     damaged("text, drawn", MAPS, write(f"out/{MAPS}", "maps"), "not a readable NetCDF", DRAW),
     damaged("truncated", MAPS, cut(f"out/{MAPS}"), "not a readable NetCDF", DRAW),
     damaged("truncated", POSTERIOR, cut(f"out/{POSTERIOR}"), "not a readable NetCDF", TURNOVER),
-    damaged("other NetCDF", MAPS, netcdf(f"out/{MAPS}"), "lacks layer, lat, lon, iroot_mean"),
+    damaged("other NetCDF", MAPS, netcdf(f"out/{MAPS}"), "lacks layer, lat, lon, biome"),
     damaged("other NetCDF, reported", POSTERIOR, netcdf(f"out/{POSTERIOR}"), "lacks the group posterior"),
     damaged("text", POSTERIOR, write(f"out/{POSTERIOR}", "x"), "not a readable NetCDF", TURNOVER),
     damaged("other NetCDF", POSTERIOR, netcdf(f"out/{POSTERIOR}"), "lacks the group posterior", TURNOVER),

@@ -146,6 +146,21 @@ def test_bad_folders_are_named(folder, change, says):
         CovariateStack(folder)
 
 
+def test_bare_ground_and_ice_have_a_share_of_each_cell(folder):
+    assert CovariateStack(folder).bare_share(MapGrid(1, (0, 0, 10, 10))) is None
+    cover = np.full((20, 20), 10)
+    cover[:, :2], cover[0, 2:4], cover[1, 2], cover[19, 19] = 16, 15, 10, 255
+    write(folder / "mcd12c1_2019_igbp.tif", cover, 0, 10, 0.5, nodata=255, dtype="uint8")
+    stack = CovariateStack(folder)
+    assert folder / "mcd12c1_2019_igbp.tif" in stack.files  # maps depend on it
+    bare = stack.bare_share(MapGrid(1, (0, 0, 10, 10)))
+    np.testing.assert_allclose(bare[:, 0], 1)
+    np.testing.assert_allclose(bare[0, :3], [1, 0.5, 0])
+    assert bare[9, 9] == 0 and bare[1:, 1:].sum() == 0
+    finer = stack.bare_share(MapGrid(0.25, (0, 0, 2, 2)))
+    assert (finer[:, :4] == 1).all() and finer[7, 4:].sum() == 0
+
+
 def test_wwf_classes_map_to_nine_biomes_and_strangers_are_refused():
     lookup = wwf_lookup(CATEGORIES)
     assert lookup[0] == 0 and set(lookup) == set(range(9))

@@ -5,17 +5,23 @@ from __future__ import annotations
 import functools
 import http.server
 import re
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
 import rasterio
 import xarray as xr
 from affine import Affine
+from rasterio.transform import from_bounds
 from rasterio.warp import Resampling, reproject
+from rasterio.windows import Window
 
 from bayes_rootc.data.covariates import CovariateStack
 from bayes_rootc.data.grid import MapGrid
+from bayes_rootc.data.rasters import open_covariate
 from bayes_rootc.errors import InputError
 
 LAT, LON = np.array([45.0, -5.0]), np.array([5.0, -125.0])
@@ -238,6 +244,52 @@ def test_a_raster_on_a_server(stack, tmp_path):
         made = stack(f"http://127.0.0.1:{server.server_address[1]}/it.tif")
         assert at(made) == expected() and made.files == [tmp_path / "wwf_biome.tif"]
         server.shutdown()
+
+
+@pytest.fixture
+def store_of_objects(tmp_path, monkeypatch):
+    """The folder as a server has it that sends parts of files; Amazon's and Google's stores are there too."""
+    script = Path(__file__).with_name("range_server.py")
+    command = [sys.executable, str(script), str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
+        address = f"127.0.0.1:{server.stdout.readline().strip()}"
+        for name, value in {
+            "AWS_S3_ENDPOINT": address,
+            "AWS_HTTPS": "NO",
+            "AWS_VIRTUAL_HOSTING": "FALSE",
+            "AWS_NO_SIGN_REQUEST": "YES",
+            "CPL_GS_ENDPOINT": f"http://{address}/",
+            "GS_NO_SIGN_REQUEST": "YES",
+        }.items():
+            monkeypatch.setenv(name, value)
+        yield address, server
+        server.stdin.close()
+        server.stdout.read()
+
+
+@pytest.mark.parametrize("start", ["http://{}", "s3://bucket", "gs://bucket"])
+def test_rasters_and_stores_of_objects(stack, tmp_path, store_of_objects, start):
+    start = start.format(store_of_objects[0])
+    tif(tmp_path / "it.tif", NUMBERS)
+    netcdf(-180).to_zarr(tmp_path / "it.zarr", zarr_format=3, consolidated=False)
+    assert at(stack(f"{start}/it.tif")) == expected()
+    np.testing.assert_allclose(at(stack(f"{start}/it.zarr::carbon")), 0.1 * np.array(expected()) + 5)
+
+
+def test_of_a_large_raster_only_the_part_that_is_asked_for_is_sent(tmp_path, store_of_objects):
+    values = np.random.default_rng(0).standard_normal((2048, 4096)).astype(np.float32)
+    form = {"driver": "COG", "width": 4096, "height": 2048, "count": 1, "dtype": "float32", "crs": "EPSG:4326"}
+    with rasterio.open(
+        tmp_path / "large.tif", "w", transform=from_bounds(-180, -90, 180, 90, 4096, 2048), **form
+    ) as it:
+        it.write(values, 1)
+    address, server = store_of_objects
+    with open_covariate(f"http://{address}/large.tif") as source:
+        part = source.read(1, window=Window(1000, 500, 50, 50))
+    np.testing.assert_array_equal(part, values[500:550, 1000:1050])
+    server.stdin.close()
+    sent, whole = int(server.stdout.readline()), (tmp_path / "large.tif").stat().st_size
+    assert 0 < sent < 0.15 * whole  # a block of 512 x 512 cells is a thirty-second of it
 
 
 def test_maps_take_the_grid_of_a_raster_of_0_to_360_degrees(tmp_path):

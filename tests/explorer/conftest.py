@@ -28,8 +28,6 @@ def explored(tmp_path_factory) -> Path:
     for statistic, factor in {"median": 1.0, "p025": 0.3, "p975": 2.5}.items():  # what other versions may map
         maps[f"age_{statistic}"] = (700 * factor * (maps["iroot_mean"] + 1)).assign_attrs(units="yr", long_name="age")
         maps[f"ibulk_t100_{statistic}"] = (0.4 * factor * maps["ibulk_mean"]).assign_attrs(units="Mg ha-1 yr-1")
-        maps[f"npp_{statistic}"] = (9 * factor * maps["iroot_mean"][-1]).drop_vars("layer")
-        maps[f"npp_{statistic}"].attrs = {"units": "Mg ha-1 yr-1", "long_name": "net primary production: " + statistic}
     maps.to_netcdf(out / "maps" / "maps.nc", engine="h5netcdf")
     make(out)
     return out

@@ -13,8 +13,9 @@ import xarray as xr
 
 from bayes_rootc.explorer.codec import Scale
 from tests.browser import DESK, PHONE, Page, browser
+from tests.report.conftest import finish
 
-from .conftest import HOSTILE_SITE
+from .conftest import HOSTILE_SITE, make
 
 pytestmark = pytest.mark.browser
 
@@ -134,7 +135,7 @@ def test_all_that_the_maps_say_of_a_cell_can_be_saved(page, explored, tmp_path):
     table = pd.read_csv(saved[0]).set_index(["quantity", "layer_cm"])
     maps = xr.load_dataset(explored / "maps" / "maps.nc", engine="h5netcdf")
     cell = maps.sel(lat=-32.5, lon=-117.5, method="nearest")
-    assert len(table) == 5 * 7 + 1  # one quantity is of the whole profile
+    assert len(table) == 5 * 7 + 2  # two quantities are of the whole profile
     for quantity, layer, statistic in (("iroot", "0-20", "mean"), ("iloss", "0-200", "p025"), ("age", "60-80", "p975")):
         want = float(cell[f"{quantity}_{statistic}"].sel(layer=layer))
         assert table.loc[(quantity, layer), statistic] == pytest.approx(want, rel=0.0055)
@@ -258,12 +259,35 @@ def test_a_quantity_of_the_whole_profile_and_one_of_another_version_are_shown(pa
     show(page, explored, "#q=npp&l=20-40&at=7.5,12.5")
     assert page.evaluate("""[document.getElementById("l").value, document.getElementById("s").value]""") == [
         "0-200",
-        "median",
+        "mean",
     ]
     assert "NPP" in page.evaluate("""document.getElementById("legend").innerText""")
     until(page, """document.getElementById("content").innerText.includes("this cell’s own value after 100 years")""")
     show(page, explored, "#q=age&s=uncertainty&l=20-40&q2=ibulk_t100")
     assert page.evaluate("""document.querySelectorAll(".legend-one").length""") == 2 and page.complaints() == []
+
+
+@pytest.mark.parametrize(
+    ("layers", "statistics", "says"),
+    [
+        (["0-200"], ("mean",), "0–200 cm"),
+        (["0-20"], ("mean",), "By depth"),
+        (["0-20", "20-40"], ("uncertainty",), "The maps have no values for 0–20 cm here"),
+        (["20-40", "0-200"], ("probability", "applicability"), "Probability that carbon is lost"),
+        (["0-20", "0-200"], ("p025", "p975", "applicability"), "inside the area of applicability"),
+    ],
+)
+def test_chosen_maps_are_shown_without_the_others(page, tmp_path, layers, statistics, says):
+    out = finish(tmp_path)
+    maps = xr.load_dataset(out / "maps" / "maps.nc", engine="h5netcdf").sel(layer=layers)
+    maps[[n for n in maps.data_vars if str(n).endswith((*statistics, "biome"))]].to_netcdf(
+        out / "maps" / "maps.nc", engine="h5netcdf"
+    )
+    make(out)
+    show(page, out, "#at=-32.5,-117.5")
+    until(page, """document.querySelector("#content table") !== null""")
+    assert says in page.evaluate("document.getElementById('content').innerText")
+    assert page.complaints() == []
 
 
 def test_the_calculator_computes_as_one_types(page, explored):

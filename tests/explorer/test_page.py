@@ -75,7 +75,7 @@ def test_a_missing_layer_is_left_out(explored):
 
 def test_quantities_are_taken_as_they_are_found(explored):
     quantities = {q["name"]: q for q in about_of(explored / "explorer" / "index.html")["quantities"]}
-    assert list(quantities) == ["iloss", "iroot", "ibulk", "age", "ibulk_t100", "npp"]
+    assert list(quantities) == ["iloss", "iroot", "ibulk", "age", "f_bnpp", "ibulk_t100", "npp"]
     assert quantities["age"]["unit"] == "yr" and quantities["ibulk_t100"]["symbol"] == "I_bulk(100 yr)"
     assert not quantities["npp"]["layered"] and quantities["npp"]["meaning"] == "net primary production"
     assert quantities["age"]["statistics"] == ["median", "mean", "p025", "p975", "uncertainty"]

@@ -114,6 +114,18 @@ def test_calibration(mine):
     assert (table["p_uniform"] > 0.01 / len(table)).all(), table
 
 
+@pytest.mark.compiled
+@pytest.mark.slow
+def test_calibration_resumes_where_it_was(fitted, monkeypatch):
+    monkeypatch.setattr(production, "SHORT", 50)
+    kept: list[tuple[pd.DataFrame, pd.DataFrame]] = []
+    ranks, fits = fitted.calibrate(3, keep=kept.append)
+    assert [len(first) for first, _ in kept] == [1, 2, 3] and len(fits) == 3
+    again, _ = fitted.calibrate(3, done=kept[1])
+    pd.testing.assert_frame_equal(again, ranks)
+    assert {"satellite_lost", "bnpp, first site"} <= set(ranks) and ranks.stack().between(0, 1).all()
+
+
 def test_what_is_left_out_together():
     table = pd.DataFrame(
         {"lat": [10.01, 10.04, 16.0, -1.0], "lon": [5.0, 5.04, 5.0, 5.0], "study": ["a", "b", "a", ""]}

@@ -13,7 +13,7 @@ from bayes_rootc.data.atmosphere import Atmosphere
 from bayes_rootc.errors import InputError
 from bayes_rootc.inference.checks import calibration_table, leave_one_out
 from bayes_rootc.inference.store import read_fit, save_turnover, turnover_tree
-from bayes_rootc.inference.turnover_checks import calibrate, cross_validate, score_table
+from bayes_rootc.inference.turnover_checks import calibrate, calibration_layers, cross_validate, score_table
 from bayes_rootc.inference.turnover_fit import (
     TurnoverFit,
     diagnose_fit,
@@ -273,3 +273,24 @@ def test_too_few_layers_are_refused():
     layers, _ = simulate(4)
     with pytest.raises(InputError, match=r"^15 radiocarbon layers are too few"):
         fit_turnover(layers.assign(delta14c=layers["delta14c"].where(layers.index > 0)), {}, AIR, seed=1)
+
+
+def test_worlds_of_a_calibration_have_studies_and_sites_in_common():
+    """Whole studies with several profiles each, few layers of each profile, and one of each where nothing is shared."""
+    studies, profiles, layers = 12, 5, 6
+    table = pd.DataFrame(
+        [
+            {"profile_index": s * profiles + p, "study": f"s{s}", "site": f"s{s}-{p // 2}", "layer": number}
+            for s in range(studies)
+            for p in range(profiles if s % 2 else 1)
+            for number in range(layers)
+        ]
+    )
+    few = calibration_layers(table)
+    by_profile = few.groupby("profile_index")
+    assert (by_profile.size() == 3).all() and by_profile["layer"].max().max() == 2
+    by_study = few.groupby("study")["profile_index"].nunique()
+    assert (by_study == 3).all() and len(by_study) == 6  # those with several profiles
+    assert sorted(few["profile_index"].unique()) == list(range(18))
+    alone = calibration_layers(table.drop(columns=["study", "site"]))
+    assert alone["profile_index"].nunique() == 24

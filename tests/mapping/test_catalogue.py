@@ -16,9 +16,10 @@ from bayes_rootc.files import sha256
 from bayes_rootc.mapping import writers
 from bayes_rootc.mapping.catalogue import Origin, describe_maps
 from bayes_rootc.mapping.draw import Scale
+from bayes_rootc.mapping.geotiffs import write_cogs
 from bayes_rootc.mapping.styles import scale_of
-from bayes_rootc.mapping.variables import BIOME_COLOURS, BIOME_NAMES, FLAT, LAYERED
-from bayes_rootc.mapping.writers import create_store, open_store, write_cogs, write_tile
+from bayes_rootc.mapping.variables import BIOME_COLOURS, BIOME_NAMES, EVERY_MAP, FLAT
+from bayes_rootc.mapping.writers import create_store, open_store, write_tile
 
 GRID = MapGrid(10.0, (-60, -20, 90, 70))
 ABOUT = {
@@ -38,7 +39,7 @@ def folder(tmp_path_factory) -> Path:
     create_store(to / "maps.zarr", GRID, 16)
     store, index = open_store(to / "maps.zarr", write=True), np.arange(100)
     rng = np.random.default_rng(2)
-    values = {name: rng.normal(1, 3, (100, 8)).astype(np.float32) for name in LAYERED}
+    values = {name: rng.normal(1, 3, (100, 8)).astype(np.float32) for name in EVERY_MAP.layered}
     values |= {name: rng.random(100).astype(np.float32) for name in FLAT}
     write_tile(store, (0, 0), GRID, index, values, (1 + index % 9).astype(np.uint8))
     with pytest.MonkeyPatch.context() as patch:

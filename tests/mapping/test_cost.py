@@ -10,7 +10,8 @@ import pytest
 from bayes_rootc.cli import main
 from bayes_rootc.data.covariates import CovariateStack
 from bayes_rootc.mapping import cost
-from bayes_rootc.mapping.cost import _in_time, _overviews
+from bayes_rootc.mapping.cost import MEMORY, _in_time, _overviews
+from bayes_rootc.memory import peak_memory_gib
 from tests.mapping.small_map import command
 
 pytestmark = pytest.mark.thorough
@@ -31,10 +32,24 @@ def test_a_plan_is_a_table_and_leaves_no_file(job, capsys, tmp_path, monkeypatch
     with_land = sum(bool((biome[r : r + job.tile, c : c + job.tile] > 0).any()) for r, c in job.places())
     assert rows["cells"] == f"4,050, {land:,} of them land"
     assert rows["tiles"] == f"15 of 20 × 20 cells, {with_land} of them with land"
-    assert rows["memory, 3 workers"] == "0.5 GB"
+    further = 2 * 2e3 * 400  # bytes of two more workers in tiles of 400 cells
+    taken = (peak_memory_gib() or MEMORY) * 2**30 + further
+    assert float(rows["memory, 3 workers"].removesuffix(" GB")) == pytest.approx(taken / 1e9, abs=0.06)
     assert rows["time on 256 cores"].endswith(f"({with_land} used, a tile each)")
     assert set(rows) >= {"time on 1 core", "time on 16 cores", "joining, on one machine", "GeoTIFFs (cog)"}
     assert re.search(r"2 tiles drawn at random, [\d,]+ cells of land", " ".join(said.split()))
+
+
+def test_fewer_and_rounder_maps_take_less_room(job, capsys, monkeypatch):
+    monkeypatch.setattr(cost, "SAMPLE", 2)
+
+    def sizes(*more: str) -> list[float]:
+        assert main(command(job, "--plan", *more)) == 0
+        return [float(size) for size in re.findall(r"│ ([\d.e-]+) GB[ ,]", capsys.readouterr().out)[1:]]
+
+    exact, rounded, few = sizes("--precision", "0"), sizes(), sizes("--layers", "0-200", "--statistics", "mean")
+    assert len(exact) == 3
+    assert all(a > b > 3 * c for a, b, c in zip(exact, rounded, few, strict=True)), (exact, rounded, few)
 
 
 def test_a_box_of_sea_costs_nothing_and_says_so(job, capsys):

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import re
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.ensemble import ExtraTreesRegressor, RandomForestRegressor
+from sklearn.ensemble import (
+    AdaBoostRegressor,
+    BaggingRegressor,
+    ExtraTreesRegressor,
+    GradientBoostingRegressor,
+    RandomForestClassifier,
+    RandomForestRegressor,
+)
 from sklearn.tree import DecisionTreeRegressor
 
 from bayes_rootc.constants import LAYERS
-from bayes_rootc.mapping import forest_device
 from bayes_rootc.mapping.forest import TILE, CompiledForest, Nodes
 
 FORESTS = {
@@ -91,30 +100,6 @@ def test_columns_of_layers_may_stand_anywhere(pair):
         np.testing.assert_array_equal(members[:, j], CompiledForest(other.nodes).members(X[:, order]))
 
 
-def test_weighted_sums_are_those_of_members(pair):
-    forest, _ = pair
-    at_once, rng = CompiledForest(forest, layer_columns=(4, 5), layers=LAYERS), np.random.default_rng(7)
-    X, _ = layered(TILE + 50, 7)
-    weight, group = rng.uniform(1, 2, (len(X), 7)), rng.integers(0, 3, len(X))
-    sums = at_once.weighted_sums(X, weight, group, power=0.02)
-    members = np.exp(0.02 * at_once.members(X).astype(float)) * weight[:, :, None]
-    want = np.stack([members[group == g].sum(axis=0) for g in range(3)])
-    np.testing.assert_allclose(sums, want, rtol=1e-6)  # members are in single precision
-    alone = CompiledForest(forest).weighted_sums(X, np.ones(len(X)), np.zeros(len(X), int))
-    np.testing.assert_allclose(
-        np.log(alone[0, 0]), np.log(np.exp([t.predict(X) for t in forest.estimators_]).sum(axis=1)), rtol=1e-10
-    )
-
-
-def test_the_form_for_a_device_says_the_same(pair, monkeypatch):
-    forest, compiled = pair
-    X, _ = layered(300, 8)
-    monkeypatch.setattr(forest_device, "ROWS", 512)  # more than one part
-    for each in (compiled, CompiledForest(forest, layer_columns=(4, 5), layers=LAYERS)):
-        for here, there in zip(each.mean_and_std(X), forest_device.mean_and_std(each, X), strict=True):
-            np.testing.assert_allclose(there, here, rtol=0, atol=1e-10)
-
-
 def test_threads_and_tiles_change_nothing(pair):
     _, compiled = pair
     X, _ = layered(3 * TILE, 3)
@@ -159,3 +144,112 @@ def test_what_is_no_tree_is_refused(pair):
             CompiledForest(good.nodes, **wrong)
     with pytest.raises(ValueError, match="1 columns"):
         good.members(np.zeros((2, 1)))
+
+
+SEVERAL = {
+    "forest": RandomForestRegressor(8, max_features=0.5, random_state=1),
+    "extra trees": ExtraTreesRegressor(8, min_samples_leaf=3, random_state=2),
+}
+
+
+@pytest.fixture(scope="module", params=SEVERAL)
+def several(request):
+    """A forest with three outputs of unlike size, some of whose training values are missing."""
+    X, y = layered(300, 9)
+    X[::7, 1] = np.nan
+    forest = SEVERAL[request.param].fit(X, np.c_[y, 1e4 * X[:, 0], X[:, 4]])
+    return forest, CompiledForest(forest)
+
+
+def test_outputs_are_those_of_scikit_learn_whether_values_are_missing_or_not(several):
+    forest, compiled = several
+    for missing in (slice(0), (slice(None, None, 3), 1), (slice(None, None, 2), slice(0, 6, 2))):
+        X, _ = layered(500, 10)
+        X[missing] = np.nan
+        trees = np.stack([tree.predict(X) for tree in forest.estimators_], axis=-1)
+        np.testing.assert_array_equal(compiled.members(X), trees.astype(np.float32))
+        mean, sd = compiled.mean_and_std(X)
+        np.testing.assert_allclose(mean, forest.predict(X), rtol=1e-12, atol=1e-9)
+        np.testing.assert_allclose(sd, trees.std(axis=-1), rtol=1e-7, atol=1e-4)  # √ of 1e-16 of the square of 1e4
+
+
+def test_layers_and_outputs_go_together(several):
+    forest, compiled = several
+    X, _ = layered(200, 11)
+    at_once = CompiledForest(forest, layer_columns=(4, 5), layers=LAYERS)
+    mean, members, middle = at_once.mean_and_std(X)[0], at_once.members(X), at_once.quantiles(X, 0.5)
+    assert mean.shape == middle.shape == (200, 7, 3) and members.shape == (200, 7, 3, 8)
+    for j, (top, bottom) in enumerate(LAYERS):
+        X[:, 4:] = top, bottom
+        np.testing.assert_array_equal(members[:, j], compiled.members(X))
+        np.testing.assert_allclose(mean[:, j], compiled.mean_and_std(X)[0], rtol=1e-12, atol=1e-9)
+        np.testing.assert_array_equal(middle[:, j], compiled.quantiles(X, 0.5))
+
+
+def test_quantiles_are_those_of_the_members(pair):
+    compiled = pair[1]
+    X, _ = layered(TILE + 9, 12)
+    levels = [0.0, 0.025, 0.5, 0.9, 1.0]
+    found = compiled.quantiles(X, levels)
+    want = np.quantile(compiled.members(X).astype(float), levels, axis=1).T
+    np.testing.assert_allclose(found, want, rtol=2e-7)  # single precision
+    np.testing.assert_array_equal(compiled.quantiles(X, 0.5), found[:, 2])
+    with pytest.raises(ValueError, match="expected numbers from 0 to 1"):
+        compiled.quantiles(X, [2.5, 97.5])
+
+
+def test_quantiles_take_no_memory_for_rows_times_trees():
+    X, y = layered(100, 4)
+    compiled, new = CompiledForest(RandomForestRegressor(100, random_state=1).fit(X, y)), layered(8 * TILE, 5)[0]
+    compiled.quantiles(new[:10], 0.5)
+    tracemalloc.start()
+    compiled.quantiles(new, 0.5, threads=1)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 3.5 * 4 * TILE * 100 < 0.5 * 4 * len(new) * 100
+
+
+@pytest.mark.parametrize(
+    "forest",
+    [
+        RandomForestClassifier(2),
+        GradientBoostingRegressor(n_estimators=2),
+        BaggingRegressor(n_estimators=2, max_features=0.5),  # whose trees do not see all columns
+        AdaBoostRegressor(n_estimators=2),  # whose trees have weights
+        DecisionTreeRegressor(),
+    ],
+)
+def test_what_is_no_forest_of_regression_trees_is_refused(forest):
+    X, y = layered(30, 0)
+    forest.fit(X, (y > y.mean()).astype(int))
+    with pytest.raises(ValueError, match=f"{type(forest).__name__} cannot be compiled; expected a fitted RandomForest"):
+        CompiledForest(forest)
+
+
+def test_lists_of_something_else_and_forests_without_trees_are_refused():
+    X, y = layered(30, 0)
+    classifier = RandomForestClassifier(2).fit(X, y > y.mean())
+    for wrong in (classifier.estimators_, []):
+        with pytest.raises(ValueError, match="list cannot be compiled"):
+            CompiledForest(wrong)
+    with pytest.raises(ValueError, match="not fitted"):
+        CompiledForest(RandomForestRegressor())
+
+
+def test_columns_of_a_table_must_be_those_of_the_fit():
+    X, y = layered(60, 0)
+    table = pd.DataFrame(X, columns=[*"abcd", "top", "bottom"])
+    forest = RandomForestRegressor(3, random_state=0).fit(table, y)
+    compiled = CompiledForest(forest)
+    np.testing.assert_array_equal(compiled.members(table), compiled.members(X))
+    with pytest.raises(ValueError, match=r"the columns are b, a, .*; expected a, b"):
+        compiled.members(table[[*"bacd", "top", "bottom"]])
+    at_once = CompiledForest(forest, layer_columns=(4, 5), layers=LAYERS)
+    np.testing.assert_array_equal(at_once.members(table), at_once.members(table[[*"abcd"]]))
+
+
+def test_the_example_of_the_documentation_runs(capsys):
+    page, names = (Path(__file__).parents[2] / "docs" / "forests.md").read_text(encoding="utf-8"), {}
+    for code in re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL):
+        exec(code, names)
+    assert capsys.readouterr().out == "(1000,) (1000,) (1000, 3) (1000, 200)\n(1000, 3)\n"

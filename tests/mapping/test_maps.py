@@ -11,12 +11,14 @@ import xarray as xr
 
 from bayes_rootc.constants import LAYERS
 from bayes_rootc.data.grid import MapGrid
+from bayes_rootc.mapping import monte_carlo
 from bayes_rootc.mapping.applicability import Applicability
+from bayes_rootc.mapping.geotiffs import write_cogs
 from bayes_rootc.mapping.learners import Calibration, FluxModel, PosteriorForest
 from bayes_rootc.mapping.maps import LandCells, MapModels, map_cells
 from bayes_rootc.mapping.totals import Totals, totals_tables
-from bayes_rootc.mapping.variables import FLAT, LAYERED, MAP_LAYERS
-from bayes_rootc.mapping.writers import create_store, open_store, write_cogs, write_netcdf, write_tile
+from bayes_rootc.mapping.variables import EVERY_MAP, FLAT, MAP_LAYERS, MapChoice, MapMode
+from bayes_rootc.mapping.writers import create_store, open_store, write_netcdf, write_tile
 from bayes_rootc.mapping.zones import Shares
 
 FRACTIONS = np.broadcast_to(np.array([0.6, 0.2, 0.08, 0.05, 0.03, 0.025, 0.015]), (20, 9, 7))
@@ -41,8 +43,8 @@ def thirds(n: int) -> Shares:
     return Shares(np.arange(n), np.arange(n) % 3, np.ones(n))
 
 
-def mapped(cells: LandCells, of: MapModels, *, coherent: bool = False):
-    return map_cells(cells, of, members=20, seed=1, coherent=coherent, zones=thirds(len(cells.index)))
+def mapped(cells: LandCells, of: MapModels, *, mode: MapMode = "independent"):
+    return map_cells(cells, of, mode=mode, zones=thirds(len(cells.index)))
 
 
 @pytest.fixture
@@ -53,9 +55,9 @@ def cells():
     return LandCells(grid, index, biome, np.zeros((len(index), 3), np.float32))
 
 
-@pytest.mark.parametrize("coherent", [False, True])
-def test_maps_of_constant_fluxes_are_constant(cells, coherent):
-    values, _ = mapped(cells, models(), coherent=coherent)
+@pytest.mark.parametrize("mode", ["independent", "members", "coherent"])
+def test_maps_of_constant_fluxes_are_constant(cells, mode):
+    values, _ = mapped(cells, models(), mode=mode)
     np.testing.assert_allclose(values["iroot_median"][:, 7], I_ROOT, rtol=1e-4)
     by_layer = np.tile(I_ROOT * FRACTIONS[0, 0], (len(cells.index), 1))
     np.testing.assert_allclose(values["iroot_mean"][:, :7], by_layer, rtol=1e-4)
@@ -66,7 +68,7 @@ def test_maps_of_constant_fluxes_are_constant(cells, coherent):
 
 
 def test_members_of_a_coherent_map_are_the_trees(cells):
-    values, totals = mapped(cells, models(spread=0.3), coherent=True)
+    values, totals = mapped(cells, models(spread=0.3), mode="coherent")
     trees = I_ROOT * np.exp(0.3 * np.linspace(-1, 1, 20))
     np.testing.assert_allclose(values["iroot_p975"][:, 7], np.quantile(trees, 0.975), rtol=1e-4)
     # a total is as uncertain as each of its cells: its members are the same
@@ -78,10 +80,11 @@ def test_totals_are_area_times_flux_and_one_member_is_one_world(cells):
     _, totals = mapped(cells, models(spread=0.3))
     area = cells.area_ha.sum()
     assert totals.area_ha.sum() == pytest.approx(area)
-    np.testing.assert_allclose(totals.ibulk.sum(axis=(0, 1)), DENSITY * 200 * area, rtol=1e-9)
+    single = 2.0**-22  # leaves of up to 8 in single precision
+    np.testing.assert_allclose(totals.ibulk.sum(axis=(0, 1)), DENSITY * 200 * area, rtol=single)
     # the trees' common shift is not averaged away over cells: the total varies as much as one cell does
     world = np.sort(totals.iroot.sum(axis=0)) / area
-    np.testing.assert_allclose(world, I_ROOT * np.exp(0.3 * np.linspace(-1, 1, 20)), rtol=1e-7)
+    np.testing.assert_allclose(world, I_ROOT * np.exp(0.3 * np.linspace(-1, 1, 20)), rtol=single)
     table = totals_tables(totals, FRACTIONS, ["north", "south"])["map_totals"]
     row = table[(table["biome"] == 0) & (table["layer"] == "0-200")].iloc[0]
     assert row["ibulk_mg_ha_mean"] == pytest.approx(DENSITY * 200)
@@ -132,7 +135,7 @@ def test_totals_of_parts_join_to_those_of_the_whole(cells):
     for some in (slice(None, 40), slice(40, None)):
         part = replace(cells, index=cells.index[some], biome=cells.biome[some], X=cells.X[some])
         zones = Shares(np.arange(len(zone[some])), zone[some], np.ones(len(zone[some])))
-        parts.append(map_cells(part, of, members=20, seed=1, coherent=False, zones=zones)[1])
+        parts.append(map_cells(part, of, zones=zones)[1])
     joined = Totals.joined(parts)
     for name in ("classes", "area_ha", "iroot", "ibulk", "mean", "variance"):
         np.testing.assert_allclose(getattr(joined, name), getattr(whole, name), rtol=2e-5, err_msg=name)
@@ -158,13 +161,56 @@ def test_cell_numbers_are_those_of_the_globe_whatever_the_box():
     assert len(np.unique(numbers)) == numbers.size
 
 
+@pytest.mark.parametrize("mode", ["independent", "members", "coherent"])
+@pytest.mark.parametrize(
+    ("layers", "statistics"),
+    [
+        (("0-200",), ("mean", "uncertainty")),
+        (("0-20", "150-200"), ("p975",)),
+        (("20-40", "0-200"), ("median", "probability", "applicability")),
+        (("0-20", "0-200"), ("mean",)),
+        (MAP_LAYERS, ("probability",)),
+        (("40-60",), ("applicability",)),
+    ],
+)
+def test_chosen_maps_and_totals_are_those_of_all_maps(cells, layers, statistics, mode):
+    of, zones = models(spread=0.3), thirds(len(cells.index))
+    how = {"mode": mode, "zones": zones}
+    every, totals = map_cells(cells, of, **how)
+    choice = MapChoice(layers=layers, statistics=statistics)
+    some, same = map_cells(cells, of, **how, choice=choice)
+    assert [*some] == [name for name in choice.names if name != "biome"]
+    for name, values in some.items():
+        want = every[name] if name in FLAT else every[name][:, choice.places]
+        assert np.isfinite(values).all()
+        np.testing.assert_array_equal(values, want, err_msg=name)
+    for name in ("classes", "area_ha", "iroot", "ibulk", "mean", "variance"):
+        np.testing.assert_array_equal(getattr(same, name), getattr(totals, name))
+
+
+def test_members_are_made_and_sorted_only_for_maps_that_need_them(cells, monkeypatch):
+    made = []
+    monkeypatch.setattr(monte_carlo, "_statistics", lambda members, asked, *_: made.append(asked) or ({}, {}))
+
+    def asked(layers: tuple[str, ...], *statistics: str) -> monte_carlo.Asked | None:
+        made.clear()
+        choice = MapChoice(layers=layers, statistics=statistics)
+        map_cells(cells, models(), mode="coherent", choice=choice)
+        return made[0] if made else None
+
+    assert asked(MAP_LAYERS, "applicability") is None
+    assert asked(("0-200",), "probability") == ((), ("iloss",), (), False)
+    assert asked(("20-40",), "uncertainty") == (("iroot", "ibulk", "iloss"), (), (1,), True)
+    assert asked(MAP_LAYERS, "median") == monte_carlo.EVERYTHING
+
+
 def test_files_hold_what_was_mapped(cells, tmp_path):
     values, _ = mapped(cells, models(spread=0.2))
     create_store(tmp_path / "maps.zarr", cells.grid, 8)
     store = open_store(tmp_path / "maps.zarr", write=True)
     write_tile(store, (0, 0), cells.grid, cells.index, values, cells.biome)
     written = write_cogs(tmp_path / "cog", store, cells.grid, {})
-    assert len(written) == 8 * len(LAYERED) + len(FLAT) + 1 and not list((tmp_path / "cog").glob(".*"))
+    assert len(written) == 8 * len(EVERY_MAP.layered) + len(FLAT) + 1 and not list((tmp_path / "cog").glob(".*"))
     want = np.full(cells.grid.shape[0] * cells.grid.shape[1], np.nan, np.float32)
     want[cells.index] = values["iloss_mean"][:, 7]
     want = want.reshape(cells.grid.shape)

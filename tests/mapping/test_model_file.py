@@ -39,7 +39,7 @@ def test_what_is_read_predicts_exactly_the_same(learners, tmp_path):
 
 
 def test_factors_of_means_are_kept(learners, tmp_path):
-    scale = NaturalScale(tuple(0.1 * np.arange(9)), (0.0, -0.1, 0.2, 0.0, 0.3))
+    scale = NaturalScale(tuple(0.1 * np.arange(9)), (0.0, -0.1, 0.2, 0.0, 0.3), (tuple(0.01 * np.arange(14)),))
     save_learners(tmp_path / "learners.npz", replace(learners, ibulk=replace(learners.ibulk, scale=scale)))
     again = read_learners(tmp_path / "learners.npz")
     assert again.ibulk.scale == scale and again.iroot.scale is None

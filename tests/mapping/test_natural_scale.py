@@ -89,6 +89,23 @@ def test_few_records_change_little(held_out):
     assert abs(scale.log_factor(np.array([1]), np.array([10]))[0]) < 0.15
 
 
+def test_members_differ_by_what_is_not_known_of_the_factors():
+    """In worlds whose regions have each an error of their own, factors are off by as much as members say."""
+    rng, regions, biomes = np.random.default_rng(3), 180, np.arange(1, 10)
+    off, claimed = [], []
+    for world in range(30):
+        region = np.repeat(np.arange(regions), 5)
+        error = 0.5 * rng.standard_normal(regions)[region] - 0.5**2 / 2
+        rows = pd.DataFrame({"biome": 1 + region % 9, "predicted": rng.uniform(0.5, 2, len(region))})
+        rows["observed"] = rows["predicted"] * np.exp(error)
+        scale = NaturalScale.fit(rows, region, seed=world)
+        off.append(scale.log_factor(biomes))
+        claimed.append(scale.deviations(biomes, None, 100).std(axis=1))
+    # 270 errors give their standard deviation to 4 %; that of twenty resampled regions is 3 % too small
+    assert 0.85 < np.sqrt(np.mean(np.square(claimed))) / np.sqrt(np.mean(np.square(off))) < 1.1
+    assert not NaturalScale.fit(rows).deviations(np.array([[1], [2]]), None, 7).any()
+
+
 def test_what_has_no_depth_has_factors_of_biomes_alone(held_out):
     predictions, table, _ = held_out
     scale = NaturalScale.fit(natural_means(predictions, np.exp(predictions["observed"].to_numpy()), table[["biome"]]))
@@ -106,7 +123,11 @@ def test_a_model_applies_the_factors_of_its_rows():
         forest, Calibration(2.0, 0.0), Applicability.fit(X, forest.feature_importances_, np.arange(60) % 5)
     )
     scale = NaturalScale((0.1, 0, 0, 0, 0, -0.5, 0, 0, 0), (0.0, 0.2, 0.0, 0.0, 0.4))
+    drawn = tuple(tuple(0.1 * m + np.array(scale.log_biome + scale.log_depth)) for m in range(4))
+    uncertain = replace(plain, scale=replace(scale, drawn=drawn))
     scaled = replace(plain, scale=scale)
+    off = uncertain.members(X) - scaled.members(X)  # by 0.1 in the biome, and as much in the depth
+    np.testing.assert_allclose(off, np.broadcast_to(0.2 * (np.arange(20) % 4), off.shape), atol=1e-5)
     of_row = np.where(sites["biome"] == 1, 0.1, -0.5) + np.where(top == 0, 0.2, 0.4)
     np.testing.assert_allclose(scaled.members(X) - plain.members(X), np.repeat(of_row[:, None], 20, axis=1), atol=1e-5)
     layers = ((0.0, 20.0), (100.0, 150.0))
@@ -114,3 +135,5 @@ def test_a_model_applies_the_factors_of_its_rows():
     np.testing.assert_allclose(
         by_layer - np.where(sites["biome"] == 1, 0.1, -0.5)[:, None], [[0.2, 0.4]] * 60, atol=1e-5
     )
+    off = uncertain.members(X, layers) - scaled.members(X, layers)
+    np.testing.assert_allclose(uncertain.deviations(np.array([1, 6]), 20, layers), off[:2], atol=1e-5)

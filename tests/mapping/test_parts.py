@@ -109,8 +109,9 @@ def test_parts_of_a_job_array_are_joined_when_all_are_there(fresh, whole, capsys
         assert main(command(fresh, "--part", part)) == 0
     assert finish() == 2
     assert error().endswith("4 of 15 tiles are missing: run part 3 of 4 again")
-    assert main([*command(fresh, "--finish"), "--tile", "32"]) == 2
-    assert "made with a different tile" in error()
+    for name, value in {"tile": "32", "layers": "0-20", "precision": "0.01", "statistics": "mean"}.items():
+        assert main([*command(fresh, "--finish"), f"--{name}", value]) == 2
+        assert f"made with other values of {name}" in error()
     assert main(command(fresh, "--part", "3/4")) == 0
     assert finish() == 0
     assert products(fresh.out) == whole
@@ -126,7 +127,7 @@ def test_parts_that_begin_at_the_same_moment_share_one_store(fresh):
         try:
             return len(begin(replace(fresh, seed=seed), resume=True, shared=True)) == 15
         except InputError as error:
-            assert "other parts of the map were made with a different seed" in str(error)
+            assert "other parts of the map were made with other values of seed" in str(error)
             return False
 
     with ThreadPoolExecutor(8) as pool:
@@ -161,7 +162,7 @@ def test_parts_work_side_by_side_and_everything_else_alone(fresh, capsys):
         assert main(command(fresh, "--part", "1/2")) == 2
     assert "another bayes-rootc is writing into it" in capsys.readouterr().err
     assert main([*command(fresh, "--part", "1/2"), "--seed", "4"]) == 2
-    assert "made with a different seed" in capsys.readouterr().err
+    assert "made with other values of seed" in capsys.readouterr().err
 
 
 def test_without_locks_or_models_a_part_is_refused_in_one_line(fresh, capsys, monkeypatch):

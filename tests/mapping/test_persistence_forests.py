@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from bayes_rootc.constants import LAYERS
@@ -85,6 +86,23 @@ def test_what_was_saved_is_read_and_other_forests_are_refused(fitted, tmp_path):
     (tmp_path / "p.npz").write_bytes(b"text")
     with pytest.raises(InputError, match="not a readable file"):
         PersistenceForests.load(tmp_path / "p.npz", ["age"])
+
+
+def test_means_of_inputs_are_right_in_biomes_that_the_forest_cannot_see(fitted, tmp_path):
+    """Inputs of croplands are e times those of others of the same predictors: so are the factors, up to their prior."""
+    data, responses, ibulk = fitted
+    crops = np.random.default_rng(2).random(ROWS) < 0.5
+    layers = pd.DataFrame({"biome": np.where(crops, 9, 1), "top": 0.0, "bottom": 10.0})
+    staying = responses["ibulk_t100"] + crops[:, None]
+    every = {"age": responses["age"], "ibulk_t100": staying}
+    forests, scores = fit_persistence(ibulk, data, every, splits=5, seed=1, layers=layers)
+    assert list(forests.scale) == ["ibulk_t100"]
+    factors = forests.scale["ibulk_t100"].log_biome
+    assert factors[8] - factors[0] == pytest.approx(1, abs=0.2)
+    ratio = scores.set_index("target")["ratio"]
+    assert ratio["ibulk_t100"] == pytest.approx(1, abs=0.1) and np.isnan(ratio["age"])
+    forests.save(tmp_path / "p.npz")
+    assert PersistenceForests.load(tmp_path / "p.npz", ["age", "ibulk_t100"]).scale == forests.scale
 
 
 def test_a_weighted_sum_of_log_normals_has_the_moments_of_its_members():

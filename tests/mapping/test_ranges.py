@@ -7,7 +7,7 @@ import pytest
 
 from bayes_rootc.data.grid import MapGrid
 from bayes_rootc.mapping.ranges import CLASSES, REACH, Ranges, range_table
-from bayes_rootc.mapping.variables import FLAT, LAYERED, MAP_LAYERS
+from bayes_rootc.mapping.variables import EVERY_MAP, FLAT, MAP_LAYERS
 from bayes_rootc.mapping.writers import create_store, open_store, write_tile
 
 WIDTH = 2 * REACH / CLASSES
@@ -41,7 +41,9 @@ def test_the_table_weighs_cells_by_their_area_and_counts_them(tmp_path):
     store = open_store(tmp_path / "maps.zarr", write=True)
     index = np.r_[0:12, 24:36]
     value = np.repeat([1.0, 3.0], 12)
-    fields = dict.fromkeys(LAYERED, np.zeros((24, 8), np.float32)) | dict.fromkeys(FLAT, np.zeros(24, np.float32))
+    fields = dict.fromkeys(EVERY_MAP.layered, np.zeros((24, 8), np.float32)) | dict.fromkeys(
+        FLAT, np.zeros(24, np.float32)
+    )
     fields["iroot_median"] = np.outer(value, np.arange(1.0, 9)).astype(np.float32)
     fields["iloss_median"] = -fields["iroot_median"]
     fields["ibulk_median"] = np.tile(np.float32([1, 2, 3, 4, 5, 6, 7, 99]), (24, 1))

@@ -26,7 +26,9 @@ from bayes_rootc.cli import main
 from bayes_rootc.data.covariates import CovariateStack
 from bayes_rootc.data.grid import MapGrid
 from bayes_rootc.errors import InputError
+from bayes_rootc.mapping import tiles
 from bayes_rootc.mapping.tiles import MapJob, Place, begin, gather, make_tile, make_tiles
+from bayes_rootc.mapping.variables import MAP_LAYERS, STATISTIC_NAMES
 from bayes_rootc.mapping.zones import Zones
 from tests.mapping.small_map import command
 
@@ -71,6 +73,55 @@ def test_what_is_finished_is_complete_and_tidy(job, finished):
     np.testing.assert_array_equal(maps["biome"] > 0, shown)
 
 
+def test_chosen_maps_have_the_values_of_all_maps_and_the_others_are_not_written(job, finished, tmp_path):
+    whole, out = xr.load_dataset(job.out / "maps" / "maps.nc"), tmp_path / "out"
+    shutil.copytree(job.out, out)
+    chosen = command(replace(job, out=out), "--layers", "0-200", "0-20", "--statistics", "p975", "mean")
+    totals, own = (out / "tables" / "map_totals.csv").read_bytes(), out / "maps" / "of_ones_own.tif"
+    own.touch()
+    for precision in ("0.0005", "0"):
+        assert main([*chosen, "--precision", precision, "--formats", "cog", "netcdf", "zarr"]) == 0
+        names = {
+            f"{q}_{layer}_{s}.tif"
+            for q in ("iroot", "ibulk", "iloss")
+            for layer in ("0-20", "0-200")
+            for s in ("mean", "p975")
+        }
+        names |= {f"share_{layer}_p975.tif" for layer in ("0-20", "0-200")} | {"biome.tif"}
+        assert {path.name for path in (out / "maps").glob("*.tif")} == names | {own.name}
+        assert {path.stem for path in (out / "maps" / "stac").glob("*0-20.json")} == {
+            f"{q}_0-20" for q in ("iroot", "ibulk", "iloss", "share")
+        }
+        with (
+            xr.open_dataset(out / "maps" / "maps.nc") as netcdf,
+            xr.open_zarr(out / "maps" / "maps.zarr", chunks=None) as zarr,
+        ):
+            for maps in (netcdf, zarr):
+                assert maps["layer"].values.tolist() == ["0-20", "0-200"]
+                for name in ("iroot_mean", "ibulk_p975", "iloss_p975", "share_p975", "biome"):
+                    want = whole[name] if name == "biome" else whole[name].sel(layer=["0-20", "0-200"])
+                    np.testing.assert_allclose(maps[name], want, rtol=0 if precision == "0.0005" else 0.0005)
+                assert ("comment" in maps["iroot_mean"].attrs) == (precision != "0")
+        with rasterio.open(out / "maps" / "iroot_0-20_mean.tif") as source:
+            np.testing.assert_array_equal(source.read(1, masked=True).filled(np.nan), maps["iroot_mean"][0])
+        assert (out / "tables" / "map_totals.csv").read_bytes() == totals
+        assert pd.read_csv(out / "tables" / "map_ranges.csv").empty  # they are of medians
+
+
+def test_names_of_no_layer_or_statistic_are_refused_with_the_list(job, capsys):
+    for option, name, every in (("--layers", "0-30", MAP_LAYERS), ("--statistics", "mode", STATISTIC_NAMES)):
+        with pytest.raises(SystemExit, match="2"):
+            main([*command(job), option, name])
+        said = capsys.readouterr().err
+        assert name in said and all(one in said for one in every)
+    for text in ('map_layers = ["0-30"]', 'map_statistics = ["mode"]', "map_layers = []", "map_precision = 0.5"):
+        (job.out / "bad.toml").write_text(text)
+        assert main(["map", str(job.out / "bad.toml")]) == 2
+        assert f"setting {text.partition(' ')[0]}" in capsys.readouterr().err
+    assert main([*command(job), "--statistics", "applicability"]) == 2
+    assert "setting map_statistics: expected at least one more" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_one_or_three_workers_and_any_order_make_the_same_bytes(job, finished):
     assert main(command(job, "--workers", "3")) == 0
@@ -90,6 +141,50 @@ def test_one_or_three_workers_and_any_order_make_the_same_bytes(job, finished):
 def test_a_local_dask_cluster_makes_the_same_bytes(job, finished, workers):
     assert main(command(job, "--dask", "local", "--workers", str(workers))) == 0
     assert digest(job.out / "maps") == finished
+
+
+@pytest.fixture
+def tls(tmp_path) -> dict[str, str]:
+    """Settings of Dask with a certificate that vouches for itself."""
+    key, certificate = str(tmp_path / "key.pem"), str(tmp_path / "certificate.pem")
+    make = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=scheduler".split()
+    subprocess.run([*make, "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    found = {"distributed.comm.tls.ca-file": certificate}
+    return found | {
+        f"distributed.comm.tls.{role}.{name}": path
+        for role in ("client", "scheduler", "worker")
+        for name, path in (("key", key), ("cert", certificate))
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="makes certificates")
+def test_a_scheduler_is_found_by_its_file_and_by_certificates(job, finished, tls, tmp_path):
+    import dask
+    from dask.distributed import Client, LocalCluster
+    from distributed.security import Security
+
+    file, how = tmp_path / "scheduler.json", {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    with LocalCluster(**how) as cluster, Client(cluster) as client:
+        client.write_scheduler_file(str(file))
+        assert main(command(job, "--dask", str(file))) == 0
+    assert digest(job.out / "maps") == finished
+    with dask.config.set(tls), LocalCluster(**how, protocol="tls://", security=Security()) as cluster:
+        assert cluster.scheduler_address.startswith("tls://")
+        assert main(command(job, "--dask", cluster.scheduler_address)) == 0
+        with dask.config.set({name: None for name in tls}):
+            assert main(command(job, "--dask", cluster.scheduler_address)) == 2
+    assert digest(job.out / "maps") == finished
+
+
+def test_a_file_without_a_scheduler_is_one_line(job, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(tiles, "SCHEDULER_SECONDS", 0.2)
+    file = tmp_path / "scheduler.json"
+    for text, says in ((None, "no such scheduler file"), ("{}", "holds no address"), ("[", "holds no address")):
+        if text:
+            file.write_text(text)
+        assert main(command(job, "--dask", str(file))) == 2
+        assert f"{file}: {says}" in capsys.readouterr().err
 
 
 def test_the_side_of_a_tile_does_not_matter(job, finished):
@@ -135,7 +230,7 @@ def test_a_finished_tile_is_not_made_again(job):
 def test_tiles_of_other_settings_are_not_kept(job, capsys):
     places = begin_anew(job)
     make_tile(job, places[0])
-    with pytest.raises(InputError, match="made with a different seed; run without --resume to start over"):
+    with pytest.raises(InputError, match="made with other values of seed; run without --resume to start over"):
         begin(replace(job, seed=4), resume=True)
     assert main([*command(job), "--resume", "--tile", "32"]) == 2
     assert "tile" in capsys.readouterr().err

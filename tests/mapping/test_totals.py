@@ -9,9 +9,10 @@ import pytest
 
 from bayes_rootc.constants import BIOMES, LAYER_NAMES, LAYERS, PROFILE_NAME
 from bayes_rootc.errors import InputWarning
+from bayes_rootc.mapping import totals as totals_module
 from bayes_rootc.mapping.learners import PosteriorForest
 from bayes_rootc.mapping.monte_carlo import FLUXES
-from bayes_rootc.mapping.totals import Totals, Trees, sum_cells, totals_tables
+from bayes_rootc.mapping.totals import STRIP, Classes, Totals, Trees, distinct, sum_cells, totals_tables
 
 CELLS, MEMBERS = 60, 7
 SHARES = np.array([0.6, 0.2, 0.08, 0.05, 0.03, 0.025, 0.015])
@@ -119,6 +120,36 @@ def test_parts_of_the_land_add_up_class_by_class():
         np.testing.assert_allclose(getattr(joined, name), want, err_msg=name)
 
 
+def summed(labels, cell, area, share, X, trees, moments) -> Totals:
+    """Totals of parts of cells, from the trees of both fluxes."""
+    classes = Classes.of(labels, cell, area, share)
+    root, bulk = (of_flux.flux(X, classes).sums for of_flux in trees)
+    return sum_cells(classes, root[:, 0], bulk, moments)
+
+
+def test_cells_that_are_alike_are_summed_as_one():
+    rng = np.random.default_rng(8)
+    different = rng.standard_normal((CELLS // 4, 3)).astype(np.float32)
+    X = different[rng.integers(0, len(different), CELLS)]
+    rows, at = distinct(X)
+    np.testing.assert_array_equal(rows[at], X)
+    assert len(rows) == len(np.unique(X, axis=0)) < CELLS and (np.diff(np.unique(at, return_index=True)[1]) > 0).all()
+    cell = np.concatenate([np.arange(CELLS), np.arange(0, CELLS, 3)])  # a third of the cells lies in two classes
+    labels = rng.integers(1, 3, (len(cell), 3))
+    classes = Classes.of(labels, cell, rng.uniform(1e5, 2e5, CELLS), rng.uniform(0.2, 0.5, len(cell)))
+    forest = PosteriorForest(MEMBERS, random_state=1).fit(rng.standard_normal((200, 3)), rng.standard_normal((200, 4)))
+    whole = Trees(forest.compiled(), 1.3, np.zeros(CELLS)).flux(X, classes)
+    fewer = Trees(forest.compiled(), 1.3, np.zeros(len(rows))).flux(rows, classes.merged(at))
+    np.testing.assert_array_equal(fewer.mean[at], whole.mean)
+    np.testing.assert_array_equal(fewer.sd[at], whole.sd)
+    np.testing.assert_allclose(fewer.sums, whole.sums, rtol=1e-9)  # as its exponential is right
+
+
+def test_no_cell_is_no_row():
+    rows, at = distinct(np.empty((0, 4), np.float32))
+    assert rows.shape == (0, 4) and at.shape == (0,)
+
+
 @pytest.mark.parametrize("stretch", [(1.0, 1.0), (1.7, 0.6)])
 def test_cells_are_summed_tree_by_tree_with_their_deviations_stretched(stretch):
     """Against the sum written out: area · thickness · factor · exp(mean + stretch · (tree − mean)) of every cell."""
@@ -135,8 +166,8 @@ def test_cells_are_summed_tree_by_tree_with_their_deviations_stretched(stretch):
     area = rng.uniform(1e3, 2e3, CELLS)
     moments = {f"{flux}_{name}": rng.uniform(0.5, 1, (CELLS, 8)) for flux in FLUXES for name in ("mean", "variance")}
     factors = 0.2 * rng.standard_normal(CELLS), 0.2 * rng.standard_normal((CELLS, 7))
-    stretched = [Trees(*of_flux) for of_flux in zip(forests, means, stretch, factors, strict=True)]
-    totals = sum_cells(classes, area, cells, stretched, moments, np.ones(CELLS))
+    stretched = [Trees(*of_flux) for of_flux in zip(forests, stretch, factors, strict=True)]
+    totals = summed(classes, np.arange(CELLS), area, np.ones(CELLS), cells, stretched, moments)
     iroot, ibulk = (
         np.exp((m + f)[..., None] + s * (t - m[..., None]))
         for m, s, t, f in zip(means, stretch, trees, factors, strict=True)
@@ -169,16 +200,29 @@ def test_parts_of_cells_add_up_to_them():
     layered = PosteriorForest(MEMBERS, random_state=2).fit(np.c_[X, X[:, :2] > 0], -5 + X[:, 1])
     forests = forest.compiled(), layered.compiled(LAYERS)
     means = [f.members(X).astype(float).mean(axis=-1) for f in forests]
-    trees = [Trees(f, m, s, 0 * m) for f, m, s in zip(forests, means, (1.3, 0.8), strict=True)]
+    trees = [Trees(f, s, 0 * m) for f, m, s in zip(forests, means, (1.3, 0.8), strict=True)]
     moments = {f"{flux}_{name}": rng.uniform(0.5, 1, (CELLS, 8)) for flux in FLUXES for name in ("mean", "variance")}
     area, share, one = rng.uniform(1e3, 2e3, CELLS), rng.uniform(0, 1, CELLS), np.ones((CELLS, 3), int)
-    whole = sum_cells(one, area, X, trees, moments, np.ones(CELLS))
+    whole = summed(one, np.arange(CELLS), area, np.ones(CELLS), X, trees, moments)
     twice = np.r_[np.arange(CELLS), np.arange(CELLS)]
     classes = np.r_[one, one + np.array([0, 0, 1])]
-    parted = sum_cells(
-        classes, area[twice], X[twice], [t._replace(mean=t.mean[twice], log_factor=t.log_factor[twice]) for t in trees],
-        {name: v[twice] for name, v in moments.items()}, np.r_[share, 1 - share],
-    )  # fmt: skip
+    parted = summed(classes, twice, area, np.r_[share, 1 - share], X, trees, moments)
     assert len(parted.classes) == 2 and parted.area_ha[0] == pytest.approx((area * share).sum())
     for name in ("area_ha", "iroot", "ibulk", "mean", "variance"):
         np.testing.assert_allclose(getattr(parted, name).sum(axis=0), getattr(whole, name)[0], rtol=1e-6, err_msg=name)
+
+
+@pytest.mark.parametrize("cells", [STRIP - 1, 3 * STRIP + 5])
+def test_mean_and_spread_come_with_the_sums(cells, monkeypatch):
+    """Those of the forest itself, whose leaves are in double precision here and in single precision there."""
+    monkeypatch.setattr(totals_module, "TILE", 2 * STRIP)  # several tiles, of several strips
+    rng = np.random.default_rng(9)
+    X = rng.standard_normal((cells, 3)).astype(np.float32)
+    y = -5 + X[:, 1:2] + 0.1 * rng.standard_normal((cells, 4))
+    layered = PosteriorForest(MEMBERS, random_state=2).fit(np.c_[X, X[:, :2] > 0], y).compiled(LAYERS)
+    labels = np.stack([rng.integers(1, 10, cells), np.zeros(cells, int), np.zeros(cells, int)], axis=1)
+    classes = Classes.of(labels, np.arange(cells), np.ones(cells), np.ones(cells))
+    flux = Trees(layered, 1.3, np.zeros((cells, 7))).flux(X, classes)
+    mean, sd = layered.mean_and_std(X)
+    np.testing.assert_allclose(flux.mean, mean, atol=5e-7 * abs(y).max())
+    np.testing.assert_allclose(flux.sd, sd, atol=1e-6 * abs(y).max())

@@ -2,83 +2,32 @@
 
 from __future__ import annotations
 
-from xml.etree import ElementTree
+import warnings
 
 import numpy as np
 import pytest
 import rasterio
 import xarray as xr
+import zarr.errors
 from affine import Affine
+from numcodecs import BitRound
 
 from bayes_rootc.constants import CF_FLUX_UNIT, LAYERS
-from bayes_rootc.data.grid import MapGrid
-from bayes_rootc.mapping import writers
-from bayes_rootc.mapping.variables import BIOME_NAMES, FLAT, LAYERED, MAP_LAYERS, NODATA, describe
+from bayes_rootc.mapping.variables import EVERY_MAP, FLAT, MAP_LAYERS, MapChoice, describe
 from bayes_rootc.mapping.writers import (
+    Rounding,
     create_store,
     maps_in,
     open_store,
     say_about,
-    write_cogs,
     write_netcdf,
     write_tile,
 )
-
-ABOUT = {
-    "title": "maps of a test",
-    "summary": "Numbers.",
-    "history": "written",
-    "software": "bayes-rootc test",
-    "license": "CC-BY-4.0",
-    "references": "none",
-    "run_id": "0123456789abcdef",
-}
-
-GRID = MapGrid(10.0, (-60, -20, 90, 70))
-TILE = 6
-
-
-def value(name: str, layer: int, row: np.ndarray, col: np.ndarray) -> np.ndarray:
-    """What a variable has in a cell: a number that says which of all values it is."""
-    number = [*LAYERED, *FLAT].index(name)
-    return (1000 * number + 100 * layer + 10.0 * row + col / 10).astype(np.float32)
-
-
-@pytest.fixture(scope="module")
-def mapped() -> np.ndarray:
-    """Which cells of the grid are mapped."""
-    return np.random.default_rng(0).random(GRID.shape) < 0.4
-
-
-@pytest.fixture(scope="module")
-def store(mapped, tmp_path_factory):
-    """A store that tiles were written into, the last ones of which are cut off by the edge; one tile is left out."""
-    path = tmp_path_factory.mktemp("store") / "maps.zarr"
-    create_store(path, GRID, TILE)
-    opened = open_store(path, write=True)
-    for row in range(0, GRID.shape[0], TILE):
-        for col in range(0, GRID.shape[1], TILE):
-            if (row, col) == (0, TILE):
-                continue
-            part = GRID.part(row, col, TILE)
-            index = np.flatnonzero(mapped[row : row + part.shape[0], col : col + part.shape[1]])
-            r, c = np.divmod(index, part.shape[1])
-            values = {n: np.stack([value(n, i, row + r, col + c) for i in range(8)], axis=1) for n in LAYERED}
-            values |= {n: value(n, 0, row + r, col + c) for n in FLAT}
-            write_tile(opened, (row, col), part, index, values, (1 + index % 9).astype(np.uint8))
-    return opened
-
-
-def expected(name: str, layer: int, mapped: np.ndarray) -> np.ndarray:
-    """The whole map of a variable; without the tile that was left out."""
-    field = value(name, layer, *np.indices(GRID.shape))
-    field[~mapped] = np.nan
-    field[:TILE, TILE : 2 * TILE] = np.nan
-    return field
+from tests.mapping.numbered_map import ABOUT, GRID, TILE, expected
 
 
 def test_tiles_lie_where_they_begin_and_the_rest_is_empty(store, mapped):
-    for name in LAYERED:
+    for name in EVERY_MAP.layered:
         for layer in range(8):
             np.testing.assert_array_equal(store[name][layer], expected(name, layer, mapped), err_msg=name)
     for name in FLAT:
@@ -92,7 +41,7 @@ def test_tiles_lie_where_they_begin_and_the_rest_is_empty(store, mapped):
 @pytest.mark.parametrize(
     ("variable", "unit", "words"),
     [
-        ("iroot_mean", CF_FLUX_UNIT, ("root-derived carbon input", "mean over members")),
+        ("iroot_mean", CF_FLUX_UNIT, ("root-derived carbon input", "posterior mean")),
         ("ibulk_p975", CF_FLUX_UNIT, ("carbon input to bulk soil", "97.5 % quantile")),
         ("iloss_uncertainty", "1", ("lost before entering bulk soil", "half the 95 % interval")),
         ("iloss_probability", "1", ("probability of being positive",)),
@@ -105,65 +54,10 @@ def test_a_variable_has_its_unit_and_says_what_it_is(variable, unit, words):
     assert described["units"] == unit and all(word in described["long_name"] for word in words)
 
 
-def test_every_geotiff_is_named_after_flux_layer_and_statistic_and_holds_that_map(store, mapped, tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        writers, "MAPS", ["ibulk_p025", "iloss_probability", *FLAT, "biome"]
-    )  # a hundred more would only take longer
-    done = []
-    made = write_cogs(tmp_path / "maps", store, GRID, ABOUT, progress=lambda n, total: done.append((n, total)))
-    names = {f"ibulk_{layer}_p025.tif": ("ibulk_p025", i) for i, layer in enumerate(MAP_LAYERS)}
-    names |= {f"iloss_probability_{layer}.tif": ("iloss_probability", i) for i, layer in enumerate(MAP_LAYERS)}
-    names |= {f"{name}.tif": (name, 0) for name in FLAT}
-    files = sorted(p.name for p in (tmp_path / "maps").iterdir())
-    assert sorted(m.path.name for m in made) == sorted([*names, "biome.tif"])
-    assert files == sorted([*names, "biome.tif", "biome.tif.aux.xml"])
-    assert done == [(n, len(made)) for n in range(1, len(made) + 1)]
-    for picture in made:
-        if picture.variable == "biome":
-            continue
-        name, layer = names[picture.path.name]
-        with rasterio.open(picture.path) as source:
-            read, nodata = source.read(1), source.nodata
-            assert (source.transform, source.crs.to_epsg(), source.count) == (GRID.transform, 4326, 1)
-            assert source.units == (describe(name)["units"],)
-            assert source.descriptions == (describe(name)["long_name"],)
-            tags, of_band = source.tags(), source.tags(1)
-        assert tags.get("layer_cm") == (None if name in FLAT else MAP_LAYERS[layer])
-        assert tags["TIFFTAG_SOFTWARE"] == ABOUT["software"] and tags["TIFFTAG_COPYRIGHT"] == ABOUT["license"]
-        assert tags["run_id"] == ABOUT["run_id"]
-        assert nodata == NODATA
-        want = expected(name, layer, mapped)
-        np.testing.assert_array_equal(np.where(read == nodata, np.nan, read), want)
-        statistics = {"MINIMUM": np.nanmin, "MAXIMUM": np.nanmax, "MEAN": np.nanmean, "STDDEV": np.nanstd}
-        for key, statistic in statistics.items():
-            assert float(of_band[f"STATISTICS_{key}"]) == pytest.approx(float(statistic(want.astype(float))), rel=1e-5)
-        assert float(of_band["STATISTICS_VALID_PERCENT"]) == pytest.approx(100 * np.isfinite(want).mean())
-
-
-def test_the_biomes_are_classes_with_names_and_colours(store, tmp_path, monkeypatch):
-    monkeypatch.setattr(writers, "MAPS", [*FLAT, "biome"])
-    write_cogs(tmp_path, store, GRID, ABOUT)
-    with rasterio.open(tmp_path / "biome.tif") as source:
-        assert (source.dtypes, source.nodata) == (("uint8",), 0)
-        np.testing.assert_array_equal(source.read(1), store["biome"][:])
-        assert source.colormap(1)[3] == (0x44, 0xAA, 0x99, 255)
-        assert source.tags(1)["class_9"] == "croplands"
-    names = ElementTree.parse(tmp_path / "biome.tif.aux.xml").iter("Category")
-    assert tuple(name.text for name in names) == BIOME_NAMES
-
-
-def test_a_geotiff_that_is_there_is_kept(store, tmp_path, monkeypatch):
-    monkeypatch.setattr(writers, "MAPS", [*FLAT, "biome"])
-    (tmp_path / f"{FLAT[0]}.tif").write_bytes(b"of an earlier command")
-    write_cogs(tmp_path, store, GRID, ABOUT)
-    assert (tmp_path / f"{FLAT[0]}.tif").read_bytes() == b"of an earlier command"
-    assert (tmp_path / f"{FLAT[1]}.tif").read_bytes()[:2] == b"II"
-
-
 def test_the_netcdf_file_has_every_map_by_layer_with_depths_in_metres(store, mapped, tmp_path):
     write_netcdf(tmp_path / "maps.nc", store, GRID, ABOUT)
     with xr.open_dataset(tmp_path / "maps.nc") as maps:
-        assert set(maps.data_vars) - {"depth_bnds", "crs"} == {*LAYERED, *FLAT, "biome"}
+        assert set(maps.data_vars) - {"depth_bnds", "crs"} == {*EVERY_MAP.layered, *FLAT, "biome"}
         assert maps["layer"].values.tolist() == list(MAP_LAYERS)
         np.testing.assert_allclose(maps["depth_bnds"], np.array([*LAYERS, (0, 200)]) / 100, rtol=1e-6)
         np.testing.assert_allclose(maps["depth"], maps["depth_bnds"].mean("nv"), rtol=1e-6)
@@ -220,9 +114,13 @@ def test_a_store_keeps_the_conventions_of_geozarr(store, tmp_path):
 
 
 def test_maps_of_how_long_carbon_stays_are_there_where_they_are_wanted(tmp_path):
-    create_store(tmp_path / "maps.zarr", GRID, TILE, ("age",))
+    create_store(tmp_path / "maps.zarr", GRID, TILE, MapChoice(("age",)))
     store = open_store(tmp_path / "maps.zarr", write=True)
-    assert {"age_mean", "age_median", "age_p025", "age_p975"} == set(maps_in(store)) - {*LAYERED, *FLAT, "biome"}
+    assert {"age_mean", "age_median", "age_p025", "age_p975"} == set(maps_in(store)) - {
+        *EVERY_MAP.layered,
+        *FLAT,
+        "biome",
+    }
     index = np.arange(5)
     values = {name: np.ones((5, 8) if name not in FLAT else 5, np.float32) for name in maps_in(store)}
     write_tile(store, (0, 0), GRID.part(0, 0, TILE), index, values, np.ones(5, np.uint8))
@@ -231,3 +129,67 @@ def test_maps_of_how_long_carbon_stays_are_there_where_they_are_wanted(tmp_path)
         assert maps["age_mean"].attrs["units"] == "yr" and maps["age_mean"].sizes["layer"] == 8
         assert "ibulk_applicability" in maps["age_mean"].attrs["ancillary_variables"]
         assert "ibulk_t100_mean" not in maps
+
+
+@pytest.mark.parametrize("precision", [0.1, 0.001, 0.0005, 1e-6])
+def test_a_rounded_value_is_within_the_precision_and_has_no_more_bits_than_it_needs(precision):
+    rng = np.random.default_rng(0)
+    values = (rng.choice([-1, 1], 100_000) * 10 ** rng.uniform(-30, 30, 100_000)).astype(np.float32)
+    rounding = Rounding.to(precision)
+    rounded = rounding.of(values)
+    error = np.abs(rounded.astype(float) / values - 1)
+    assert error.max() <= precision and error.max() > 0.4 * 0.5 * precision
+    assert not (rounded.view(np.uint32) & (2 ** (23 - rounding.bits) - 1)).any()
+    np.testing.assert_array_equal(rounding.of(rounded), rounded)
+    np.testing.assert_array_equal(
+        rounded, BitRound(keepbits=rounding.bits).decode(BitRound(rounding.bits).encode(values))
+    )
+
+
+def test_rounding_leaves_alone_what_is_no_number_or_exact():
+    special = np.array([0.0, -0.0, 1.0, 0.5, np.nan, np.inf, -np.inf], np.float32)
+    np.testing.assert_array_equal(Rounding.to(0.1).of(special), special)
+    values = np.random.default_rng(0).random(100).astype(np.float32)
+    np.testing.assert_array_equal(Rounding.to(0).of(values), values)
+    assert Rounding.to(0) == Rounding.to(1e-9) == Rounding() and Rounding().attributes == {}
+
+
+def test_every_file_says_how_its_values_are_rounded(tmp_path):
+    choice, rounding = MapChoice(layers=("20-40", "0-200"), statistics=("mean", "p975")), Rounding.to(0.0005)
+    create_store(tmp_path / "maps.zarr", GRID, TILE, choice, rounding)
+    store, index = open_store(tmp_path / "maps.zarr", write=True), np.arange(TILE**2)
+    exact = {name: np.random.default_rng(3).lognormal(size=(TILE**2, 2)).astype(np.float32) for name in choice.layered}
+    write_tile(store, (0, 0), GRID.part(0, 0, TILE), index, exact, np.ones(TILE**2, np.uint8), rounding)
+    write_netcdf(tmp_path / "maps.nc", store, GRID, ABOUT)
+    said = {"comment": "rounded to 10 bits of the mantissa: relative error at most 0.049 %", "quantization_nsb": 10}
+    with (
+        xr.open_dataset(tmp_path / "maps.nc") as netcdf,
+        xr.open_zarr(tmp_path / "maps.zarr", chunks=None, consolidated=True) as zarr,
+    ):
+        for maps in (netcdf, zarr):
+            assert {n for n in maps if n.startswith("i")} == {
+                f"i{f}_{s}" for f in ("root", "bulk", "loss") for s in ("mean", "p975")
+            }
+            assert maps["layer"].values.tolist() == ["20-40", "0-200"]
+            np.testing.assert_allclose(maps["depth"], [0.3, 1.0], rtol=1e-6)
+            assert maps["iloss_mean"].attrs["ancillary_variables"] == "iloss_p975"
+            assert "comment" not in maps["biome"].attrs
+            for name in choice.layered:
+                assert said.items() <= maps[name].attrs.items()
+                read = maps[name].values[:, :TILE, :TILE].reshape(2, -1).T
+                np.testing.assert_allclose(read, exact[name], rtol=0.0005)
+                assert (read != exact[name]).mean() > 0.99
+
+
+def test_a_store_goes_to_a_store_of_objects_as_the_documentation_says(tmp_path):
+    create_store(tmp_path / "maps.zarr", GRID, TILE)
+    open_store(tmp_path / "maps.zarr", write=True)["iloss_mean"][0, :TILE] = 1.5
+    say_about(tmp_path / "maps.zarr", ABOUT)
+    maps = xr.open_zarr(tmp_path / "maps.zarr")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", zarr.errors.ZarrUserWarning)  # that consolidated metadata are not specified yet
+        maps.to_zarr("memory://bucket/maps.zarr")
+    copy = xr.open_zarr("memory://bucket/maps.zarr")
+    xr.testing.assert_identical(copy.load(), maps.load())
+    assert float(copy["iloss_mean"][0, 0, 0]) == 1.5 and copy.attrs["license"] == ABOUT["license"]
+    assert copy["iloss_mean"].encoding["chunks"] == maps["iloss_mean"].encoding["chunks"]

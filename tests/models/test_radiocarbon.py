@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import tracemalloc
 import warnings
 
 import numpy as np
@@ -14,6 +15,7 @@ from scipy.integrate import solve_ivp
 from bayes_rootc.constants import GAMMA
 from bayes_rootc.data.atmosphere import ATMOSPHERE_ZONES, Atmosphere, Curve
 from bayes_rootc.errors import InputError, InputWarning
+from bayes_rootc.models import radiocarbon
 from bayes_rootc.models.radiocarbon import (
     GRID_SIZE,
     K_RANGE,
@@ -249,6 +251,39 @@ def test_a_table_says_what_its_columns_say(mine):
     xr.testing.assert_identical(invert(mine.drop(columns="sigma"), mine["sigma"], model_sd=10.0), want)
     xr.testing.assert_identical(invert(mine.drop(columns="sigma")), invert(mine, 5.0))
     xr.testing.assert_identical(invert(mine.assign(sigma=[5.0, np.nan, 5.0])), invert(mine, 5.0))
+
+
+def many(n: int) -> tuple:
+    """Layers of three zones in no order, and a prior of each; some have no value."""
+    rng = np.random.default_rng(32)
+    observed, year = rng.uniform(-400, 100, n), rng.uniform(1960, 2019, n)
+    observed[::7] = np.nan
+    return observed, 5.0, year, rng.choice(ATMOSPHERE_ZONES[:3], n), LogNormalPrior(rng.uniform(100, 500, n), 1.5)
+
+
+def test_layers_some_at_a_time_are_layers_at_once(monkeypatch):
+    at_once = invert(*many(50))
+    monkeypatch.setattr(radiocarbon, "VALUES_AT_ONCE", 4 * GRID_SIZE)  # four layers
+    xr.testing.assert_identical(invert(*many(50)), at_once)
+    summary = invert(*many(50), density=False)
+    xr.testing.assert_identical(summary, at_once.drop_vars(["density", "predicted", "log_k"]))
+    assert set(at_once) - set(summary) == {"density", "predicted"}
+
+
+def test_memory_of_a_summary_does_not_grow_with_layers_times_nodes(monkeypatch):
+    monkeypatch.setattr(radiocarbon, "VALUES_AT_ONCE", 64 * GRID_SIZE)
+    layers = many(3000)
+    invert(*layers, density=False)
+    tracemalloc.start()
+    invert(*layers, density=False)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20 * 64 * GRID_SIZE * 8 < 0.5 * 3000 * GRID_SIZE * 8  # some arrays of 64 layers on the grid
+
+
+def test_no_layer_has_an_empty_result():
+    found = invert([], 5.0, [], [])
+    assert found["density"].shape == (0, GRID_SIZE) and found["age_median"].shape == (0,)
 
 
 @pytest.mark.parametrize("table", [True, False])

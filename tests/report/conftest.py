@@ -102,6 +102,7 @@ def finish(out: Path) -> Path:
             "prehistory": "steady",
             "turnover_prior": "hierarchical",
             "turnover_error": "student",
+            "iroot_model": "field",
             "model_sd": 20.0,
             "members": 20,
         },
@@ -358,6 +359,9 @@ def write_maps(folder: Path) -> None:
         for key in ("mean", "median"):
             field = value * (2 - warm) * (1 + np.arange(len(LAYERS)))[:, None, None]
             maps[f"{name}_{key}"] = ("layer", "lat", "lon"), field.astype(np.float32)
+    for name, value in (("npp", 8.0), ("f_bnpp", 0.4)):
+        for key, factor in zip(("mean", "median", "p025", "p975"), (1.0, 0.95, 0.5, 2.0), strict=True):
+            maps[f"{name}_{key}"] = ("lat", "lon"), (factor * value * warm).astype(np.float32)
     maps["biome"] = ("lat", "lon"), np.where(np.isfinite(warm), 3, 0).astype(np.uint8)
     maps.attrs["title"] = "a map"
     folder.mkdir()

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.thorough
 NAMES = (
     "sites", "inputs", "loss", "loss_map", "iroot_maps", "ibulk_maps", "iloss_maps", "ages", "held_out", "modes",
     "predictive", "drivers", "root_shares", "turnover", "turnover_held_out", "schematic", "persistence", "respired",
-    "ladder", "age_maps", "ibulk_t100_maps",
+    "ladder", "age_maps", "ibulk_t100_maps", "production_maps",
     "iloss_uncertainty", "satellite", "turnover_sbc", "turnover_prehistory",
     "learners_iroot", "learners_ibulk", "learners_f_bnpp", "learners_reliability",
 )  # fmt: skip

@@ -11,9 +11,10 @@ import xarray as xr
 
 from bayes_rootc.errors import InputError
 from bayes_rootc.report.captions import caption
-from bayes_rootc.report.contents import CHOSEN_MAPS, MAP_VARIABLES, SETTINGS, TURNOVER_VARIABLES
+from bayes_rootc.report.contents import MAPS_OF, SETTINGS, TURNOVER_VARIABLES, maps_of
 from bayes_rootc.report.figures import FIGURES, catalogue
 from bayes_rootc.report.figures_learners import figure_blocks, figure_importance
+from bayes_rootc.report.figures_maps import figure_one_map
 from bayes_rootc.report.figures_turnover import figure_turnover
 from bayes_rootc.report.html import render
 from bayes_rootc.report.results import LISTED, TURNOVER, Results
@@ -105,12 +106,8 @@ def test_a_column_may_be_asked_for(finished):
 def test_a_lacking_map_is_named_with_its_file(finished_once, tmp_path):
     maps, path = xr.load_dataset(finished_once / "maps" / "maps.nc", engine="h5netcdf"), tmp_path / "maps" / "maps.nc"
     path.parent.mkdir()
-    for name in MAP_VARIABLES:
-        maps.isel(lat=slice(2)).drop_vars(name).to_netcdf(path, engine="h5netcdf")
-        with pytest.raises(InputError, match=rf"maps/maps\.nc: lacks {name}: not as `bayes-rootc map` writes it"):
-            _ = Results(tmp_path).maps
-    maps.isel(layer=slice(1, None)).to_netcdf(path, engine="h5netcdf")
-    with pytest.raises(InputError, match=r"maps\.nc: lacks the layer 0-20 cm"):
+    maps.isel(lat=slice(2)).drop_vars("biome").to_netcdf(path, engine="h5netcdf")
+    with pytest.raises(InputError, match=r"maps/maps\.nc: lacks biome: not as `bayes-rootc map` writes it"):
         _ = Results(tmp_path).maps
     maps.drop_vars(["lat", "lon"]).to_netcdf(path, engine="h5netcdf")
     with pytest.raises(InputError, match=r"maps\.nc: lacks lat, lon: not as"):
@@ -157,7 +154,8 @@ def test_nothing_else_is_read_for_the_report(finished, land):
         if path.stem != "turnover_sbc_ranks":  # whose columns are those of the model
             table[needed_columns(path.stem) + optional].to_csv(path, index=False)
     maps = xr.load_dataset(finished / "maps" / "maps.nc", engine="h5netcdf")
-    maps[[*MAP_VARIABLES, *CHOSEN_MAPS]].to_netcdf(finished / "maps" / "maps.nc", engine="h5netcdf")
+    needed = {name for figure in MAPS_OF for name in maps_of(figure, "mean")}
+    maps[["biome", *needed]].to_netcdf(finished / "maps" / "maps.nc", engine="h5netcdf")
     tree = xr.load_datatree(finished / TURNOVER, engine="h5netcdf")
     read = {group: tree[group].to_dataset()[names] for group, names in TURNOVER_VARIABLES.items()}
     spreads = list(tree["prior"].to_dataset().data_vars)
@@ -170,6 +168,45 @@ def test_nothing_else_is_read_for_the_report(finished, land):
     assert all(len(caption(results, name)) > 100 for name in drawn)
     assert len(figure_importance(results)) and len(figure_blocks(results))
     assert "<h1>" in render(results, [])
+
+
+@pytest.mark.parametrize(
+    ("layers", "statistics", "drawn"),
+    [
+        (["0-20", "0-200"], ("mean",), ["iroot_maps", "ibulk_maps", "iloss_maps", "ibulk_t100_maps"]),
+        (["20-40"], ("uncertainty", "median"), ["iloss_uncertainty"]),
+        (
+            ["0-200"],
+            ("mean", "p025", "p975", "probability", "applicability"),
+            ["loss_map", "production_maps", "iroot_maps", "ibulk_maps", "iloss_maps", "ibulk_t100_maps"],
+        ),
+        (["0-20"], ("probability",), []),
+    ],
+)
+def test_figures_of_maps_that_were_not_made_are_left_out_and_named(finished, land, layers, statistics, drawn):
+    """Those whose maps were made show the layers that there are."""
+    path = finished / "maps" / "maps.nc"
+    maps = xr.load_dataset(path, engine="h5netcdf").sel(layer=layers)
+    maps[[n for n in maps.data_vars if str(n).endswith((*statistics, "biome"))]].to_netcdf(path, engine="h5netcdf")
+    results = Results.read(finished, data=land.folder.parent)
+    found = {name: draw for name, _, draw in catalogue(results) if name in MAPS_OF}
+    assert [*found] == drawn
+    for name in set(drawn) - {"loss_map", "production_maps"}:
+        titles = [ax.get_title(loc="left") for ax in found[name]()]
+        panels = [title for title in titles if title.endswith("cm")]
+        assert len(panels) == len(layers), titles
+        shown = " and ".join(layer.replace("-", "–") for layer in layers)
+        assert f" in {shown} cm" in caption(results, name)
+    text = render(results, [])
+    for name in MAPS_OF:
+        assert (FIGURES[name][0] in text) == (name not in found)
+
+
+def test_a_single_map_that_was_not_made_is_refused(finished):
+    maps = Results.read(finished).maps.drop_vars("iloss_p975").sel(layer=["0-20"])
+    with pytest.raises(InputError, match="the maps have no iloss_p975, layer 0-200; make them with"):
+        figure_one_map(maps, "iloss", "0-200")
+    assert len(figure_one_map(maps, "iroot", "0-20"))
 
 
 def test_the_caption_of_the_drivers_does_without_a_regression_that_was_not_fitted(finished):

@@ -14,7 +14,7 @@ from bayes_rootc.models.bulk_input import layer_stocks
 from bayes_rootc.models.radiocarbon import delta14c
 from bayes_rootc.settings import RunSettings
 from bayes_rootc.steps.bulk_input import BulkInput
-from bayes_rootc.steps.ladder import definitions, uncorrected
+from bayes_rootc.steps.ladder import MIN_DRAWS, ONE_POOL, definitions, ladder_table, rungs, uncorrected
 
 
 def test_stocks_as_they_are_are_measured_or_those_of_the_grid():
@@ -61,3 +61,22 @@ def test_each_definition_is_put_on_the_runs_mean_profile():
     older = found["each layer alone, with errors"].ibulk[0] / ibulk[0]
     assert 1.05 < np.median(older / alone) < 1.35  # carbon is too young in the air of 1950
     assert np.median(found["paper's definition"].ibulk[0] / ibulk[0]) == pytest.approx(np.median(older), rel=0.05)
+
+
+def test_wider_priors_are_a_rung_where_enough_draws_are_left():
+    rng, count = np.random.default_rng(5), 200
+    times = (0, 1, 10, 30, 100, 300)
+    staying = rng.lognormal(0, 0.3, (len(times), 7, count))
+    families, root = {"log-normal": staying, "two pools": staying}, np.full((7, count), 10.0)
+    even, one = np.full(count, 1 / count), np.eye(count)[3]
+    wider = {"log-normal": even * (staying[0, 0] > 1) / (even * (staying[0, 0] > 1)).sum(), "two pools": one}
+    inputs, bulk_input, _ = world()
+    found = {r.name: r for r in rungs(root, families, wider, inputs, bulk_input, np.arange(count), RunSettings())}
+    names = [name for name in found if "wider" in name]
+    assert names == ["log-normal rates; wider priors", "log-normal rates, > 100 yr; wider priors"]
+    assert 1 / (wider["log-normal"] ** 2).sum() > MIN_DRAWS and ONE_POOL not in found
+    taken = found[names[0]].ibulk
+    assert (taken[0] > 1).all()  # draws without weight are gone, and all quantities of a draw stay together
+    assert set(map(tuple, taken.T)) <= set(map(tuple, staying[0].T))
+    table = ladder_table(found.values()).set_index("what")
+    assert table.loc[names[0], "compared_with"] == "log-normal rates" and table.loc[names[0], "change"] < 0

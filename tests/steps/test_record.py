@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 
 from bayes_rootc.data.tables import SourceCheck
-from bayes_rootc.steps.record import MAP_CELLS, _peak_memory_gib, write_checks
+from bayes_rootc.memory import peak_memory_gib
+from bayes_rootc.steps.record import MAP_CELLS, write_checks
 
 STATUS = Path("/proc/self/status")
 
@@ -44,9 +45,9 @@ def test_a_damaged_table_is_replaced(tmp_path, content):
 @pytest.mark.skipif(not STATUS.is_file(), reason="only Linux says it in a second way")
 def test_peak_memory_is_in_gib():
     (peak,) = re.findall(r"^VmHWM:\s+(\d+) kB$", STATUS.read_text(), re.MULTILINE)
-    assert _peak_memory_gib() == pytest.approx(int(peak) / 2**20, rel=0.1)
+    assert peak_memory_gib() == pytest.approx(int(peak) / 2**20, rel=0.1)
 
 
 def test_a_system_without_that_record_has_none(monkeypatch):
     monkeypatch.setitem(sys.modules, "resource", None)
-    assert _peak_memory_gib() is None
+    assert peak_memory_gib() is None

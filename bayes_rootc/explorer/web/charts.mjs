@@ -1,6 +1,6 @@
 // Small charts, as drawings that scale with the page. Each has a title that a screen reader reads.
 
-import { number, s } from "./dom.mjs";
+import { interval, number, s } from "./dom.mjs";
 import { ticks } from "./colours.mjs";
 
 /** Fluxes up to this, either side of 0, are drawn linearly, others by their logarithm. */
@@ -123,15 +123,16 @@ export function depthProfile({ name, unit, colour, layers, x, width = 175, left 
         fill: colour,
         "fill-opacity": 0.28,
       }),
-      s("line", { x1: f.xAt(one.low), x2: f.xAt(one.high), y1: y, y2: y, stroke: colour, "stroke-width": 1.4 }),
+    );
+    if (Number.isFinite(one.low) && Number.isFinite(one.high))
+      f.marks.append(
+        s("line", { x1: f.xAt(one.low), x2: f.xAt(one.high), y1: y, y2: y, stroke: colour, "stroke-width": 1.4 }),
+      );
+    f.marks.append(
       s(
         "circle",
         { cx: f.xAt(one.middle), cy: y, r: 3, fill: colour },
-        s(
-          "title",
-          {},
-          `${one.top}–${one.bottom} cm: ${number(one.middle)} (${number(one.low)} to ${number(one.high)}) ${unit}`,
-        ),
+        s("title", {}, `${one.top}–${one.bottom} cm: ${interval(one.middle, one.low, one.high)} ${unit}`),
       ),
     );
   }

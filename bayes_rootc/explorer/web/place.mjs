@@ -23,13 +23,7 @@ export function cellPanel({ about, cell, found, layer, places, persistence, go, 
     h("p", { class: "under" }, [biome, `cell of ${Number(cell.height.toFixed(5))}°`].filter(Boolean).join(" · ")),
     numbers(about, found, n, layer),
     applicability(found),
-    h("h3", {}, "By depth"),
     profiles(about, found),
-    h(
-      "p",
-      { class: "note" },
-      `Mg C ha⁻¹ yr⁻¹ against depth in cm: median of each layer (of 20 cm, below 1 m of 50 cm), and 95 % interval, where the flux of a new site in this cell would lie. The axis is logarithmic from ±${LINEAR} on.`,
-    ),
     posterior(about, found, n, layer),
     persistenceOf(about, found, persistence, layer),
     h("h3", {}, "Nearest measurements"),
@@ -101,7 +95,7 @@ function applicability(found) {
 
 /** The three fluxes by depth, over one axis. */
 function profiles(about, found) {
-  const shown = FLUXES.filter((name) => found.of[name]).map((name) => {
+  const shown = FLUXES.filter((name) => found.of[name] && middleOf(found.of[name])).map((name) => {
     const of = found.of[name];
     const layers = about.layers.flatMap((layer, i) => {
       const [top, bottom] = layer.split("-").map(Number);
@@ -109,20 +103,29 @@ function profiles(about, found) {
     });
     return { ...about.quantities.find((one) => one.name === name), layers };
   });
+  if (!shown.some((one) => one.layers.length)) return []; // the maps may have the profile alone
   const values = shown.flatMap((one) => one.layers.flatMap((l) => [l.low, l.high, l.middle])).filter(Number.isFinite);
   const x = [Math.min(0, ...values), Math.max(LINEAR, ...values) * 1.1];
-  return h(
-    "div",
-    { class: "trio" },
-    shown.map(({ name, symbol: text, unit, layers }) =>
-      h(
-        "figure",
-        {},
-        h("figcaption", {}, symbol(text)),
-        depthProfile({ name: text, unit, colour: about.fluxes[name], layers, x }),
+  return [
+    h("h3", {}, "By depth"),
+    h(
+      "div",
+      { class: "trio" },
+      shown.map(({ name, symbol: text, unit, layers }) =>
+        h(
+          "figure",
+          {},
+          h("figcaption", {}, symbol(text)),
+          depthProfile({ name: text, unit, colour: about.fluxes[name], layers, x }),
+        ),
       ),
     ),
-  );
+    h(
+      "p",
+      { class: "note" },
+      `Mg C ha⁻¹ yr⁻¹ against depth in cm: ${shown.some((one) => found.of[one.name].median) ? "median" : "mean"} of each layer (of 20 cm, below 1 m of 50 cm), and 95 % interval, where the flux of a new site in this cell would lie. The axis is logarithmic from ±${LINEAR} on.`,
+    ),
+  ];
 }
 
 /** Posterior of the fluxes as densities. */
