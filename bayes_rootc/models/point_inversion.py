@@ -22,7 +22,7 @@ from scipy.optimize.elementwise import find_root
 
 from ..constants import GAMMA
 from ..data.atmosphere import Atmosphere, Prehistory
-from .radiocarbon import LOG_K_RANGE, delta14c, predicted_table
+from .radiocarbon import LOG_K_RANGE, delta14c, predictions
 
 NODES = 2001
 """Number of grid points of log k between which solutions are sought; two solutions within one step count as none."""
@@ -83,8 +83,16 @@ def invert_points(
     observed, years = np.atleast_1d(np.asarray(measured, float)), np.atleast_1d(np.asarray(year, float))
     zones = np.atleast_1d(np.asarray(zone, str))
     nodes = np.linspace(*LOG_K_RANGE, NODES)
-    away = predicted_table(np.exp(nodes), years, zones, prehistory, atmosphere) - observed[:, None]
-    row, node = np.nonzero((away[:, :-1] < 0) != (away[:, 1:] < 0))
+    closest = np.empty(len(observed))
+    found = [(np.empty(0, int), np.empty(0, int))]
+    for rows, predicted in predictions(np.exp(nodes), years, zones, prehistory, atmosphere):
+        away = predicted - observed[rows, None]
+        closest[rows] = np.exp(nodes[np.abs(away).argmin(axis=1)])
+        within, node = np.nonzero((away[:, :-1] < 0) != (away[:, 1:] < 0))
+        found.append((rows[within], node))
+    row, node = map(np.concatenate, zip(*found, strict=True))
+    order = np.argsort(row, kind="stable")  # nodes of a row stay in order
+    row, node = row[order], node[order]
     names, number = np.unique(zones, return_inverse=True)
 
     def misfit(log_k: NDArray, observed: NDArray, year: NDArray, number: NDArray) -> NDArray[np.float64]:
@@ -93,11 +101,10 @@ def invert_points(
     between, of_row = (nodes[node], nodes[node + 1]), (observed[row], years[row], number[row])
     roots = np.exp(find_root(misfit, between, args=of_row).x) if len(row) else np.empty(0)
     count = np.bincount(row, minlength=len(observed))
-    place = np.arange(len(row)) - np.searchsorted(row, row)  # rows are in order, and so are the nodes of a row
+    place = np.arange(len(row)) - np.searchsorted(row, row)
     table = np.full((len(observed), MAX_ROOTS), np.nan)
     kept = place < MAX_ROOTS
     table[row[kept], place[kept]] = roots[kept]
-    closest = np.exp(nodes[np.abs(away).argmin(axis=1)])
     k = np.where(count > 0, table[:, 0], closest)
     columns: dict[str, Any] = {"k": k, "age": 1 / k, "roots": count}
     return pd.DataFrame(columns | {f"k_{i + 1}": table[:, i] for i in range(MAX_ROOTS)})

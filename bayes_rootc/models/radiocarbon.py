@@ -252,7 +252,7 @@ def invert(
         raise InputError("standard deviation of Δ14C must be finite and > 0 ‰")
 
     prior, n, variables = prior or LogNormalPrior(), len(observed), dict[Any, xr.Variable]()
-    for rows, predicted in _predictions(np.exp(log_k), year, zone, prehistory, atmosphere):
+    for rows, predicted in predictions(np.exp(log_k), year, zone, prehistory, atmosphere):
         log_prior = prior.of_layers(rows, n).log_density(log_k, len(rows))
         part = _posterior(observed[rows], predicted, sd[rows], log_prior, log_k)
         for name, found in part.data_vars.items():
@@ -337,7 +337,7 @@ def unexplained(
     if known.any():
         k = np.exp(np.linspace(*LOG_K_RANGE, UNEXPLAINED_NODES))
         low, high = np.empty((2, int(known.sum())))
-        for rows, possible in _predictions(k, years[known], zones[known], prehistory, atmosphere):
+        for rows, possible in predictions(k, years[known], zones[known], prehistory, atmosphere):
             low[rows], high[rows] = possible.min(axis=1), possible.max(axis=1)
         tolerance = UNEXPLAINED_SD * np.hypot(sd[known], atmosphere_sd(years[known], zones[known], atmosphere))
         found[known] = (delta[known] < low - tolerance) | (delta[known] > high + tolerance)
@@ -596,15 +596,15 @@ def predicted_table(
 ) -> NDArray[np.float64]:
     """Δ14C (‰) for every layer and every k of the grid: shape (layer, k). Each zone's curve is integrated once."""
     out = np.empty((len(year), len(k)))
-    for rows, predicted in _predictions(k, year, zone, prehistory, atmosphere):
+    for rows, predicted in predictions(k, year, zone, prehistory, atmosphere):
         out[rows] = predicted
     return out
 
 
-def _predictions(
+def predictions(
     k: NDArray[Any], year: NDArray[Any], zone: NDArray[Any], prehistory: Prehistory, atmosphere: Atmosphere
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float64]]]:
-    """Rows of `predicted_table`, some at a time: numbers of layers of one zone, and Δ14C (layer, k)."""
+    """Rows of `predicted_table`, a thousand or so at a time: numbers of layers of one zone, and Δ14C (layer, k)."""
     _refuse_years(year, zone, atmosphere)
     if not len(year):
         yield np.empty(0, int), np.empty((0, len(k)))
