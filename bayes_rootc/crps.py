@@ -62,7 +62,8 @@ def ensemble_crps(observed: ArrayLike, members: ArrayLike, *, axis: int = -1) ->
 def ensemble_log_density(observed: ArrayLike, members: ArrayLike, *, axis: int = -1) -> NDArray[np.float64]:
     """Log of the probability density that a prediction known by draws gives to an observation; high is good.
 
-    The density is the mean of Normal densities about the draws, of Silverman's width.
+    The density is the mean of Normal densities about the draws, of Silverman's width; where half of the draws are the
+    same, the width is that of their standard deviation.
 
     Parameters
     ----------
@@ -82,7 +83,8 @@ def ensemble_log_density(observed: ArrayLike, members: ArrayLike, *, axis: int =
     """
     draws = np.moveaxis(np.asarray(members, float), axis, -1)
     low, high = np.quantile(draws, (0.25, 0.75), axis=-1)
-    width = 1.06 * np.minimum(draws.std(axis=-1, ddof=1), (high - low) / 1.34) * draws.shape[-1] ** -0.2
+    sd = draws.std(axis=-1, ddof=1)
+    width = 1.06 * np.where(high > low, np.minimum(sd, (high - low) / 1.34), sd) * draws.shape[-1] ** -0.2
     z = (np.asarray(observed, float)[..., None] - draws) / width[..., None]
     return np.asarray(logsumexp(norm.logpdf(z), axis=-1) - np.log(width * draws.shape[-1]))
 

@@ -59,6 +59,14 @@ def test_scoringrules_finds_the_same():
     np.testing.assert_allclose(normal_crps(observed, mean, sd), want, rtol=1e-10)
 
 
+def test_draws_half_of_which_are_the_same_have_a_density():
+    """Quantiles over the responses of a small leaf are often such."""
+    draws = np.r_[np.zeros(80), np.linspace(-1, 1, 20)]
+    near, far = ensemble_log_density([0.0, 2.0], [draws, draws])
+    width = 1.06 * draws.std(ddof=1) * 100**-0.2
+    assert near == pytest.approx(np.log(norm.pdf(draws, scale=width).mean()), rel=1e-10) and far < near - 3
+
+
 def test_a_fit_and_a_benchmark_score_alike():
     from bayes_rootc.esm.compare import _scores
     from bayes_rootc.inference.checks import predictive_scores
