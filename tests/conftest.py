@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+from bayes_rootc.cache import MAX_BYTES
 from bayes_rootc.demo import DemoWorld, simulate_world
 from bayes_rootc.memory import keep_freed_memory
 from bayes_rootc.settings import RunSettings
@@ -25,9 +26,13 @@ COMPILED = "JAX_COMPILATION_CACHE_DIR"
 
 
 def pytest_configure(config):
-    """What one worker has compiled the others, and later runs of the same model, take from a folder."""
+    """What one worker has compiled the others, and later runs of the same model, take from a folder.
+
+    JAX locks a folder of limited size only: without, a worker may read what another one is still writing, and warn.
+    """
     if COMPILED not in os.environ:
         os.environ[COMPILED] = config.compiled = tempfile.mkdtemp()
+        os.environ["JAX_COMPILATION_CACHE_MAX_SIZE"] = str(MAX_BYTES)
 
 
 def pytest_unconfigure(config):
