@@ -19,6 +19,7 @@ from scipy.optimize import brentq, minimize_scalar
 from bayes_rootc.constants import GAMMA
 from bayes_rootc.data.atmosphere import Atmosphere
 from bayes_rootc.files import write_json
+from bayes_rootc.mapping.cell_intervals import ProductTable, interval_statistics
 from bayes_rootc.mapping.monte_carlo import LogNormals, independent_statistics
 from bayes_rootc.models.radiocarbon import delta14c, invert
 
@@ -94,8 +95,10 @@ def _posteriors() -> object:
     return invert(observed, 5.0, year, "NHZone1", model_sd=20.0)
 
 
-def monte_carlo(tuned: bool) -> Case:
-    """500 members of a cell, and their statistics: beside NumPy as one writes it, and as one writes it for speed."""
+def monte_carlo(tuned: bool, formulas: bool = False) -> Case:
+    """Statistics of a cell from 500 members or, as maps have them, from formulas: beside NumPy as one writes it, and as
+    one writes it for speed.
+    """
     rng, n, members = np.random.default_rng(4), 4096, 500
     fields = {
         "root_mean": rng.normal(0.5, 0.5, n).astype(np.float32),
@@ -137,17 +140,19 @@ def monte_carlo(tuned: bool) -> Case:
                 parts.append((mean, positive, *(values[..., place] for place in places)))
         return parts
 
+    log_normals, products = LogNormals(**fields, biome=biome, cell=np.arange(n)), ProductTable.of(shares)
+
+    def by_formulas() -> object:
+        return interval_statistics(log_normals, products, profile_correlation=0.3)
+
+    def by_members() -> object:
+        how = {"members": members, "seed": 1, "profile_correlation": 0.3, "threads": 2}
+        return independent_statistics(log_normals, shares, **how)
+
     return Case(
         "I_loss, 4,096 cells x 8 x 500 members",
-        "JAX, two threads",
-        lambda: independent_statistics(
-            LogNormals(**fields, biome=biome, cell=np.arange(n)),
-            shares,
-            members=members,
-            seed=1,
-            profile_correlation=0.3,
-            threads=2,
-        ),
+        "JAX, formulas without members" if formulas else "JAX, two threads",
+        by_formulas if formulas else by_members,
         "NumPy, single precision, in parts, one sort" if tuned else "NumPy, np.quantile",
         for_speed if tuned else plain,
     )
@@ -192,6 +197,7 @@ CASES = (
     inversion_by_root,
     partial(monte_carlo, tuned=False),
     partial(monte_carlo, tuned=True),
+    partial(monte_carlo, tuned=True, formulas=True),
     partial(forest_spread, smooth=False),
     partial(forest_spread, smooth=True),
     forest_threads,
