@@ -21,7 +21,9 @@ from .tiles import MapJob, Place, map_into
 from .writers import Rounding, create_store, open_store, write_netcdf
 
 SAMPLE, SAMPLE_SEED = 4, 20
-"""Number of tiles that are made as a sample, and the seed by which they are drawn."""
+"""Number of tiles that are made as a sample, and the seed by which they are drawn, all but the one with most land. That
+one takes most memory.
+"""
 
 QUICK = 5.0
 """Seconds. A sampled tile that took less is made again: other numbers of cells are compiled anew, which is most of the
@@ -56,7 +58,8 @@ def map_cost(job: MapJob, formats: Sequence[str], workers: int, progress: Progre
     with_land = np.flatnonzero(land)
     if not len(with_land):
         raise InputError(f"no land cell in the box {job.grid.bbox}", file=job.covariates)
-    drawn = np.random.default_rng(SAMPLE_SEED).permutation(with_land)[:SAMPLE]
+    others = np.random.default_rng(SAMPLE_SEED).permutation(np.setdiff1d(with_land, land.argmax()))
+    drawn = np.r_[others[: SAMPLE - 1], land.argmax()]
     made, written = [], []
     with tempfile.TemporaryDirectory() as folder:
         begun = _clock()
@@ -93,8 +96,9 @@ def map_cost(job: MapJob, formats: Sequence[str], workers: int, progress: Progre
     table.add_row("GeoTIFFs (cog)", f"{cog_bytes / 1e9:.2g} GB")
     table.add_row("NetCDF file (netcdf)", f"{netcdf_bytes / 1e9:.2g} GB")
     table.add_row("Zarr store (zarr)", f"{zarr_bytes / 1e9:.2g} GB, also needed until the maps are finished")
-    sample = f"{len(drawn)} tile{'s' * (len(drawn) > 1)} drawn at random, {land[drawn].sum():,} cells of land"
-    table.caption = f"Times and sizes are estimated from a sample: {sample}, made here and removed."
+    random = f"{len(drawn) - 1} tile{'s' * (len(drawn) > 2)} drawn at random and " * (len(drawn) > 1)
+    sample = f"{random}the one with most land, {land[drawn].sum():,} cells of land, made here and removed"
+    table.caption = f"Times, sizes and memory are estimated from a sample: {sample}."
     return table
 
 

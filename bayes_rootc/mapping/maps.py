@@ -227,9 +227,12 @@ def map_cells(
     totals = sum_cells(classes, root.sums, bulk_sums, statistics)
     if mode == "coherent":
         statistics = _coherent(cells, models, from_members(choice))
-    if any(parts_of(name).quantity in models.persistence for name in choice.layered):
-        statistics |= {name: v[at] for name, v in persistence_statistics(models.persistence, log_bulk, rows).items()}
-    chosen = {name: statistics[name][:, choice.places] for name in choice.layered}
+    persist = any(parts_of(name).quantity in models.persistence for name in choice.layered)
+    of_rows = persistence_statistics(models.persistence, log_bulk, rows) if persist else {}
+    chosen = {}
+    for name in choice.layered:  # all statistics of a tile twice are too much for memory
+        values = of_rows.pop(name)[at] if name in of_rows else statistics.pop(name)
+        chosen[name] = values[:, choice.places]
     for name, model, layers in zip(choice.flat, (models.iroot, models.ibulk), ((), LAYERS), strict=False):
         farthest = model.applicability.dissimilarity(rows, layers).reshape(len(rows), -1).max(axis=1)
         chosen[name] = (farthest / model.applicability.threshold).astype(np.float32)[at]

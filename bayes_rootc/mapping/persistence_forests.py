@@ -45,6 +45,9 @@ LEAST_SHARE = 1e-3
 HOLD_OUT_TREES = 30
 """Trees of the forests that are scored on held-out blocks: enough for their spread to 13 %, and cheap."""
 
+ROWS_AT_ONCE = 16_384
+"""Cells whose layers are combined at once: 49 pairs of layers take 400 bytes a cell, several times."""
+
 YEARS = 100
 """Years that the input of `ibulk_t100` stays, at least."""
 
@@ -259,9 +262,19 @@ def persistence_statistics(
     """
     if not models:
         return {}
+    forest = _together(models)
+    rows = [slice(start, start + ROWS_AT_ONCE) for start in range(0, max(len(X), 1), ROWS_AT_ONCE)]
+    parts = [_of_rows(models, forest, ibulk[some], X[some]) for some in rows]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _of_rows(
+    models: Mapping[str, FluxModel], forest: CompiledForest, ibulk: NDArray[np.float64], X: NDArray[np.float32]
+) -> Statistics:
+    """`persistence_statistics` of some cells, from the forest of all quantities."""
     thickness = np.log([bottom - top for top, bottom in LAYERS])
     logs, out = dict[str, tuple[NDArray, NDArray]](), dict[str, NDArray[np.float32]]()
-    means, sds = (a.reshape(len(X), len(LAYERS), -1) for a in _together(models).mean_and_std(X, threads=1))
+    means, sds = (a.reshape(len(X), len(LAYERS), -1) for a in forest.mean_and_std(X, threads=1))
     for i, (name, model) in enumerate(models.items()):
         shift = thickness if name.startswith("ibulk") else 0.0
         logs[name] = means[..., i] + model.log_factor(X, LAYERS) + shift, model.calibration.stretch * sds[..., i]

@@ -37,7 +37,7 @@ def test_a_plan_is_a_table_and_leaves_no_file(job, capsys, tmp_path, monkeypatch
     assert float(rows["memory, 3 workers"].removesuffix(" GB")) == pytest.approx(taken / 1e9, abs=0.06)
     assert rows["time on 256 cores"].endswith(f"({with_land} used, a tile each)")
     assert set(rows) >= {"time on 1 core", "time on 16 cores", "joining, on one machine", "GeoTIFFs (cog)"}
-    assert re.search(r"2 tiles drawn at random, [\d,]+ cells of land", " ".join(said.split()))
+    assert re.search(r"1 tile drawn at random and the one with most land, [\d,]+ cells of land", " ".join(said.split()))
 
 
 def test_fewer_and_rounder_maps_take_less_room(job, capsys, monkeypatch):
