@@ -206,8 +206,8 @@ class RunSettings(pydantic.BaseModel):
     zone_field: str | None = None
     """Polygons (GeoJSON, Shapefile, GeoPackage) or a raster of classes for which totals are wanted, and the column, of
     any type, that names the polygons. A cell counts by its share in each."""
-    tile: int = pydantic.Field(256, ge=16, le=4096)
-    """Side of the tiles that maps are made in, cells; memory is 1.2 GB and, for each worker, 2 kB a cell of a tile."""
+    tile: int = pydantic.Field(512, ge=16, le=4096)
+    """Side of the tiles that maps are made in, cells; memory is 0.5 GB and, for each worker, 2 kB a cell of a tile."""
     workers: int = pydantic.Field(2, ge=1)
     """Tiles that are made at once."""
     nearest_km: float = pydantic.Field(100.0, ge=0)
