@@ -1,11 +1,10 @@
 """Memory of the process: what is freed is kept for the next array, instead of being given back to the system and asked
-for again; how much GDAL may keep; and how much there was at most.
+for again; and how much there was at most.
 """
 
 from __future__ import annotations
 
 import ctypes
-import os
 import sys
 
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
@@ -28,18 +27,6 @@ def keep_freed_memory() -> None:
         return
     for name in (MMAP_THRESHOLD, TRIM_THRESHOLD):
         option(name, KEPT)
-
-
-RASTER_CACHE_MB = 256
-
-
-def bound_raster_cache() -> None:
-    """Lets GDAL keep so much of the rasters that it has read, unless the environment says how much.
-
-    Its own limit, a twentieth of the machine's memory, would be more than all else on a large machine, and no faster: a
-    tile reads its part of each covariate once. For commands, before a raster is opened: it changes the environment.
-    """
-    os.environ.setdefault("GDAL_CACHEMAX", str(RASTER_CACHE_MB))
 
 
 def peak_memory_gib() -> float | None:
