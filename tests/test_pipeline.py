@@ -451,7 +451,7 @@ def test_learners_are_compared_in_the_folder_of_a_run(quick_run, quick_settings,
     common = as_quick_run(quick_settings, tmp_path)
     assert main(["train", *common, "--folds", "1"]) == 2
     assert main(["train", *common, "--folds", "2"]) == 0
-    assert len(re.findall("kept from an earlier run", capsys.readouterr().err)) == 2  # turnover, and the forests
+    assert len(re.findall("kept from an earlier run", capsys.readouterr().err)) == 3  # turnover, stocks, forests
     scores = table(tmp_path, "learners")
     assert (scores.groupby(["target", "split"]).size() == 10).all() and len(scores) == 60
     ours = scores[scores["learner"] == "map forest"].reset_index(drop=True)
