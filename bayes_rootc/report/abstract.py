@@ -6,32 +6,34 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from .captions import number, pick, posterior, staying
+from .captions import largest_steps, number, pick, posterior, staying
 from .results import Results
 
 ONE_POOL = "one pool"
-MOST = 2
-"""Choices that are named as those on which the share lost hangs."""
 
 
 def sentences(results: Results) -> Iterator[str]:
     """At most five sentences; those whose tables a run does not have are left out."""
-    yield _roots(results)
     if not results.has("persistence", "transit_times", "ladder"):
+        yield _roots(
+            results, pick(results.table("summary_global"), quantity="iroot", where="mean of"), "", "of the soil"
+        )
         return
     families = list(dict.fromkeys(results.table("persistence")["family"]))
+    of_profiles = staying(results, families[0], 0)
+    yield _roots(results, of_profiles, "iroot_", f"of {number(of_profiles['n'], 6)} radiocarbon profiles")
     many = [family for family in families if family != ONE_POOL]
     if ONE_POOL in families:
         row = staying(results, ONE_POOL, 0)
         yield (
-            f"If every layer is one pool, as in the paper, {posterior(row, 'ibulk_')} Mg C ha⁻¹ yr⁻¹ of it enters bulk "
-            f"soil, and {posterior(row, 'share_', percent=True)} is lost on the way."
+            f"If every layer is one pool, as in the paper, {posterior(row, 'ibulk_')} Mg C ha⁻¹ yr⁻¹ enters the bulk "
+            f"soil of these profiles, and {posterior(row, 'share_', percent=True)} is lost on the way."
         )
     if many:
         row = staying(results, many[0], 0)
         yield (
-            "How much enters in all is not known, however: where a layer has many rates, as what soils respire asks "
-            f"for, it is {posterior(row, 'ibulk_')} Mg C ha⁻¹ yr⁻¹ with {many[0]} rates."
+            "How much enters in all is not known, however: if a layer has many rates, as respired CO₂ suggests, it is "
+            f"{posterior(row, 'ibulk_')} Mg C ha⁻¹ yr⁻¹ with {many[0]} rates."
         )
     century = {family: staying(results, family, 100) for family in [*many, *(f for f in families if f == ONE_POOL)]}
     inputs = " and ".join(f"{posterior(row, 'ibulk_')} with {_rates(family)}" for family, row in century.items())
@@ -47,25 +49,17 @@ def _rates(family: str) -> str:
     return family if family.endswith(("pool", "pools")) else f"{family} rates"
 
 
-def _roots(results: Results) -> str:
-    summary = results.table("summary_global")
-    site, land = (pick(summary, quantity="iroot", where=where) for where in ("mean of", "map, total"))
-    text = f"Roots bring {posterior(site)} Mg C ha⁻¹ yr⁻¹ into the upper 200 cm of the soil" if site is not None else ""
+def _roots(results: Results, mean: pd.Series | None, prefix: str, where: str) -> str:
+    land = pick(results.table("summary_global"), quantity="iroot", where="map, total")
+    text = "" if mean is None else f"Roots bring {posterior(mean, prefix)} Mg C ha⁻¹ yr⁻¹ into the upper 200 cm {where}"
     return f"{text}, {posterior(land)} Pg C yr⁻¹ on all mapped land." if land is not None else f"{text}."
 
 
 def _conditions(results: Results) -> str:
     ladder = results.table("ladder")
-    known = ladder.dropna(subset=["change"]).set_index("what")
-    most = known["change"].abs().nlargest(MOST).index
-    named = " and ".join(f"{what} ({_points(known.loc[what])})" for what in most)
     low, high = (number(100 * value) for value in (ladder["share_median"].min(), ladder["share_median"].max()))
     return (
         f"All of this is conditional on steady state, on the carbon stocks and on root production; under the "
-        f"{len(ladder)} ways to count that are compared, medians of the share lost go from {low} to {high} %, and what "
-        f"moves it most is {named}."
+        f"{len(ladder)} ways to count that are compared, medians of the share lost go from {low} to {high} %, with the "
+        f"largest steps {' and '.join(largest_steps(ladder, 2))}."
     )
-
-
-def _points(row: pd.Series) -> str:
-    return f"{number(100 * row['change'])} points from {row['compared_with']}"

@@ -344,21 +344,25 @@ def _families(results: Results) -> str:
 
 
 def _ladder(results: Results) -> str:
-    table = results.table("ladder").set_index("what")
-    known = table.dropna(subset=["change"])
-    most = known["change"].abs().nlargest(3).index
-    text = "; ".join(
-        f"{what} ({number(100 * known.loc[what, 'change'])} points from {known.loc[what, 'compared_with']})"
-        for what in most
-    )
+    table = results.table("ladder")
     low, high = 100 * table["share_median"].min(), 100 * table["share_median"].max()
     return (
         "Share of root carbon that is lost in 0–200 cm of the mean radiocarbon profile, and what enters bulk soil, in "
         "each way to count: from the paper's definition to that of this run, then other rates within a layer, what "
         "stays for a time, wider priors, and what the balance leaves out. Points are medians and bars 95 % "
-        f"intervals, each conditional on its own choices. Medians go from {number(low)} to {number(high)} %. What "
-        f"changes the share most: {text}."
+        f"intervals, each conditional on its own choices. Medians go from {number(low)} to {number(high)} %. "
+        f"The largest steps are {'; '.join(largest_steps(table, 3))}."
     )
+
+
+def largest_steps(ladder: pd.DataFrame, count: int) -> list[str]:
+    """Steps of the ladder that change the share lost most, in words."""
+    steps = ladder.iloc[ladder["change"].abs().nlargest(count).index]
+    return [
+        f"from “{step['compared_with']}” to “{step['what']}” ({'+' if step['change'] > 0 else ''}"
+        f"{number(100 * step['change'])} points)"
+        for _, step in steps.iterrows()
+    ]
 
 
 def _respired(results: Results) -> str:

@@ -85,7 +85,7 @@ def test_rungs_stand_in_their_order_with_share_and_input(results):
     np.testing.assert_allclose(share["middle"], 100 * table["share_median"])
     np.testing.assert_allclose(ibulk["middle"], table["ibulk_median"])
     assert row_names(left) == [f"{n}  {what}" for n, what in zip(table["rung"], table["what"], strict=True)]
-    assert "40 points from log-normal rates" in caption(results, "ladder")
+    assert "from “log-normal rates” to “log-normal rates, > 100 yr” (+40 points)" in caption(results, "ladder")
 
 
 def test_respired_carbon_stands_beside_that_of_one_pool(results):

@@ -154,5 +154,5 @@ def test_the_abstract_says_what_the_tables_say(finished, land):
     assert "nan" not in " ".join(said) and "–" not in " ".join(said)
     for text, family, years in ((said[1], "one pool", 0), (said[2], "log-normal", 0), (said[3], "log-normal", 100)):
         assert number(staying(results, family, years)["ibulk_median"]) in text
-    assert "3 ways to count" in said[4] and "log-normal rates, > 100 yr (40 points" in said[4]
+    assert "3 ways to count" in said[4] and "to “log-normal rates, > 100 yr” (+40 points)" in said[4]
     results.close()
