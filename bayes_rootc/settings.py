@@ -166,7 +166,7 @@ class RunSettings(pydantic.BaseModel):
     iroot_model: Literal["forest", "field"] = "forest"
     """What makes I_root: a forest of what was measured below ground, as in the paper; or the fields of one model of all
     production (`inputs.production`), whose members are whole maps, and in which I_root is a part of NPP everywhere.
-    Bare ground and ice (`mcd12c1_2019_igbp.tif` among the covariates) then have no roots. It costs a fit."""
+    It costs a fit."""
     block_km: float | None = pydantic.Field(None, gt=0)
     """Side of the blocks of spatial validation; none: the range of the variogram of residuals, from 100 to 1,500 km."""
     chains: int = pydantic.Field(4, ge=2)
@@ -206,8 +206,8 @@ class RunSettings(pydantic.BaseModel):
     zone_field: str | None = None
     """Polygons (GeoJSON, Shapefile, GeoPackage) or a raster of classes for which totals are wanted, and the column, of
     any type, that names the polygons. A cell counts by its share in each."""
-    tile: int = pydantic.Field(512, ge=16, le=4096)
-    """Side of the tiles that maps are made in, cells; memory is 0.5 GB and, for each worker, 2 kB a cell of a tile."""
+    tile: int = pydantic.Field(384, ge=16, le=4096)
+    """Side of the tiles that maps are made in, cells; memory is 1 GB and, for each worker, 2 kB a cell of a tile."""
     workers: int = pydantic.Field(2, ge=1)
     """Tiles that are made at once."""
     nearest_km: float = pydantic.Field(100.0, ge=0)

@@ -22,7 +22,7 @@ from ..data.covariates import CovariateStack, covariates_for
 from ..data.folder import metre_stock, stock_rasters
 from ..data.grid import MapGrid
 from ..mapping.learners import Learners
-from ..mapping.maps import MEMBER_CELLS, LandCells, MapModels, land_cells, read_root_shares, root_members
+from ..mapping.maps import MEMBER_CELLS, LandCells, MapModels, bulk_members, land_cells, read_root_shares, root_members
 from ..mapping.model_file import read_learners
 from ..mapping.persistence_forests import PersistenceForests
 from ..mapping.root_field import RootField
@@ -201,8 +201,7 @@ def _members(cells: LandCells, source: Source, *, layered: bool) -> dict[str, ND
     """`iroot` and `ibulk`, (n, layer, member), and `f_bnpp`, (n, member)."""
     models, members, X = source.models, np.arange(source.member_count), cells.X
     root = np.exp(root_members(cells, models))[:, members]
-    bulk = np.exp(models.ibulk.calibrated(models.forests[1].members(X, threads=2), X, LAYERS))
-    bulk *= THICKNESS_CM.astype(np.float32)[:, None]
+    bulk = np.exp(bulk_members(cells, models))
     bulk = bulk[:, :, members % bulk.shape[2]]
     if models.field is None:
         allocated = source.learners.f_bnpp
@@ -225,15 +224,14 @@ def persistence_members(cells: LandCells, source: Source) -> dict[str, NDArray[n
     time (Mg C ha⁻¹), and `aged`, that times its mean age (Mg C yr ha⁻¹).
     """
     models, members, X = source.models, np.arange(source.member_count), cells.X
-    thickness = THICKNESS_CM.astype(np.float32)[:, None]
-    trees = models.forests[1].members(X, threads=2)
-    found = {"ibulk": np.exp(models.ibulk.calibrated(trees, X, LAYERS)) * thickness}
+    found = {"ibulk": np.exp(bulk_members(cells, models))}
     for name, model in models.persistence.items():
         trees = model.forest.compiled(LAYERS).members(X, threads=2)
         found[name] = np.exp(model.calibrated(trees, X, LAYERS))
     out = {"ibulk": found["ibulk"]}
     if "ibulk_t100" in found:
-        out["ibulk_t100"] = found["ibulk_t100"] * thickness
+        log_amount = np.log(THICKNESS_CM) + cells.log_green[:, None]
+        out["ibulk_t100"] = found["ibulk_t100"] * np.exp(log_amount).astype(np.float32)[:, :, None]
     if "transit_time" in found:
         out["carbon"] = found["ibulk"] * found["transit_time"]
         if "age" in found:

@@ -37,6 +37,9 @@ from .zones import Shares
 MEMBER_CELLS = 4096
 """Cells whose trees are held at once in coherent mode: with 500 of them, 66 MB."""
 
+LEAST_GREEN = 1e-3
+"""Least share of a cell with plants: a logarithm is taken of it."""
+
 
 def read_root_shares(path: Path) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Shares of the layers in root carbon, `predictive` of a new site and `expected` of a biome, (draw, biome, layer),
@@ -88,6 +91,11 @@ class LandCells:
     def lon(self) -> NDArray[np.float64]:
         """Longitude of each cell."""
         return np.tile(self.grid.lon, self.grid.shape[0])[self.index]
+
+    @property
+    def log_green(self) -> NDArray[np.float64]:
+        """log of the share of each cell with plants, (n,): roots of ground without them bring no carbon."""
+        return np.zeros(len(self.index)) if self.green is None else np.log(np.maximum(self.green, LEAST_GREEN))
 
     def part(self, some: slice) -> LandCells:
         """Some of the cells."""
@@ -186,6 +194,9 @@ def map_cells(
 ) -> tuple[Statistics, Totals]:
     """Statistics of every cell, and totals, which do not depend on what is chosen.
 
+    Forests are fitted where plants grow. The part of a cell that is bare or under ice has no roots, and so no carbon
+    from them: fluxes are multiplied by the share of the cell with plants, ages are not.
+
     Parameters
     ----------
     mode : {"independent", "members", "coherent"}
@@ -211,11 +222,14 @@ def map_cells(
     by_part = np.stack([cells.biome[parts.cell], band[parts.cell], parts.zone], axis=1)
     classes = Classes.of(by_part, parts.cell, cells.area_ha, parts.share)
     rows, at = distinct(X)  # where covariates are coarser than the map, cells are alike: these are predicted once
-    root = _iroot(cells, models, classes, rows, at)
+    green = np.exp(cells.log_green)
+    planted = classes.times(green).merged(at)
+    root = _iroot(cells, models, classes, planted, rows, at)
     bulk_factor = models.ibulk.log_factor(rows, LAYERS)
-    trees = Trees(models.forests[1], bulk.stretch, bulk_factor).flux(rows, classes.merged(at))
+    trees = Trees(models.forests[1], bulk.stretch, bulk_factor).flux(rows, planted)
     log_bulk = trees.mean + bulk_factor + np.log(THICKNESS_CM)
-    log_normals = LogNormals(root.mean, root.sd, log_bulk[at], bulk.stretch * trees.sd[at], cells.biome, cells.number)
+    of_cells = log_bulk[at] + cells.log_green[:, None]
+    log_normals = LogNormals(root.mean, root.sd, of_cells, bulk.stretch * trees.sd[at], cells.biome, cells.number)
     alike = bulk.profile_correlation
     if mode == "members":
         shares, how = models.predictive_shares, {"members": members, "seed": seed}
@@ -233,6 +247,8 @@ def map_cells(
     for name in choice.layered:  # all statistics of a tile twice are too much for memory
         values = of_rows.pop(name)[at] if name in of_rows else statistics.pop(name)
         chosen[name] = values[:, choice.places]
+        if parts_of(name).quantity == "ibulk_t100":
+            chosen[name] *= green.astype(np.float32)[:, None]
     for name, model, layers in zip(choice.flat, (models.iroot, models.ibulk), ((), LAYERS), strict=False):
         farthest = model.applicability.dissimilarity(rows, layers).reshape(len(rows), -1).max(axis=1)
         chosen[name] = (farthest / model.applicability.threshold).astype(np.float32)[at]
@@ -240,22 +256,37 @@ def map_cells(
 
 
 def _iroot(
-    cells: LandCells, models: MapModels, classes: Classes, rows: NDArray[np.float32], at: NDArray[np.int64]
+    cells: LandCells,
+    models: MapModels,
+    classes: Classes,
+    planted: Classes,
+    rows: NDArray[np.float32],
+    at: NDArray[np.int64],
 ) -> RootCells:
-    """I_root of the cells and its sums, from the fields of production or from its forest (`rows[at]`)."""
+    """I_root of the cells and its sums, from the fields of production or from its forest (`rows[at]`), whose sums are
+    over the areas with plants of these rows.
+    """
     if models.field is not None:
         return models.field.cells(cells, classes.weight(len(cells.X)))
     stretch, factor = models.iroot.calibration.stretch, models.iroot.log_factor(rows)
-    trees = Trees(models.forests[0], stretch, factor).flux(rows, classes.merged(at))
+    trees = Trees(models.forests[0], stretch, factor).flux(rows, planted)
     sums = trees.sums * np.exp(models.iroot.deviations(classes.unique[:, 0], trees.sums.shape[2]))
-    return RootCells((trees.mean + factor)[at], stretch * trees.sd[at], sums[:, 0], {})
+    return RootCells((trees.mean + factor)[at] + cells.log_green, stretch * trees.sd[at], sums[:, 0], {})
 
 
 def root_members(cells: LandCells, models: MapModels) -> NDArray[np.float32]:
     """log I_root of the members of totals, (cell, member): trees, or draws of the fields."""
     if models.field is None:
-        return models.iroot.calibrated(models.forests[0].members(cells.X, threads=1), cells.X)
+        log_root = models.iroot.calibrated(models.forests[0].members(cells.X, threads=1), cells.X)
+        return log_root + cells.log_green.astype(np.float32)[:, None]
     return np.concatenate([parts[..., 1] for _, parts in models.field.parts(cells)])
+
+
+def bulk_members(cells: LandCells, models: MapModels) -> NDArray[np.float32]:
+    """log I_bulk of the seven layers of the members of totals, (cell, 7, member): trees."""
+    log_bulk = models.ibulk.calibrated(models.forests[1].members(cells.X, threads=1), cells.X, LAYERS)
+    log_amount = np.log(THICKNESS_CM) + cells.log_green[:, None]
+    return log_bulk + log_amount.astype(np.float32)[:, :, None]
 
 
 def _coherent(cells: LandCells, models: MapModels, asked: Asked) -> Statistics:
@@ -265,11 +296,9 @@ def _coherent(cells: LandCells, models: MapModels, asked: Asked) -> Statistics:
     parts = []
     for start in range(0, len(cells.X), MEMBER_CELLS):
         some = cells.part(slice(start, start + MEMBER_CELLS))
-        root, X = root_members(some, models), some.X
+        root, bulk = root_members(some, models), bulk_members(some, models)
         members = root.shape[1]
         shares = models.expected_shares[np.arange(members) % len(models.expected_shares)]
-        bulk = models.ibulk.calibrated(models.forests[1].members(X, threads=1), X, LAYERS)
-        bulk += np.log(THICKNESS_CM).astype(np.float32)[:, None]
         bulk = bulk[:, :, np.arange(members) % bulk.shape[2]]
         parts.append(coherent_statistics(root, bulk, shares, some.biome, asked=asked))
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

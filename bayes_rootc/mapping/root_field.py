@@ -28,9 +28,6 @@ if TYPE_CHECKING:
 CELLS = 4096
 """Cells whose draws are held at once: with 500 of them, 16 MB."""
 
-LEAST_GREEN = 1e-3
-"""Least share of a cell with plants: a logarithm is taken of it."""
-
 QUANTILES = {"p025": -Z95, "median": 0.0, "p975": Z95}
 
 NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(24)
@@ -96,8 +93,7 @@ class RootField:
         """log of production above and below ground, mean over the sites of each cell, (cell, draw, 2), some cells at a
         time.
         """
-        variance, green = self.draws["site_sd"] ** 2, 1.0 if cells.green is None else cells.green
-        log_green = np.log(np.maximum(green, LEAST_GREEN)) + np.zeros(len(cells.X))
+        variance, log_green = self.draws["site_sd"] ** 2, cells.log_green
         for start in range(0, len(cells.X), CELLS):
             some = slice(start, start + CELLS)
             here = cells.part(some)

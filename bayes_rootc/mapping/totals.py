@@ -116,6 +116,10 @@ class Classes(NamedTuple):
         unique, label = np.unique(classes, axis=0, return_inverse=True)
         return cls(unique, label, cell, whole_ha[cell], whole_ha[cell] * share)
 
+    def times(self, share: NDArray[np.float64]) -> Classes:
+        """The same with a share of each cell's area, (cell,)."""
+        return self._replace(whole_ha=self.whole_ha * share[self.cell], area_ha=self.area_ha * share[self.cell])
+
     def merged(self, at: NDArray[np.int64]) -> Classes:
         """The same areas of fewer cells, as parts of themselves: `at` is which of them each cell is, (cell,)."""
         fewer = int(at.max()) + 1 if len(at) else 0
@@ -136,12 +140,15 @@ class Classes(NamedTuple):
 
 def distinct(X: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """The rows that differ, in the order in which they come, and which of them each row is."""
-    factor = np.random.default_rng(0).integers(0, 2**63, X.shape[1], dtype=np.uint64)
-    key = np.ascontiguousarray(X).view(np.uint32).astype(np.uint64) @ factor  # differs, but for one pair in 2**33
+    factor = np.random.default_rng(0).integers(0, 2**63, X.shape[1:], dtype=np.uint64)
+    key = np.zeros(len(X), np.uint64)  # of rows that differ it differs, but for one pair in 2**33
+    for column in range(X.shape[1]):  # one at a time, for memory
+        key += np.ascontiguousarray(X[:, column]).view(np.uint32) * factor[column]
     first, label = np.unique(key, return_index=True, return_inverse=True)[1:]
     order = np.argsort(first)
     rows, at = X[first[order]], np.argsort(order)[label]
-    return (rows, at) if (rows[at] == X).all() else (X, np.arange(len(X)))
+    alike = all((rows[at, column] == X[:, column]).all() for column in range(X.shape[1]))
+    return (rows, at) if alike else (X, np.arange(len(X)))
 
 
 class Flux(NamedTuple):
@@ -275,14 +282,15 @@ def sum_cells(
     statistics : Statistics
         Statistics of independent members of cells, (n, 8).
     """
-    mean, variance = (
-        np.stack([statistics[f"{flux}_{name}"][classes.cell] for flux in FLUXES], axis=1)
-        for name in ("mean", "variance")
-    )
     # Parts of a cell vary together: each has its share of the cell's variance, so that they add up to it.
-    area = classes.area_ha[:, None, None]
-    independent = classes.sums(mean * area), classes.sums(variance * area * classes.whole_ha[:, None, None])
-    return Totals(classes.unique, classes.sums(classes.area_ha), iroot, ibulk, *independent)
+    weights = {"mean": classes.area_ha, "variance": classes.area_ha * classes.whole_ha}
+    mean, variance = (
+        np.stack(
+            [classes.sums(statistics[f"{flux}_{name}"][classes.cell] * weight[:, None]) for flux in FLUXES], axis=1
+        )
+        for name, weight in weights.items()
+    )
+    return Totals(classes.unique, classes.sums(classes.area_ha), iroot, ibulk, mean, variance)
 
 
 def totals_tables(totals: Totals, fractions: NDArray, zones: list[str]) -> dict[str, pd.DataFrame]:

@@ -67,6 +67,24 @@ def test_maps_of_constant_fluxes_are_constant(cells, mode):
     assert (values["iloss_probability"] == (values["iroot_mean"] > values["ibulk_mean"])).all()
 
 
+@pytest.mark.parametrize("mode", ["independent", "members", "coherent"])
+def test_the_bare_part_of_a_cell_has_no_flux_but_what_is_there_has_its_age(cells, mode):
+    staying = dict.fromkeys(("age", "ibulk_t100"), constant_model(DENSITY / 4, 5))
+    of, choice = replace(models(spread=0.3), persistence=staying), MapChoice(quantities=tuple(staying))
+    green = np.tile([0.25, 1.0, 0.0], len(cells.index))[: len(cells.index)]
+    bare = replace(cells, green=green)
+    (grown, everywhere), (found, totals) = (map_cells(c, of, mode=mode, choice=choice) for c in (cells, bare))
+    for name in ("iroot_mean", "iroot_p025", "ibulk_p975", "iloss_mean", "iloss_p025", "ibulk_t100_mean"):
+        np.testing.assert_allclose(found[name], grown[name] * np.maximum(green, 1e-3)[:, None], rtol=1e-5, atol=1e-6)
+    for name in ("age_mean", "share_median", "iloss_probability"):
+        np.testing.assert_allclose(found[name], grown[name], rtol=1e-5, atol=1e-6)
+    planted = cells.area_ha @ np.maximum(green, 1e-3)
+    assert totals.area_ha.sum() == everywhere.area_ha.sum()  # of land
+    np.testing.assert_allclose(totals.ibulk.sum(axis=(0, 1)), DENSITY * 200 * planted, rtol=1e-6)
+    ratio = planted / cells.area_ha.sum()
+    np.testing.assert_allclose(totals.iroot.sum(axis=0), everywhere.iroot.sum(axis=0) * ratio, rtol=1e-6)
+
+
 def test_members_of_a_coherent_map_are_the_trees(cells):
     values, totals = mapped(cells, models(spread=0.3), mode="coherent")
     trees = I_ROOT * np.exp(0.3 * np.linspace(-1, 1, 20))
