@@ -280,7 +280,7 @@ def _parser() -> argparse.ArgumentParser:
         "--formats", nargs="+", choices=("cog", "netcdf", "zarr"), dest="map_formats", help="(default: cog netcdf)"
     )
     how = maps.add_argument_group("how they are made")
-    how.add_argument("--tile", type=int, metavar="CELLS", help="side of a tile; memory grows with it (default: 512)")
+    how.add_argument("--tile", type=int, metavar="CELLS", help="side of a tile; memory grows with it (default: 384)")
     how.add_argument("--workers", type=int, metavar="N", help="tiles made at once (default: 2)")
     how.add_argument(
         "--dask",

@@ -30,6 +30,7 @@ from ..data.grid import MapGrid
 from ..errors import InputError
 from ..extras import require
 from ..files import atomic_path, code_checksum, sha256, write_json
+from ..memory import give_memory_back
 from ..progress import Progress
 from .maps import LandCells, MapModels, land_cells, map_cells, read_root_shares
 from .model_file import read_learners
@@ -253,6 +254,7 @@ def make_tile(job: MapJob, place: Place) -> None:
         found |= vars(map_into(store, place, cells, job, models))
     with atomic_path(job.done(place)) as temporary:
         np.savez(temporary, **found)
+    give_memory_back()  # it lies between what is still in use, and the next tile would ask for more
 
 
 def map_into(store: Store, place: Place, cells: LandCells, job: MapJob, models: MapModels) -> Totals:
