@@ -135,6 +135,13 @@ def read_own_layers(path: Path, names: dict[str, str]) -> tuple[pd.DataFrame, So
     optional = tuple(name for name in columns if name not in NEEDED)
     radiocarbon = ("delta14c", *FORMS)
     table = read_csv(path, pa.DataFrameSchema(columns), optional=optional, judged=radiocarbon, names=names)
+    if table[list(radiocarbon)].isna().all(axis=None):
+        forms = ", ".join(radiocarbon)
+        raise InputError(
+            f"no layer has radiocarbon: expected a column {forms} with a number in it; {COLUMNS} says if yours has "
+            "another name",
+            file=path,
+        )
     said = dict(table.attrs)
     table["stock"] = table["stock"] / 100  # Mg ha⁻¹ → g cm⁻²
     place = table["lat"].map("{:.4f}".format) + "," + table["lon"].map("{:.4f}".format)

@@ -17,7 +17,7 @@ from ..errors import InputError
 from ..models.components import Components
 from ..models.regression import DEPTH, Records, make_records
 from ..seeds import child_seed
-from .fitted import FittedRegression
+from .fitted import FittedRegression, say_unused
 from .regressions import ibulk_records
 from .sampling import Sampler
 
@@ -138,6 +138,7 @@ Mg C ha⁻¹ yr⁻¹, above 0
             records = make_records(y, components.predictors(rows), rows["biome"].to_numpy(int), rows["profile"])
         if np.ptp(records.y) == 0:
             raise InputError(f"{self.response} is the same in all {len(records.y)} rows; expected rows that differ")
+        say_unused(self.groups, components, "sites")
         return self._settle(records, components, until_good=until_good)
 
     def predict(self, table: pd.DataFrame, *, draws: int = 1000, seed: int | None = None) -> xr.Dataset:

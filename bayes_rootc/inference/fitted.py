@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -16,9 +17,9 @@ from numpy.typing import NDArray
 
 from ..data.netcdf import require
 from ..data.own_tables import Covariates, OwnTable, covariate_groups, flat
-from ..errors import InputError
+from ..errors import InputError, InputWarning
 from ..files import atomic_path
-from ..models.components import Components
+from ..models.components import MIN_ROWS, Components
 from ..models.regression import Records
 from ..models.root_depth import RootRecords
 from ..progress import Progress
@@ -27,6 +28,14 @@ from . import checks
 from .regressions import calibrate, cross_validate, fit_regression, flat_draws, score_table
 from .sampling import Sampler, Sampling, diagnose
 from .store import COMPONENTS, read_tree
+
+
+def say_unused(groups: Mapping[str, Sequence[str]], components: Components, units: str) -> None:
+    """Warns where covariates were given, and there are too few sites or profiles (`units`) for any to be used."""
+    if any(groups.values()) and not components.covariates:
+        names = ", ".join(name for members in groups.values() for name in members)
+        text = f"covariates are not used: fewer than {MIN_ROWS} {units} of the table have all of {names}"
+        warnings.warn(text, InputWarning, stacklevel=3)
 
 
 class Fitted(ABC):

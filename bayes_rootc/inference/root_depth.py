@@ -14,7 +14,7 @@ from ..errors import InputError
 from ..models.components import Components
 from ..models.root_depth import RootRecords, layer_fractions, make_root_records, new_profiles
 from ..seeds import child_seed
-from .fitted import FittedRegression
+from .fitted import FittedRegression, say_unused
 
 
 class RootDepth(FittedRegression[RootRecords]):
@@ -78,6 +78,7 @@ class RootDepth(FittedRegression[RootRecords]):
             raise InputError(f"row {profiles.index[shallow][0]} of the table: d95 is not below d50")
         own["d50_sampled"] = own["d95_sampled"] = np.nan
         components = Components.fit(own.drop_duplicates(["lat", "lon"]), self.groups)
+        say_unused(self.groups, components, "places")
         return self._settle(make_root_records(own, components), components, until_good=until_good)
 
     def predict(self, sites: pd.DataFrame, *, draws: int = 1000, seed: int | None = None) -> xr.Dataset:

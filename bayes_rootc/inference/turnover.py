@@ -29,7 +29,7 @@ from ..models.turnover import Level, TurnoverModel
 from ..progress import Progress, part_of
 from ..seeds import child_seed
 from . import turnover_checks
-from .fitted import Fitted
+from .fitted import Fitted, say_unused
 from .store import read_fit, read_tree, save_turnover, turnover_tree
 from .turnover_fit import TurnoverFit, diagnose_fit, draw_layers, fit_turnover
 
@@ -50,7 +50,7 @@ class Turnover(Fitted):
     ----------
     covariates : sequence of str, or mapping of str to sequence of str
         Names of numeric columns (soil, climate, topography), or such names by group. Each group is rotated to principal
-        components. They are used where the table has 30 profiles with all of them.
+        components. They are used where the table has 30 profiles with all of them; otherwise a warning says so.
     columns : mapping of str, optional
         Names in your tables by the names used here, for those that differ.
     prehistory : {"steady", "intcal20"}
@@ -190,6 +190,7 @@ class Turnover(Fitted):
             progress=part_of(progress, 0, SAMPLING + 1, span=SAMPLING),
             **self.sampling,
         )
+        say_unused(self.groups, fit.components, "profiles")
         self.layers, self._fit = own, fit
         stream = child_seed(self.seed, "layers")
         self.drawn = draw_layers(

@@ -38,6 +38,9 @@ K_RANGE = (1e-6, 2.0)
 LOG_K_RANGE = (math.log(K_RANGE[0]), math.log(K_RANGE[1]))
 """Decay rates of the grid, yr⁻¹: ages from half a year to a million years."""
 
+NO_RADIOCARBON = -1000.0
+"""Δ14C of carbon without any, ‰."""
+
 GRID_SIZE = 1024
 MAX_MODES = 3
 MODE_FLOOR = 0.005
@@ -190,7 +193,7 @@ def invert(
     prehistory : {"steady", "intcal20"}
         State in 1950, as in `delta14c`.
     model_sd : float
-        How far a one-pool model may be from a real layer, ‰.
+        How far a one-pool model may be from a real layer, ‰: 0 for what is one pool, some 25 for bulk soil.
     atmosphere : Atmosphere, optional
         Curves to use instead of the packaged ones.
     grid_size : int
@@ -212,7 +215,7 @@ def invert(
     ------
     InputError
         A column or an argument is missing, two Series have different indexes, numbers of values differ, a measurement
-        is infinite, looks like a fraction modern or another form of radiocarbon, a standard deviation is negative, or
+        is infinite or below -1000 ‰, surely is in another form of radiocarbon, a standard deviation is negative, or
         not > 0 in total, a year is a date, or a year, zone or place is out of range.
 
     Warns
@@ -392,6 +395,8 @@ class _Layers:
         measured = ~np.isnan(observed)
         if np.isinf(observed).any():
             raise InputError("Δ14C must be finite, or NaN where there is no value")
+        if (measured & (observed < NO_RADIOCARBON)).any():
+            raise InputError(f"Δ14C must be at least {NO_RADIOCARBON:g} ‰, found {observed[measured].min():g}")
         spread = arrays.get("sigma", np.full(n, np.nan))
         spread = np.where(np.isnan(spread), DEFAULT_SIGMA, spread)
         if (measured & (spread < 0)).any():

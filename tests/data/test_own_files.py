@@ -81,6 +81,13 @@ def test_own_fractions_modern(tmp_path, header):
     np.testing.assert_allclose(found[["delta14c", "sigma"]], plain[["delta14c", "sigma"]], rtol=1e-9)
 
 
+def test_layers_without_radiocarbon_under_a_known_name_are_refused(tmp_path):
+    unknown = OWN.rename(columns={"delta14c": "D14C"})
+    with pytest.raises(InputError, match=r"layers.csv: no layer has radiocarbon: .* delta14c, .*columns.toml"):
+        read(tmp_path, unknown)
+    assert read(tmp_path, unknown, {"delta14c": "D14C"})[1].used == 3
+
+
 def test_production_and_roots_in_plain_columns(tmp_path):
     (tmp_path / "p.csv").write_text("lat,lon,bnpp [Mg ha-1 yr-1],npp [Mg ha-1 yr-1]\n48.7,9.2,3,8\n50,10,2.5,6.5\n")
     records = read_own_production(tmp_path / "p.csv", {})

@@ -9,7 +9,10 @@ import pytest
 import xarray as xr
 
 from bayes_rootc import Drivers, InputError, RootDepth, Turnover, delta14c
+from bayes_rootc.errors import InputWarning
+from bayes_rootc.inference.fitted import say_unused
 from bayes_rootc.inference.turnover_fit import draw_layers
+from bayes_rootc.models.components import Components
 from bayes_rootc.models.root_depth import layer_fractions
 
 pytestmark = pytest.mark.compiled
@@ -200,3 +203,11 @@ def test_turnover_is_checked_on_held_out_profiles_and_simulated_worlds(turnover,
     assert set(found) == CHECKED and len(found["held_out"]) == len(mine[0])
     (every,) = found["held_out_scores"].query("group == 'all'").to_dict("records")
     assert every["coverage95"] == pytest.approx(0.95, abs=max(4 * every["coverage95_se"], 0.05))
+
+
+def test_covariates_that_too_few_places_have_are_said_not_to_be_used():
+    groups, sites = {"climate": ["mat", "map"]}, pd.DataFrame({"mat": np.arange(30.0), "map": np.arange(30.0) % 7})
+    say_unused(groups, Components.fit(sites, groups), "sites")
+    say_unused({"all": []}, Components.fit(sites[:5], {"all": []}), "sites")
+    with pytest.warns(InputWarning, match="not used: fewer than 30 sites of the table have all of mat, map"):
+        say_unused(groups, Components.fit(sites[:29], groups), "sites")

@@ -312,6 +312,7 @@ def test_a_layer_without_a_value_has_no_result(mine, table):
         ({"drop": ["zone"], "lat": -122.3, "lon": 47.6}, "lat is -122.3; expected -90 to 90"),
         ({"delta14c": ["85", "?", "20"]}, "delta14c holds a value that is no number .*'\\?'"),
         ({"delta14c": [85.0, np.inf, 20.0]}, "Δ14C must be finite, or NaN where there is no value"),
+        ({"delta14c": [85.0, -3500.0, 20.0]}, "Δ14C must be at least -1000 ‰, found -3500"),
         ({"year": pd.Timestamp("2005-07-01")}, "year holds dates or durations; expected numbers, as 2005.5"),
         ({"sigma": -4.0}, "standard deviation of Δ14C must be ≥ 0 ‰, found -4"),
         ({"zone": "moon"}, "`moon` is not an atmospheric zone"),
