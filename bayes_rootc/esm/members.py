@@ -201,7 +201,7 @@ def _members(cells: LandCells, source: Source, *, layered: bool) -> dict[str, ND
     """`iroot` and `ibulk`, (n, layer, member), and `f_bnpp`, (n, member)."""
     models, members, X = source.models, np.arange(source.member_count), cells.X
     root = np.exp(root_members(cells, models))[:, members]
-    bulk = np.exp(bulk_members(cells, models))
+    bulk = np.exp(bulk_members(cells, models, threads=2))
     bulk = bulk[:, :, members % bulk.shape[2]]
     if models.field is None:
         allocated = source.learners.f_bnpp
@@ -224,7 +224,7 @@ def persistence_members(cells: LandCells, source: Source) -> dict[str, NDArray[n
     time (Mg C ha⁻¹), and `aged`, that times its mean age (Mg C yr ha⁻¹).
     """
     models, members, X = source.models, np.arange(source.member_count), cells.X
-    found = {"ibulk": np.exp(bulk_members(cells, models))}
+    found = {"ibulk": np.exp(bulk_members(cells, models, threads=2))}
     for name, model in models.persistence.items():
         trees = model.forest.compiled(LAYERS).members(X, threads=2)
         found[name] = np.exp(model.calibrated(trees, X, LAYERS))

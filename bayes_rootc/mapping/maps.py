@@ -282,9 +282,9 @@ def root_members(cells: LandCells, models: MapModels) -> NDArray[np.float32]:
     return np.concatenate([parts[..., 1] for _, parts in models.field.parts(cells)])
 
 
-def bulk_members(cells: LandCells, models: MapModels) -> NDArray[np.float32]:
+def bulk_members(cells: LandCells, models: MapModels, *, threads: int = 1) -> NDArray[np.float32]:
     """log I_bulk of the seven layers of the members of totals, (cell, 7, member): trees."""
-    log_bulk = models.ibulk.calibrated(models.forests[1].members(cells.X, threads=1), cells.X, LAYERS)
+    log_bulk = models.ibulk.calibrated(models.forests[1].members(cells.X, threads=threads), cells.X, LAYERS)
     log_amount = np.log(THICKNESS_CM) + cells.log_green[:, None]
     return log_bulk + log_amount.astype(np.float32)[:, :, None]
 
