@@ -22,7 +22,7 @@ from .constants import LAYER_NAMES, PROFILE_NAME
 from .errors import InputError, InputWarning
 from .extras import extras_named
 from .mapping.variables import MAP_LAYERS, STATISTIC_NAMES
-from .memory import keep_freed_memory
+from .memory import bound_raster_cache, keep_freed_memory
 
 BAD_INPUT = 2
 INTERRUPTED = 130
@@ -84,6 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.environ.setdefault(name, "1")
     keep_compiled_code()
     keep_freed_memory()
+    bound_raster_cache()
     try:
         with _interrupts_heard(), _warnings_in_a_line(), extras_named("this command"):
             return int(arguments.command(arguments) or 0)

@@ -1,10 +1,11 @@
 """Memory of the process: what is freed is kept for the next array, not given back to the system at once and asked for
-again; all of it can be given back; and how much there was at most.
+again; all of it can be given back; how much GDAL may keep; and how much there was at most.
 """
 
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
 from collections.abc import Callable
 from typing import Any, cast
@@ -43,6 +44,19 @@ def _of_glibc(name: str) -> Callable[..., Any]:
         return cast(Callable[..., Any], getattr(ctypes.CDLL(None), name))
     except (AttributeError, OSError, TypeError):  # Windows has no such library
         return lambda *_: None
+
+
+RASTER_CACHE_MB = 256
+
+
+def bound_raster_cache() -> None:
+    """Lets GDAL keep so much of the rasters that it reads and writes, unless the environment says how much.
+
+    Its own limit, a twentieth of the machine's memory, would be more than all else on a large machine where maps of a
+    kilometre are written. What is read of a covariate is given up with its tile. For commands, before a raster is
+    opened: it changes the environment.
+    """
+    os.environ.setdefault("GDAL_CACHEMAX", str(RASTER_CACHE_MB))
 
 
 def peak_memory_gib() -> float | None:

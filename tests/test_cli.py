@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import subprocess
 import sys
 
@@ -10,6 +11,7 @@ import pandas as pd
 import pytest
 
 from bayes_rootc.cli import main
+from bayes_rootc.memory import bound_raster_cache
 from bayes_rootc.settings import RunSettings
 
 
@@ -120,3 +122,12 @@ def test_a_console_shows_what_it_can(encoding, monkeypatch):
     written.flush()
     text = written.buffer.getvalue().decode(encoding)
     assert stop.value.code == 0 and "Mg C ha" in text and "?" in text
+
+
+def test_what_gdal_keeps_is_bounded_unless_the_environment_says_how_much(monkeypatch):
+    monkeypatch.setattr(os, "environ", {})
+    bound_raster_cache()
+    assert int(os.environ["GDAL_CACHEMAX"]) < 1000  # MB
+    os.environ["GDAL_CACHEMAX"] = "64"
+    bound_raster_cache()
+    assert os.environ["GDAL_CACHEMAX"] == "64"
