@@ -22,11 +22,19 @@ from ..data.covariates import CovariateStack, covariates_for
 from ..data.folder import metre_stock, stock_rasters
 from ..data.grid import MapGrid
 from ..mapping.learners import Learners
-from ..mapping.maps import MEMBER_CELLS, LandCells, MapModels, bulk_members, land_cells, read_root_shares, root_members
+from ..mapping.maps import (
+    MEMBER_CELLS,
+    LandCells,
+    MapModels,
+    bulk_members,
+    land_cells,
+    log_rooted,
+    read_root_shares,
+    root_members,
+)
 from ..mapping.model_file import read_learners
 from ..mapping.persistence_forests import PersistenceForests
 from ..mapping.root_field import RootField
-from ..mapping.totals import THICKNESS_CM
 from ..models.bulk_input import StockSource, metre_share
 from ..progress import Progress
 from ..report.results import Results
@@ -230,8 +238,7 @@ def persistence_members(cells: LandCells, source: Source) -> dict[str, NDArray[n
         found[name] = np.exp(model.calibrated(trees, X, LAYERS))
     out = {"ibulk": found["ibulk"]}
     if "ibulk_t100" in found:
-        log_amount = np.log(THICKNESS_CM) + cells.log_green[:, None]
-        out["ibulk_t100"] = found["ibulk_t100"] * np.exp(log_amount).astype(np.float32)[:, :, None]
+        out["ibulk_t100"] = found["ibulk_t100"] * np.exp(log_rooted(cells))[:, :, None]
     if "transit_time" in found:
         out["carbon"] = found["ibulk"] * found["transit_time"]
         if "age" in found:

@@ -29,12 +29,16 @@ from .regressions import calibrate, cross_validate, fit_regression, flat_draws, 
 from .sampling import Sampler, Sampling, diagnose
 from .store import COMPONENTS, read_tree
 
+NAMED = 5
+"""Covariates that a remark names."""
+
 
 def say_unused(groups: Mapping[str, Sequence[str]], components: Components, units: str) -> None:
     """Warns where covariates were given, and there are too few sites or profiles (`units`) for any to be used."""
     if any(groups.values()) and not components.covariates:
-        names = ", ".join(name for members in groups.values() for name in members)
-        text = f"covariates are not used: fewer than {MIN_ROWS} {units} of the table have all of {names}"
+        names = [name for members in groups.values() for name in members]
+        named = ", ".join(names[:NAMED]) + f" and {len(names) - NAMED} more" * (len(names) > NAMED)
+        text = f"covariates are not used: fewer than {MIN_ROWS} {units} of the table have all of {named}"
         warnings.warn(text, InputWarning, stacklevel=3)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ..constants import LAYERS, PROFILE_NAME
+from ..constants import CF_FLUX_UNIT, LAYERS, PROFILE_NAME
 from ..data.covariates import CovariateStack
 from ..data.grid import MapGrid
 from ..data.netcdf import open_dataset
@@ -31,7 +31,15 @@ from .monte_carlo import (
 from .persistence_forests import PersistenceForests, persistence_statistics
 from .root_field import RootCells, RootField
 from .totals import BAND_DEGREES, THICKNESS_CM, Classes, Totals, Trees, distinct, sum_cells
-from .variables import EVERY_MAP, MAP_LAYERS, QUANTILES, MapChoice, MapMode, parts_of
+from .variables import (
+    EVERY_MAP,
+    MAP_LAYERS,
+    PERSISTENCE,
+    QUANTILES,
+    MapChoice,
+    MapMode,
+    parts_of,
+)
 from .zones import Shares
 
 MEMBER_CELLS = 4096
@@ -247,7 +255,7 @@ def map_cells(
     for name in choice.layered:  # all statistics of a tile twice are too much for memory
         values = of_rows.pop(name)[at] if name in of_rows else statistics.pop(name)
         chosen[name] = values[:, choice.places]
-        if parts_of(name).quantity == "ibulk_t100":
+        if (quantity := PERSISTENCE.get(parts_of(name).quantity)) and quantity.unit == CF_FLUX_UNIT:
             chosen[name] *= green.astype(np.float32)[:, None]
     for name, model, layers in zip(choice.flat, (models.iroot, models.ibulk), ((), LAYERS), strict=False):
         farthest = model.applicability.dissimilarity(rows, layers).reshape(len(rows), -1).max(axis=1)
@@ -285,8 +293,12 @@ def root_members(cells: LandCells, models: MapModels) -> NDArray[np.float32]:
 def bulk_members(cells: LandCells, models: MapModels, *, threads: int = 1) -> NDArray[np.float32]:
     """log I_bulk of the seven layers of the members of totals, (cell, 7, member): trees."""
     log_bulk = models.ibulk.calibrated(models.forests[1].members(cells.X, threads=threads), cells.X, LAYERS)
-    log_amount = np.log(THICKNESS_CM) + cells.log_green[:, None]
-    return log_bulk + log_amount.astype(np.float32)[:, :, None]
+    return log_bulk + log_rooted(cells)[:, :, None]
+
+
+def log_rooted(cells: LandCells) -> NDArray[np.float32]:
+    """log of the thickness of the seven layers, cm, times the share of the cell with plants, (cell, 7)."""
+    return (np.log(THICKNESS_CM) + cells.log_green[:, None]).astype(np.float32)
 
 
 def _coherent(cells: LandCells, models: MapModels, asked: Asked) -> Statistics:
