@@ -31,15 +31,7 @@ from .monte_carlo import (
 from .persistence_forests import PersistenceForests, persistence_statistics
 from .root_field import RootCells, RootField
 from .totals import BAND_DEGREES, THICKNESS_CM, Classes, Totals, Trees, distinct, sum_cells
-from .variables import (
-    EVERY_MAP,
-    MAP_LAYERS,
-    PERSISTENCE,
-    QUANTILES,
-    MapChoice,
-    MapMode,
-    parts_of,
-)
+from .variables import EVERY_MAP, MAP_LAYERS, PERSISTENCE, QUANTILES, MapChoice, MapMode, parts_of
 from .zones import Shares
 
 MEMBER_CELLS = 4096
